@@ -1,0 +1,53 @@
+"""The command line `mesh`. A sub-command is imported when called, so that `mesh --help` starts at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+#: Sub-commands by name: where the typer app stands, and its line in `mesh --help`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "local": ("infra.local.cli:app", "Kafka, schema registry and PostgreSQL on this machine."),
+}
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a sub-command in listings, and becomes it when called."""
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        super().__init__(name, help=summary, short_help=summary)
+        self._place = place
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the command this one stands for."""
+        module, _, attribute = self._place.partition(":")
+        command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        return command.make_context(info_name, args, parent, **extra)
+
+
+class LazyGroup(TyperGroup):
+    """The commands of COMMANDS, in its order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """The stand-in of `cmd_name`, or None."""
+        return LazyCommand(cmd_name, *COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def mesh() -> None:
+    """One backbone for public services: a resident's change, told once, reaches every domain's store."""
+
+
+def main() -> None:
+    """Entry point of `mesh`."""
+    app(prog_name="mesh")

@@ -1,0 +1,1 @@
+"""All tests: unit, contract, property and integration; may import everything, imported by nothing."""
