@@ -1,0 +1,18 @@
+"""介護（介護保険）: holds who is enrolled; on a move the new insurer gets a candidate."""
+
+from schemas.systems import law
+from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
+from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+
+BASIS = law.together(law.CARE_INSURANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
+
+DOMAIN = Domain(
+    id="care",
+    scope=Scope.MUNICIPAL,
+    columns=MUNICIPAL_COLUMNS,
+    holds=Holds.ENROLLED,
+    rules=rules_of(MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, BASIS, protection(law.PROTECTION)),
+    legal_basis=BASIS,
+    enrolment=Rule(Action.OPEN, MUNICIPAL_COLUMNS, BASIS),
+)
+SYSTEM = System("care", "介護保険", Scope.MUNICIPAL, publishes="enrolment", domain=DOMAIN)

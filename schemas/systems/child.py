@@ -1,0 +1,23 @@
+"""児童（児童手当）: holds who is enrolled; a birth or a move in makes a candidate."""
+
+from schemas.reasons import Reason
+from schemas.systems import law
+from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
+from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+
+BASIS = law.together(law.CHILD_ALLOWANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
+
+ACTIONS = {**MUNICIPAL_ENROLLED, Reason.BORN: Action.OPEN_CANDIDATE}
+
+DOMAIN = Domain(
+    id="child",
+    scope=Scope.MUNICIPAL,
+    columns=MUNICIPAL_COLUMNS,
+    holds=Holds.ENROLLED,
+    rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
+    legal_basis=BASIS,
+    enrolment=Rule(Action.OPEN, MUNICIPAL_COLUMNS, BASIS),
+    paying=True,
+    account_basis=law.ACCOUNT_ACT,
+)
+SYSTEM = System("child", "児童手当", Scope.MUNICIPAL, publishes="enrolment", domain=DOMAIN)

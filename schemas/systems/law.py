@@ -1,0 +1,33 @@
+"""Acts and articles that the rules rest on, as the disclosure records show them to the resident.
+
+Where the article could not be verified, the act alone is named.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: 行政手続における特定の個人を識別するための番号の利用等に関する法律: use, and provision through the network.
+NUMBER_ACT_USE: Final = "番号法（平成25年法律第27号）第9条第1項・別表"
+NUMBER_ACT_PROVISION: Final = "番号法（平成25年法律第27号）第19条第8号"
+NUMBER_ACT_CARD: Final = "番号法（平成25年法律第27号）第17条"
+NUMBER_ACT_PORTAL: Final = "番号法（平成25年法律第27号）附則第6条"
+
+RESIDENT_REGISTER_ACT: Final = "住民基本台帳法（昭和42年法律第81号）"
+#: Resident records given to bodies of the nation.
+RESIDENT_REGISTER_ACT_NATIONAL: Final = "住民基本台帳法（昭和42年法律第81号）第30条の9・別表第一"
+PROTECTION: Final = "住民基本台帳法（昭和42年法律第81号）・住民基本台帳事務処理要領（支援措置）"
+
+LOCAL_TAX_ACT: Final = "地方税法（昭和25年法律第226号）"
+CHILD_ALLOWANCE_ACT: Final = "児童手当法（昭和46年法律第73号）"
+CARE_INSURANCE_ACT: Final = "介護保険法（平成9年法律第123号）"
+NATIONAL_PENSION_ACT: Final = "国民年金法（昭和34年法律第141号）"
+NATIONAL_TAX_ACT: Final = "国税通則法（昭和37年法律第66号）"
+
+#: 公的給付の支給等の迅速かつ確実な実施のための預貯金口座の登録等に関する法律
+ACCOUNT_ACT: Final = "公金受取口座登録法（令和3年法律第38号）"
+
+
+def together(*bases: str) -> str:
+    """Several acts on which one rule rests."""
+    return "、".join(bases)

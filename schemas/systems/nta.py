@@ -1,0 +1,20 @@
+"""国税（国税庁）: holds who is enrolled."""
+
+from schemas.systems import law
+from schemas.systems._tables import NATIONAL_COLUMNS, NATIONAL_ENROLLED, moved_abroad, protection
+from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+
+BASIS = law.together(law.NATIONAL_TAX_ACT, law.RESIDENT_REGISTER_ACT_NATIONAL, law.NUMBER_ACT_USE)
+
+DOMAIN = Domain(
+    id="nta",
+    scope=Scope.NATIONAL,
+    columns=NATIONAL_COLUMNS,
+    holds=Holds.ENROLLED,
+    rules=rules_of(
+        NATIONAL_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
+    ),
+    legal_basis=BASIS,
+    enrolment=Rule(Action.OPEN, NATIONAL_COLUMNS, BASIS),
+)
+SYSTEM = System("nta", "国税", Scope.NATIONAL, publishes="enrolment", domain=DOMAIN)

@@ -1,0 +1,22 @@
+"""年金: holds who is enrolled; pays to the account."""
+
+from schemas.systems import law
+from schemas.systems._tables import NATIONAL_COLUMNS, NATIONAL_ENROLLED, moved_abroad, protection
+from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+
+BASIS = law.together(law.NATIONAL_PENSION_ACT, law.RESIDENT_REGISTER_ACT_NATIONAL, law.NUMBER_ACT_USE)
+
+DOMAIN = Domain(
+    id="pension",
+    scope=Scope.NATIONAL,
+    columns=NATIONAL_COLUMNS,
+    holds=Holds.ENROLLED,
+    rules=rules_of(
+        NATIONAL_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
+    ),
+    legal_basis=BASIS,
+    enrolment=Rule(Action.OPEN, NATIONAL_COLUMNS, BASIS),
+    paying=True,
+    account_basis=law.ACCOUNT_ACT,
+)
+SYSTEM = System("pension", "年金", Scope.NATIONAL, publishes="enrolment", domain=DOMAIN)
