@@ -1,0 +1,35 @@
+"""Where the Avro files are: `schemas/avro/<name>/v<n>.avsc`. A released file is never changed."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+_VERSION = re.compile(r"v([1-9][0-9]*)\.avsc")
+
+
+def _folder() -> Traversable:
+    return resources.files("schemas") / "avro"
+
+
+@cache
+def schema_names() -> tuple[str, ...]:
+    """Names of the catalogue, sorted."""
+    return tuple(sorted(entry.name for entry in _folder().iterdir() if entry.is_dir()))
+
+
+@cache
+def versions(name: str) -> tuple[int, ...]:
+    """Versions of a name, from 1 to the newest, which is the reader schema; KeyError for an unknown name."""
+    if name not in schema_names():
+        raise KeyError(f"no schema named {name}; the catalogue has {', '.join(schema_names())}")
+    found = (_VERSION.fullmatch(entry.name) for entry in (_folder() / name).iterdir())
+    return tuple(sorted(int(match[1]) for match in found if match))
+
+
+@cache
+def schema_text(name: str, version: int) -> str:
+    """The file as it is, which is also what the registry is given."""
+    return (_folder() / name / f"v{version}.avsc").read_text(encoding="utf-8")

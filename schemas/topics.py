@@ -1,0 +1,187 @@
+"""Names of topics, users, groups and transactions, in one place; and the list of all topics, as `mesh apply` makes them.
+
+What the list doesn't name doesn't exist: the brokers deny by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.files import schema_names
+from schemas.systems import DOMAINS, SYSTEMS
+
+#: Steps that run as workers of the mesh, each with a Kafka user of its name. Sinks are steps `sink.<domain>`.
+STEPS: Final = ("intake", "household", "fan-out", "conversion", "tracker")
+
+#: May read every topic, and writes none.
+AUDITOR: Final = "auditor"
+
+NOTICE: Final = "notice"
+PERSON_CHANGE: Final = "person.change"
+CASE_OPENED: Final = "case.opened"
+CASE_PART: Final = "case.part"
+CONFLICT: Final = "conflict"
+RECEIPT: Final = "receipt"
+
+
+def in_topic(system: str, municipality: str | None = None) -> str:
+    """Where a system hands over; KeyError for an unknown one. A municipal system's topic is one municipality's."""
+    if SYSTEMS[system].municipal != (municipality is not None):
+        raise ValueError(
+            f"{system} is {SYSTEMS[system].scope}: a municipality is given for municipal systems only"
+        )
+    return f"in.{system}.{municipality}" if municipality else f"in.{system}"
+
+
+def source_of(topic: str) -> tuple[str, str | None]:
+    """System and municipality of an `in.` topic: for whom its writer speaks. ValueError for any other topic."""
+    prefix, _, rest = topic.partition(".")
+    system, _, municipality = rest.partition(".")
+    if prefix != "in" or system not in SYSTEMS:
+        raise ValueError(f"not a topic of hand-overs: {topic}")
+    return system, municipality or None
+
+
+def change_topic(domain: str) -> str:
+    """What fan-out tells conversion of a domain."""
+    return f"change.{domain}"
+
+
+def domain_topic(domain: str) -> str:
+    """What a domain is told, in its own codes."""
+    return f"domain.{domain}"
+
+
+def disclosure_topic(domain: str) -> str:
+    """Records of what a domain was told."""
+    return f"disclosure.{domain}"
+
+
+def domain_receipt_topic(domain: str) -> str:
+    """A sink's receipts, in the domain's own codes."""
+    return f"receipt.{domain}"
+
+
+def rejected_topic(system: str) -> str:
+    """Refused hand-overs of a system, and duplicates."""
+    return f"rejected.{system}"
+
+
+def state_topic(step: str, store: str) -> str:
+    """Changelog of one store of a step."""
+    return f"state.{step}.{store}"
+
+
+def dlq_topic(step: str) -> str:
+    """Dead letters of a step; a sink is the step `sink.<domain>`."""
+    return f"dlq.{step}"
+
+
+def subject(topic: str) -> str:
+    """Name in the schema registry (TopicNameStrategy)."""
+    return f"{topic}-value"
+
+
+def source_user(system: str, municipality: str | None = None) -> str:
+    """Kafka user that writes a system's topic: the topic's name without `in.`."""
+    return in_topic(system, municipality).removeprefix("in.")
+
+
+def sink_step(domain: str) -> str:
+    """Name of a domain's sink as a step, and as a Kafka user."""
+    return f"sink.{domain}"
+
+
+def group(step: str) -> str:
+    """Consumer group of a step."""
+    return f"mesh.{step}"
+
+
+def transactional_id(step: str, slot: int) -> str:
+    """`transactional.id` and `group.instance.id` of a worker slot."""
+    return f"mesh.{step}.{slot}"
+
+
+@dataclass(frozen=True)
+class TopicDeclaration:
+    """One topic: `partitions` is 1, or "P" for the setting; `schema` a catalogue name; users that write and read it.
+
+    Compacted topics keep the last value of a key; all others keep every record for ever.
+    """
+
+    name: str
+    schema: str
+    partitions: Literal[1, "P"]
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    compacted: bool = False
+
+
+def TOPICS(municipalities: Iterable[str]) -> list[TopicDeclaration]:  # noqa: N802 - the list, for these municipalities
+    """Every topic of a mesh in which these municipalities take part (JIS X 0402 codes), in a stable order."""
+    codes = sorted(set(municipalities))
+    return [*_hand_overs(codes), *_between_steps(), *_of_domains(), *_kept_aside(), *_changelogs()]
+
+
+def users(topics: Iterable[TopicDeclaration]) -> list[str]:
+    """Every Kafka user that writes or reads one of the topics."""
+    return sorted({user for topic in topics for user in (*topic.writers, *topic.readers)})
+
+
+def _hand_overs(municipalities: list[str]) -> Iterator[TopicDeclaration]:
+    for system in SYSTEMS.values():
+        if system.publishes:
+            for code in municipalities if system.municipal else [None]:
+                yield TopicDeclaration(
+                    in_topic(system.id, code),
+                    system.publishes,
+                    1,
+                    (source_user(system.id, code),),
+                    ("intake", AUDITOR),
+                )
+
+
+def _between_steps() -> Iterator[TopicDeclaration]:
+    yield TopicDeclaration(NOTICE, "notice", "P", ("intake",), ("household", AUDITOR))
+    yield TopicDeclaration(PERSON_CHANGE, "person-change", "P", ("intake", "household"), ("fan-out", AUDITOR))
+    yield TopicDeclaration(CASE_OPENED, "case-opened", "P", ("household",), ("tracker", AUDITOR))
+    yield TopicDeclaration(CASE_PART, "case-part", "P", ("fan-out",), ("tracker", AUDITOR))
+    yield TopicDeclaration(RECEIPT, "receipt", "P", ("conversion",), ("tracker", AUDITOR))
+
+
+def _of_domains() -> Iterator[TopicDeclaration]:
+    for domain in DOMAINS.values():
+        name, sink = domain.id, sink_step(domain.id)
+        yield TopicDeclaration(
+            change_topic(name), "domain-change", "P", ("fan-out",), ("conversion", AUDITOR)
+        )
+        yield TopicDeclaration(domain_topic(name), domain.event, "P", ("conversion",), (name, sink, AUDITOR))
+        yield TopicDeclaration(disclosure_topic(name), "disclosure", "P", ("conversion",), (AUDITOR,))
+        yield TopicDeclaration(
+            domain_receipt_topic(name), "receipt-domain", "P", (sink,), ("conversion", AUDITOR)
+        )
+
+
+def _kept_aside() -> Iterator[TopicDeclaration]:
+    yield TopicDeclaration(CONFLICT, "conflict", 1, ("fan-out",), (AUDITOR,), compacted=True)
+    for system in SYSTEMS.values():
+        if system.publishes:
+            writers = ("intake", "household")
+            yield TopicDeclaration(
+                rejected_topic(system.id), "rejected", 1, writers, (AUDITOR,), compacted=True
+            )
+    for step in (*STEPS, *map(sink_step, DOMAINS)):
+        yield TopicDeclaration(dlq_topic(step), "dead-letter", 1, (step,), (AUDITOR,))
+
+
+def _changelogs() -> Iterator[TopicDeclaration]:
+    """A schema `state-<step>-<store>` is a store; its changelog follows."""
+    for name in schema_names():
+        for step in STEPS:
+            store = name.removeprefix(f"state-{step}-")
+            if store != name:
+                yield TopicDeclaration(
+                    state_topic(step, store), name, "P", (step,), (step, AUDITOR), compacted=True
+                )
