@@ -1,4 +1,4 @@
-"""Names of topics, users, groups and transactions, in one place; and the list of all topics, as `mesh apply` makes them.
+"""Names of topics, users, groups and transactions, and the list of all topics that `mesh apply` makes.
 
 What the list doesn't name doesn't exist: the brokers deny by default.
 """
@@ -27,11 +27,12 @@ RECEIPT: Final = "receipt"
 
 
 def in_topic(system: str, municipality: str | None = None) -> str:
-    """Where a system hands over; KeyError for an unknown one. A municipal system's topic is one municipality's."""
+    """Where a system hands over; a municipal system's topic is one municipality's.
+
+    KeyError for an unknown system, ValueError for a municipality too many or missing.
+    """
     if SYSTEMS[system].municipal != (municipality is not None):
-        raise ValueError(
-            f"{system} is {SYSTEMS[system].scope}: a municipality is given for municipal systems only"
-        )
+        raise ValueError(f"{system} is {SYSTEMS[system].scope}: only municipal systems have municipalities")
     return f"in.{system}.{municipality}" if municipality else f"in.{system}"
 
 
@@ -106,7 +107,7 @@ def transactional_id(step: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class TopicDeclaration:
-    """One topic: `partitions` is 1, or "P" for the setting; `schema` a catalogue name; users that write and read it.
+    """One topic: `schema` is a catalogue name, `partitions` 1, or "P" for the setting; who writes and reads it.
 
     Compacted topics keep the last value of a key; all others keep every record for ever.
     """
@@ -119,7 +120,7 @@ class TopicDeclaration:
     compacted: bool = False
 
 
-def TOPICS(municipalities: Iterable[str]) -> list[TopicDeclaration]:  # noqa: N802 - the list, for these municipalities
+def topics_of(municipalities: Iterable[str]) -> list[TopicDeclaration]:
     """Every topic of a mesh in which these municipalities take part (JIS X 0402 codes), in a stable order."""
     codes = sorted(set(municipalities))
     return [*_hand_overs(codes), *_between_steps(), *_of_domains(), *_kept_aside(), *_changelogs()]
