@@ -8,7 +8,7 @@ gives the same case in whatever order it is told. A case that is complete forget
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -143,21 +143,7 @@ def _received(row: Mapping[str, Any]) -> News:
 
 
 def _ms(moment: Any) -> int:
-    return int(moment.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)
 
 
 _NEWS = {"case-opened": _opened, "case-part": _parted, "receipt": _received}
-
-
-@dataclass
-class Tally:
-    """Cases by status, and the milliseconds from hand-over to the last store for those complete."""
-
-    counts: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
-    durations_ms: list[int] = field(default_factory=list)
-
-    def add(self, case: Case, now_ms: int, overdue_after_ms: int) -> None:
-        """Counts one case in."""
-        self.counts[case.status(now_ms, overdue_after_ms)] += 1
-        if case.complete and case.opened and case.applied_ms:
-            self.durations_ms.append(case.applied_ms - case.opened.received_ms)
