@@ -1,14 +1,16 @@
 """When is a case done? The rules of the tracker, without a broker and without a clock.
 
-A case opens with the number of persons it concerns, every person parts into changes for domains (perhaps none), and every
-change comes back as a receipt. These three kinds of news arrive in any order, and more than once; `Case.told` is idempotent and
-gives the same case in whatever order it is told. A case that is complete forgets who was in it.
+A case opens with the number of persons it concerns, every person parts into changes for domains (perhaps
+none), and every change comes back as a receipt. These three kinds of news arrive in any order, and more than
+once; `Case.told` is idempotent, and gives the same case whatever the order. A case that is complete forgets who
+was in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -58,8 +60,8 @@ def part_name(domain: str, person: str, revision: int) -> str:
 class Case:
     """All that is known of one case.
 
-    `waiting` names the parts without a receipt, `early` the receipts that came before their part. `applied_ms` is the
-    time of the latest receipt.
+    `waiting` names the parts without a receipt, `early` the receipts that came before their part. `applied_ms` is
+    the time of the latest receipt.
     """
 
     opened: Opened | None = None
@@ -125,7 +127,7 @@ def part_of(part: str) -> str:
 
 
 def news_of(schema: str, row: Mapping[str, Any]) -> News:
-    """A record of `case-opened`, `case-part` or `receipt`, as the tracker hears it. KeyError for any other schema."""
+    """A record of `case-opened`, `case-part` or `receipt`, as a case hears it. KeyError: any other."""
     return _NEWS[schema](row)
 
 
@@ -142,7 +144,7 @@ def _received(row: Mapping[str, Any]) -> News:
     return Received(part_name(row["domain"], row["person"], row["revision"]), _ms(row["applied_at"]))
 
 
-def _ms(moment: Any) -> int:
+def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 

@@ -1,1 +1,1 @@
-"""The tracker: a live view of cases, on Faust. Its rules are pure (`processors.tracking`); this carries them."""
+"""The tracker: a live view of cases, on Faust. Its rules are pure (`processors.tracking`)."""

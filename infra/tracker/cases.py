@@ -1,4 +1,4 @@
-"""Tracked cases as the rows of `state-tracker-cases`, and the questions one asks of all of them at once, as columns."""
+"""Tracked cases as rows of `state-tracker-cases`, and the questions asked of all at once, as columns."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def summary(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> dict[str, An
 def listing(
     cases: pa.Table, wanted: Iterable[Status], most: int, now_ms: int, overdue_after_ms: int
 ) -> list[dict[str, Any]]:
-    """The oldest `most` cases of the wanted statuses: municipality, notice, reason, status, what they wait for by domain."""
+    """The oldest `most` cases of the wanted statuses, each as `shown`."""
     status = statuses(cases, now_ms, overdue_after_ms)
     table = cases.append_column("status", status)
     chosen = table.filter(pc.is_in(status, pa.array([s.value for s in wanted], pa.string())))

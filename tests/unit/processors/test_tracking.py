@@ -1,4 +1,4 @@
-"""A case is done when every person has parted and every part has its receipt, in whatever order one hears of it."""
+"""A case is done when every person has parted and every part has its receipt, in whatever order."""
 
 from __future__ import annotations
 
