@@ -1,4 +1,11 @@
-"""A plain model of what the stores must hold, written from the rules alone, to compare the mesh with.
+"""A plain reference model: what the stores must hold after a folder of register files.
 
-Imports nothing of `streams`, `connectors` or `processors`: a check shares no code with what it checks.
+It shares no code with the processors, connectors or streams it is held against (import-linter sees to
+that), keeps everything in memory and prefers the obvious to the fast. Its source is the rules in the samples'
+README, nothing else.
 """
+
+from infra.reference.compare import Actual, Difference, compare
+from infra.reference.model import Expected, expected
+
+__all__ = ["Actual", "Difference", "Expected", "compare", "expected"]

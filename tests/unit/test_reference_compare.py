@@ -1,0 +1,90 @@
+"""The comparison finds each kind of difference, and says nothing of whom it concerns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.reference import Actual, Difference, Expected, compare, expected
+from infra.reference.model import Detail
+
+pytestmark = pytest.mark.unit
+
+NAME = {
+    "name": "試験　一郎",
+    "kana": "シケン　イチロウ",
+    "roman": "SHIKEN ICHIRO",
+    "birth_date": "1980-05-05",
+}
+
+
+def city() -> Expected:
+    """One person with a household of two rows in local tax, one of them with a row at the pension service."""
+    local = {"domain": "local-tax", "municipality": "131041", "status": "active", "address": "甲"}
+    outcome = Expected(
+        rows=[
+            {**local, **NAME, "relationship": "世帯主"},
+            {**local, **NAME, "name": "試験　花子", "relationship": "妻"},
+            {"domain": "pension", "municipality": None, "status": "active", **NAME, "address": "甲"},
+        ],
+        portal=[[["転居", "2026-03-01"]]],
+        refused=["13104-1"],
+    )
+    outcome.details = [Detail(0, "2026-03-01", "131041/1"), Detail(1, "2026-03-01", "131041/1")]
+    outcome.details.append(Detail(0, "2026-03-01", None))
+    return outcome
+
+
+def stores() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The same as the stores give it: codes by domain, schemas' names, no municipality where national."""
+    tax, wife, pension = (dict(row) for row in city().rows)
+    tax |= {"domain": "local_tax", "code": "t0", "household_code": "h", "effective_on": "2026-03-01"}
+    wife |= {"domain": "local_tax", "code": "t1", "household_code": "h", "effective_on": "2026-03-01"}
+    pension |= {"code": "p0", "effective_on": "2026-03-01", "revision": 3}
+    del pension["municipality"]
+    message = {"code": "n0", "reason": "転居", "effective_on": "2026-03-01", "text": "…"}
+    return [tax, wife, pension], [message]
+
+
+def test_equal_stores_differ_in_nothing() -> None:
+    """Codes and revisions are no part of the comparison."""
+    rows, messages = stores()
+    assert compare(city(), Actual(rows, messages, ["13104-1"])) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"address": "乙"}, Difference("local-tax", "131041", "differs", 0, ("address",))),
+        ({"effective_on": "2026-03-02"}, Difference("local-tax", "131041", "differs", 0, ("effective_on",))),
+        ({"household_code": "h2"}, Difference("local-tax", "131041", "household-missing", 0)),
+        ({"code": "t1"}, Difference("local-tax", "131041", "person-missing", 0)),
+        ({"municipality": "131130"}, Difference("local-tax", "131041", "missing", 0)),
+    ],
+)
+def test_a_changed_row_is_found(change: dict[str, str], found: Difference) -> None:
+    """By place and column, never by name."""
+    rows, messages = stores()
+    rows[0] |= change
+    differences = compare(city(), Actual(rows, messages))
+    assert found in differences
+    assert not any(value in repr(differences) for value in NAME.values())
+
+
+def test_rows_and_messages_too_many_or_too_few_are_found() -> None:
+    """A row twice, a message lost, a refusal that should not be."""
+    rows, _ = stores()
+    differences = compare(city(), Actual([*rows, rows[2]], [], ["13104-1", "13104-2"]))
+    assert {(it.domain, it.kind) for it in differences} >= {
+        ("pension", "unexpected"),
+        ("portal", "messages-missing"),
+        ("juki", "refusal-unexpected"),
+    }
+
+
+def test_the_folder_of_this_file_is_no_city() -> None:
+    """A file of another format is refused by its name."""
+    with pytest.raises(ValueError, match="juki_<code>"):
+        expected([Path(__file__)])
