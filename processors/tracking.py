@@ -2,8 +2,8 @@
 
 A case opens with the number of persons it concerns, every person parts into changes for domains (perhaps
 none), and every change comes back as a receipt. These three kinds of news arrive in any order, and more than
-once; `Case.told` is idempotent, and gives the same case whatever the order. A case that is complete forgets who
-was in it.
+once; `Case.told` is idempotent, and gives the same case whatever the order. A case that is complete forgets
+who was in it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def part_name(domain: str, person: str, revision: int) -> str:
 class Case:
     """All that is known of one case.
 
-    `waiting` names the parts without a receipt, `early` the receipts that came before their part. `applied_ms` is
-    the time of the latest receipt.
+    `waiting` names the parts without a receipt, `early` the receipts that came before their part,
+    `applied_ms` is the time of the latest receipt.
     """
 
     opened: Opened | None = None

@@ -1,0 +1,116 @@
+"""The tracker as a Faust app: three topics in, one table of cases, answers over HTTP.
+
+The table's changelog (`state.tracker.cases`) is a topic like any other: declared, compacted, in Avro. News is taken
+in by batches: one decode, one look at the table, one encode for all of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any
+
+import faust
+import pyarrow as pa
+from schemas.codec import Codec
+
+from infra.tracker.cases import SCHEMA, case_of, row_of
+from infra.tracker.settings import TrackerSettings
+from infra.tracker.transport import CommittedTransport
+from processors.tracking import Case, News, news_of
+from schemas.topics import CASE_OPENED, CASE_PART, RECEIPT, group, state_topic
+
+#: Schema of each topic that the tracker reads.
+INPUTS = {CASE_OPENED: "case-opened", CASE_PART: "case-part", RECEIPT: "receipt"}
+
+
+class CaseTable:
+    """Cases by key (`municipality/notice`, as bytes), kept as encoded rows in a Faust table or any other mapping."""
+
+    def __init__(self, codec: Codec, table: Any) -> None:
+        self._codec = codec
+        self._table = table
+
+    def hear(self, news: Mapping[str, Iterable[News]]) -> None:
+        """Brings each case up to date with its news."""
+        known = self._known(list(news))
+        told = {key: known.get(key, Case()).told(its) for key, its in news.items()}
+        changed = {key: case for key, case in told.items() if known.get(key) != case}
+        if changed:
+            rows = self._codec.table_from_rows(SCHEMA, [row_of(key, case) for key, case in changed.items()])
+            for key, value in zip(changed, self._codec.encode(SCHEMA, rows).to_pylist(), strict=True):
+                self._table[key.encode()] = value
+
+    def all(self) -> pa.Table:
+        """Every case of this worker, a row each."""
+        return self._codec.decode(SCHEMA, list(self._table.values())).table
+
+    def row(self, key: str) -> dict[str, Any] | None:
+        """One case, or None."""
+        value = self._table.get(key.encode())
+        return None if value is None else self._codec.decode(SCHEMA, [value]).table.to_pylist()[0]
+
+    def _known(self, keys: list[str]) -> dict[str, Case]:
+        found = {key: value for key in keys if (value := self._table.get(key.encode())) is not None}
+        rows = self._codec.decode(SCHEMA, list(found.values())).table.to_pylist()
+        return dict(zip(found, map(case_of, rows), strict=True))
+
+
+def news_by_case(codec: Codec, values: Mapping[str, list[bytes]]) -> dict[str, list[News]]:
+    """The records' news by case, from encoded values by topic; a receipt without a case is nobody's news here."""
+    news: dict[str, list[News]] = defaultdict(list)
+    for topic, encoded in values.items():
+        for row in codec.decode(INPUTS[topic], encoded).table.to_pylist():
+            if row["case"]:
+                news[f"{row['case']['municipality']}/{row['case']['notice']}"].append(
+                    news_of(INPUTS[topic], row)
+                )
+    return news
+
+
+def tracker(
+    kafka: Mapping[str, str], codec: Codec, settings: TrackerSettings, partitions: int
+) -> tuple[faust.App, CaseTable]:
+    """The app and its table; `kafka` are librdkafka properties, `partitions` those of the topics read."""
+    app = faust.App(
+        group("tracker"),
+        broker=[f"kafka://{address}" for address in kafka["bootstrap.servers"].split(",")],
+        broker_credentials=_credentials(kafka),
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=partitions,
+        web_enabled=False,
+        stream_wait_empty=False,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        consumer_auto_offset_reset="earliest",
+        worker_redirect_stdouts=False,
+    )
+    app.transport = CommittedTransport(app.conf.broker, app)
+    changelog = _raw_topic(app, state_topic("tracker", "cases"))
+    table = app.Table("cases", partitions=partitions, changelog_topic=changelog, use_partitioner=True)
+    cases = CaseTable(codec, table)
+
+    @app.agent(_raw_topic(app, *INPUTS), name="cases")  # type: ignore[untyped-decorator, unused-ignore]
+    async def follow(stream: Any) -> None:
+        batches: AsyncIterable[Any] = stream.take_events(settings.batch_records_max, settings.batch_wait_s)
+        async for events in batches:
+            values: dict[str, list[bytes]] = defaultdict(list)
+            for event in events:
+                values[event.message.topic].append(event.message.value)
+            cases.hear(news_by_case(codec, values))
+
+    return app, cases
+
+
+def _raw_topic(app: faust.App, *names: str) -> Any:
+    return app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+def _credentials(kafka: Mapping[str, str]) -> faust.SASLCredentials | None:
+    if "sasl.username" not in kafka:
+        return None
+    return faust.SASLCredentials(
+        username=kafka["sasl.username"], password=kafka["sasl.password"], mechanism=kafka["sasl.mechanism"]
+    )
