@@ -1,16 +1,43 @@
-"""Where the servers are and how each user reaches them: given addresses, or the local stack in MESH_HOME."""
+"""Where the servers are and how each user reaches them: given addresses, or the local stack in MESH_HOME.
+
+Given addresses: MESH_SECRETS (a file of passwords by user, JSON), MESH_KAFKA_BOOTSTRAP, MESH_REGISTRY_URL and
+MESH_DATABASE_URL, and where they differ from the local stack's MESH_KAFKA_SECURITY_PROTOCOL,
+MESH_KAFKA_SASL_MECHANISM and MESH_KAFKA_SSL_CA_LOCATION. What `mesh local env` prints has no MESH_SECRETS: with
+that alone, commands still work on the local stack.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.local import kafka, postgres, registry
+from infra.local.home import Home
+from infra.local.ports import HOST
 from infra.local.secrets import Secrets
 
 
 class NoEnvironmentError(RuntimeError):
     """Neither given addresses nor a running local stack; the message says what to do."""
+
+
+class GivenAddresses(BaseSettings):
+    """The MESH_* settings that name servers of an environment's own."""
+
+    model_config = SettingsConfigDict(env_prefix="MESH_", frozen=True)
+
+    secrets: Path | None = None
+    kafka_bootstrap: str | None = None
+    kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
+    kafka_ssl_ca_location: Path | None = None
+    registry_url: str | None = None
+    database_url: str | None = None
 
 
 class Environment(BaseModel, frozen=True, extra="forbid"):
@@ -20,7 +47,11 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     registry_url: str
     database_host: str
     database_port: int
-    database_name: str = "mesh"
+    database_name: str = postgres.DATABASE
+    database_options: dict[str, str] = {}
+    security_protocol: str = "SASL_PLAINTEXT"
+    sasl_mechanism: str = kafka.MECHANISM
+    ssl_ca_location: Path | None = None
     secrets_file: Path
 
     @classmethod
@@ -29,20 +60,99 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
 
         Raises NoEnvironmentError where there is neither.
         """
-        raise NoEnvironmentError("no stack is running: mesh local up")
+        try:
+            given = GivenAddresses()
+        except ValidationError as error:
+            raise NoEnvironmentError(f"MESH_* settings: {_reasons(error)}") from error
+        return (
+            cls.of_stack(Home.of_settings()) if given.secrets is None else cls._of_given(given, given.secrets)
+        )
+
+    @classmethod
+    def of_stack(cls, home: Home) -> Environment:
+        """The environment of the stack that runs in `home`. NoEnvironmentError: none does."""
+        if not home.state_exists():
+            raise NoEnvironmentError(f"no local stack in {home.folder}: mesh local up (or set MESH_HOME)")
+        state = home.state()
+        for server in (kafka.server(home), postgres.server(home, state.postgres)):
+            if server.process() is None:
+                raise NoEnvironmentError(f"{server.name} of {home.folder} is not running: mesh local up")
+        return cls(
+            bootstrap=f"{HOST}:{state.ports.kafka}",
+            registry_url=registry.url(state.ports),
+            database_host=HOST,
+            database_port=state.ports.postgres,
+            secrets_file=home.secrets_file,
+        )
+
+    @classmethod
+    def _of_given(cls, given: GivenAddresses, secrets_file: Path) -> Environment:
+        required = ("kafka_bootstrap", "registry_url", "database_url")
+        missing = [f"MESH_{name.upper()}" for name in required if not getattr(given, name)]
+        if missing:
+            raise NoEnvironmentError(f"MESH_SECRETS is set, but not {', '.join(missing)}")
+        if not secrets_file.is_file():
+            raise NoEnvironmentError(f"MESH_SECRETS names {secrets_file}, which is no file")
+        return cls(
+            bootstrap=str(given.kafka_bootstrap),
+            registry_url=str(given.registry_url),
+            security_protocol=given.kafka_security_protocol,
+            sasl_mechanism=given.kafka_sasl_mechanism,
+            ssl_ca_location=given.kafka_ssl_ca_location,
+            secrets_file=secrets_file.absolute(),
+            **_database(str(given.database_url)),
+        )
 
     def kafka(self, user: str) -> dict[str, str]:
         """The librdkafka properties (addresses, SASL) by which `user` connects. KeyError: no such user."""
-        raise NoEnvironmentError(user)
+        properties = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": user,
+            "sasl.password": self.secrets().password(user).get_secret_value(),
+        }
+        authority = {"ssl.ca.location": str(self.ssl_ca_location)} if self.ssl_ca_location else {}
+        return properties | authority
 
     def dsn(self, role: str) -> str:
         """The PostgreSQL conninfo, password included, of `role`. KeyError: no such role."""
-        raise NoEnvironmentError(role)
+        return make_conninfo(
+            host=self.database_host,
+            port=self.database_port,
+            dbname=self.database_name,
+            user=role,
+            password=self.secrets().password(role).get_secret_value(),
+            **self.database_options,
+        )
 
     def registry(self, user: str) -> dict[str, object]:
         """Configuration of `confluent_kafka.schema_registry.SchemaRegistryClient`; only `apply` may write."""
-        raise NoEnvironmentError(user)
+        if user != registry.WRITER:
+            return {"url": self.registry_url}
+        password = self.secrets().password(user).get_secret_value()
+        return {"url": self.registry_url, "basic.auth.user.info": f"{user}:{password}"}
 
     def secrets(self) -> Secrets:
         """The passwords of this environment's users."""
         return Secrets(self.secrets_file)
+
+
+def _database(url: str) -> dict[str, object]:
+    """Host, port, name and TLS options (`sslmode` and the like) of a PostgreSQL URL; not who connects."""
+    try:
+        parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError:
+        # The driver's message would show the URL, and a password with it.
+        raise NoEnvironmentError("MESH_DATABASE_URL is not a PostgreSQL URL") from None
+    options = {key: value for key, value in parts.items() if key.startswith("ssl")}
+    return {
+        "database_host": parts.get("host", HOST),
+        "database_port": int(parts.get("port", "5432")),
+        "database_name": parts.get("dbname", postgres.DATABASE),
+        "database_options": options,
+    }
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(f"{found['loc'][0]}: {found['msg']}" for found in error.errors(include_input=False))

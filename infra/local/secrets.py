@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+import orjson
 from filelock import FileLock
 from pydantic import SecretStr
+
+from infra.local.home import write_json
 
 #: Bytes of randomness in a password (256 bits), as URL-safe text, which needs no quoting anywhere.
 PASSWORD_BYTES = 32
 LOCK_TIMEOUT_S = 30.0
-OWNER_ONLY = 0o600
 
 
 class Secrets:
@@ -37,24 +37,16 @@ class Secrets:
     def ensure(self, names: Iterable[str]) -> None:
         """Give a new password to each of `names` that has none; those that have one keep it."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self._file}.lock", timeout=LOCK_TIMEOUT_S, mode=OWNER_ONLY):
+        with FileLock(f"{self._file}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
             known = self._read()
             missing = set(names) - known.keys()
             if missing:
-                self._write(known | {name: secrets.token_urlsafe(PASSWORD_BYTES) for name in missing})
+                fresh = {name: secrets.token_urlsafe(PASSWORD_BYTES) for name in missing}
+                write_json(self._file, known | fresh)
 
     def _read(self) -> dict[str, str]:
         try:
-            found = json.loads(self._file.read_text("utf-8"))
+            found = orjson.loads(self._file.read_bytes())
         except FileNotFoundError:
             return {}
         return {str(name): str(password) for name, password in found.items()}
-
-    def _write(self, known: dict[str, str]) -> None:
-        draft = self._file.with_name(f"{self._file.name}.{os.getpid()}.draft")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(known, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)
