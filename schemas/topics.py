@@ -37,7 +37,7 @@ def in_topic(system: str, municipality: str | None = None) -> str:
 
 
 def source_of(topic: str) -> tuple[str, str | None]:
-    """System and municipality of an `in.` topic: for whom its writer speaks. ValueError for any other topic."""
+    """System and municipality that an `in.` topic's writer speaks for; ValueError for any other topic."""
     prefix, _, rest = topic.partition(".")
     system, _, municipality = rest.partition(".")
     if prefix != "in" or system not in SYSTEMS:
@@ -107,7 +107,7 @@ def transactional_id(step: str, slot: int) -> str:
 
 @dataclass(frozen=True)
 class TopicDeclaration:
-    """One topic: `schema` is a catalogue name, `partitions` 1, or "P" for the setting; who writes and reads it.
+    """One topic: `schema` is a catalogue name, `partitions` 1, or "P" for the setting; its users.
 
     Compacted topics keep the last value of a key; all others keep every record for ever.
     """

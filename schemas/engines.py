@@ -1,0 +1,74 @@
+"""Records and Arrow tables, one batch at a time, by the library that a schema's `engine` names. Without wire format."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pyruhvro
+
+from schemas.catalogue import Schema
+
+
+class EngineError(Exception):
+    """The batch can't be read or written. Says nothing of its content: the libraries' messages would."""
+
+
+def read(schema: Schema, records: Sequence[bytes]) -> pa.Table:
+    """The records as columns of the schema they were written by; EngineError where one of them can't be read."""
+    try:
+        table = _read_columns(schema, records) if schema.engine == "pyruhvro" else _read_rows(schema, records)
+        # Neither library looks whether text is UTF-8 before it is in the column.
+        table.validate(full=True)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # pyruhvro's panics aren't Exceptions
+        raise EngineError(f"a batch of {len(records)} can't be read: {type(error).__name__}") from None
+    return table
+
+
+def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
+    """The rows as records, in their order; EngineError where one of them can't be written."""
+    try:
+        if schema.engine == "fastavro":
+            return _write_rows(schema, table)
+        return _write_columns(schema, table)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # pyruhvro's panics aren't Exceptions
+        raise EngineError(f"a batch of {table.num_rows} can't be written: {type(error).__name__}") from None
+
+
+def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
+    batch = pyruhvro.deserialize_array(list(records), schema.text)
+    # It leaves the time zone away, which Avro's instants have by definition.
+    return pa.Table.from_batches([batch]).cast(schema.arrow)
+
+
+def _read_rows(schema: Schema, records: Sequence[bytes]) -> pa.Table:
+    rows: list[Any] = [
+        fastavro.schemaless_reader(io.BytesIO(each), schema.fastavro, None) for each in records
+    ]
+    return pa.Table.from_pylist(rows, schema=schema.arrow)
+
+
+def _write_columns(schema: Schema, table: pa.Table) -> pa.BinaryArray:
+    written = [
+        array
+        for batch in table.combine_chunks().to_batches()
+        for array in pyruhvro.serialize_record_batch(batch, schema.text, 1)
+    ]
+    return pa.concat_arrays(written) if written else pa.array([], pa.binary())
+
+
+def _write_rows(schema: Schema, table: pa.Table) -> pa.BinaryArray:
+    return pa.array([_written(schema, row) for row in table.to_pylist(maps_as_pydicts="strict")], pa.binary())
+
+
+def _written(schema: Schema, row: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema.fastavro, row)
+    return out.getvalue()
