@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,15 @@ def cache_folder() -> Path:
     given = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(given) if given.startswith("/") else Path.home() / ".cache"
     return base / CACHE_NAME
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove what a start that was killed left half made; whoever holds the home's lock knows nobody is using it."""
+    for leftover in folder.glob("draft-*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from infra.local import process
-from infra.local.home import Home, Ports, write_private
+from infra.local.home import Home, Ports, clear_drafts, write_private
 from infra.local.java import Program, Startup, java, quoted
 from infra.local.ports import HOST
 from infra.local.process import Server
@@ -89,16 +89,17 @@ def start(home: Home, ports: Ports, jars: Iterable[Path], secrets: Secrets, star
 
 def wait_ready(home: Home, ports: Ports, secrets: Secrets) -> None:
     """Return when the broker answers the administrator. StartError: it does not."""
-    # Errors of connections are expected until it listens.
+    server(home).wait_ready(lambda: answers(ports, secrets), READY_TIMEOUT_S)
+
+
+def answers(ports: Ports, secrets: Secrets) -> bool:
+    """Whether the broker answers the administrator now."""
+    # That nobody listens yet is expected, and not worth a line on standard error.
     admin = AdminClient({**client(ports, ADMIN, secrets), "log_level": 0, "reconnect.backoff.max.ms": 100})
-
-    def ready() -> bool:
-        try:
-            return bool(admin.list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
-        except KafkaException:
-            return False
-
-    server(home).wait_ready(ready, READY_TIMEOUT_S)
+    try:
+        return bool(admin.list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
+    except KafkaException:
+        return False
 
 
 def grant_registry(ports: Ports, secrets: Secrets) -> None:
@@ -128,17 +129,16 @@ def registry_acls() -> list[AclBinding]:
 
 def _format(home: Home, ports: Ports, broker: Program, secrets: Secrets) -> None:
     """Make the storage with its first users; it takes its place only when whole."""
+    clear_drafts(home.kafka)
     draft = home.kafka / f"draft-{uuid.uuid4().hex}"
-    settings = home.kafka / "format.properties"
+    settings = draft.with_suffix(".properties")
     write_private(settings, properties(ports, draft, secrets.password(ADMIN).get_secret_value()).encode())
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
-    for user in FIRST_USERS:
-        password = secrets.password(user).get_secret_value()
-        arguments += ["--add-scram", f"{MECHANISM}=[name={user},password={password}]"]
+    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(settings)]
+    for user in scram_users(secrets):
+        arguments += ["--add-scram", user]
     logging = f"-Dlog4j2.configurationFile={home.kafka / 'log4j2.properties'}"
     # Passwords go by a file: everybody on the machine can read a command line.
-    argument_file = home.kafka / "format.arguments"
+    argument_file = draft.with_suffix(".arguments")
     flags = [*broker.flags, "-XX:TieredStopAtLevel=1", logging]
     write_private(argument_file, "\n".join(map(quoted, [*flags, *arguments])).encode())
     try:
@@ -147,6 +147,17 @@ def _format(home: Home, ports: Ports, broker: Program, secrets: Secrets) -> None
     finally:
         argument_file.unlink()
         settings.unlink()
+
+
+def cluster_id() -> str:
+    """A name for a new cluster: 128 random bits as Kafka writes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def scram_users(secrets: Secrets) -> list[str]:
+    """The first users, as the storage tool's `--add-scram` takes them."""
+    passwords = {user: secrets.password(user).get_secret_value() for user in FIRST_USERS}
+    return [f"{MECHANISM}=[name={user},password={password}]" for user, password in passwords.items()]
 
 
 def properties(ports: Ports, data: Path, admin_password: str) -> str:

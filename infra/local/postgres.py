@@ -11,6 +11,7 @@ import signal
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import LiteralString
 
 import psutil
 import psycopg
@@ -20,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from infra.local import process
 from infra.local.artifacts import cache_lock
 from infra.local.errors import StartError
-from infra.local.home import Home, Ports
+from infra.local.home import Home, Ports, clear_drafts
 from infra.local.ports import HOST
 from infra.local.process import Account, Server
 from infra.local.secrets import Secrets
@@ -121,23 +122,22 @@ def start(home: Home, folder: Path, binaries: Path, ports: Ports, secrets: Secre
 
 def wait_ready(home: Home, folder: Path, ports: Ports, secrets: Secrets) -> None:
     """Return when the database `mesh` and the auditor are there. StartError: they are not."""
-    address = make_conninfo(
-        dsn(ports, SUPERUSER, secrets), dbname="postgres", connect_timeout=CONNECT_TIMEOUT_S
-    )
-
-    def ready() -> bool:
-        try:
-            psycopg.connect(address).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    server(home, folder).wait_ready(ready, READY_TIMEOUT_S)
-    prepare(address, secrets)
+    server(home, folder).wait_ready(lambda: answers(ports, secrets), READY_TIMEOUT_S)
+    prepare(ports, secrets)
 
 
-def prepare(address: str, secrets: Secrets) -> None:
+def answers(ports: Ports, secrets: Secrets) -> bool:
+    """Whether the server answers its superuser now."""
+    try:
+        psycopg.connect(_superuser(ports, secrets)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def prepare(ports: Ports, secrets: Secrets) -> None:
     """Make the database `mesh` and the auditor, who reads whatever the superuser makes in it. Repeatable."""
+    address = _superuser(ports, secrets)
     with psycopg.connect(address, autocommit=True) as connection:
         if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
@@ -154,14 +154,19 @@ def prepare(address: str, secrets: Secrets) -> None:
             connection.execute(grant.format(sql.SQL(right), auditor))
 
 
-def _exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:
-    return connection.execute(query.encode(), [name]).fetchone() is not None
+def _superuser(ports: Ports, secrets: Secrets) -> str:
+    return make_conninfo(dsn(ports, SUPERUSER, secrets), dbname="postgres", connect_timeout=CONNECT_TIMEOUT_S)
+
+
+def _exists(connection: psycopg.Connection[tuple[object, ...]], query: LiteralString, name: str) -> bool:
+    return connection.execute(query, [name]).fetchone() is not None
 
 
 def _initialise(folder: Path, binaries: Path, secrets: Secrets) -> None:
     """Make the cluster; it takes its place only when whole."""
     user = account()
     _make_folder(folder, user)
+    clear_drafts(folder)
     draft = folder / f"draft-{randomness.token_hex(8)}"
     password_file = folder / f"{draft.name}.password"
     descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

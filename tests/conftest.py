@@ -1,0 +1,22 @@
+"""What holds for all tests: a test's kind is the folder it stands in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+KINDS = ("unit", "contract", "property", "integration")
+#: An integration test may be the first to need the servers, and those may have to be fetched.
+INTEGRATION_TIMEOUT_S = 420
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder, so that `-m "not integration"` never starts a server by somebody's slip."""
+    here = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(here).parts[0]
+        if kind in KINDS:
+            item.add_marker(kind)
+        if kind == "integration" and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(INTEGRATION_TIMEOUT_S))

@@ -1,0 +1,114 @@
+"""The same servers in containers, for machines with Docker: the settings are those of the local stack, word for word.
+
+The containers share the host's network, so that every address is the one that the settings name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from testcontainers.core.container import DockerContainer
+
+from infra.environment import Environment
+from infra.local import kafka, ports, postgres, registry
+from infra.local.home import Home, Ports, StackState, write_private
+from infra.local.secrets import Secrets
+from infra.local.stack import FIRST_SECRETS
+
+KAFKA_IMAGE = "apache/kafka:4.3.1"
+REGISTRY_IMAGE = "apicurio/apicurio-registry:3.3.3"
+POSTGRES_IMAGE = "postgres:18.6"
+ENGINE_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 180.0
+POLL_S = 0.2
+
+
+def docker_answers() -> bool:
+    """Whether an engine is there; a client on the path says nothing."""
+    client = shutil.which("docker")
+    if client is None:
+        return False
+    question = [client, "version", "--format", "{{.Server.Version}}"]
+    try:
+        return (
+            subprocess.run(question, capture_output=True, timeout=ENGINE_TIMEOUT_S, check=False).returncode
+            == 0
+        )
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def running(folder: Path) -> Iterator[Environment]:
+    """The servers, from start to removal."""
+    home = Home(folder)
+    home.make()
+    secrets = Secrets(home.secrets_file)
+    secrets.ensure(FIRST_SECRETS)
+    names = list(Ports.model_fields)
+    given = Ports(**dict(zip(names, ports.choose(len(names)), strict=True)))
+    home.remember(StackState(ports=given, postgres=home.folder / "postgres"))
+    with ExitStack() as containers:
+        containers.enter_context(_postgres(given, secrets))
+        containers.enter_context(_kafka(home, given, secrets))
+        _wait("Kafka", lambda: kafka.answers(given, secrets))
+        kafka.grant_registry(given, secrets)
+        containers.enter_context(_registry(home, given, secrets))
+        _wait("PostgreSQL", lambda: postgres.answers(given, secrets))
+        postgres.prepare(given, secrets)
+        _wait("the registry", lambda: registry.answers(given))
+        yield _environment(home, given)
+
+
+def _container(image: str, home: Home) -> DockerContainer:
+    host = DockerContainer(image).with_kwargs(network_mode="host", user="0:0")
+    return host.with_volume_mapping(str(home.folder), str(home.folder), "rw")
+
+
+def _kafka(home: Home, given: Ports, secrets: Secrets) -> DockerContainer:
+    settings = home.kafka / "server.properties"
+    password = secrets.password(kafka.ADMIN).get_secret_value()
+    write_private(settings, kafka.properties(given, Path("/var/lib/mesh"), password).encode())
+    users = " ".join(f"--add-scram '{user}'" for user in kafka.scram_users(secrets))
+    script = (
+        f"/opt/kafka/bin/kafka-storage.sh format -t {kafka.cluster_id()} -c {settings} {users}"
+        f" && exec /opt/kafka/bin/kafka-server-start.sh {settings}"
+    )
+    container = _container(KAFKA_IMAGE, home)
+    return container.with_kwargs(network_mode="host", user="0:0", entrypoint=["sh", "-c"]).with_command(
+        [script]
+    )
+
+
+def _registry(home: Home, given: Ports, secrets: Secrets) -> DockerContainer:
+    settings = home.registry / "application.properties"
+    write_private(settings, registry.properties(given, secrets, Path("/var/tmp")).encode())  # noqa: S108
+    return _container(REGISTRY_IMAGE, home).with_env("QUARKUS_CONFIG_LOCATIONS", str(settings))
+
+
+def _postgres(given: Ports, secrets: Secrets) -> DockerContainer:
+    container = DockerContainer(POSTGRES_IMAGE).with_kwargs(network_mode="host")
+    container.with_env("POSTGRES_PASSWORD", secrets.password(postgres.SUPERUSER).get_secret_value())
+    return container.with_command(f"postgres -p {given.postgres} -c listen_addresses={ports.HOST}")
+
+
+def _environment(home: Home, given: Ports) -> Environment:
+    return Environment(
+        bootstrap=f"{ports.HOST}:{given.kafka}",
+        registry_url=registry.url(given),
+        database_host=ports.HOST,
+        database_port=given.postgres,
+        secrets_file=home.secrets_file,
+    )
+
+
+def _wait(name: str, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the container of {name} is not ready")
+        time.sleep(POLL_S)
