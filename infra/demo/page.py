@@ -1,0 +1,99 @@
+"""The report as one plain HTML page: no script, nothing fetched, readable in any browser and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib import resources
+from string import Template
+
+from infra.demo.report import DomainFigures, Report
+from schemas.reasons import JAPANESE, Reason
+
+BAR_WIDTH_PX = 240
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    template = Template((resources.files("infra.demo") / "page.html").read_text("utf-8"))
+    return template.substitute(
+        verdict=_verdict(report),
+        verdict_class="right" if report.right else "wrong",
+        figures=_figures(report),
+        reasons=_bars({JAPANESE[Reason(name)]: count for name, count in report.accepted.items()}),
+        domains="".join(_domain_row(domain) for domain in report.domains),
+        refusals=_rows((code, _number(count)) for code, count in report.refused.items()),
+        latencies=_rows(
+            (it.phase, _number(it.changes), f"{it.median_s:.2f} s", f"{it.p99_s:.2f} s")
+            for it in report.latencies
+        ),
+        differences=_differences(report),
+        phases=_bars({phase.name: round(phase.seconds, 1) for phase in report.phases}, " s"),
+        machine=escape(report.machine),
+        inputs=escape(", ".join(report.inputs)),
+    )
+
+
+def _verdict(report: Report) -> str:
+    if report.right:
+        held = f"{_number(report.compared_rows)} rows and {_number(report.compared_messages)} messages"
+        return f"All {held} as they must be"
+    return f"{_number(len(report.differences))} differences from the reference model"
+
+
+def _figures(report: Report) -> str:
+    cases = sum(report.cases.values())
+    facts = {
+        "residents": report.residents,
+        "notices handed over": report.handed_over,
+        "accepted": sum(report.accepted.values()),
+        "refused": sum(report.refused.values()),
+        "changes to domains": sum(domain.changes for domain in report.domains),
+        "disclosures recorded": sum(domain.disclosures for domain in report.domains),
+        "cases complete": f"{_number(report.cases.get('complete', 0))} of {_number(cases)}",
+        "conflicts for a clerk": report.conflicts,
+        "dead letters": report.dead_letters,
+        "notices a second, into all stores": round(report.notices_per_s),
+    }
+    return "".join(
+        f"<div><b>{_number(value) if isinstance(value, int) else value}</b><span>{escape(name)}</span></div>"
+        for name, value in facts.items()
+    )
+
+
+def _domain_row(domain: DomainFigures) -> str:
+    rows = ", ".join(f"{escape(status)} {_number(count)}" for status, count in domain.rows.items())
+    return (
+        f"<tr><td>{escape(domain.japanese)} <small>{escape(domain.domain)}</small></td>"
+        f"<td>{_number(domain.changes)}</td><td>{_number(sum(domain.rows.values()))}<br><small>{rows}</small></td>"
+        f"<td>{_number(domain.disclosures)}</td></tr>"
+    )
+
+
+def _differences(report: Report) -> str:
+    if not report.differences:
+        return "<p>None.</p>"
+    kinds: dict[tuple[str, str, str], int] = {}
+    for it in report.differences:
+        key = (it.domain, it.kind, ", ".join(it.columns))
+        kinds[key] = kinds.get(key, 0) + 1
+    found = _rows((*key, _number(count)) for key, count in sorted(kinds.items()))
+    return f"<table><tr><th>domain</th><th>kind</th><th>columns</th><th>rows</th></tr>{found}</table>"
+
+
+def _bars(values: Mapping[str, float], unit: str = "") -> str:
+    most = max(values.values(), default=0) or 1
+    rows = (
+        f'<tr><td>{escape(name)}</td><td><svg width="{BAR_WIDTH_PX}" height="12" role="img" aria-label="{value}{unit}">'
+        f'<rect width="{BAR_WIDTH_PX * value / most:.1f}" height="12"/></svg></td><td>{_number(value)}{unit}</td></tr>'
+        for name, value in sorted(values.items(), key=lambda item: -item[1])
+    )
+    return f'<table class="bars">{"".join(rows)}</table>'
+
+
+def _rows(rows: Iterable[Iterable[str]]) -> str:
+    return "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
