@@ -1,0 +1,129 @@
+"""The form of every column: each check takes a column of strings, and says of each value whether it has the form.
+
+Null is "not given": a check answers null there, and who asks decides whether that is allowed. Nothing is trimmed or
+guessed; every value has a greatest length, so that nothing unbounded gets in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from processors.columns import by_unique
+from schemas.municipalities import is_municipality, is_place
+from schemas.reasons import BY_JAPANESE
+
+#: A check of a column: strings in, booleans out.
+Check = Callable[[pa.Array], pa.Array]
+
+#: Greatest lengths, in characters.
+NAME_MAX: Final = 100
+KANA_MAX: Final = 100
+RELATIONSHIP_MAX: Final = 40
+ADDRESS_MAX: Final = 300
+ACCOUNT_TYPE_MAX: Final = 20
+
+#: Notice numbers: the municipality's five digits, a hyphen, its own number.
+NOTICE: Final = "^[0-9]{5}-[0-9]{1,20}$"
+
+#: Katakana from ァ to ヺ (small ones, ヴ, ヵ, ヶ with them) and the long vowel mark; one full-width space.
+KANA: Final = "^[ァ-ヺー]+　[ァ-ヺー]+$"
+
+_FREE_TEXT: Final = r"^\p{Z}*[^\p{Z}\p{Cc}]\P{Cc}*$"
+_DATE: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DAYS: Final = pa.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], pa.int32())
+
+
+def digits(count: int, at_least: int | None = None) -> Check:
+    """ASCII digits, exactly `count` of them, or from `at_least` to `count`."""
+
+    def check(values: pa.Array) -> pa.Array:
+        length = pc.binary_length(values)
+        right = pc.and_(pc.greater_equal(length, at_least or count), pc.less_equal(length, count))
+        return pc.and_(right, pc.ascii_is_decimal(values))
+
+    return check
+
+
+def matches(pattern: str, characters_max: int | None = None) -> Check:
+    """A regular expression (RE2, over the whole value), and a greatest length."""
+
+    def check(values: pa.Array) -> pa.Array:
+        found = pc.match_substring_regex(values, pattern)
+        if characters_max is None:
+            return found
+        return pc.and_(found, pc.less_equal(pc.utf8_length(values), characters_max))
+
+    return check
+
+
+def free_text(characters_max: int) -> Check:
+    """Not only blanks, no control characters, not too long."""
+    return matches(_FREE_TEXT, characters_max)
+
+
+def one_of(*allowed: str) -> Check:
+    """One of a few values."""
+    wanted = pa.array(allowed, pa.string())
+    return lambda values: pc.if_else(pc.is_valid(values), pc.is_in(values, value_set=wanted), None)
+
+
+def _each(check: Callable[[str], bool]) -> Check:
+    """A check of columns in which few values recur: called once per distinct value."""
+    return lambda values: by_unique(values, lambda u: pa.array(map(check, u.to_pylist()), pa.bool_()))
+
+
+def to_date(values: pa.Array) -> pa.Array:
+    """The days (date32) that strings written YYYY-MM-DD name; null where there is no such day, or no such form."""
+    return by_unique(values, _distinct_dates)
+
+
+def _distinct_dates(values: pa.Array) -> pa.Array:
+    formed = pc.if_else(pc.match_substring_regex(values, _DATE), values, None)
+    year, month, day = (
+        pc.utf8_slice_codeunits(formed, start, stop).cast(pa.int32())
+        for start, stop in ((0, 4), (5, 7), (8, 10))
+    )
+    month_exists = pc.and_(pc.greater_equal(month, 1), pc.less_equal(month, 12))
+    last = _last_day(year, pc.if_else(month_exists, month, 0))
+    day_exists = pc.and_(pc.greater_equal(day, 1), pc.less_equal(day, last))
+    exists = pc.and_(pc.and_(month_exists, day_exists), pc.greater_equal(year, 1))
+    return pc.if_else(exists, formed, None).cast(pa.date32())
+
+
+def _last_day(year: pa.Array, month: pa.Array) -> pa.Array:
+    def divides(number: int) -> pa.Array:
+        return pc.equal(pc.subtract(year, pc.multiply(pc.divide(year, number), number)), 0)
+
+    leap = pc.or_(pc.and_not(divides(4), divides(100)), divides(400))
+    extra = pc.and_(leap, pc.equal(month, 2)).cast(pa.int32())
+    return pc.add(_DAYS.take(month), extra)
+
+
+is_number: Final = digits(18, at_least=1)
+is_notice: Final = matches(NOTICE)
+is_municipality_code: Final = _each(is_municipality)
+is_place_code: Final = _each(is_place)
+is_reason: Final = one_of(*BY_JAPANESE)
+is_household: Final = digits(12)
+is_local_number: Final = digits(13)
+is_resident_code: Final = digits(11)
+is_name: Final = free_text(NAME_MAX)
+is_kana: Final = matches(KANA, KANA_MAX)
+is_sex: Final = one_of("男", "女")
+is_relationship: Final = free_text(RELATIONSHIP_MAX)
+is_address: Final = free_text(ADDRESS_MAX)
+is_flag: Final = one_of("0", "1")
+is_account: Final = matches("^[A-Za-z0-9._-]+$", 64)
+is_bank: Final = digits(4)
+is_branch: Final = digits(3)
+is_account_type: Final = free_text(ACCOUNT_TYPE_MAX)
+is_account_number: Final = digits(7)
+
+
+def is_date(values: pa.Array) -> pa.Array:
+    """Dates that exist, written YYYY-MM-DD."""
+    return pc.if_else(pc.is_valid(values), pc.is_valid(to_date(values)), None)

@@ -1,0 +1,41 @@
+"""Hand-overs with a fault: what goes to `rejected.<system>`, without anything of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from processors.columns import constant, shaped, whole
+from processors.intake import judgement
+from processors.intake.filed import Filed
+from processors.refusals import Verdict
+from schemas.topics import rejected_topic
+from streams.contract import Output
+
+
+def refused(hand_overs: Filed, faults: pa.Array, numbers: pa.Array, ids: pa.Array) -> Iterator[Output]:
+    """Records for each system's refusals; the id follows from what was handed over, and by whom: told twice, it is one.
+
+    `faults` is a judgement without null, `numbers` the notices' numbers where they can be read.
+    """
+    if not len(hand_overs):
+        return
+    table = shaped(
+        "rejected",
+        {
+            "id": ids,
+            "verdict": constant(Verdict.REFUSED.value, len(hand_overs)),
+            "system": hand_overs.system,
+            "municipality": hand_overs.municipality,
+            "notice": numbers,
+            "code": judgement.codes(faults),
+            "reason": judgement.sentences(faults),
+            "origin": hand_overs.origin,
+            "received_at": hand_overs.received_at,
+        },
+    )
+    for system in pc.unique(hand_overs.system).to_pylist():
+        mine = table.filter(pc.equal(hand_overs.system, system))
+        yield Output(rejected_topic(system), "rejected", mine, whole(mine.column("id")))
