@@ -12,12 +12,13 @@ from typing import Any
 
 import faust
 import pyarrow as pa
-from schemas.codec import Codec
 
 from infra.tracker.cases import SCHEMA, case_of, row_of
 from infra.tracker.settings import TrackerSettings
 from infra.tracker.transport import CommittedTransport
 from processors.tracking import Case, News, news_of
+from schemas.codec import Codec
+from schemas.tables import table_from_rows
 from schemas.topics import CASE_OPENED, CASE_PART, RECEIPT, group, state_topic
 
 #: Schema of each topic that the tracker reads.
@@ -37,7 +38,7 @@ class CaseTable:
         told = {key: known.get(key, Case()).told(its) for key, its in news.items()}
         changed = {key: case for key, case in told.items() if known.get(key) != case}
         if changed:
-            rows = self._codec.table_from_rows(SCHEMA, [row_of(key, case) for key, case in changed.items()])
+            rows = table_from_rows(SCHEMA, [row_of(key, case) for key, case in changed.items()])
             for key, value in zip(changed, self._codec.encode(SCHEMA, rows).to_pylist(), strict=True):
                 self._table[key.encode()] = value
 
