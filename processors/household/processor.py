@@ -1,0 +1,161 @@
+"""The household step: `notice` in; `person.change`, `case.opened` and `rejected.<system>` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from processors.household.decide import Accepted, Notice, decide
+from processors.household.register import STORES, Register, Registers
+from processors.refusals import Refusal, rejection_id
+from processors.rows import output
+from schemas.reasons import Reason
+from schemas.topics import CASE_OPENED, PERSON_CHANGE, rejected_topic, source_of
+from streams.contract import Batch, Output, Poison, Result, State
+
+Row = Mapping[str, Any]
+
+
+class HouseholdProcessor:
+    """Judges each notice at its place in its municipality's list, and parts it into changes of persons.
+
+    Promises: a notice is listed whole or not at all; the outcome depends on the order of each municipality's notices
+    alone, not on how they were cut into batches or interleaved with another's. Keeps five stores, none of whose
+    values grows with the municipality.
+    """
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Each store's schema in the catalogue."""
+        return STORES
+
+    def process(self, batch: Batch, state: State) -> Result:
+        """Notices of one partition in the order of their offsets."""
+        rows = batch.table.to_pylist()
+        registers, outcome, poison = Registers(state), Outcome(), []
+        _prefetch(registers, rows)
+        for index, row in enumerate(rows):
+            if row["reason"] == Reason.UNKNOWN:
+                poison.append(Poison(0, index, "reason unknown to this version"))
+            else:
+                decided = decide(_notice(row), Register(registers, row["municipality"]))
+                outcome.add(row, decided)
+        registers.flush()
+        return Result(outcome.outputs(), poison)
+
+
+def _prefetch(registers: Registers, rows: Iterable[Row]) -> None:
+    """What the notices name themselves, read in one go for each store."""
+    rows = list(rows)
+    registers.registers.prefetch(row["municipality"] for row in rows)
+    registers.handovers.prefetch(f"{row['municipality']}/{row['digest']}" for row in rows)
+    registers.notices.prefetch(
+        f"{row['municipality']}/{number}"
+        for row in rows
+        for number in (row["notice"], row["cancels"])
+        if number is not None
+    )
+    registers.residents.prefetch(
+        f"{row['municipality']}/{person['person']}" for row in rows for person in row["persons"] or ()
+    )
+    registers.households.prefetch(
+        f"{row['municipality']}/{row['household']}" for row in rows if row["household"] is not None
+    )
+
+
+def _notice(row: Row) -> Notice:
+    persons = row["persons"]
+    return Notice(
+        number=row["notice"],
+        reason=Reason(row["reason"]),
+        effective_on=row["effective_on"],
+        digest=row["digest"],
+        resent=row["resent"],
+        persons=None if persons is None else tuple((each["person"], each["facts"]) for each in persons),
+        household=row["household"],
+        to=row["to"],
+        cancels=row["cancels"],
+    )
+
+
+@dataclass
+class Outcome:
+    """The rows that go out for a batch, in the order of the notices."""
+
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    rejected: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, row: Row, decided: Accepted | Refusal) -> None:
+        """What follows from one notice."""
+        if isinstance(decided, Refusal):
+            system, municipality = source_of(row["origin"]["topic"])
+            rejected = _rejected(row, decided, system, municipality or row["municipality"])
+            self.rejected.setdefault(rejected_topic(system), []).append(rejected)
+        else:
+            self.cases.append(_case_opened(row, decided))
+            self.changes.extend(_person_changes(row, decided))
+
+    def outputs(self) -> list[Output]:
+        """One for each topic that has records."""
+        outputs = []
+        if self.changes:
+            keys = [change["person"] for change in self.changes]
+            outputs.append(output(PERSON_CHANGE, "person-change", self.changes, keys))
+        if self.cases:
+            keys = [case_key(case["case"]) for case in self.cases]
+            outputs.append(output(CASE_OPENED, "case-opened", self.cases, keys))
+        for topic, rows in sorted(self.rejected.items()):
+            outputs.append(output(topic, "rejected", rows, [row["id"] for row in rows]))
+        return outputs
+
+
+def case_key(case: Row) -> str:
+    """Key of the records of a case: `municipality/notice`."""
+    return f"{case['municipality']}/{case['notice']}"
+
+
+def _case(row: Row) -> dict[str, Any]:
+    return {"municipality": row["municipality"], "notice": row["notice"]}
+
+
+def _case_opened(row: Row, accepted: Accepted) -> dict[str, Any]:
+    return {
+        "case": _case(row),
+        "reason": row["reason"],
+        "effective_on": row["effective_on"],
+        "persons": len(accepted.persons),
+        "received_at": row["received_at"],
+    }
+
+
+def _person_changes(row: Row, accepted: Accepted) -> Iterable[dict[str, Any]]:
+    common = {
+        "kind": "CANCELLATION" if row["reason"] == Reason.CANCELLED else "NOTICE",
+        "municipality": row["municipality"],
+        "case": _case(row),
+        "seq": accepted.seq,
+        "reason": row["reason"],
+        "effective_on": row["effective_on"],
+        "moved_from": row["moved_from"],
+        "moved_to": row["moved_to"],
+        "cancels": row["cancels"],
+        "received_at": row["received_at"],
+        "origin": row["origin"],
+    }
+    return [{**common, "person": person, "facts": dict(facts) or None} for person, facts in accepted.persons]
+
+
+def _rejected(row: Row, refusal: Refusal, system: str, municipality: str) -> dict[str, Any]:
+    return {
+        "id": rejection_id(row["origin"], resent=row["resent"]),
+        "verdict": refusal.verdict.value,
+        "system": system,
+        "municipality": municipality,
+        "notice": row["notice"],
+        "code": refusal.value,
+        "reason": refusal.sentence,
+        "origin": row["origin"],
+        "received_at": row["received_at"],
+    }

@@ -1,0 +1,212 @@
+"""What the municipalities' lists say so far: a view on the step's stores that is read once and written once a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, Generic, TypeVar
+
+from processors.household.local import NOBODY, Local, Mark, Step
+from schemas.reasons import Reason
+from streams.contract import State, Store
+
+#: Stores of the step, and their schemas in the catalogue.
+STORES: Final = {
+    "notices": "state-household-notices",
+    "handovers": "state-household-handovers",
+    "residents": "state-household-residents",
+    "households": "state-household-households",
+    "registers": "state-household-registers",
+}
+
+ACCEPTED: Final = "ACCEPTED"
+REFUSED: Final = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An accepted notice: its place in the list, and the persons it concerned then."""
+
+    reason: Reason
+    effective_on: date
+    seq: int
+    persons: tuple[str, ...]
+    cancelled: bool = False
+
+
+T = TypeVar("T")
+
+
+class Shelf(Generic[T]):
+    """One store behind its values as objects: each key is read at most once, and written once, by `flush`."""
+
+    def __init__(
+        self, store: Store, read: Callable[[Mapping[str, Any]], T], write: Callable[[T], dict[str, Any]]
+    ) -> None:
+        self._store, self._read, self._write = store, read, write
+        self._known: dict[str, T | None] = {}
+        self._changed: dict[str, None] = {}
+
+    def prefetch(self, keys: Iterable[str]) -> None:
+        """Reads what isn't known yet, in one go."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
+        if missing:
+            found = self._store.get_many(missing)
+            for key in missing:
+                value = found.get(key)
+                self._known[key] = None if value is None else self._read(value)
+
+    def get(self, key: str) -> T | None:
+        """The value as it stands now, or None."""
+        if key not in self._known:
+            self.prefetch((key,))
+        return self._known[key]
+
+    def put(self, key: str, value: T | None) -> None:
+        """Sets the value; None forgets the key."""
+        self._known[key] = value
+        self._changed[key] = None
+
+    def flush(self) -> None:
+        """Hands all changes to the store, in the order in which the keys were first changed."""
+        for key in self._changed:
+            value = self._known[key]
+            if value is None:
+                self._store.delete(key)
+            else:
+                self._store.put(key, self._write(value))
+        self._changed.clear()
+
+
+class Registers:
+    """The lists of all municipalities of one partition."""
+
+    def __init__(self, state: State) -> None:
+        self.notices = Shelf(state["notices"], _read_listed, _write_listed)
+        self.handovers: Shelf[str] = Shelf(state["handovers"], _verdict, lambda verdict: {"verdict": verdict})
+        self.residents = Shelf(state["residents"], _read_local, _write_local)
+        self.households = Shelf(state["households"], _members, lambda members: {"residents": list(members)})
+        self.registers: Shelf[int] = Shelf(state["registers"], _length, lambda length: {"listed": length})
+
+    def flush(self) -> None:
+        """Writes what changed."""
+        shelves = (self.notices, self.handovers, self.residents, self.households, self.registers)
+        for shelf in shelves:
+            shelf.flush()
+
+
+class Register:
+    """One municipality's list."""
+
+    def __init__(self, registers: Registers, municipality: str) -> None:
+        self._registers, self._prefix = registers, f"{municipality}/"
+        self._municipality = municipality
+
+    def verdict_of(self, digest: str) -> str | None:
+        """What became of a hand-over with this digest before: ACCEPTED, REFUSED or None."""
+        return self._registers.handovers.get(self._prefix + digest)
+
+    def remember(self, digest: str, verdict: str) -> None:
+        """Keeps what became of a hand-over."""
+        self._registers.handovers.put(self._prefix + digest, verdict)
+
+    def listed(self, number: str) -> Listed | None:
+        """The notice accepted under a number."""
+        return self._registers.notices.get(self._prefix + number)
+
+    def enter(self, number: str, listed: Listed) -> None:
+        """Sets what is kept of an accepted notice."""
+        self._registers.notices.put(self._prefix + number, listed)
+
+    def local(self, person: str) -> Local:
+        """A person as this municipality has them; `NOBODY` where it never had them."""
+        return self._registers.residents.get(self._prefix + person) or NOBODY
+
+    def members(self, household: str) -> tuple[str, ...]:
+        """Residents of a household, in the order in which they came into it."""
+        return self._registers.households.get(self._prefix + household) or ()
+
+    @property
+    def length(self) -> int:
+        """How many notices were accepted: the place of the latest."""
+        return self._registers.registers.get(self._municipality) or 0
+
+    def next_place(self) -> int:
+        """Counts the list up, from 1."""
+        place = self.length + 1
+        self._registers.registers.put(self._municipality, place)
+        return place
+
+    def move(self, person: str, after: Local) -> None:
+        """Sets how a person stands, and keeps the households' residents in step."""
+        before = self.local(person)
+        self._registers.residents.put(self._prefix + person, after)
+        old = before.household if before.resident else None
+        new = after.household if after.resident else None
+        if old != new:
+            self._leave(old, person)
+            self._join(new, person)
+
+    def _leave(self, household: str | None, person: str) -> None:
+        if household is not None:
+            left = tuple(member for member in self.members(household) if member != person)
+            self._registers.households.put(self._prefix + household, left or None)
+
+    def _join(self, household: str | None, person: str) -> None:
+        if household is not None:
+            joined = (*self.members(household), person)
+            self._registers.households.put(self._prefix + household, joined)
+
+
+def _read_listed(value: Mapping[str, Any]) -> Listed:
+    return Listed(
+        Reason(value["reason"]),
+        value["effective_on"],
+        value["seq"],
+        tuple(value["persons"]),
+        value["cancelled"],
+    )
+
+
+def _write_listed(listed: Listed) -> dict[str, Any]:
+    return {
+        "reason": listed.reason.value,
+        "effective_on": listed.effective_on,
+        "seq": listed.seq,
+        "persons": list(listed.persons),
+        "cancelled": listed.cancelled,
+    }
+
+
+def _read_local(value: Mapping[str, Any]) -> Local:
+    marks = tuple(
+        Mark(mark["effective_on"], mark["seq"], Step(mark["step"]), mark["household"])
+        for mark in value["marks"]
+    )
+    return Local(marks, value["resident"], value["household"])
+
+
+def _write_local(local: Local) -> dict[str, Any]:
+    marks = [
+        {
+            "effective_on": mark.effective_on,
+            "seq": mark.seq,
+            "step": mark.step.value,
+            "household": mark.household,
+        }
+        for mark in local.marks
+    ]
+    return {"resident": local.resident, "household": local.household, "marks": marks}
+
+
+def _verdict(value: Mapping[str, Any]) -> str:
+    return str(value["verdict"])
+
+
+def _members(value: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(value["residents"])
+
+
+def _length(value: Mapping[str, Any]) -> int:
+    return int(value["listed"])
