@@ -1,0 +1,77 @@
+"""The fan-out step: `person.change` in; `change.<domain>`, `case.part` and `conflict` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from processors.fan_out.entries import entry_of
+from processors.fan_out.history import Notice
+from processors.fan_out.outcome import Outcome
+from processors.fan_out.person import Person
+from processors.fan_out.stored import read_notices, read_person, write_notices, write_person
+from streams.contract import Batch, Poison, Result, State
+
+STORES: Final = {"persons": "state-fan-out-persons", "chapters": "state-fan-out-chapters"}
+
+
+class FanOutProcessor:
+    """Adds each record to its person's history, folds it, and tells each domain the difference.
+
+    Promises: what the domains hold after any number of records is the fold of each person's history, in whatever
+    order the records of different municipalities, enrolments and accounts came; a domain is told only what its rule
+    gives it, and nothing where that doesn't change; revisions go up by one for each record of a person in a domain.
+    The records that go out don't depend on how the input was cut into batches.
+    """
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Each store's schema in the catalogue."""
+        return STORES
+
+    def process(self, batch: Batch, state: State) -> Result:
+        """Records of one partition in the order of their offsets."""
+        rows = batch.table.to_pylist()
+        people, outcome, poison = People(state, rows), Outcome(), []
+        for index, row in enumerate(rows):
+            entry = entry_of(row)
+            if isinstance(entry, str):
+                poison.append(Poison(0, index, entry))
+                continue
+            person = people.get(row["person"])
+            before = person.view
+            messages = person.take(entry, lambda key=row["person"]: people.older(key))  # type: ignore[misc]
+            outcome.add(row, person, before, messages)
+        people.flush()
+        return Result(outcome.outputs(), poison)
+
+
+class People:
+    """The persons of a batch, each read once and written once."""
+
+    def __init__(self, state: State, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._persons, self._chapters = state["persons"], state["chapters"]
+        stored = self._persons.get_many(dict.fromkeys(row["person"] for row in rows))
+        self._people = {key: read_person(value) for key, value in stored.items()}
+        self._touched: dict[str, None] = {}
+
+    def get(self, key: str) -> Person:
+        """A person, to be changed and written."""
+        self._touched[key] = None
+        return self._people.setdefault(key, Person())
+
+    def older(self, key: str) -> list[Notice]:
+        """The notices of a person that are in chapters."""
+        keys = [f"{key}/{chapter}" for chapter in range(self._people[key].chapters)]
+        stored = self._chapters.get_many(keys) if keys else {}
+        return [notice for chapter in keys for notice in read_notices(stored[chapter]["notices"])]
+
+    def flush(self) -> None:
+        """Writes the persons, in the order in which they came up."""
+        for key in self._touched:
+            person = self._people[key]
+            sealed = person.sealed()
+            if sealed:
+                chapter = {"notices": write_notices(sealed)}
+                self._chapters.put(f"{key}/{person.chapters - 1}", chapter)
+            self._persons.put(key, write_person(person))
