@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
@@ -17,7 +18,7 @@ Entry = Notice | Enrolment | AccountEvent
 #: Reads the notices that are kept in chapters.
 Older = Callable[[], Sequence[Notice]]
 
-#: Notices kept with the person; when there are more, the older half goes into a chapter of its own.
+#: Notices kept with the person; when there are more, the older half goes into a chapter.
 OPEN_NOTICES: Final = 24
 
 
@@ -25,12 +26,13 @@ OPEN_NOTICES: Final = 24
 class Person:
     """What is kept of a person.
 
-    `notices` are the latest to arrive, `chapters` counts the parts of the history before them. `accounts` are in the
-    order of effect. `revisions` are the latest by domain.
+    `notices` are the latest to arrive, `chapters` counts the parts of the history before them, which reach to
+    `sealed_until` in the order of effect. `accounts` are in that order. `revisions` are the latest by domain.
     """
 
     notices: list[Notice] = field(default_factory=list)
     chapters: int = 0
+    sealed_until: date | None = None
     enrolments: list[Enrolment] = field(default_factory=list)
     accounts: list[AccountEvent] = field(default_factory=list)
     cancelled: set[tuple[str, str]] = field(default_factory=set)
@@ -60,6 +62,8 @@ class Person:
             return after_account(self.view, entry, self.accounts[-1] if self.accounts else None)
         if entry.reason is Reason.CANCELLED or entry.id in self.cancelled:
             return None
+        if self.sealed_until is not None and self.sealed_until >= entry.effective_on:
+            return None  # after a cancellation, notices of the latest day may be in a chapter
         return after_notice(self.view, entry, self._of_last_day())
 
     def _of_last_day(self) -> list[Notice]:
@@ -91,8 +95,12 @@ class Person:
         if len(self.notices) <= OPEN_NOTICES:
             return []
         old = [n for n in self.notices[: OPEN_NOTICES // 2] if n.effective_on != self.view.last_day]
-        self.notices = [notice for notice in self.notices if notice not in old]
-        self.chapters += bool(old)
+        if old:
+            taken = {notice.id for notice in old}
+            self.notices = [notice for notice in self.notices if notice.id not in taken]
+            self.chapters += 1
+            days = [notice.effective_on for notice in old]
+            self.sealed_until = max(days if self.sealed_until is None else [self.sealed_until, *days])
         return old
 
     def next_revision(self, domain: str) -> int:

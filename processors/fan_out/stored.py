@@ -47,6 +47,7 @@ def write_person(person: Person) -> dict[str, Any]:
     return {
         "notices": write_notices(person.notices),
         "chapters": person.chapters,
+        "sealed_until": person.sealed_until,
         "enrolments": [enrolment._asdict() for enrolment in person.enrolments],
         "accounts": [_write_event(event) for event in person.accounts],
         "cancelled": [{"municipality": m, "notice": number} for m, number in sorted(person.cancelled)],
@@ -127,6 +128,7 @@ def read_person(stored: Stored) -> Person:
     return Person(
         read_notices(stored["notices"]),
         stored["chapters"],
+        stored["sealed_until"],
         enrolments,
         [_read_event(event) for event in stored["accounts"]],
         {(each["municipality"], each["notice"]) for each in stored["cancelled"]},

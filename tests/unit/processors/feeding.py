@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -100,8 +101,13 @@ def _received(topic: str, line: int) -> Row:
     return {"received_at": RECEIVED, "origin": origin}
 
 
+def _encoding(path: Path) -> str:
+    """As it begins: old systems write CP932 without a mark."""
+    return "utf-8-sig" if path.read_bytes().startswith(BOM_UTF8) else "cp932"
+
+
 def _csv_notices(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding=_encoding(path), newline="") as file:
         for line, group in _hand_overs(csv.DictReader(file)):
             first = group[0]
             persons = {row["住民票コード"]: _csv_facts(row) for row in group}

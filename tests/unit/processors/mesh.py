@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,10 @@ Row = dict[str, Any]
 
 
 class MemoryStore:
-    """A store in memory, whose values pass through their schema's columns as they would through the changelog."""
+    """A store in memory; where `through`, values pass through their schema's columns, as through the changelog."""
 
-    def __init__(self, schema: str) -> None:
-        self._schema, self.values = schema, dict[str, Row]()
+    def __init__(self, schema: str, *, through: bool) -> None:
+        self._schema, self._through, self.values = schema, through, dict[str, Row]()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Row]:
         """What is there of these."""
@@ -27,16 +28,19 @@ class MemoryStore:
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Sets a value."""
-        (self.values[key],) = table_from_rows(self._schema, [value]).to_pylist()
+        if self._through:
+            (self.values[key],) = table_from_rows(self._schema, [value]).to_pylist()
+        else:
+            self.values[key] = dict(value)
 
     def delete(self, key: str) -> None:
         """Forgets a key."""
         self.values.pop(key, None)
 
 
-def states(processor: StatefulProcessor) -> dict[str, MemoryStore]:
+def states(processor: StatefulProcessor, *, through: bool = False) -> dict[str, MemoryStore]:
     """Empty stores of a step."""
-    return {name: MemoryStore(schema) for name, schema in processor.stores.items()}
+    return {name: MemoryStore(schema, through=through) for name, schema in processor.stores.items()}
 
 
 def batch_of(schema: str, rows: Sequence[Row]) -> Batch:
@@ -50,9 +54,10 @@ def batch_of(schema: str, rows: Sequence[Row]) -> Batch:
 class Mesh:
     """Household and fan-out, one behind the other; `told` are their outputs by topic."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, through: bool = False) -> None:
         self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor()
-        self.household_state, self.fan_out_state = states(self.household), states(self.fan_out)
+        self.household_state = states(self.household, through=through)
+        self.fan_out_state = states(self.fan_out, through=through)
         self.told: dict[str, list[Row]] = {}
 
     def list_notices(self, rows: Sequence[Row]) -> list[Row]:
@@ -85,6 +90,27 @@ class Mesh:
             for row in rows
             if not systems or row["system"] in systems
         ]
+
+
+def shuffled(mesh: Mesh, files: dict[str, list[Row]], enrolments: list[Row], chance: random.Random) -> None:
+    """Each register's list in its order, all else as chance has it; changes wait for fan-out a while."""
+    lists = {file: list(rows) for file, rows in files.items()}
+    queues: dict[str, list[Row]] = {"enrolments": chance.sample(enrolments, len(enrolments))}
+    while lists or any(queues.values()):
+        if lists and chance.random() < 0.5:
+            file = chance.choice(sorted(lists))
+            cut = chance.randint(1, 40)
+            queues.setdefault(file, []).extend(mesh.list_notices(lists[file][:cut]))
+            lists[file] = lists[file][cut:]
+            if not lists[file]:
+                del lists[file]
+        else:
+            ready = sorted(name for name, queue in queues.items() if queue)
+            if ready:
+                name = chance.choice(ready)
+                cut = chance.randint(1, 60)
+                mesh.change(queues[name][:cut])
+                queues[name] = queues[name][cut:]
 
 
 class Stores:

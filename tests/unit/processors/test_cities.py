@@ -14,7 +14,7 @@ import pytest
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 from tests.unit.processors.feeding import enrolments_of, notices_of
-from tests.unit.processors.mesh import Mesh, Row, Stores
+from tests.unit.processors.mesh import Mesh, Row, Stores, shuffled
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 CITIES = ("city", "city-2")
@@ -39,7 +39,7 @@ def city(name: str) -> tuple[dict[str, list[Row]], list[Row], dict[str, Any]]:
 def run(name: str, seed: int | None, times: int = 1) -> Mesh:
     """A city through both steps: in whole files (no seed), or interleaved and cut into batches at random."""
     files, enrolments, _ = city(name)
-    mesh = Mesh()
+    mesh = Mesh(through=seed == 0)
     for _ in range(times):
         if seed is None:
             for rows in files.values():
@@ -48,27 +48,6 @@ def run(name: str, seed: int | None, times: int = 1) -> Mesh:
         else:
             shuffled(mesh, files, enrolments, random.Random(seed))  # noqa: S311
     return mesh
-
-
-def shuffled(mesh: Mesh, files: dict[str, list[Row]], enrolments: list[Row], chance: random.Random) -> None:
-    """Each register's list in its order, all else as chance has it; changes wait for fan-out a while."""
-    lists = {file: list(rows) for file, rows in files.items()}
-    queues: dict[str, list[Row]] = {"enrolments": chance.sample(enrolments, len(enrolments))}
-    while lists or any(queues.values()):
-        if lists and chance.random() < 0.5:
-            file = chance.choice(sorted(lists))
-            cut = chance.randint(1, 40)
-            queues.setdefault(file, []).extend(mesh.list_notices(lists[file][:cut]))
-            lists[file] = lists[file][cut:]
-            if not lists[file]:
-                del lists[file]
-        else:
-            ready = sorted(name for name, queue in queues.items() if queue)
-            if ready:
-                name = chance.choice(ready)
-                cut = chance.randint(1, 60)
-                mesh.change(queues[name][:cut])
-                queues[name] = queues[name][cut:]
 
 
 def check(mesh: Mesh, expected: dict[str, Any]) -> None:
