@@ -1,0 +1,1 @@
+"""Processors, without a server."""
