@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import fastavro
 import pyarrow as pa
 import pyruhvro
 
-from schemas.catalogue import Schema
+from schemas.catalogue import Engine, Schema
 
 
 class EngineError(Exception):
@@ -20,7 +20,7 @@ class EngineError(Exception):
 def read(schema: Schema, records: Sequence[bytes]) -> pa.Table:
     """The records as columns of the schema they were written by; EngineError where one of them can't be read."""
     try:
-        table = _read_columns(schema, records) if schema.engine == "pyruhvro" else _read_rows(schema, records)
+        table = READERS[schema.engine](schema, records)
         # Neither library looks whether text is UTF-8 before it is in the column.
         table.validate(full=True)
     except (KeyboardInterrupt, SystemExit, MemoryError):
@@ -33,9 +33,7 @@ def read(schema: Schema, records: Sequence[bytes]) -> pa.Table:
 def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
     """The rows as records, in their order; EngineError where one of them can't be written."""
     try:
-        if schema.engine == "fastavro":
-            return _write_rows(schema, table)
-        return _write_columns(schema, table)
+        return WRITERS[schema.engine](schema, table)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # pyruhvro's panics aren't Exceptions
@@ -56,12 +54,12 @@ def _read_rows(schema: Schema, records: Sequence[bytes]) -> pa.Table:
 
 
 def _write_columns(schema: Schema, table: pa.Table) -> pa.BinaryArray:
-    written = [
-        array
-        for batch in table.combine_chunks().to_batches()
-        for array in pyruhvro.serialize_record_batch(batch, schema.text, 1)
-    ]
-    return pa.concat_arrays(written) if written else pa.array([], pa.binary())
+    if not table.num_rows:
+        return pa.array([], pa.binary())
+    # A copy of each column: pyruhvro panics on a slice of a struct within a struct.
+    whole = [pa.concat_arrays(column.chunks) for column in table.columns]
+    batch = pa.RecordBatch.from_arrays(whole, schema=schema.arrow)
+    return pa.concat_arrays(pyruhvro.serialize_record_batch(batch, schema.text, 1))
 
 
 def _write_rows(schema: Schema, table: pa.Table) -> pa.BinaryArray:
@@ -72,3 +70,14 @@ def _written(schema: Schema, row: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, schema.fastavro, row)
     return out.getvalue()
+
+
+#: Both must give the same table for the same records, and the same records for the same table.
+READERS: Final[Mapping[Engine, Callable[[Schema, Sequence[bytes]], pa.Table]]] = {
+    "pyruhvro": _read_columns,
+    "fastavro": _read_rows,
+}
+WRITERS: Final[Mapping[Engine, Callable[[Schema, pa.Table], pa.BinaryArray]]] = {
+    "pyruhvro": _write_columns,
+    "fastavro": _write_rows,
+}

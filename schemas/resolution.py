@@ -112,8 +112,8 @@ def _record(writer: AvroType, reader: AvroType) -> Column:
     if writer.name != reader.name:
         raise IncompatibleError(f"record {writer.name} can't be read as {reader.name}")
     sources = [_field(writer, field) for field in reader.fields]
-    if len(writer.fields) == len(sources) and all(
-        index == at and column is _same for at, (index, column) in enumerate(sources)
+    if [field.name for field in writer.fields] == [field.name for field in reader.fields] and all(
+        column is _same for _, column in sources
     ):
         return _same
     fields = [pa.field(field.name, arrow_type(field.type)) for field in reader.fields]

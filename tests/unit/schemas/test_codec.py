@@ -1,0 +1,208 @@
+"""Tables to values and back: both libraries, any slice, old and new writers."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas import engines
+from schemas.catalogue import Catalogue, Schema, catalogue
+from schemas.codec import Codec
+from schemas.ids import LocalSchemaIds
+from schemas.tables import EncodeError, empty_table, table_from_rows
+from tests.unit.schemas.generated import evolved, rows
+
+pytestmark = [pytest.mark.unit, pytest.mark.property]
+CATALOGUE = catalogue()
+CODEC = Codec(CATALOGUE, LocalSchemaIds(CATALOGUE))
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EVERY_NAME = pytest.mark.parametrize("name", CATALOGUE.names)
+
+
+def of_two(name: str, first: str, second: str) -> Catalogue:
+    """A catalogue of one name with two versions."""
+    return Catalogue({name: {1: first, 2: second}})
+
+
+@EVERY_NAME
+@given(data=st.data())
+@FEW
+def test_pyruhvro_and_fastavro_agree(name: str, data: st.DataObject) -> None:
+    """Same records for the same table, same table for the same records."""
+    schema = CATALOGUE.schema(name)
+    table = table_from_rows(name, data.draw(rows(schema.type)))
+    records = engines.WRITERS["fastavro"](schema, table)
+    assert engines.READERS["fastavro"](schema, records.to_pylist()).equals(table)
+    if schema.engine == "pyruhvro":
+        assert engines.WRITERS["pyruhvro"](schema, table).equals(records)
+        assert engines.READERS["pyruhvro"](schema, records.to_pylist()).equals(table)
+
+
+@EVERY_NAME
+@given(data=st.data())
+@FEW
+def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
+    """Any slice of any table comes back as it was, in order, and nothing else."""
+    table = table_from_rows(name, data.draw(rows(CATALOGUE.schema(name).type)))
+    table = table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
+    decoded = CODEC.decode(name, CODEC.encode(name, table))
+    assert decoded.table.equals(table)
+    assert decoded.kept.to_pylist() == list(range(table.num_rows))
+    assert not decoded.faults
+    assert not decoded.tombstones
+
+
+@EVERY_NAME
+@pytest.mark.parametrize("upgraded", [True, False])
+@given(data=st.data())
+@FEW
+def test_old_and_new_read_each_other(name: str, upgraded: bool, data: st.DataObject) -> None:
+    """Old writer to new reader, and new writer to old reader, as fastavro's own resolution has it."""
+    old = CATALOGUE.schema(name).text
+    new = json.dumps(evolved(json.loads(old)))
+    schemas = of_two(name, old, new) if upgraded else of_two(name, new, old)
+    ids = LocalSchemaIds(schemas)
+    written = data.draw(rows(schemas.schema(name, 1).type))
+    table = pa.Table.from_pylist(written, schema=schemas.schema(name, 1).arrow)
+    values = Codec(schemas, ids).encode(name, table, version=1)
+    decoded = Codec(schemas, ids).decode(name, values)
+    assert not decoded.faults
+    assert decoded.table.equals(
+        _by_fastavro(schemas.schema(name, 1), schemas.schema(name), values.to_pylist())
+    )
+
+
+def _by_fastavro(writer: Schema, reader: Schema, values: list[bytes]) -> pa.Table:
+    read: list[Any] = [
+        fastavro.schemaless_reader(io.BytesIO(value[5:]), writer.fastavro, reader.fastavro)
+        for value in values
+    ]
+    return pa.Table.from_pylist(read, schema=reader.arrow)
+
+
+def record(*fields: dict[str, Any]) -> str:
+    return json.dumps({"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"}, *fields]})
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "value", "expected"),
+    [
+        ("int", "long", 7, 7),
+        ("int", "double", 7, 7.0),
+        ("long", "float", 7, 7.0),
+        ("float", "double", 0.5, 0.5),
+        ("string", "bytes", "あ", "あ".encode()),
+        ("bytes", "string", "あ".encode(), "あ"),
+        ("int", ["null", "long"], 7, 7),
+        (["null", "int"], ["long", "null"], None, None),
+        ({"type": "array", "items": "int"}, {"type": "array", "items": "long"}, [1, 2], [1, 2]),
+        ({"type": "map", "values": "int"}, {"type": "map", "values": "long"}, {"a": 1}, [("a", 1)]),
+    ],
+)
+def test_promotions(written: Any, read: Any, value: Any, expected: Any) -> None:
+    """Avro's promotions, alone, nullable, and within lists and maps."""
+    schemas = of_two("r", record({"name": "x", "type": written}), record({"name": "x", "type": read}))
+    codec = Codec(schemas, LocalSchemaIds(schemas))
+    table = pa.Table.from_pylist([{"id": "1", "x": value}], schema=schemas.schema("r", 1).arrow)
+    assert codec.decode("r", codec.encode("r", table, version=1)).table["x"].to_pylist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("avro", "default", "expected"),
+    [
+        (["null", "string"], None, None),
+        ({"type": "int", "logicalType": "date"}, 1, date(1970, 1, 2)),
+        ("bytes", "\u00ff", b"\xff"),
+        ({"type": "map", "values": "int"}, {"a": 1}, [("a", 1)]),
+        ({"type": "record", "name": "In", "fields": [{"name": "a", "type": "int"}]}, {"a": 3}, {"a": 3}),
+    ],
+)
+def test_defaults_of_added_fields(avro: Any, default: Any, expected: Any) -> None:
+    """A field the writer didn't have yet is the reader's default, of any type."""
+    schemas = of_two("r", record(), record({"name": "x", "type": avro, "default": default}))
+    codec = Codec(schemas, LocalSchemaIds(schemas))
+    table = pa.table({"id": ["1", "2"]})
+    assert codec.decode("r", codec.encode("r", table, version=1)).table["x"].to_pylist() == [expected] * 2
+
+
+def test_a_renamed_field_is_found_by_its_alias() -> None:
+    """The reader's alias names what the writer called the field."""
+    schemas = of_two(
+        "r",
+        record({"name": "was", "type": "int"}),
+        record({"name": "now", "type": "int", "aliases": ["was"]}),
+    )
+    codec = Codec(schemas, LocalSchemaIds(schemas))
+    values = codec.encode("r", pa.table({"id": ["1"], "was": pa.array([5], pa.int32())}), version=1)
+    assert codec.decode("r", values).table.to_pylist() == [{"id": "1", "now": 5}]
+
+
+def test_columns_may_come_in_any_order_and_type_that_fits() -> None:
+    """Columns are found by name; those left away get their default; an Arrow type that converts is taken."""
+    full = table_from_rows("receipt-domain", [RECEIPT])
+    shuffled = full.select(list(reversed(full.column_names))).drop_columns(["case_code", "entity"])
+    shuffled = shuffled.set_column(
+        shuffled.column_names.index("code"),
+        "code",
+        shuffled["code"].cast(pa.dictionary(pa.int32(), pa.string())),
+    )
+    back = CODEC.decode("receipt-domain", CODEC.encode("receipt-domain", shuffled)).table.to_pylist()
+    assert back == [{**full.to_pylist()[0], "entity": "UNKNOWN", "case_code": None}]
+
+
+RECEIPT: dict[str, Any] = {
+    "id": "a",
+    "code": "b",
+    "case_code": "c",
+    "entity": "PERSON",
+    "revision": 1,
+    "effective_on": date(2026, 2, 1),
+    "applied_at": 0,
+}
+PART = {"case": {"municipality": "131041", "notice": "1"}, "person": "p"}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        (
+            "receipt-domain",
+            {**RECEIPT, "code": None},
+            r"receipt-domain\.code: null where a value is required",
+        ),
+        (
+            "receipt-domain",
+            {**RECEIPT, "entity": "secret"},
+            r"receipt-domain\.entity: not a symbol of the enum",
+        ),
+        ("receipt-domain", {**RECEIPT, "colour": "secret"}, "receipt-domain has no column colour"),
+        ("receipt-domain", {**RECEIPT, "revision": "secret"}, "a value is not of its field's type"),
+        ("receipt-domain", {"id": "secret"}, r"receipt-domain\.code: the column is missing"),
+        ("receipt-domain", {**RECEIPT, "applied_at": 2**62}, "outside of the years 1 to 9999"),
+        ("case-part", {**PART, "case": None}, r"case-part\.case: null"),
+        ("case-part", {**PART, "case": {"municipality": "131041"}}, r"case-part\.case\.notice: null"),
+        ("case-part", {**PART, "parts": [{"domain": "child"}]}, r"case-part\.parts\[\]\.revision: null"),
+        ("case-part", {**PART, "parts": [None]}, r"case-part\.parts\[\]: null"),
+    ],
+)
+def test_what_the_schema_forbids_is_not_written(name: str, row: dict[str, Any], message: str) -> None:
+    """Our own mistakes are named by column and reason, and never by value."""
+    with pytest.raises(EncodeError, match=message) as caught:
+        CODEC.encode(name, table_from_rows(name, [row]))
+    assert "secret" not in str(caught.value)
+
+
+@EVERY_NAME
+def test_no_rows(name: str) -> None:
+    """No rows become no values, and no values no rows."""
+    assert table_from_rows(name, []).equals(empty_table(name))
+    assert len(CODEC.encode(name, empty_table(name))) == 0
+    assert CODEC.decode(name, []).table.equals(empty_table(name))
