@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.fan_out import person as kept
 from processors.fan_out.conflicts import conflicts
 from processors.fan_out.fold import fold
-from processors.fan_out.history import AccountEvent, Enrolment, History, Notice
+from processors.fan_out.history import AccountEvent, Enrolment, Facts, History, Notice
 from processors.fan_out.messages import Message, messages
 from processors.fan_out.order import in_order_of_day
 from processors.fan_out.person import Entry, Person
@@ -170,3 +171,24 @@ def test_who_comes_from_outside_and_moves_on_the_same_day() -> None:
     """The first move out is nobody's here: the move in that waits for none comes first."""
     day = [moved(B, 1, IN, A), moved(A, 1, IN, "473812"), moved(A, 2, OUT, B)]
     assert walked(*day) == [f"{A}:転入", f"{A}:転出", f"{B}:転入"]
+
+
+def test_a_cancellation_may_bring_a_day_in_a_chapter_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day whose notices went into a chapter becomes the latest again: what then joins it finds its place."""
+    monkeypatch.setattr(kept, "OPEN_NOTICES", 2)
+    here = Facts(address="三丁目")
+    entries = [
+        Notice(A, "1", 1, FIRST, date(2026, 4, 1), Facts(address="一丁目")),
+        Notice(A, "2", 2, Reason.MOVED_WITHIN, date(2026, 4, 2), here),
+        Notice(A, "3", 3, Reason.MOVED_WITHIN, date(2026, 4, 3), here),
+        Notice(A, "4", 4, Reason.HEAD_CHANGED, date(2026, 4, 3), here),
+        Notice(A, "5", 5, Reason.CANCELLED, date(2026, 4, 3), cancels="3"),
+        Notice(A, "6", 6, Reason.CANCELLED, date(2026, 4, 3), cancels="4"),
+        Notice(B, "7", 1, FIRST, date(2026, 4, 2), Facts(address="別の町")),
+    ]
+    one = Kept()
+    for entry in entries:
+        one.take(entry)
+    assert one.chapters
+    assert one.person.view == fold(history_of([*entries]))
+    assert one.person.view.facts == here

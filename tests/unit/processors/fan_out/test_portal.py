@@ -48,6 +48,16 @@ def test_a_late_enrolment_brings_what_takes_effect_after_its_day() -> None:
     assert one.terms() == ["CANCELLED", "MOVED_WITHIN", "NAME_CHANGED"]
 
 
+def test_an_enrolment_of_somebody_unheard_of_brings_nothing() -> None:
+    """Until a notice of that day or before makes them known."""
+    one = Resident()
+    one.enrol("portal", None, "02-10")
+    one.tell(B, "転入", "02-20", moved_from=A)
+    assert (one.terms(), one.kinds()) == ([], ["ENROLMENT_WITHOUT_RESIDENT"])
+    one.tell(A, "初期登録", "02-01")
+    assert (one.terms(), one.kinds()) == (["MOVED_IN"], ["REGISTERED_TWICE"])
+
+
 def test_a_message_says_nothing_but_reason_and_day() -> None:
     """Its text names neither person nor place."""
     one = enrolled()
