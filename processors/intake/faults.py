@@ -183,9 +183,8 @@ SENTENCES: Final[Mapping[Fault, str]] = MappingProxyType(
         Fault.FORM_EVENT: "口座の異動の種類が違います。 What happened to the account is unknown.",
         Fault.FORM_ACCOUNT: "口座の識別子の形式が違います。 The portal's id of the account has not its form.",
         Fault.FORM_HOLDER: (
-            "口座名義が全角カタカナの氏と名（間は全角空白一つ）ではありません。"
-            " The holder's name is not surname and given name in full-width katakana,"
-            " parted by one full-width space."
+            "口座名義が全角カタカナではありません。"
+            " The holder's name is not in full-width katakana, words parted by one space."
         ),
         Fault.FORM_BANK: "金融機関コードが数字4桁ではありません。 The bank's code is not 4 digits.",
         Fault.FORM_BRANCH: "支店コードが数字3桁ではありません。 The branch's code is not 3 digits.",

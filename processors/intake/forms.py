@@ -32,6 +32,9 @@ NOTICE: Final = "^[0-9]{5}-[0-9]{1,20}$"
 #: Katakana from ァ to ヺ (small ones, ヴ, ヵ, ヶ with them) and the long vowel mark; one full-width space.
 KANA: Final = "^[ァ-ヺー]+　[ァ-ヺー]+$"
 
+#: A holder's name as banks have it: any number of words, also with half-width spaces; whose it is, is judged later.
+HOLDER: Final = "^[ァ-ヺー]+([　 ][ァ-ヺー]+)*$"
+
 _FREE_TEXT: Final = r"^\p{Z}*[^\p{Z}\p{Cc}]\P{Cc}*$"
 _DATE: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _DAYS: Final = pa.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], pa.int32())
@@ -118,6 +121,7 @@ is_relationship: Final = free_text(RELATIONSHIP_MAX)
 is_address: Final = free_text(ADDRESS_MAX)
 is_flag: Final = one_of("0", "1")
 is_account: Final = matches("^[A-Za-z0-9._-]+$", 64)
+is_holder: Final = matches(HOLDER, KANA_MAX)
 is_bank: Final = digits(4)
 is_branch: Final = digits(3)
 is_account_type: Final = free_text(ACCOUNT_TYPE_MAX)

@@ -24,7 +24,7 @@ _EVENTS: Final = ("REGISTERED", "CHANGED", "CLOSED")
 
 #: What an account has; closing needs none of it.
 _OF_ACCOUNT: Final[tuple[tuple[str, Fault, forms.Check], ...]] = (
-    ("holder_kana", Fault.FORM_HOLDER, forms.is_kana),
+    ("holder_kana", Fault.FORM_HOLDER, forms.is_holder),
     ("bank", Fault.FORM_BANK, forms.is_bank),
     ("branch", Fault.FORM_BRANCH, forms.is_branch),
     ("type", Fault.FORM_TYPE, forms.is_account_type),
