@@ -84,3 +84,27 @@ def test_the_reference_model_comes_to_the_same(city: Path, seed: int | None) -> 
     assert {each["kind"] for each in conflicts} <= {"ENROLMENT_WITHOUT_RESIDENT"}
     shown = Counter((c["domain"], c["municipality"], c["effective_on"].isoformat()) for c in conflicts)
     assert shown == outcome.conflicts
+
+
+def test_batches_do_not_matter(city: Path) -> None:
+    """One record at a time or all at once: the same records go out, in the same order, and the same is kept."""
+    files, enrolments, _ = read(city)
+    whole, single = Mesh(), Mesh()
+    rows = [row for listed in files.values() for row in listed]
+    changes = [*whole.list_notices(rows), *enrolments]
+    assert [change for row in rows for change in single.list_notices([row])] == changes[: -len(enrolments)]
+    whole.change(changes)
+    for change in changes:
+        single.change([change])
+    assert whole.told == single.told
+    for states in ("household_state", "fan_out_state"):
+        for name, store in getattr(whole, states).items():
+            if name != "chapters":  # a batch of many notices of a person makes fewer of them
+                assert _without_chapters(store.values) == _without_chapters(
+                    getattr(single, states)[name].values
+                )
+
+
+def _without_chapters(values: dict[str, Row]) -> dict[str, Row]:
+    apart = ("notices", "chapters", "sealed_until")
+    return {key: {n: v for n, v in row.items() if n not in apart} for key, row in values.items()}
