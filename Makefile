@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test demo up down status lock clean
+.PHONY: help setup check test demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ status: $(READY) ## each worker's step, slot, partitions and lag
 lock: $(READY) ## resolve pyproject.toml into requirements.lock again (for Python 3.11 to 3.13, Linux and macOS)
 	$(RUN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
 	  --group dev --group build --group lock pyproject.toml --output-file $(LOCK)
+
+pin: $(READY) ## fetch the servers' files anew and pin their hashes (infra/local/artifacts.json)
+	$(RUN)/python -m infra.local.pin
 
 clean: ## forget .venv and all that tools cached here (never data: `mesh local reset` does that)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
