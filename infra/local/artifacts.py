@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,15 @@ def cache_lock(cache: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise ArtifactError(f"the cache {cache} can't be used: {error}; set XDG_CACHE_HOME") from error
+
+
+def extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack `archive` into `folder`, as whoever we are; it was pinned, so its names are as expected."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:
+        # Python before 3.11.4 knows no filters.
+        archive.extractall(folder)  # noqa: S202
 
 
 def _missing(wanted: dict[str, list[Artifact]], cache: Path) -> list[Artifact]:

@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from infra.local import process
-from infra.local.artifacts import cache_lock
+from infra.local.artifacts import cache_lock, extract
 from infra.local.errors import StartError
 from infra.local.home import Home, Ports, clear_drafts
 from infra.local.ports import HOST
@@ -241,5 +241,5 @@ def _unpack(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as jar:
         inner = next(name for name in jar.namelist() if name.endswith(".txz"))
         with jar.open(inner) as stream, tarfile.open(fileobj=stream, mode="r:xz") as tar:
-            tar.extractall(draft, filter="data")
+            extract(tar, draft)
     draft.rename(folder)

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from infra.local import kafka
-from infra.local.artifacts import cache_lock
+from infra.local.artifacts import cache_lock, extract
 from infra.local.home import Home, Ports, write_private
 from infra.local.java import Program, Startup
 from infra.local.ports import HOST
@@ -139,5 +139,5 @@ def _unpack(archive: Path, folder: Path) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     with tarfile.open(archive) as tar:
-        tar.extractall(draft, filter="data")
+        extract(tar, draft)
     draft.rename(folder)
