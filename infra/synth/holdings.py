@@ -1,0 +1,121 @@
+"""Which domains hold whom since when, and the portal's accounts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from infra.synth.city import FIRST_DAY, City
+from infra.synth.register import Register, later
+from infra.synth.residents import Resident
+
+ENROLMENT_HEADER = "業務,市区町村コード,住民票コード,開始日"
+_BANKS = ("0001", "0005", "0009", "0033", "9900")
+_CHILD_BORN_FROM, _OLD_BORN_UNTIL, _ADULT_BORN_UNTIL = "2010-01-01", "1961-12-31", "2006-03-31"
+
+
+def at_first(city: City, person: Resident, register: Register) -> Iterator[str]:
+    """Rows for somebody registered on the first day."""
+    born, draw = person.facts()["birth_date"], city.chance.random
+    at = register.place.code
+    wanted = {
+        f"child,{at}": 0.9 if born >= _CHILD_BORN_FROM else 0.1,
+        f"care,{at}": 0.8 if born <= _OLD_BORN_UNTIL else 0.05,
+        "pension,": 0.85 if born <= _ADULT_BORN_UNTIL else 0.0,
+        "nta,": 0.6 if born <= _ADULT_BORN_UNTIL else 0.05,
+        "card,": 0.75,
+        "portal,": 0.4,
+    }
+    yield from (f"{domain},{person.code},{FIRST_DAY}" for domain, share in wanted.items() if draw() < share)
+
+
+def of_today(city: City, number: int) -> Iterator[str]:
+    """So many more at the end of the day: new ones, candidates confirmed, and some that come to nothing."""
+    for _ in range(number):
+        yield from _confirmed(city) if city.moved and city.chance.random() < 0.4 else _new(city)
+    if city.chance.random() < 0.5:
+        yield from _to_nothing(city)
+
+
+def _new(city: City) -> Iterator[str]:
+    if not (home := city.home()):
+        return
+    register, _, members = home
+    code = city.chance.choice(members).code
+    domain = city.chance.choice(("child", "care", "pension", "nta", "card", "portal"))
+    at = register.place.code if domain in ("child", "care") else ""
+    yield f"{domain},{at},{code},{city.today}"
+
+
+def _confirmed(city: City) -> Iterator[str]:
+    person, register = city.moved[city.chance.randrange(len(city.moved))]
+    if person.stay is not None and person.stay.municipality == register.place.code:
+        yield f"{city.chance.choice(('child', 'care'))},{register.place.code},{person.code},{city.today}"
+
+
+def _to_nothing(city: City) -> Iterator[str]:
+    """The dead, and somebody in a municipality where they are no resident."""
+    if city.dead and city.chance.random() < 0.5:
+        yield _conflict(city, "pension", None, city.chance.choice(city.dead))
+    elif home := city.home():
+        elsewhere = city.chance.choice([one for one in city.registers if one is not home[0]])
+        yield _conflict(city, city.chance.choice(("child", "care")), elsewhere.place.code, home[2][0])
+
+
+def _conflict(city: City, domain: str, at: str | None, person: Resident) -> str:
+    row = f"{domain},{at or ''},{person.code},{city.today}"
+    if row not in city.conflicting:
+        city.conflicting.add(row)
+        city.meant.conflicts[domain, at, city.today] += 1
+    return row
+
+
+def accounts(city: City, days: int) -> Iterator[str]:
+    """The portal's account events, in the order in which it recorded them, one line of JSON each."""
+    events = [
+        event
+        for number, person in enumerate(city.residents)
+        for event in _of_person(city, person, number, days)
+    ]
+    for event in sorted(events, key=lambda event: event["recorded_on"]):
+        yield json.dumps(event, ensure_ascii=False)
+
+
+Event = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A public-money account as the portal keeps it."""
+
+    number: str
+    code: str
+    holder_kana: str
+
+
+def _of_person(city: City, person: Resident, number: int, days: int) -> Iterator[Event]:
+    known = person.facts()
+    if known["birth_date"] > _ADULT_BORN_UNTIL or person.dead or city.chance.random() > 0.3:
+        return
+    other = city.chance.random() < 0.02
+    holder = city.chance.choice(city.residents).facts()["kana"] if other else known["kana"]
+    account = Account(f"A{number:08d}", person.code, holder)
+    first = later(FIRST_DAY, city.chance.randrange(28))
+    yield _event(city, "AccountRegistered", account, first)
+    then, day = city.chance.random(), later(first, city.chance.randint(1, max(1, days)))
+    if then < 0.05:
+        yield _event(city, "AccountRegistered", replace(account, number=f"B{number:08d}"), day)
+    elif then < 0.15:
+        yield _event(city, "AccountChanged", account, day)
+    elif then < 0.2:
+        yield _event(city, "AccountClosed", account, day)
+
+
+def _event(city: City, event: str, account: Account, day: str) -> Event:
+    draw, choice = city.chance.randrange, city.chance.choice
+    return {
+        "event": event, "account": account.number, "code": account.code, "holder_kana": account.holder_kana,
+        "bank": choice(_BANKS), "branch": f"{draw(1000):03d}", "type": choice(("普通", "当座")),
+        "number": f"{draw(10**7):07d}", "effective_on": day, "recorded_on": later(day, draw(3)),
+    }  # fmt: skip
