@@ -95,7 +95,8 @@ class State(Protocol):
 class StatelessProcessor(Protocol):
     """Intake, conversion: any records, from any partitions."""
 
-    def process(self, batches: Sequence[Batch]) -> Result: ...
+    def process(self, batches: Sequence[Batch]) -> Result:
+        """What follows from these batches."""
 
 
 class StatefulProcessor(Protocol):
@@ -106,6 +107,8 @@ class StatefulProcessor(Protocol):
     """
 
     @property
-    def stores(self) -> Mapping[str, str]: ...
+    def stores(self) -> Mapping[str, str]:
+        """Schema of each store by its name."""
 
-    def process(self, batch: Batch, state: State) -> Result: ...
+    def process(self, batch: Batch, state: State) -> Result:
+        """What follows from this batch, given this state; what changes is put into the state."""
