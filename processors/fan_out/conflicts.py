@@ -53,11 +53,7 @@ def _accounts(person: str, view: View) -> Iterator[Conflict]:
 
 def differences(person: str, before: View, after: View) -> Iterator[tuple[str, Conflict]]:
     """Conflicts that are new or another (OPEN) and those that have gone (WITHDRAWN), in a fixed order."""
-    if (
-        before.missed == after.missed
-        and before.registers == after.registers
-        and before.ledger is after.ledger
-    ):
+    if _quiet(before) and _quiet(after):
         return
     old, new = conflicts(person, before), conflicts(person, after)
     for id_ in sorted(old.keys() | new.keys()):
@@ -65,3 +61,9 @@ def differences(person: str, before: View, after: View) -> Iterator[tuple[str, C
             yield "WITHDRAWN", old[id_]
         elif new[id_] != old.get(id_):
             yield "OPEN", new[id_]
+
+
+def _quiet(view: View) -> bool:
+    """Whether there is none, as nearly always."""
+    settled = not (view.missed or view.ledger.refused or view.ledger.waiting)
+    return settled and sum(each.resident for each in view.registers.values()) < 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,23 +45,29 @@ class HouseholdProcessor:
         return Result(outcome.outputs(), poison)
 
 
-def _prefetch(registers: Registers, rows: Iterable[Row]) -> None:
-    """What the notices name themselves, read in one go for each store."""
-    rows = list(rows)
-    registers.registers.prefetch(row["municipality"] for row in rows)
-    registers.handovers.prefetch(f"{row['municipality']}/{row['digest']}" for row in rows)
-    registers.notices.prefetch(
-        f"{row['municipality']}/{number}"
-        for row in rows
-        for number in (row["notice"], row["cancels"])
-        if number is not None
-    )
-    registers.residents.prefetch(
-        f"{row['municipality']}/{person['person']}" for row in rows for person in row["persons"] or ()
-    )
-    registers.households.prefetch(
-        f"{row['municipality']}/{row['household']}" for row in rows if row["household"] is not None
-    )
+def _prefetch(registers: Registers, rows: Sequence[Row]) -> None:
+    """What the notices are about, read in as few goes as what names what allows."""
+    for row in rows:
+        registers.want(row["municipality"], row["digest"], (row["notice"], row["cancels"]))
+        registers.want_residents(row["municipality"], (each["person"] for each in row["persons"] or ()))
+        registers.want_households(row["municipality"], _households(row))
+    registers.fetch()
+    for row in rows:
+        register = Register(registers, row["municipality"])
+        cancelled = register.listed(row["cancels"]) if row["cancels"] is not None else None
+        meant = register.members(row["household"]) if row["household"] is not None else ()
+        registers.want_residents(row["municipality"], (*meant, *(cancelled.persons if cancelled else ())))
+    registers.fetch()
+    registers.want_households_of_residents()
+    registers.fetch()
+
+
+def _households(row: Row) -> Iterator[str]:
+    """The households that a notice names."""
+    facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
+    for household in (row["household"], *(each.get("household") for each in facts)):
+        if household is not None:
+            yield household
 
 
 def _notice(row: Row) -> Notice:

@@ -47,21 +47,32 @@ class Shelf(Generic[T]):
         self._store, self._read, self._write = store, read, write
         self._known: dict[str, T | None] = {}
         self._changed: dict[str, None] = {}
+        self._wanted: dict[str, None] = {}
 
-    def prefetch(self, keys: Iterable[str]) -> None:
-        """Reads what isn't known yet, in one go."""
-        missing = [key for key in dict.fromkeys(keys) if key not in self._known]
-        if missing:
-            found = self._store.get_many(missing)
-            for key in missing:
+    def want(self, key: str) -> None:
+        """The key is asked for soon: `fetch` reads it together with others."""
+        if key not in self._known:
+            self._wanted[key] = None
+
+    def fetch(self) -> None:
+        """Reads all that is wanted and isn't known yet, in one go."""
+        if self._wanted:
+            found = self._store.get_many(self._wanted)
+            for key in self._wanted:
                 value = found.get(key)
                 self._known[key] = None if value is None else self._read(value)
+            self._wanted.clear()
 
     def get(self, key: str) -> T | None:
         """The value as it stands now, or None."""
         if key not in self._known:
-            self.prefetch((key,))
+            self.want(key)
+            self.fetch()
         return self._known[key]
+
+    def known(self) -> list[tuple[str, T]]:
+        """All that was read and is there."""
+        return [(key, value) for key, value in self._known.items() if value is not None]
 
     def put(self, key: str, value: T | None) -> None:
         """Sets the value; None forgets the key."""
@@ -89,10 +100,38 @@ class Registers:
         self.households = Shelf(state["households"], _members, lambda members: {"residents": list(members)})
         self.registers: Shelf[int] = Shelf(state["registers"], _length, lambda length: {"listed": length})
 
+    def want(self, municipality: str, digest: str, numbers: Iterable[str | None]) -> None:
+        """A hand-over is judged soon; `numbers` are its own and that of the notice it cancels."""
+        self.registers.want(municipality)
+        self.handovers.want(f"{municipality}/{digest}")
+        for number in numbers:
+            if number is not None:
+                self.notices.want(f"{municipality}/{number}")
+
+    def want_residents(self, municipality: str, persons: Iterable[str]) -> None:
+        """These persons are asked for soon."""
+        for person in persons:
+            self.residents.want(f"{municipality}/{person}")
+
+    def want_households(self, municipality: str, households: Iterable[str]) -> None:
+        """These households are asked for soon."""
+        for household in households:
+            self.households.want(f"{municipality}/{household}")
+
+    def want_households_of_residents(self) -> None:
+        """The households in which the persons known here live may be left soon."""
+        for key, local in self.residents.known():
+            if local.resident and local.household is not None:
+                self.want_households(key.partition("/")[0], (local.household,))
+
+    def fetch(self) -> None:
+        """Reads what is wanted, in one go for each store."""
+        for shelf in (self.notices, self.handovers, self.residents, self.households, self.registers):
+            shelf.fetch()
+
     def flush(self) -> None:
         """Writes what changed."""
-        shelves = (self.notices, self.handovers, self.residents, self.households, self.registers)
-        for shelf in shelves:
+        for shelf in (self.notices, self.handovers, self.residents, self.households, self.registers):
             shelf.flush()
 
 
