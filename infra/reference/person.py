@@ -100,12 +100,12 @@ class Person:
 
     def _to_municipal(self, domain: str, entry: Entry) -> None:
         notice, key = entry.notice, (domain, entry.notice.municipality)
+        row = self.rows.get(key)
         born_to_child = notice.reason == "出生" and domain == "child"
-        if born_to_child or (notice.reason == "転入" and self._was_held(domain, notice.moved_from)):
-            row = self.rows.get(key)
-            self._open(key, row.status if row and row.status != "closed" else "candidate")
-        elif notice.reason not in NEW:
+        if notice.reason not in NEW or (row and row.status != "closed"):
             self._update_or_close(key, entry)
+        elif born_to_child or (notice.reason == "転入" and self._was_held(domain, notice.moved_from)):
+            self._open(key, "candidate")
 
     def _was_held(self, domain: str, moved_from: str) -> bool:
         """Whether the row there was active or candidate until the move out (or still is)."""

@@ -80,7 +80,9 @@ class Register:
 
     def new_notice(self) -> str:
         """A number that says nothing about order."""
-        return f"{self.place.code[:5]}-{next(self._notice_numbers) * 618_033_989 % 10**9:09d}"
+        at = self.place.code
+        drawn = (next(self._notice_numbers) * 618_033_989 + int(at) * 7_654_321) % 10**9
+        return f"{at[:5]}-{drawn:09d}"
 
     def new_address(self) -> str:
         """Somewhere in the municipality."""

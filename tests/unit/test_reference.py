@@ -15,6 +15,7 @@ from infra.reference.roman import romanised
 pytestmark = pytest.mark.unit
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+DATA = Path(__file__).parents[1] / "data" / "city"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the folder ../shared/samples is not there")
 PARTS = ("rows", "households", "portal", "refused")
 CITIES = ("city", "city-2")
@@ -57,6 +58,57 @@ def test_every_file_twice_changes_nothing(city: str) -> None:
 
 def _enrolments(files: list[Path]) -> int:
     return sum(len(path.read_bytes().splitlines()) - 1 for path in files if path.name == "enrolments.csv")
+
+
+@pytest.fixture(scope="module")
+def small_city() -> Expected:
+    """The city of `tests/data`, of forty residents; what is asserted of it below was worked out by hand."""
+    return expected(
+        sorted(path for path in DATA.iterdir() if path.name.startswith(("juki", "notices", "enrol")))
+    )
+
+
+def test_the_small_city_comes_out_as_it_did(small_city: Expected) -> None:
+    """Every row, household, message and refusal."""
+    answer = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+    assert {part: getattr(small_city, part) for part in PARTS} == answer
+
+
+@pytest.mark.parametrize(
+    ("who", "shown"),
+    [
+        # moved within, corrected, the correction cancelled, then on the way to another municipality
+        (("pension", "佐藤　陽葵", "1953-08-31"), ("active", "北海道小樽市稲穂4丁目14番10号", "2026-03-01")),
+        (("local-tax", "佐藤　陽葵", "1953-08-31"), ("closed", None, "2026-03-20")),
+        # protected, out and back in on one day, joined another household, cancelled, joined again
+        (("pension", "八丁　裕子", "1957-09-27"), ("active", None, "2026-03-01")),
+        # born into that household, protected as the notice says
+        (("child", "八丁　一朗", "2026-03-12"), ("candidate", None, "2026-03-13")),
+        # dead on the 7th; a change of name of the 6th was listed two weeks later
+        (("pension", "渡邉　一朗", "1953-10-11"), ("closed", None, "2026-03-07")),
+        # protected for a day, and on the way since
+        (
+            ("pension", "金城　結衣", "1942-07-01"),
+            ("active", "神奈川県横浜市港北区新横浜3丁目20番11号", "2026-03-16"),
+        ),
+        # abroad for a day, by way of another municipality
+        (("pension", "金城　悠真", "1945-10-20"), ("active", "東京都新宿区西新宿2丁目16番2号", "2026-03-19")),
+        # a household's move within, cancelled the day it was recorded
+        (("local-tax", "𠮷田　悟", "1942-05-22"), ("active", "東京都渋谷区道玄坂5丁目9番6号", "2026-02-01")),
+        # two changes of household on a day; the cancellation of the first is overtaken
+        (("local-tax", "田中　凛", "2016-01-12"), ("active", "東京都渋谷区代々木2丁目21番5号", "2026-03-14")),
+    ],
+)
+def test_a_resident_of_the_small_city(
+    small_city: Expected, who: tuple[str, str, str], shown: tuple[str, str | None, str]
+) -> None:
+    """Rows followed by hand through the lists: domain, name and birth; then status, address and day of effect."""
+    rows = [
+        (it["status"], it["address"], detail.effective_on)
+        for it, detail in zip(small_city.rows, small_city.details, strict=True)
+        if (it["domain"], it["name"], it["birth_date"]) == who
+    ]
+    assert shown in rows
 
 
 @needs_samples
