@@ -31,8 +31,8 @@ class _KeyFile(BaseModel, frozen=True, extra="forbid"):
     keys: dict[str, list[str]]
 
 
-def load_keys(file: Path) -> KeyRing:
-    """The key ring in `file`. KeyFileError where there is none, others may read it, or a name has no key."""
+def load_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
+    """The key ring in `file`. KeyFileError where there is none, others may read it, or one of `names` has no key."""
     try:
         others = file.stat().st_mode & 0o077
         content = file.read_bytes()
@@ -41,7 +41,7 @@ def load_keys(file: Path) -> KeyRing:
     if others:
         raise KeyFileError(f"key file {file.name} can be read by others: its mode must be 0600")
     ring = _ring(content, file.name)
-    missing = sorted(set(KEY_NAMES) - set(ring.keys))
+    missing = sorted(set(names) - set(ring.keys))
     if missing:
         raise KeyFileError(
             f"key file {file.name} has no key for {', '.join(missing)}: `mesh apply` adds them"
@@ -51,13 +51,14 @@ def load_keys(file: Path) -> KeyRing:
 
 def ensure_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
     """The key ring in `file`, with a new key for each name that has none; those that are there stay as they are."""
+    wanted = tuple(names)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
         known = dict(_ring(file.read_bytes(), file.name).keys) if file.exists() else {}
-        fresh = {name: (secrets.token_bytes(KEY_BYTES),) for name in names if name not in known}
+        fresh = {name: (secrets.token_bytes(KEY_BYTES),) for name in wanted if name not in known}
         if fresh:
             write_json(file, {"version": 1, "keys": _texts(known | fresh)})
-        return load_keys(file)
+        return load_keys(file, wanted)
 
 
 def _ring(content: bytes, name: str) -> KeyRing:

@@ -29,6 +29,9 @@ DIGEST: Final = "digest"
 
 _DIGEST_BYTES: Final = 20
 
+#: Bytes of a mesh code: the synthetic IV, and a resident record code or a municipality/household number.
+_MESH_CODE_BYTES: Final = {"person": 16 + 11, "household": 16 + 6 + 1 + 12}
+
 #: Cases are padded to this, as the length of a notice's number would be the same in two domains.
 _CASE_BYTES: Final = 40
 
@@ -123,7 +126,9 @@ def domain_codes(domain: Cipher, mesh_codes: pa.Array, kind: Kind) -> pa.Array:
     """A domain's own codes of what mesh codes stand for; null where it isn't a mesh code's form."""
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
-        return domain.codes(pa.array(from_base64url(distinct), pa.binary()), kind)
+        raw = pa.array(from_base64url(distinct), pa.binary())
+        formed = pc.equal(pc.binary_length(raw), _MESH_CODE_BYTES[kind])
+        return domain.codes(pc.if_else(formed, raw, None), kind)
 
     return by_unique(mesh_codes, of_distinct)
 
