@@ -1,0 +1,57 @@
+"""The faulty files of the samples, line by line, for what intake decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from processors.intake import Intake
+from tests.unit.processors.handed_over import SAMPLES, csv_batch, key_ring, refusals, rows_of
+
+pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside the repository")
+
+BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
+
+
+def test_the_bad_file_is_refused_line_by_line() -> None:
+    """Numbers are the 通番; what only the register's list can tell (7, 11 again, 12, 14) goes on to household."""
+    result = Intake(key_ring()).process([csv_batch(BAD)])
+    refused = {each["origin"]["line"] - 1: each for each in rows_of(result, "rejected.juki-cs")}
+    assert {line: each["code"] for line, each in refused.items()} == {
+        2: "FORM_MUNICIPALITY",
+        3: "FORM_REASON",
+        4: "FORM_EFFECTIVE_ON",
+        5: "FORM_HOUSEHOLD",
+        6: "FORM_CODE",
+        8: "FORM_KANA",
+        9: "NOT_SUBMITTER",
+        10: "COLUMNS",
+        14: "EFFECTIVE_LATE",  # 通番 13: the 11 before it stands twice
+    }
+    assert all(each["notice"] and each["reason"] for each in refused.values())
+    assert {each["origin"]["file"] for each in refused.values()} == {BAD.name}
+    accepted = [each["notice"][-2:] for each in rows_of(result, "notice")]
+    assert accepted == ["01", "07", "11", "11", "11", "14", "15"]
+
+
+def test_the_same_hand_over_has_one_digest_and_another_content_another() -> None:
+    """The second 11 is identical; 12 has its number and another address."""
+    result = Intake(key_ring()).process([csv_batch(BAD)])
+    first, again, other = (each["digest"] for each in rows_of(result, "notice")[2:5])
+    assert first == again != other
+
+
+def test_what_is_refused_twice_is_one_entry() -> None:
+    """The key of a refusal follows from what was handed over, not from where it stands."""
+    intake = Intake(key_ring())
+    once, twice = (intake.process([csv_batch(BAD)] * times) for times in (1, 2))
+    ids = [each["id"] for each in rows_of(twice, "rejected.juki-cs")]
+    assert len(ids) == 18
+    assert set(ids) == {each["id"] for each in rows_of(once, "rejected.juki-cs")}
+
+
+def test_a_file_in_cp932_is_as_good() -> None:
+    """What the source has decoded is judged like any other."""
+    batch = csv_batch(SAMPLES / "bad" / "juki_131041_cp932.csv", "cp932")
+    result = Intake(key_ring()).process([batch])
+    assert not refusals(result)
+    assert len(rows_of(result, "notice")) == 1
