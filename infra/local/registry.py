@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 from infra.local import kafka
@@ -82,10 +83,11 @@ def wait_ready(home: Home, ports: Ports) -> None:
 
 
 def answers(ports: Ports) -> bool:
-    """Whether the registry answers a reader now."""
+    """Whether the registry knows all its schemas. It answers readers earlier, as if it had none."""
+    health = f"http://{HOST}:{ports.registry_management}/health/ready"
     try:
-        with urllib.request.urlopen(f"{url(ports)}/subjects", timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(health, timeout=REQUEST_TIMEOUT_S) as answer:
+            return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False
 

@@ -88,6 +88,24 @@ def test_what_was_written_is_there_after_down_and_up(stack: Stack, running: Envi
     assert_everything_kept(running)
 
 
+def test_the_registry_is_ready_when_it_knows_all_its_schemas(tmp_path: Path) -> None:
+    """It answers while it still reads its journal; `up` returns when nothing is missing any more."""
+    stack = Stack(Home(tmp_path / "home"))
+    subjects = sorted(f"many-{number}-value" for number in range(60))
+    try:
+        stack.up()
+        environment = Environment.of_stack(stack.home)
+        with SchemaRegistryClient(environment.registry("apply")) as writer:
+            for subject in subjects:
+                writer.register_schema(subject, SCHEMA)
+        stack.down()
+        stack.up()
+        with SchemaRegistryClient(environment.registry("auditor")) as reader:
+            assert sorted(reader.get_subjects()) == subjects
+    finally:
+        stack.reset()
+
+
 def test_up_leaves_running_servers_alone(stack: Stack, running: Environment) -> None:
     """A second `up` starts nothing, also when two come at once."""
     before = pids(stack)
