@@ -8,7 +8,7 @@ from dataclasses import replace
 from infra.synth.city import City, OnTheWay, head_of
 from infra.synth.names import full, surname
 from infra.synth.register import CANCELLABLE, Manner, Register, later
-from infra.synth.residents import Facts, Resident
+from infra.synth.residents import AFTER_ALL, Facts, Resident
 
 _DAYS_ON_THE_WAY = (0, 0, 1, 3, 5, 12)
 
@@ -187,7 +187,7 @@ def corrected(city: City) -> bool:
     register, _, members = home
     person = city.chance.choice(members)
     day = _late_day(city, person)
-    known = person.facts((day, 1 << 62))
+    known = person.facts((day, AFTER_ALL))
     change = city.chance.choice(
         [
             {"address": f"{known['address']}\u3000{city.chance.randint(101, 999)}号室"},
@@ -217,7 +217,7 @@ def renamed_after_leaving(city: City) -> bool:
     day = later(stay.left[0], -1) if stay.left else ""
     if day < stay.since:
         return False
-    known = person.facts((day, 1 << 62), stay)
+    known = person.facts((day, AFTER_ALL), stay)
     family = surname(city.chance, plain=register.old)
     change = {"name": f"{family[0]}\u3000{known['name'].partition(chr(0x3000))[2]}"}
     change["kana"] = f"{family[1]}\u3000{known['kana'].partition(chr(0x3000))[2]}"

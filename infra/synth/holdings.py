@@ -95,21 +95,25 @@ class Account:
 
 
 def _of_person(city: City, person: Resident, number: int, days: int) -> Iterator[Event]:
-    known = person.facts()
-    if known["birth_date"] > _ADULT_BORN_UNTIL or person.dead or city.chance.random() > 0.3:
-        return
-    other = city.chance.random() < 0.02
-    holder = city.chance.choice(city.residents).facts()["kana"] if other else known["kana"]
-    account = Account(f"A{number:08d}", person.code, holder)
+    """Mostly one account; some have a second, some are in another's name, some change and some are closed."""
     first = later(FIRST_DAY, city.chance.randrange(28))
+    known = person.facts_on(first)
+    if not known or known["birth_date"] > _ADULT_BORN_UNTIL or person.dead or city.chance.random() > 0.3:
+        return
+    stranger = city.chance.choice(city.residents).facts()["kana"] if city.chance.random() < 0.02 else None
+    account = Account(f"A{number:08d}", person.code, stranger or known["kana"])
     yield _event(city, "AccountRegistered", account, first)
     then, day = city.chance.random(), later(first, city.chance.randint(1, max(1, days)))
+    account = replace(account, holder_kana=stranger or person.facts_on(day)["kana"])
     if then < 0.05:
         yield _event(city, "AccountRegistered", replace(account, number=f"B{number:08d}"), day)
     elif then < 0.15:
         yield _event(city, "AccountChanged", account, day)
     elif then < 0.2:
         yield _event(city, "AccountClosed", account, day)
+    elif then < 0.22:
+        yield _event(city, "AccountClosed", account, day)
+        yield _event(city, "AccountRegistered", replace(account, number=f"C{number:08d}"), later(day, 1))
 
 
 def _event(city: City, event: str, account: Account, day: str) -> Event:

@@ -157,6 +157,7 @@ class Register:
     def _arrive(self, filed: Filed) -> None:
         for person in filed.changes:
             person.stay = Stay(self.place.code, f"{next(self._local_numbers):013d}")
+            person.stays.append(person.stay)
 
     def _leave(self, filed: Filed) -> None:
         for person, stay in zip(filed.changes, filed.stays, strict=True):

@@ -9,6 +9,9 @@ Facts = dict[str, str]
 #: Day of effect, and the running number of the notice among all.
 Position = tuple[str, int]
 
+#: A running number above all.
+AFTER_ALL = 1 << 62
+
 
 @dataclass(slots=True, eq=False)
 class Filed:
@@ -40,10 +43,11 @@ class Stay:
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """One person. `stay` is None for who left for abroad, is on the way or dead."""
+    """One person. `stay` is None for who left for abroad, is on the way or dead; `stays` are all, in their order."""
 
     code: str
     stay: Stay | None = None
+    stays: list[Stay] = field(default_factory=list)
     protected: bool = False
     dead: bool = False
     carried: Facts = field(default_factory=dict)
@@ -58,6 +62,11 @@ class Resident:
             if not filed.cancelled and (until is None or filed.position <= until):
                 known |= filed.changes[self]
         return known
+
+    def facts_on(self, day: str) -> Facts:
+        """What was known of the person after the notices of that day, wherever they were registered last."""
+        begun = [stay for stay in self.stays if stay.since <= day]
+        return self.facts((day, AFTER_ALL), begun[-1]) if begun else {}
 
     @property
     def household(self) -> str:
