@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 def to_base64url(values: Sequence[bytes | None]) -> pa.Array:
     """Each value as string; null stays null. Values of one length, as codes are, are encoded in one go."""
-    lengths = {None if value is None else len(value) for value in values}
-    if len(lengths) != 1 or None in lengths or 0 in lengths:
-        return pa.array([None if value is None else _encoded(value) for value in values], pa.string())
-    return _encoded_together(values, lengths.pop() or 0)  # type: ignore[arg-type]
+    present = [value for value in values if value is not None]
+    lengths = set(map(len, present))
+    if len(present) == len(values) and len(lengths) == 1 and 0 not in lengths:
+        return _encoded_together(present, lengths.pop())
+    return pa.array([None if value is None else _encoded(value) for value in values], pa.string())
 
 
 def from_base64url(texts: pa.Array) -> list[bytes | None]:

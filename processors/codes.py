@@ -52,16 +52,15 @@ class Cipher:
 
     def codes(self, values: pa.Array, kind: Kind) -> pa.Array:
         """Code (string) of each value (string or binary, not empty); null stays null."""
-        return by_unique(values, lambda distinct: self._encrypted(distinct.to_pylist(), kind))
+        return by_unique(values, lambda distinct: self._encrypted(distinct.cast(pa.binary()).to_pylist(), kind))
 
     def values(self, codes: pa.Array, kind: Kind) -> pa.Array:
         """What each code stands for (binary); null where it isn't a code of this kind under one of the keys."""
         return by_unique(codes, lambda distinct: self._decrypted(from_base64url(distinct), kind))
 
-    def _encrypted(self, values: list[bytes | str], kind: Kind) -> pa.Array:
+    def _encrypted(self, values: list[bytes], kind: Kind) -> pa.Array:
         encrypt, associated = self._keys[0].encrypt, [kind.value.encode()]
-        plain = (value.encode() if isinstance(value, str) else value for value in values)
-        return to_base64url([encrypt(value, associated) for value in plain])
+        return to_base64url([encrypt(value, associated) for value in values])
 
     def _decrypted(self, raw: list[bytes | None], kind: Kind) -> pa.Array:
         associated = [kind.value.encode()]
@@ -105,9 +104,9 @@ class KeyRing:
             key=self.keys[DIGEST][0], digest_size=_DIGEST_BYTES, person=purpose.encode(), usedforsecurity=True
         )
         found = []
-        for content in contents.to_pylist():
+        for content in contents.cast(pa.binary()).to_pylist():
             digest = base.copy()
-            digest.update(content.encode())
+            digest.update(content)
             found.append(digest.hexdigest())
         return pa.array(found, pa.string())
 

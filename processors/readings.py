@@ -57,7 +57,8 @@ def roman_part(part: str) -> str:
 
 def roman(kana: str) -> str:
     """Surname and given name, parted by a space; UnreadableKanaError where they aren't katakana parted by U+3000."""
-    return " ".join(roman_part(part) for part in kana.split("\u3000"))
+    surname, _, given_name = kana.partition("\u3000")
+    return f"{roman_part(surname)} {roman_part(given_name)}"
 
 
 def _word(word: str, *, last: bool) -> list[str]:
