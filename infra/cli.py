@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 #: Sub-commands by name: where the typer app stands, and its line in `mesh --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "local": ("infra.local.cli:app", "Kafka, schema registry and PostgreSQL on this machine."),
+    "apply": ("infra.apply.cli:app", "Keys, users, topics, rights, schemas and stores, as declared."),
     "synth": ("infra.synth.cli:app", "A synthetic city in the samples' format."),
 }
 

@@ -1,0 +1,169 @@
+"""Users, topics and rights of Kafka, brought to what is declared. Every call has a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialAlteration,
+    UserScramCredentialUpsertion,
+)
+
+from infra.apply.installation import ApplySettings
+from infra.apply.plan import Right, partitions, topic_config
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.local.kafka import ADMIN
+from schemas.topics import TopicDeclaration
+
+TIMEOUT_S = 30.0
+SCRAM_ITERATIONS = 4096
+#: How many topics are made by one request: the controller writes them as one batch.
+TOPICS_MAX = 500
+
+
+class ApplyError(OperatorError):
+    """The servers can't be brought to what is declared; the text says why."""
+
+
+def admin(environment: Environment) -> AdminClient:
+    """A client that may do all."""
+    return AdminClient({**environment.kafka(ADMIN), "log_level": 2})
+
+
+def make_users(client: AdminClient, environment: Environment, users: Iterable[str], renew: bool) -> int:
+    """Give each user its password in Kafka; those that have one there keep it unless `renew`. How many were set."""
+    known = set() if renew else _users(client)
+    secrets = environment.secrets()
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, SCRAM_ITERATIONS)
+    missing: list[UserScramCredentialAlteration] = [
+        UserScramCredentialUpsertion(user, info, secrets.password(user).get_secret_value().encode())
+        for user in users
+        if user not in known
+    ]
+    _all(client.alter_user_scram_credentials(missing) if missing else {})
+    return len(missing)
+
+
+def make_topics(client: AdminClient, topics: Iterable[TopicDeclaration], settings: ApplySettings) -> int:
+    """Make the topics that are missing, and set right the settings of those there are. How many were changed.
+
+    ApplyError: a topic has another number of partitions than declared; its keys would land elsewhere.
+    """
+    declared = {topic.name: topic for topic in topics}
+    found = client.list_topics(timeout=TIMEOUT_S).topics
+    for name in declared.keys() & found.keys():
+        _hold_partitions(declared[name], len(found[name].partitions), settings)
+    missing = [
+        NewTopic(
+            name,
+            partitions(topic, settings),
+            settings.replication_factor,
+            config=topic_config(topic, settings),
+        )
+        for name, topic in declared.items()
+        if name not in found
+    ]
+    for start in range(0, len(missing), TOPICS_MAX):
+        _all(client.create_topics(missing[start : start + TOPICS_MAX], operation_timeout=TIMEOUT_S))
+    return len(missing) + _set_right(
+        client, [declared[name] for name in declared.keys() & found.keys()], settings
+    )
+
+
+def make_rights(client: AdminClient, wanted: set[Right], users: set[str]) -> tuple[int, int]:
+    """Give the rights that are missing, take those that `users` have and aren't declared: how many of each."""
+    found = client.describe_acls(_any_acl()).result(TIMEOUT_S)
+    declared = {_key(binding): binding for binding in map(_binding, wanted)}
+    known = {_key(binding): binding for binding in found}
+    missing = [binding for key, binding in declared.items() if key not in known]
+    stale = [
+        AclBindingFilter(
+            b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type
+        )
+        for key, b in known.items()
+        if key not in declared and b.principal.removeprefix("User:") in users
+    ]
+    _all(client.create_acls(missing, request_timeout=TIMEOUT_S) if missing else {})
+    _all(client.delete_acls(stale, request_timeout=TIMEOUT_S) if stale else {})
+    return len(missing), len(stale)
+
+
+def _hold_partitions(topic: TopicDeclaration, found: int, settings: ApplySettings) -> None:
+    wanted = partitions(topic, settings)
+    if found != wanted:
+        raise ApplyError(
+            f"topic {topic.name} has {found} partitions, and MESH_PARTITIONS asks for {wanted}: "
+            "keys would land elsewhere; set it back, or begin anew with `mesh replay`"
+        )
+
+
+def _set_right(client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings) -> int:
+    resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
+    found = client.describe_configs(list(resources.values()), request_timeout=TIMEOUT_S) if resources else {}
+    changed = []
+    for topic in topics:
+        now = found[resources[topic.name]].result(TIMEOUT_S)
+        wrong = {k: v for k, v in topic_config(topic, settings).items() if now[k].value != v}
+        if wrong:
+            entries = [
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in wrong.items()
+            ]
+            changed.append(ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=entries))
+    _all(client.incremental_alter_configs(changed) if changed else {})
+    return len(changed)
+
+
+def _binding(right: Right) -> AclBinding:
+    pattern = ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL
+    permission = AclPermissionType.DENY if right.denied else AclPermissionType.ALLOW
+    kind = getattr(ResourceType, right.kind)
+    operation = getattr(AclOperation, right.operation)
+    return AclBinding(kind, right.name, pattern, f"User:{right.user}", "*", operation, permission)
+
+
+def _users(client: AdminClient) -> set[str]:
+    found: Any = client.describe_user_scram_credentials()
+    return set(found.result(TIMEOUT_S))
+
+
+def _any_acl() -> AclBindingFilter:
+    anything: Any = None  # as librdkafka has it; its type hints leave it out
+    return AclBindingFilter(
+        ResourceType.ANY,
+        anything,
+        ResourcePatternType.ANY,
+        anything,
+        anything,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+
+
+def _key(b: AclBinding) -> tuple[Any, ...]:
+    return (b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type)
+
+
+def _all(futures: Mapping[Any, Any]) -> None:
+    """Wait for every answer. ApplyError with the first reason."""
+    for future in futures.values():
+        try:
+            future.result(TIMEOUT_S)
+        except KafkaException as error:
+            raise ApplyError(f"Kafka refused: {error.args[0].str()}") from error

@@ -1,0 +1,79 @@
+"""The stages of `mesh apply`, in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from infra.apply import kafka, schemas, stores
+from infra.apply.installation import ApplySettings, Installation
+from infra.apply.plan import rights
+from infra.environment import Environment
+from infra.keys import ensure_keys
+from infra.local.kafka import ADMIN, REGISTRY
+from schemas.topics import TopicDeclaration, topics_of, users
+
+#: The tracker's HTTP asks for this token.
+TRACKER_TOKEN = "tracker.http"  # noqa: S105 - its name, not the token
+
+#: Told what stage begins, and of how many it is which.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How much had to be changed; nothing the second time."""
+
+    users: int = 0
+    topics: int = 0
+    rights_given: int = 0
+    rights_taken: int = 0
+    subjects: int = 0
+    stores: int = 0
+
+    @property
+    def changes(self) -> int:
+        """All of it together."""
+        return self.users + self.topics + self.rights_given + self.rights_taken + self.subjects + self.stores
+
+
+def apply(
+    environment: Environment,
+    installation: Installation,
+    municipalities: Iterable[str] = (),
+    progress: Progress = lambda text, done, total: None,
+    renew_passwords: bool = False,
+) -> Applied:
+    """Bring the servers to what is declared, for the municipalities admitted before and these.
+
+    Repeatable. Raises UnknownMunicipalityError before anything is touched, ApplyError where a server refuses.
+    """
+    installation.admit(municipalities)
+    settings, topics = ApplySettings(), topics_of(installation.municipalities())
+    progress("keys", 0, 6)
+    ensure_keys(installation.key_file)
+    progress("users", 1, 6)
+    names = users(topics)
+    environment.secrets().ensure([*names, TRACKER_TOKEN])
+    client = kafka.admin(environment)
+    new_users = kafka.make_users(client, environment, names, renew_passwords)
+    progress("topics", 2, 6)
+    new_topics = kafka.make_topics(client, topics, settings)
+    progress("rights", 3, 6)
+    given, taken = kafka.make_rights(client, rights(topics), _managed(environment))
+    progress("schemas", 4, 6)
+    subjects = schemas.register(environment, installation, topics)
+    progress("stores", 5, 6)
+    made = stores.create(environment, installation.municipalities())
+    progress("ready", 6, 6)
+    return Applied(new_users, new_topics, given, taken, subjects, made)
+
+
+def _managed(environment: Environment) -> set[str]:
+    """Whose rights are ours to take: users with a password here. The registry's own are the local stack's."""
+    return set(environment.secrets().names()) - {ADMIN, REGISTRY}
+
+
+def declared(installation: Installation) -> list[TopicDeclaration]:
+    """Every topic of this installation."""
+    return topics_of(installation.municipalities())
