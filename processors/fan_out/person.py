@@ -19,7 +19,7 @@ Entry = Notice | Enrolment | AccountEvent
 Older = Callable[[], Sequence[Notice]]
 
 #: Notices kept with the person; when there are more, the older half goes into a chapter.
-OPEN_NOTICES: Final = 24
+OPEN_NOTICES: Final = 8
 
 
 @dataclass(slots=True)

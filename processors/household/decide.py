@@ -11,7 +11,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from processors.household.local import Mark, household_given, step_of
+from processors.household.local import Mark, day_number, household_given, step_of
 from processors.household.register import ACCEPTED, REFUSED, Listed, Register
 from processors.refusals import Refusal
 from schemas.reasons import CANCELLABLE, NEW_THERE, Reason
@@ -90,11 +90,11 @@ def _unknown(notice: Notice, persons: Iterable[tuple[str, Facts]], register: Reg
     """A birth's code must be new there; who isn't new must be resident there."""
     locals_ = [register.local(person) for person, _ in persons]
     if notice.reason in NEW_THERE:
-        born_known = notice.reason is Reason.BORN and any(local.marks for local in locals_)
+        born_known = notice.reason is Reason.BORN and any(local.known for local in locals_)
         return Refusal.BIRTH_KNOWN if born_known else None
     if notice.reason in LISTED_LATE and notice.persons is not None:
         place = register.length + 1
-        known = all(local.resident_at(notice.effective_on, place) for local in locals_)
+        known = all(local.resident_at(day_number(notice.effective_on), place) for local in locals_)
     else:
         known = all(local.resident for local in locals_)
     return None if known else Refusal.RESIDENT_UNKNOWN
@@ -103,7 +103,7 @@ def _unknown(notice: Notice, persons: Iterable[tuple[str, Facts]], register: Reg
 def _enter(notice: Notice, persons: tuple[tuple[str, Facts], ...], register: Register) -> Accepted:
     seq, step = register.next_place(), step_of(notice.reason)
     for person, facts in persons:
-        mark = Mark(notice.effective_on, seq, step, household_given(notice.reason, facts))
+        mark = Mark(day_number(notice.effective_on), seq, step, household_given(notice.reason, facts))
         register.move(person, register.local(person).with_mark(mark))
     concerned = tuple(person for person, _ in persons)
     register.enter(notice.number, Listed(notice.reason, notice.effective_on, seq, concerned))
@@ -134,6 +134,6 @@ def _not_cancellable(target: Listed | None, register: Register) -> Refusal | Non
         return Refusal.CANCELS_NOT_CANCELLABLE
     if target.cancelled:
         return Refusal.CANCELS_CANCELLED
-    locals_ = (register.local(person) for person in target.persons)
-    overtaken = any(local.later_than(target.effective_on, target.seq) for local in locals_)
+    day, locals_ = day_number(target.effective_on), map(register.local, target.persons)
+    overtaken = any(local.later_than(day, target.seq) for local in locals_)
     return Refusal.CANCELS_OVERTAKEN if overtaken else None

@@ -1,32 +1,32 @@
-"""One person in one municipality's list: when they came and left, and in which household they were."""
+"""One person in one municipality's list: when they came and left, and in which household they were.
+
+What is kept of a notice is one place in four columns, so that a long life costs little to read and to write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from schemas.reasons import FIELDS_BY_REASON, NEW_THERE, Reason
 
 #: With these the person is no resident there any more.
-LEAVING = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
+LEAVING: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
+
+#: What a notice does to a person's residence, as one letter each.
+ENTERED, STAYED, LEFT = "E", "S", "L"
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
-class Step(StrEnum):
-    """What a notice does to a person's residence; symbols of the Avro enum `Step`."""
-
-    ENTERED = "ENTERED"
-    STAYED = "STAYED"
-    LEFT = "LEFT"
-
-
-def step_of(reason: Reason) -> Step:
+def step_of(reason: Reason) -> str:
     """What a notice with this reason does to the residence of those it concerns."""
     if reason in NEW_THERE:
-        return Step.ENTERED
-    return Step.LEFT if reason in LEAVING else Step.STAYED
+        return ENTERED
+    return LEFT if reason in LEAVING else STAYED
 
 
 def household_given(reason: Reason, facts: Mapping[str, Any]) -> str | None:
@@ -35,63 +35,92 @@ def household_given(reason: Reason, facts: Mapping[str, Any]) -> str | None:
     return given if "household" in FIELDS_BY_REASON[reason] else None
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A notice of a person that stands (cancellations leave no mark, and take one away)."""
+def day_number(day: date) -> int:
+    """Days since 1970-01-01, as Avro counts them."""
+    return day.toordinal() - _EPOCH
 
-    effective_on: date
+
+class Mark(NamedTuple):
+    """A notice of a person that stands (cancellations leave no mark, and take one away).
+
+    Day and place in the list are its place in the order of effect within the municipality.
+    """
+
+    day: int
     seq: int
-    step: Step
+    step: str
     household: str | None
-
-    @property
-    def at(self) -> tuple[date, int]:
-        """Place in the order of effect within the municipality."""
-        return self.effective_on, self.seq
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A person's marks in one municipality, in the order of effect, and how they stand after all of them.
+    """A person's marks in one municipality as columns, in the order of effect, and how they stand after all of them.
 
-    Whoever has a `Local` is known there, also when dead or gone.
+    Whoever has a mark is known there, also when dead or gone.
     """
 
-    marks: tuple[Mark, ...] = ()
+    days: tuple[int, ...] = ()
+    seqs: tuple[int, ...] = ()
+    steps: str = ""
+    households: tuple[str | None, ...] = ()
     resident: bool = False
     household: str | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether the municipality ever had this person."""
+        return bool(self.seqs)
+
     def with_mark(self, mark: Mark) -> Local:
         """After one more notice."""
-        if self.marks and mark.at < self.marks[-1].at:
-            return standing(sorted((*self.marks, mark), key=_at))
-        resident = self.resident if mark.step is Step.STAYED else mark.step is Step.ENTERED
-        return Local((*self.marks, mark), resident, mark.household or self.household)
+        if not self.later_than(mark.day, mark.seq):
+            resident = self.resident if mark.step == STAYED else mark.step == ENTERED
+            return self._joined(len(self.seqs), mark, resident, mark.household or self.household)
+        place = self._place(mark.day, mark.seq)
+        return self._joined(place, mark, resident=False, household=None)._settled()
+
+    def _joined(self, place: int, mark: Mark, resident: bool, household: str | None) -> Local:
+        return Local(
+            (*self.days[:place], mark.day, *self.days[place:]),
+            (*self.seqs[:place], mark.seq, *self.seqs[place:]),
+            self.steps[:place] + mark.step + self.steps[place:],
+            (*self.households[:place], mark.household, *self.households[place:]),
+            resident,
+            household,
+        )
 
     def without(self, seq: int) -> Local:
         """As if the notice at this place of the list had never been."""
-        return standing([mark for mark in self.marks if mark.seq != seq])
+        if seq not in self.seqs:
+            return self
+        place = self.seqs.index(seq)
+        after = place + 1
+        return Local(
+            self.days[:place] + self.days[after:],
+            self.seqs[:place] + self.seqs[after:],
+            self.steps[:place] + self.steps[after:],
+            self.households[:place] + self.households[after:],
+        )._settled()
 
-    def resident_at(self, effective_on: date, seq: int) -> bool:
+    def _settled(self) -> Local:
+        household = next((each for each in reversed(self.households) if each is not None), None)
+        resident = _resident(self.steps)
+        return Local(self.days, self.seqs, self.steps, self.households, resident, household)
+
+    def resident_at(self, day: int, seq: int) -> bool:
         """Whether the person was resident just before that place in the order of effect."""
-        return standing([mark for mark in self.marks if mark.at < (effective_on, seq)]).resident
+        return _resident(self.steps[: self._place(day, seq)])
 
-    def later_than(self, effective_on: date, seq: int) -> bool:
+    def later_than(self, day: int, seq: int) -> bool:
         """Whether a notice of this person that stands comes later in the order of effect."""
-        return bool(self.marks) and self.marks[-1].at > (effective_on, seq)
+        return bool(self.seqs) and (self.days[-1], self.seqs[-1]) > (day, seq)
+
+    def _place(self, day: int, seq: int) -> int:
+        return bisect_left(list(zip(self.days, self.seqs, strict=True)), (day, seq))
 
 
-NOBODY = Local()
+NOBODY: Final = Local()
 
 
-def _at(mark: Mark) -> tuple[date, int]:
-    return mark.at
-
-
-def standing(marks: Iterable[Mark]) -> Local:
-    """How a person stands after these marks, given in the order of effect."""
-    kept = tuple(marks)
-    moves = [mark.step for mark in kept if mark.step is not Step.STAYED]
-    households = [mark.household for mark in kept if mark.household is not None]
-    resident = bool(moves) and moves[-1] is Step.ENTERED
-    return Local(kept, resident, households[-1] if households else None)
+def _resident(steps: str) -> bool:
+    return steps.rfind(ENTERED) > steps.rfind(LEFT)

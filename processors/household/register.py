@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Generic, TypeVar
 
-from processors.household.local import NOBODY, Local, Mark, Step
+from processors.household.local import NOBODY, Local
 from schemas.reasons import Reason
 from streams.contract import State, Store
 
@@ -219,24 +219,25 @@ def _write_listed(listed: Listed) -> dict[str, Any]:
 
 
 def _read_local(value: Mapping[str, Any]) -> Local:
-    marks = tuple(
-        Mark(mark["effective_on"], mark["seq"], Step(mark["step"]), mark["household"])
-        for mark in value["marks"]
+    return Local(
+        tuple(value["days"]),
+        tuple(value["seqs"]),
+        value["steps"],
+        tuple(value["households"]),
+        value["resident"],
+        value["household"],
     )
-    return Local(marks, value["resident"], value["household"])
 
 
 def _write_local(local: Local) -> dict[str, Any]:
-    marks = [
-        {
-            "effective_on": mark.effective_on,
-            "seq": mark.seq,
-            "step": mark.step.value,
-            "household": mark.household,
-        }
-        for mark in local.marks
-    ]
-    return {"resident": local.resident, "household": local.household, "marks": marks}
+    return {
+        "resident": local.resident,
+        "household": local.household,
+        "days": local.days,
+        "seqs": local.seqs,
+        "steps": local.steps,
+        "households": local.households,
+    }
 
 
 def _verdict(value: Mapping[str, Any]) -> str:
