@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Final
 
 #: Kana in the order of the table, and what each is written as.
@@ -38,6 +39,7 @@ _ROWS: Final = (
 _LETTERS: Final = {kana: text for row, texts in _ROWS for kana, text in zip(row, texts.split(), strict=True)}
 _READABLE: Final = re.compile("[ァ-ヺー]+")
 _LONG: Final = {"オ": "O", "ウ": "OU"}
+_N_BEFORE_LABIAL: Final = re.compile("N(?=[BMP])")
 _PARTS_KEPT: Final = 65_536
 
 
@@ -90,14 +92,16 @@ def _palatal(before: str, small: str) -> str:
 
 def _joined(letters: list[str]) -> str:
     text = ""
-    for here, following in zip(letters, [*letters[1:], ""], strict=True):
-        if here == "ッ":
-            text += "T" if following.startswith("CH") else following[:1].strip("AIUEOッ")
-        elif here == "N" and following[:1] in ("B", "M", "P"):
-            text += "M"
-        else:
-            text += here
-    return text
+    for here, following in pairwise([*letters, ""]):
+        text += here if here != "ッ" else _doubling(following)
+    return _N_BEFORE_LABIAL.sub("M", text)
+
+
+def _doubling(following: str) -> str:
+    """What ッ is before these letters: nothing before a vowel, ン, another ッ or the end."""
+    if following in ("N", "ッ", ""):
+        return ""
+    return "T" if following.startswith("CH") else following[0].strip("AIUEO")
 
 
 def _words(part: str) -> list[str]:

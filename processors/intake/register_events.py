@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import columns, constant, fields_of, starts
+from processors.columns import columns, constant, fields_of, none_to_null, starts
 from processors.intake import content, facts, forms, judgement
 from processors.intake.faults import Fault
 from processors.intake.filed import Filed
@@ -61,6 +61,11 @@ class Events:
     def days(self) -> dict[str, pa.Array]:
         """Days of effect and of record; null where it is none."""
         return {name: forms.to_date(self.columns[name]) for name in ("effective_on", "recorded_on")}
+
+    @cached_property
+    def passing(self) -> dict[str, pa.Array]:
+        """Moved from, moved to, cancelled: as in the columns of CSV, empty is not given."""
+        return {name: none_to_null(self.columns[name]) for name in ("moved_from", "moved_to", "cancels")}
 
     @cached_property
     def birth_dates(self) -> pa.Array:
@@ -155,8 +160,8 @@ def _tail(events: Events) -> list[Finding]:
         *((fault, _if_given(events.to[name], check)) for name, fault, check in _TO),
     ]
     always = constant(True, len(events), pa.bool_())
-    for name in ("moved_from", "moved_to", "cancels"):
-        findings.extend(depending(name, events.columns[name], events.reasons, always))
+    for name, column in events.passing.items():
+        findings.extend(depending(name, column, events.reasons, always))
     return findings
 
 

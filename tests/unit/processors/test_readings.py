@@ -55,6 +55,7 @@ from tests.unit.processors.handed_over import SAMPLES
         ("ヴァン", "BUAN"),
         ("ヂャ", "JA"),
         ("ヅヲヰヱ", "ZUOIE"),
+        ("ー", ""),
     ],
 )
 def test_a_part_of_a_name(kana: str, letters: str) -> None:

@@ -166,6 +166,13 @@ def test_a_household_is_meant_by_its_code() -> None:
     assert meant["to"]["household"] not in (None, meant["household"])
 
 
+def test_an_empty_place_is_not_given() -> None:
+    """In an event as in the columns."""
+    filed = event(moved_from="", moved_to="", cancels="")
+    (notice,) = rows_of(INTAKE.process([events_batch(filed)]), "notice")
+    assert notice["moved_from"] is notice["moved_to"] is notice["cancels"] is None
+
+
 def test_the_digest_knows_content_alone() -> None:
     """通番, file and line apart; every other column counts, and so does the submitter."""
 
