@@ -1,0 +1,96 @@
+"""The source of `enrolments*.csv`: each row goes to its domain's own `in.` topic, as that domain's user.
+
+A row that names no domain, or no municipality of a municipal domain, has no topic: nobody has the right to hand it
+over, and there is no register to which it could be reported as refused. So that no row is lost without a word, the
+file is then refused as a whole, before anything is published, with the lines named (UnroutableError). All other
+faults travel with the row, for intake to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from connectors.enrolments.row import HEADER, Enrolment, enrolment_of
+from connectors.errors import UnroutableError
+from connectors.files.lines import LineFile
+from connectors.files.settings import FileSettings
+from connectors.files.text import Encoding, encoding_of
+from connectors.source import HandOvers, Route
+from schemas.tables import table_from_rows
+
+
+class EnrolmentsSource:
+    """Reads a file of enrolments; `encoding` overrides what the header says."""
+
+    def __init__(
+        self, path: Path, encoding: Encoding | None = None, settings: FileSettings | None = None
+    ) -> None:
+        self._settings = settings or FileSettings()
+        self._file = LineFile(path, self._settings.line_bytes_max)
+        self._encoding = encoding
+        self._rows: Iterator[Enrolment] = iter(())
+        self._read = self._done = 0
+
+    @property
+    def bytes_total(self) -> int:
+        """Size of the file."""
+        return self._file.size
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes of the file read for what was polled."""
+        return self._done
+
+    def open(self) -> Collection[Route]:
+        """Looks the whole file through; SourceFileError: nothing of it can be taken in."""
+        header = next(self._file.lines())
+        encoding = encoding_of(self._file.name, header.content, HEADER, self._encoding)
+        routes: dict[Route, None] = {}
+        lost: list[int] = []
+        for enrolment in self._enrolments(encoding):
+            if enrolment.route:
+                routes[enrolment.route] = None
+            else:
+                lost.append(enrolment.row["line"])
+        if lost:
+            raise UnroutableError(self._sentence(lost))
+        self._rows = self._enrolments(encoding)
+        return list(routes)
+
+    def poll(self) -> Sequence[HandOvers]:
+        """The next rows, by route; empty at the end."""
+        found = list(islice(self._rows, self._settings.batch_rows_max))
+        self._done = self._read if found else self.bytes_total
+        by_route: dict[Route, list[Enrolment]] = {}
+        for enrolment in found:
+            if enrolment.route:
+                by_route.setdefault(enrolment.route, []).append(enrolment)
+        return [_hand_overs(route, enrolments) for route, enrolments in by_route.items()]
+
+    def commit(self) -> None:
+        """A file has no place to remember: taken in again, its enrolments change nothing."""
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._rows = iter(())
+
+    def _enrolments(self, encoding: Encoding) -> Iterator[Enrolment]:
+        for line in islice(self._file.lines(), 1, None):
+            self._read = line.end
+            yield enrolment_of(line, encoding, self._file.name)
+
+    def _sentence(self, lost: list[int]) -> str:
+        named = lost[: self._settings.lines_named_max]
+        more = f" and {len(lost) - len(named)} more" if len(lost) > len(named) else ""
+        lines = ", ".join(map(str, named))
+        return (
+            f"{self._file.name}: no domain that takes enrolments, or no municipality of it, in line {lines}{more};"
+            " nothing of the file was taken in"
+        )
+
+
+def _hand_overs(route: Route, enrolments: list[Enrolment]) -> HandOvers:
+    table = table_from_rows(route.schema, [enrolment.row for enrolment in enrolments])
+    return HandOvers(route, table, len(enrolments), sum(e.is_fault for e in enrolments))
