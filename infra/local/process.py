@@ -19,6 +19,7 @@ from infra.local.errors import StartError
 
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.02
+EXEC_TIMEOUT_S = 5.0
 #: What of a server's log an error shows.
 LOG_TAIL_BYTES = 1500
 
@@ -74,6 +75,7 @@ class Server:
         _started.append(process)
         self.pid_file.parent.mkdir(mode=0o700, exist_ok=True)
         self.pid_file.write_text(str(process.pid), "ascii")
+        self._await_command_line(process)
 
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Return when `ready` says so. StartError, with the log's end, where the server ends or is too late."""
@@ -103,6 +105,12 @@ class Server:
                 return log.read().decode("utf-8", "replace").strip()
         except OSError:
             return "(no log)"
+
+    def _await_command_line(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when the system shows the command line: for a moment after exec it is empty, as a dead one's."""
+        deadline = time.monotonic() + EXEC_TIMEOUT_S
+        while process.poll() is None and self.process() is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
