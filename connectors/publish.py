@@ -65,9 +65,20 @@ def ingest(
     SourceFileError: nothing was published. NotDeliveredError, BrokerUnavailableError: part of it may have been; taken
     in again, what is in already changes nothing.
     """
-    summary = Summary()
     try:
         publisher.prepare(source.open())
+    except BaseException:
+        source.close()
+        raise
+    return carry(source, publisher, progress)
+
+
+def carry(
+    source: Source, publisher: Publisher, progress: Callable[[int], None] = lambda bytes_done: None
+) -> Summary:
+    """What `ingest` does with a source that is open, for a publisher that is prepared; closes the source."""
+    summary = Summary()
+    try:
         while found := source.poll():
             for hand_overs in found:
                 publisher.send(hand_overs)
