@@ -40,11 +40,10 @@ def notices_of_events(hand_overs: Filed, events: Events, digests: pa.Array, mesh
     household = events.columns["household"]
     said = facts.facts(events.to, events.reasons, municipality, mesh)
     fields = {
-        **{
-            name: events.columns[name]
-            for name in ("municipality", "notice", "moved_from", "moved_to", "cancels")
-        },
+        "municipality": municipality,
+        "notice": events.columns["notice"],
         **events.days,
+        **events.passing,
         "reason": facts.symbols(events.reasons),
         "persons": _listed(persons, events.lengths, mask=pc.is_valid(household)),
         "household": facts.households(municipality, household, mesh),
