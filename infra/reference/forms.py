@@ -88,5 +88,8 @@ def fault(fields: Mapping[str, str]) -> str | None:
     for name, fits in FORMS.items():
         if name in fields and not fits(fields[name]):
             return f"form:{name}"
-    needed = REQUIRED.get(fields.get("reason", ""))
-    return f"form:{needed}" if needed and not fields.get(needed) else None
+    reason = fields.get("reason", "")
+    needed = REQUIRED.get(reason)
+    if needed and not fields.get(needed):
+        return f"form:{needed}"
+    return "form:cancels" if reason and reason != "取消" and fields.get("cancels") else None

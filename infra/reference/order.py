@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -49,6 +49,12 @@ class Whereabouts:
             return 4 if self.registered else 3
         return 2 if notice.moved_from == self.left and notice.moved_from not in self.registered else 4
 
+    def waits(self, notice: Notice, queues: Mapping[str, Iterable[Entry]]) -> bool:
+        """Whether the move out that leads to this move in is still to come on the same day."""
+        if notice.reason != "転入" or self.rank(notice) < 4:
+            return False
+        return any(entry.notice.reason == "転出" for entry in queues.get(notice.moved_from, ()))
+
 
 def in_order_of_effect(entries: Iterable[Entry]) -> Iterator[Entry]:
     """By day; within a day as listed by each municipality, and from one to the next as the person went."""
@@ -59,7 +65,8 @@ def in_order_of_effect(entries: Iterable[Entry]) -> Iterator[Entry]:
         for entry in of_day:
             queues.setdefault(entry.notice.municipality, deque()).append(entry)
         while queues:
-            nearest = min(queues, key=lambda at: (where.rank(queues[at][0].notice), at))
+            heads = {at: queue[0].notice for at, queue in queues.items()}
+            nearest = min(heads, key=lambda at: (where.rank(heads[at]), where.waits(heads[at], queues), at))
             entry = queues[nearest].popleft()
             if not queues[nearest]:
                 del queues[nearest]

@@ -117,7 +117,7 @@ class Person:
     def _update_or_close(self, key: Key, entry: Entry) -> None:
         row = self.rows.get(key)
         if entry.notice.reason in LEAVING:
-            self.left_as[key] = row.status if row else "closed"
+            self.left_as[key] = row.status if row and entry.notice.reason == "転出" else "closed"
         if row is None or row.status == "closed":
             return
         if entry.notice.reason in LEAVING:
