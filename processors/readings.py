@@ -110,7 +110,7 @@ def _words(part: str) -> list[str]:
     if part in whole:
         return whole[part]
     for ending, words in endings.items():
-        if part.endswith(ending) and len(part) > len(ending):
+        if part.endswith(ending):
             return [part.removesuffix(ending) + words[0], *words[1:]]
     return [part]
 

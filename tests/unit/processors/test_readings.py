@@ -42,6 +42,7 @@ from tests.unit.processors.handed_over import SAMPLES
         ("ミウラ", "MIURA"),
         ("イノウエ", "INOUE"),
         ("ヤマノウチ", "YAMANOUCHI"),
+        ("ノウチ", "NOUCHI"),
         ("フルウチ", "FURUUCHI"),
         ("コウチワ", "KOUCHIWA"),
         ("フニウ", "FUNIU"),
