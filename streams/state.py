@@ -1,111 +1,137 @@
 """State of a step: stores by partition, kept encoded, restored from their changelogs.
 
-This is the one place where fields of state are written and read, so that encryption of fields can be put in here. Values
-stay as the bytes of their records until asked for; changes are encoded by batches, when the transaction takes them.
+This is the one place where fields of state are written and read, so that encryption of fields can be put in here. Three
+layers, read from the top: what the attempt at hand put, what the open transaction holds (encoded), what is committed
+(encoded, as the changelog has it). Only a committed transaction moves anything into the lowest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-
-import pyarrow as pa
 
 from schemas.codec import Codec
 from schemas.tables import table_from_rows
+from streams.errors import StateError
 
-
-class StateError(RuntimeError):
-    """A changelog can't be read: the worker must not go on from half a state."""
+#: Values by key, as the changelog has them; None is a tombstone.
+Changes = dict[str, bytes | None]
 
 
 class PartitionStore:
-    """One store in one partition (`streams.contract.Store`): what is committed, and over it what is pending."""
+    """One store in one partition (`streams.contract.Store`)."""
 
-    def __init__(self, codec: Codec, schema: str) -> None:
-        self._codec = codec
-        self._schema = schema
-        self._committed: dict[str, bytes] = {}
-        self._pending: dict[str, Mapping[str, Any] | None] = {}
-
-    def __len__(self) -> int:
-        return len(self._committed)
+    def __init__(self, codec: Codec, schema: str, value_bytes_max: int) -> None:
+        self._codec, self._schema, self._value_bytes_max = codec, schema, value_bytes_max
+        self.committed: dict[str, bytes] = {}
+        self.pending: Changes = {}
+        self._attempt: dict[str, dict[str, Any] | None] = {}
+        self._decoded: dict[str, dict[str, Any]] = {}
 
     def get_many(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The values of those keys that have one; decoded together."""
-        found: dict[str, dict[str, Any]] = {}
-        encoded: dict[str, bytes] = {}
-        for key in dict.fromkeys(keys):
-            if key in self._pending:
-                pending = self._pending[key]
-                if pending is not None:
-                    found[key] = dict(pending)
-            elif key in self._committed:
-                encoded[key] = self._committed[key]
-        if encoded:
-            found.update(zip(encoded, self._rows(list(encoded.values())), strict=True))
-        return found
+        """The values of those keys that have one; what isn't decoded yet is decoded together."""
+        wanted = list(dict.fromkeys(keys))
+        self._decode([key for key in wanted if key not in self._attempt and key not in self._decoded])
+        found = ((key, self._attempt.get(key, self._decoded.get(key))) for key in wanted)
+        return {key: value for key, value in found if value is not None}
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Sets a value, pending until the transaction is committed."""
-        self._pending[key] = value
+        """Sets a value; committed with the transaction."""
+        self._attempt[key] = dict(value)
 
     def delete(self, key: str) -> None:
-        """Forgets a key, pending until the transaction is committed."""
-        self._pending[key] = None
+        """Forgets a key; committed with the transaction."""
+        self._attempt[key] = None
 
-    def restore(self, key: str, value: bytes | None) -> None:
-        """Takes in one record of the changelog, as it is."""
-        if value is None:
-            self._committed.pop(key, None)
-        else:
-            self._committed[key] = value
+    def keep(self) -> None:
+        """The attempt succeeded: its changes are encoded, and go into the transaction.
 
-    def changes(self) -> dict[str, bytes | None]:
-        """What is pending, encoded for the changelog; None is a tombstone."""
-        puts = {key: value for key, value in self._pending.items() if value is not None}
-        table = table_from_rows(self._schema, list(puts.values()), self._codec.catalogue)
-        encoded: dict[str, bytes | None] = dict.fromkeys(self._pending)
-        encoded.update(zip(puts, self._codec.encode(self._schema, table).to_pylist(), strict=True))
-        return encoded
+        ValueError for a value that does not fit the schema, or is larger than a record may be.
+        """
+        puts = {key: value for key, value in self._attempt.items() if value is not None}
+        encoded: Changes = dict.fromkeys(self._attempt)
+        encoded.update(zip(puts, self._encode(list(puts.values())), strict=True))
+        self.pending.update(encoded)
+        # What is read next comes from the encoded value, as after a restore: no difference by the cut of batches.
+        self.discard()
 
-    def commit(self, changes: Mapping[str, bytes | None]) -> None:
-        """The transaction that carried `changes` is committed."""
-        for key, value in changes.items():
-            self.restore(key, value)
-        self._pending.clear()
+    def discard(self) -> None:
+        """The attempt failed: nothing of it was ever so."""
+        self._attempt.clear()
+        self._decoded.clear()
 
-    def rollback(self) -> None:
-        """The transaction is aborted: nothing of it was ever so."""
-        self._pending.clear()
-
-    def _rows(self, values: list[bytes]) -> list[dict[str, Any]]:
-        decoded = self._codec.decode(self._schema, pa.array(values, pa.binary()))
-        if len(decoded.kept) != len(values):
-            raise StateError(f"a value of {self._schema} can't be read: {decoded.faults[0].reason}")
-        rows: list[dict[str, Any]] = decoded.table.to_pylist()
-        return rows
-
-
-class PartitionState:
-    """All stores of one partition (`streams.contract.State`)."""
-
-    def __init__(self, codec: Codec, stores: Mapping[str, str]) -> None:
-        self._stores = {name: PartitionStore(codec, schema) for name, schema in stores.items()}
-
-    def __getitem__(self, store: str) -> PartitionStore:
-        return self._stores[store]
-
-    def changes(self) -> dict[str, dict[str, bytes | None]]:
-        """What is pending, by store."""
-        return {name: changes for name, store in self._stores.items() if (changes := store.changes())}
-
-    def commit(self, changes: Mapping[str, Mapping[str, bytes | None]]) -> None:
-        """The transaction that carried `changes` is committed."""
-        for name, store in self._stores.items():
-            store.commit(changes.get(name, {}))
+    def commit(self) -> None:
+        """The transaction is committed."""
+        self.restore(self.pending.items())
+        self.rollback()
 
     def rollback(self) -> None:
         """The transaction is aborted."""
-        for store in self._stores.values():
+        self.discard()
+        self.pending.clear()
+
+    def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
+        """Takes in records of the changelog, in their order, as they are."""
+        for key, value in entries:
+            if value is None:
+                self.committed.pop(key, None)
+            else:
+                self.committed[key] = value
+
+    def _encode(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        if not rows:
+            return []
+        table = table_from_rows(self._schema, rows, self._codec.catalogue)
+        values: list[bytes] = self._codec.encode(self._schema, table).to_pylist()
+        if max(map(len, values)) > self._value_bytes_max:
+            raise ValueError(f"a value of {self._schema} is larger than a record may be")
+        return values
+
+    def _decode(self, keys: Sequence[str]) -> None:
+        found = ((key, self.pending.get(key, self.committed.get(key))) for key in keys)
+        # None is absent, or a tombstone pending over what is committed.
+        raw = {key: value for key, value in found if value is not None}
+        if not raw:
+            return
+        decoded = self._codec.decode(self._schema, list(raw.values()))
+        if len(decoded.kept) != len(raw):
+            raise StateError(f"a value of {self._schema} can't be read")
+        self._decoded.update(zip(raw, decoded.table.to_pylist(), strict=True))
+
+
+class PartitionState:
+    """All stores of one partition (`streams.contract.State`); `stores` are schemas by name."""
+
+    def __init__(self, codec: Codec, stores: Mapping[str, str], value_bytes_max: int) -> None:
+        self.stores = {
+            name: PartitionStore(codec, schema, value_bytes_max) for name, schema in stores.items()
+        }
+
+    def __getitem__(self, store: str) -> PartitionStore:
+        return self.stores[store]
+
+    def keep(self) -> None:
+        """The attempt succeeded: its changes go into the transaction. All of them, or ValueError and none."""
+        held = {name: dict(store.pending) for name, store in self.stores.items()}
+        try:
+            for store in self.stores.values():
+                store.keep()
+        except Exception:
+            for name, store in self.stores.items():
+                store.pending = held[name]
+            raise
+
+    def discard(self) -> None:
+        """The attempt failed."""
+        for store in self.stores.values():
+            store.discard()
+
+    def commit(self) -> None:
+        """The transaction is committed."""
+        for store in self.stores.values():
+            store.commit()
+
+    def rollback(self) -> None:
+        """The transaction is aborted."""
+        for store in self.stores.values():
             store.rollback()

@@ -1,55 +1,81 @@
-"""What to do about an error of Kafka: a verdict, never a guess."""
+"""What follows from an error of Kafka's: fenced or unknown stops us; we never guess."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
+from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
-
-class Verdict(StrEnum):
-    """RETRY the same call; ABORT the transaction and rewind; RENEW the producer, then rewind; STOP the worker.
-
-    RENEW is for a call whose outcome is unknown (a timeout): librdkafka 2.15 has no KIP-890 part 2, so a late commit
-    could hit the next transaction. A new producer of the same `transactional.id` bumps the epoch, and the committed
-    offsets tell what came of it.
-    """
-
-    RETRY = "retry"
-    ABORT = "abort"
-    RENEW = "renew"
-    STOP = "stop"
+from streams.errors import DeniedError, FencedError, LostRecordsError, StoppedError, StreamError
 
 
-#: Outcome unknown, or a state in which only a new producer is of use.
-_RENEW = frozenset(
+class Verdict(Enum):
+    """What to do about a failed call of a transaction."""
+
+    RETRY = "the same call again"
+    ABORT = "abort, and go back to the committed offsets"
+    REPLACE = "unknown what took place: a new producer with the same transactional.id decides it"
+    STOP = "this client can't go on"
+
+
+#: Outcome unknown, or a producer whose state only a new one can clear.
+_UNKNOWN: Final = frozenset(
     {
         KafkaError._TIMED_OUT,
         KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
         KafkaError._STATE,
         KafkaError._CONFLICT,
         KafkaError.INVALID_TXN_STATE,
         KafkaError.INVALID_PRODUCER_ID_MAPPING,
-        KafkaError.REQUEST_TIMED_OUT,
     }
 )
-#: Somebody else has this worker's place: never go on.
-_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID})
+_FENCED: Final = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+_DENIED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,
+    }
+)
+_LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
 def verdict(error: KafkaError) -> Verdict:
-    """Fenced or unknown stops us; a timeout renews; the rest is as librdkafka says."""
-    if error.code() in _FENCED:
-        return Verdict.STOP
-    if error.code() in _RENEW:
-        return Verdict.RENEW
+    """The verdict on a failed call of a transaction.
+
+    A timeout is never retried, although librdkafka calls it retriable: without an epoch per transaction (KIP-890) a
+    late commit could hit a later transaction. Nor is an abort that meets the first produce in flight.
+    A group that moved on (a static member's instance id taken over) is told by the consumer, so aborting is enough.
+    """
+    if error.code() in _UNKNOWN:
+        return Verdict.REPLACE
     if error.txn_requires_abort():
         return Verdict.ABORT
-    if error.fatal():
+    if error.fatal() or error.code() in _FENCED:
         return Verdict.STOP
     return Verdict.RETRY if error.retriable() else Verdict.STOP
 
 
-def verdict_of(failure: KafkaException) -> Verdict:
-    """The verdict on the error that an exception carries."""
-    return verdict(failure.args[0])
+def stopped_by(error: KafkaError) -> StreamError:
+    """The error to stop with; its text is Kafka's name of the error, which holds no data."""
+    for codes, kind in ((_FENCED, FencedError), (_DENIED, DeniedError), (_LOST, LostRecordsError)):
+        if error.code() in codes:
+            return kind(error.name())
+    return StoppedError(error.name())
+
+
+def read_error(error: KafkaError) -> StreamError | None:
+    """What a consumer's error means: None where the client goes on by itself (a broker away, a topic not there yet)."""
+    known = error.code() in _FENCED | _DENIED | _LOST
+    return stopped_by(error) if known or error.fatal() else None

@@ -1,0 +1,115 @@
+# ruff: noqa: D102 - the methods are confluent-kafka's, which says what they promise
+"""The part of a Kafka client that the pipeline uses, so that a simulated log can stand in for it.
+
+The shapes are confluent-kafka's own; `streams.kafka` makes real ones, `streams.memory` those of a log in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, TopicPartition
+
+#: A topic and the number of one of its partitions.
+Partition = tuple[str, int]
+
+#: What a consumer calls when its partitions change; the first argument is the consumer itself.
+Rebalanced = Callable[[Any, list[TopicPartition]], None]
+
+
+class Message(Protocol):
+    """One record as it was read, or an error (or end of partition) where `error()` isn't None."""
+
+    def topic(self) -> str | None: ...
+    def partition(self) -> int | None: ...
+    def offset(self) -> int | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def error(self) -> KafkaError | None: ...
+
+
+class Consumer(Protocol):
+    """A member of a group that reads committed records; it never commits by itself."""
+
+    def subscribe(
+        self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
+    ) -> None: ...
+    def consume(self, num_messages: int, timeout: float) -> Sequence[Message]: ...
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None: ...
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
+    def pause(self, partitions: list[TopicPartition]) -> None: ...
+    def resume(self, partitions: list[TopicPartition]) -> None: ...
+    def seek(self, partition: TopicPartition) -> None: ...
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]: ...
+    def consumer_group_metadata(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """Reads given partitions from given offsets, committed records only, and tells their end (PARTITION_EOF)."""
+
+    def assign(self, partitions: list[TopicPartition]) -> None: ...
+    def consume(self, num_messages: int, timeout: float) -> Sequence[Message]: ...
+    def close(self) -> None: ...
+
+
+class Producer(Protocol):
+    """A transactional producer."""
+
+    def init_transactions(self, timeout: float) -> None: ...
+    def begin_transaction(self) -> None: ...
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        *,
+        timestamp: int,
+    ) -> None: ...
+    def poll(self, timeout: float) -> int: ...
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], group_metadata: Any, timeout: float
+    ) -> None: ...
+    def commit_transaction(self, timeout: float) -> None: ...
+    def abort_transaction(self, timeout: float) -> None: ...
+    def purge(self) -> None: ...
+
+
+class Clients(Protocol):
+    """Makes the clients of one worker slot."""
+
+    def producer(self) -> Producer:
+        """A new producer with the slot's `transactional.id`; `init_transactions` fences the one before."""
+
+    def consumer(self) -> Consumer:
+        """The slot's member of the group."""
+
+    def reader(self) -> Reader:
+        """Reads changelogs, apart from the group."""
+
+    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
+        """The offset after the last record, those of open transactions included (not the last stable offset)."""
+
+
+class Clock(Protocol):
+    """Time that only goes forward, in seconds."""
+
+    def __call__(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """Encoded records for one topic; where it says nothing, the key's hash and the producer's clock decide."""
+
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    timestamps_ms: Sequence[int] | None = None
+    partition: int = -1
+
+    def __len__(self) -> int:
+        return len(self.values)

@@ -1,0 +1,328 @@
+"""A log in memory, with the clients that the pipeline wants: what the driver of `streams.testing` runs on.
+
+It keeps Kafka's promises that matter to a pipeline: transactions whole or not at all and seen only when committed, a
+producer fenced by the next of its `transactional.id`, offsets refused under an old generation. One member per group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.clients import Partition, Rebalanced
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record in the log (`streams.clients.Message`)."""
+
+    of: Partition
+    at: int
+    key_bytes: bytes | None
+    value_bytes: bytes | None
+    timestamp_ms: int = 0
+    failure: KafkaError | None = None
+
+    def topic(self) -> str:
+        """Its topic."""
+        return self.of[0]
+
+    def partition(self) -> int:
+        """Its partition."""
+        return self.of[1]
+
+    def offset(self) -> int:
+        """Its offset."""
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind (1: given by the producer) and time, ms."""
+        return 1, self.timestamp_ms
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        """Its value; None is a tombstone."""
+        return self.value_bytes
+
+    def error(self) -> KafkaError | None:
+        """None for a record."""
+        return self.failure
+
+
+@dataclass
+class MemoryLog:
+    """Topics by name, each a list of records per partition. A topic that isn't there is made on the first write."""
+
+    partitions: int = 4
+    now_ms: int = 0
+    #: Called before and after each call of a producer with its name; may raise a KafkaException.
+    strike: Callable[[str, str], None] = lambda call, when: None
+    records: dict[Partition, list[Record]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    committed: dict[str, dict[Partition, int]] = field(default_factory=dict)
+    generations: dict[str, int] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+
+    def create(self, topic: str, partitions: int | None = None) -> None:
+        """Makes a topic where it isn't there."""
+        if topic not in self.sizes:
+            self.sizes[topic] = partitions or self.partitions
+            self.records.update({(topic, number): [] for number in range(self.sizes[topic])})
+
+    def append(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, timestamp_ms: int = 0
+    ) -> Record:
+        """Writes a record; without a partition, murmur2 of its key chooses (a null key: partition 0)."""
+        self.create(topic)
+        number = partition if partition >= 0 else partition_for(key or b"", self.sizes[topic])
+        at = self.records[topic, number]
+        at.append(Record((topic, number), len(at), key, value, timestamp_ms or self.now_ms))
+        return at[-1]
+
+    def of_topic(self, topic: str) -> list[Record]:
+        """A topic's records, partition after partition."""
+        return [each for number in range(self.sizes.get(topic, 0)) for each in self.records[topic, number]]
+
+    def lag(self, group: str, inputs: Sequence[str]) -> int:
+        """Records of these inputs that the group has still to process."""
+        offsets = self.committed.get(group, {})
+        return sum(len(self.records[each]) - offsets.get(each, 0) for each in self.matching(inputs))
+
+    def matching(self, inputs: Sequence[str]) -> list[Partition]:
+        """Partitions of topics that are named, or match an expression that begins with `^`."""
+
+        def wanted(topic: str) -> bool:
+            return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)
+
+        return [each for each in self.records if wanted(each[0])]
+
+
+class MemoryConsumer:
+    """The only member of its group; `limit` says before each read how many records it may give at most."""
+
+    def __init__(self, log: MemoryLog, group: str, limit: Callable[[], int] | None = None) -> None:
+        self._log, self._group, self._limit = log, group, limit or (lambda: 1_000_000)
+        self._inputs: Sequence[str] = ()
+        self._on_assign: Rebalanced | None = None
+        self._positions: dict[Partition, int] = {}
+        self._paused: set[Partition] = set()
+
+    def subscribe(
+        self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
+    ) -> None:
+        """Partitions are handed out by the next read, those of new topics too."""
+        self._inputs, self._on_assign, self._on_revoke, self._on_lost = topics, on_assign, on_revoke, on_lost
+        self._log.generations[self._group] = self._log.generations.get(self._group, 0) + 1
+
+    def consume(self, num_messages: int, timeout: float) -> list[Record]:
+        """What is there; nothing is waited for."""
+        self._rebalance()
+        wanted, taken = min(num_messages, self._limit()), list[Record]()
+        for partition in sorted(self._positions.keys() - self._paused):
+            start = self._positions[partition]
+            got = self._log.records[partition][start : start + wanted - len(taken)]
+            self._positions[partition] += len(got)
+            taken.extend(got)
+        return taken
+
+    def _rebalance(self) -> None:
+        new = [each for each in self._log.matching(self._inputs) if each not in self._positions]
+        if new and self._on_assign:
+            self._on_assign(self, [TopicPartition(*each) for each in new])
+
+    def take_away(self, lost: bool = False) -> None:
+        """Revokes (or declares lost) all partitions; the next read hands them out again."""
+        call = self._on_lost if lost else self._on_revoke
+        self._log.generations[self._group] += 1
+        call(self, [TopicPartition(*each) for each in self._positions])
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these from now on."""
+        self._positions.update({(each.topic, each.partition): max(0, each.offset) for each in partitions})
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these no more."""
+        for each in partitions:
+            del self._positions[each.topic, each.partition]
+            self._paused.discard((each.topic, each.partition))
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Holds these back."""
+        self._paused.update((each.topic, each.partition) for each in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Goes on with these."""
+        self._paused.difference_update((each.topic, each.partition) for each in partitions)
+
+    def seek(self, partition: TopicPartition) -> None:
+        """Goes on from there."""
+        self._positions[partition.topic, partition.partition] = max(0, partition.offset)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """The group's committed offsets; -1001 where there is none."""
+        offsets = self._log.committed.get(self._group, {})
+        return [
+            TopicPartition(each.topic, each.partition, offsets.get((each.topic, each.partition), -1001))
+            for each in partitions
+        ]
+
+    def consumer_group_metadata(self) -> tuple[str, int]:
+        """Group and generation."""
+        return self._group, self._log.generations[self._group]
+
+    def close(self) -> None:
+        """Leaves."""
+        if self._positions:
+            self._on_revoke(self, [TopicPartition(*each) for each in self._positions])
+
+
+class MemoryReader:
+    """Reads given partitions, and tells each one's end once."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+        self._positions: dict[Partition, int] = {}
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these, from their offsets."""
+        self._positions = {(each.topic, each.partition): max(0, each.offset) for each in partitions}
+
+    def consume(self, num_messages: int, timeout: float) -> list[Record]:
+        """Records, or the end of a partition."""
+        taken: list[Record] = []
+        for partition, start in list(self._positions.items()):
+            got = self._log.records.get(partition, [])[start : start + num_messages - len(taken)]
+            taken.extend(got)
+            self._positions[partition] = start + len(got)
+            if len(taken) < num_messages:
+                eof = KafkaError(KafkaError._PARTITION_EOF)
+                taken.append(Record(partition, self._positions.pop(partition), None, None, failure=eof))
+        return taken
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryProducer:
+    """Transactions whole or not at all; the next producer of the same id fences this one."""
+
+    def __init__(self, log: MemoryLog, transactional_id: str) -> None:
+        self._log, self._id, self._epoch = log, transactional_id, -1
+        self._open: list[tuple[str, bytes | None, bytes | None, int, int]] | None = None
+        self._offsets: dict[str, dict[Partition, int]] = {}
+
+    def init_transactions(self, timeout: float) -> None:
+        """Fences those before."""
+        self._log.strike("init_transactions", "before")
+        self._epoch = self._log.epochs[self._id] = self._log.epochs.get(self._id, -1) + 1
+        self._log.strike("init_transactions", "after")
+
+    def begin_transaction(self) -> None:
+        """Opens one."""
+        self._check("begin_transaction")
+        self._open, self._offsets = [], {}
+
+    def produce(
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, timestamp: int
+    ) -> None:
+        """Seen when committed."""
+        self._check("produce")
+        self._opened().append((topic, key, value, partition, timestamp))
+
+    def poll(self, timeout: float) -> int:
+        """Nothing is waited for."""
+        return 0
+
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], group_metadata: Any, timeout: float
+    ) -> None:
+        """Committed with the transaction; refused under an old generation."""
+        self._check("send_offsets_to_transaction")
+        group, generation = group_metadata
+        if generation != self._log.generations[group]:
+            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True))
+        self._opened()
+        self._offsets[group] = {(each.topic, each.partition): each.offset for each in positions}
+        self._log.strike("send_offsets_to_transaction", "after")
+
+    def commit_transaction(self, timeout: float) -> None:
+        """All of it is seen from now on."""
+        self._check("commit_transaction")
+        for topic, key, value, partition, timestamp_ms in self._opened():
+            self._log.append(topic, key, value, partition, timestamp_ms)
+        for group, offsets in self._offsets.items():
+            self._log.committed.setdefault(group, {}).update(offsets)
+        self._open = None
+        self._log.strike("commit_transaction", "after")
+
+    def abort_transaction(self, timeout: float) -> None:
+        """None of it ever was."""
+        self._check("abort_transaction")
+        self._open = None
+        self._log.strike("abort_transaction", "after")
+
+    def purge(self) -> None:
+        """Nothing is held."""
+        self._open = None
+
+    def _opened(self) -> list[tuple[str, bytes | None, bytes | None, int, int]]:
+        if self._open is None:
+            raise KafkaException(KafkaError(KafkaError._STATE))
+        return self._open
+
+    def _check(self, call: str) -> None:
+        self._log.strike(call, "before")
+        if self._epoch != self._log.epochs.get(self._id):
+            raise KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
+
+
+@dataclass
+class MemoryClients:
+    """One slot's clients on a log (`streams.clients.Clients`)."""
+
+    log: MemoryLog
+    group: str
+    transactional_id: str
+    limit: Callable[[], int] | None = None
+
+    def producer(self) -> MemoryProducer:
+        """The slot's next producer."""
+        return MemoryProducer(self.log, self.transactional_id)
+
+    def consumer(self) -> MemoryConsumer:
+        """The group's only member."""
+        return MemoryConsumer(self.log, self.group, self.limit)
+
+    def reader(self) -> MemoryReader:
+        """Reads changelogs."""
+        return MemoryReader(self.log)
+
+    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
+        """The offset after the last record; 0 where there is none."""
+        return {each: len(self.log.records.get(each, [])) for each in partitions}
+
+
+def partition_for(key: bytes, partitions: int) -> int:
+    """The partition that Kafka's Java clients give a key: murmur2, made positive, modulo."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """MurmurHash2 (Austin Appleby) with the seed that Kafka's clients use; unsigned, 32 bits."""
+    mask, m, length = 0xFFFFFFFF, 0x5BD1E995, len(data)
+    h = 0x9747B28C ^ length
+    whole = length - length % 4
+    for start in range(0, whole, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * m & mask
+        h = (h * m & mask) ^ ((k ^ (k >> 24)) * m & mask)
+    if length % 4:
+        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return h ^ (h >> 15)

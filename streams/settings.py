@@ -1,0 +1,49 @@
+"""Settings of a worker's pipeline. Names are Kafka's, dots as underscores; units last."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+
+class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
+    """Sizes of batches, and how long each wait may last. A misspelt or contradictory setting is an error."""
+
+    batch_records_max: int = Field(default=10_000, gt=0, le=100_000)
+    batch_bytes_max: int = Field(default=16_777_216, ge=65_536, le=268_435_456)
+    #: Larger outputs can't be sent: what they came of is a dead letter. Below the brokers' `message.max.bytes`.
+    record_bytes_max: int = Field(default=4_000_000, ge=1_024, le=67_108_864)
+    #: A processor that raises on more records of one batch is broken; fewer are poison.
+    failures_max: int = Field(default=1_000, gt=0, le=100_000)
+    poll_timeout_s: float = Field(default=0.5, gt=0, le=5)
+    gather_timeout_s: float = Field(default=0.05, ge=0, le=1)
+
+    linger_ms: int = Field(default=50, ge=0, le=1_000)
+    batch_size_bytes: int = Field(default=1_000_000, ge=16_384, le=16_777_216)
+    compression_type: Literal["none", "lz4", "zstd"] = "lz4"
+    queued_max_messages_kbytes: int = Field(default=32_768, ge=1_024, le=1_048_576)
+
+    message_timeout_ms: int = Field(default=8_000, ge=1_000, le=60_000)
+    transaction_timeout_ms: int = Field(default=10_000, ge=2_000, le=60_000)
+    commit_timeout_s: float = Field(default=7, gt=0, le=60)
+    recovery_timeout_s: float = Field(default=45, gt=0, le=300)
+    session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
+    max_poll_interval_ms: int = Field(default=120_000, ge=10_000, le=600_000)
+    topic_metadata_refresh_interval_ms: int = Field(default=2_000, ge=100, le=60_000)
+    restore_stall_timeout_s: float = Field(default=60, gt=0, le=600)
+    request_timeout_s: float = Field(default=15, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _one_time_budget(self) -> Self:
+        """What one turn may wait for in all stays below the interval within which it must poll again."""
+        if not self.message_timeout_ms < self.transaction_timeout_ms:
+            raise ValueError("message_timeout_ms must be below transaction_timeout_ms")
+        if not self.session_timeout_ms < self.max_poll_interval_ms:
+            raise ValueError("session_timeout_ms must be below max_poll_interval_ms")
+        waits_s = 3 * self.commit_timeout_s + self.recovery_timeout_s + 2 * self.request_timeout_s
+        if not 1_000 * waits_s < self.max_poll_interval_ms:
+            raise ValueError(
+                "3 × commit_timeout_s + recovery_timeout_s + 2 × request_timeout_s must be below max_poll_interval_ms"
+            )
+        return self

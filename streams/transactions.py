@@ -1,0 +1,148 @@
+"""A slot's transactions: the order of a commit, and the way back after one that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.clients import Clients, Clock, Consumer, Outgoing, Partition, Producer
+from streams.errors import FencedError, UnavailableError
+from streams.settings import PipelineSettings
+from streams.verdict import Verdict, stopped_by, verdict
+
+log = structlog.get_logger()
+
+#: How long to wait before the same call again; it is spent serving the client.
+_RETRY_WAIT_S = 0.1
+
+
+class Transactions:
+    """One slot's producer, replaced by a new one of the same `transactional.id` when its state is unknown."""
+
+    def __init__(self, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
+        self._clients, self._settings, self._clock = clients, settings, clock
+        self._current: Producer | None = None
+
+    def start(self) -> None:
+        """Fences whoever used this `transactional.id` before; its open transaction is aborted, or its commit ended.
+
+        UnavailableError where that isn't done within `recovery_timeout_s`.
+        """
+        deadline = self._clock() + self._settings.recovery_timeout_s
+        while (error := self._initialised(deadline)) is not None:
+            self._discard()
+            if verdict(error) is Verdict.STOP:
+                raise stopped_by(error)
+            if self._clock() >= deadline:
+                raise UnavailableError(f"init_transactions: {error.name()}")
+            log.warning("producer.not-ready", error=error.name())
+
+    def publish(
+        self, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], consumer: Consumer
+    ) -> None:
+        """Outputs, changes of state, dead letters and input offsets become visible together, or not at all.
+
+        `offsets` are those to go on from (last + 1). After a KafkaException `recover` must come next.
+        """
+        # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
+        self._producer.begin_transaction()
+        # 2. Everything that follows from the batch.
+        for records in outgoing:
+            self._produce(records)
+        # 3. The offsets, under the group's generation as it is now: refused if the partitions are no longer ours.
+        positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        self._retrying(
+            lambda timeout_s: self._producer.send_offsets_to_transaction(
+                positions, consumer.consumer_group_metadata(), timeout_s
+            )
+        )
+        # 4. All of it, after every record of step 2 has arrived; one that didn't makes the commit fail.
+        self._retrying(self._producer.commit_transaction)
+
+    def recover(self, error: KafkaError) -> None:
+        """After a failed `publish`: no transaction is open, and none of ours can still take place.
+
+        Whether that one did, the group's committed offsets tell. Raises what there is to stop with.
+        """
+        decided = verdict(error)
+        log.warning("transaction.failed", error=error.name(), verdict=decided.name)
+        if decided is Verdict.STOP:
+            raise stopped_by(error)
+        if decided is not Verdict.ABORT or not self._aborted():
+            self.replace()
+
+    def replace(self) -> None:
+        """Throws the producer away; a new one with the same `transactional.id` fences what it left behind."""
+        self._discard()
+        self.start()
+
+    def close(self) -> None:
+        """Ends without another transaction."""
+        self._discard()
+
+    @property
+    def _producer(self) -> Producer:
+        if self._current is None:
+            raise RuntimeError("start() comes first")
+        return self._current
+
+    def _initialised(self, deadline: float) -> KafkaError | None:
+        self._current = self._clients.producer()
+        try:
+            self._current.init_transactions(min(10.0, max(1.0, deadline - self._clock())))
+        except KafkaException as failure:
+            error: KafkaError = failure.args[0]
+            return error
+        return None
+
+    def _produce(self, records: Outgoing) -> None:
+        stamps = records.timestamps_ms or [0] * len(records)
+        for record in zip(records.keys, records.values, stamps, strict=True):
+            if not self._queued(records, *record):
+                self._queue_later(records, *record)
+        self._producer.poll(0)
+
+    def _queued(self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int) -> bool:
+        try:
+            self._producer.produce(records.topic, value, key, records.partition, timestamp=timestamp_ms)
+        except BufferError:
+            return False
+        return True
+
+    def _queue_later(
+        self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int
+    ) -> None:
+        """The client's queue is full: wait for room, as long as a commit may wait."""
+        deadline = self._clock() + self._settings.commit_timeout_s
+        while not self._queued(records, key, value, timestamp_ms):
+            if self._clock() >= deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            self._producer.poll(_RETRY_WAIT_S)
+
+    def _retrying(self, call: Callable[[float], None]) -> None:
+        deadline = self._clock() + self._settings.commit_timeout_s
+        while True:
+            try:
+                return call(max(0.1, deadline - self._clock()))
+            except KafkaException as failure:
+                if verdict(failure.args[0]) is not Verdict.RETRY or self._clock() >= deadline:
+                    raise
+            self._producer.poll(_RETRY_WAIT_S)
+
+    def _aborted(self) -> bool:
+        try:
+            self._retrying(self._producer.abort_transaction)
+        except KafkaException as failure:
+            # Fatal or not: an abort that met the first produce in flight says nothing of the slot. Fenced does.
+            log.warning("abort.failed", error=failure.args[0].name())
+            if isinstance(stopped := stopped_by(failure.args[0]), FencedError):
+                raise stopped from None
+            return False
+        return True
+
+    def _discard(self) -> None:
+        if self._current is not None:
+            self._current.purge()
+            self._current = None

@@ -1,0 +1,66 @@
+"""The driver runs steps as the pipeline does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.contract import META
+from streams.memory import murmur2
+from tests.unit.streams import toys
+
+AMOUNTS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c", "春子", toys.POISON, toys.RAISES]), st.integers(-3, 3)),
+    max_size=40,
+)
+
+
+@given(amounts=AMOUNTS, seed=st.integers(0, 2**32))
+def test_the_cut_of_batches_does_not_matter(amounts: list[tuple[str, int]], seed: int) -> None:
+    """Whatever the batches, each name is told its running sums, and each bad record is set aside once."""
+    driver = toys.driver(seed)
+    toys.feed(driver, amounts)
+    driver.run()
+    assert toys.told(driver) == toys.expected(amounts)
+    bad = [name for name, _ in amounts if name in (toys.POISON, toys.RAISES)]
+    assert len(driver.dead_letters("double")) == len(bad)
+
+
+def test_a_worker_started_again_has_its_state_back() -> None:
+    """State comes back from the changelog, tombstones and all."""
+    driver = toys.driver()
+    toys.feed(driver, [("a", 1), ("b", 2), ("b", -2)])
+    driver.run()
+    driver.restart("total")
+    toys.feed(driver, [("a", 1), ("b", 5)])
+    driver.run()
+    assert toys.told(driver) == {"a": [2, 4], "b": [4, 0, 10]}
+
+
+def test_steps_can_run_one_after_the_other() -> None:
+    """A step alone leaves its output to the next."""
+    driver = toys.driver(cut=1)
+    toys.feed(driver, [("a", 1), ("a", 1)])
+    assert driver.run("double") == 2
+    assert driver.rows("item") == toys.items([("a", 2), ("a", 2)])
+    assert driver.topics() == ["in.item", "item"]
+    driver.run()
+    assert toys.told(driver) == {"a": [2, 4]}
+
+
+def test_murmur2_is_that_of_the_java_clients() -> None:
+    """The values of Apache Kafka's own test (UtilsTest.testMurmur2)."""
+    known = {
+        b"21": -973932308,
+        b"foobar": -790332482,
+        b"a-little-bit-long-string": -985981536,
+        b"a-little-bit-longer-string": -1486304829,
+        b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+        b"abc": 479470107,
+    }
+    assert {key: murmur2(key) for key in known} == {key: value % 2**32 for key, value in known.items()}
+
+
+def test_meta_is_of_the_contract() -> None:
+    """The contract's columns are what a processor may count on."""
+    assert META.names == ["topic", "partition", "offset", "timestamp_ms", "key"]
