@@ -72,17 +72,18 @@ def _conflict(city: City, domain: str, at: str | None, person: Resident) -> str:
 
 
 def accounts(city: City, days: int) -> Iterator[str]:
-    """The portal's account events, in the order in which it recorded them, one line of JSON each."""
+    """The portal's events of accounts in the order in which it recorded them, as lines of its schema portal-event."""
     events = [
         event
         for number, person in enumerate(city.residents)
         for event in _of_person(city, person, number, days)
     ]
-    for event in sorted(events, key=lambda event: event["recorded_on"]):
-        yield json.dumps(event, ensure_ascii=False)
+    for _, event in sorted(events, key=lambda recorded: recorded[0]):
+        yield json.dumps({"account": event}, ensure_ascii=False)
 
 
-Event = dict[str, str]
+#: The day it was recorded, and the event.
+Event = tuple[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -102,24 +103,24 @@ def _of_person(city: City, person: Resident, number: int, days: int) -> Iterator
         return
     stranger = city.chance.choice(city.residents).facts()["kana"] if city.chance.random() < 0.02 else None
     account = Account(f"A{number:08d}", person.code, stranger or known["kana"])
-    yield _event(city, "AccountRegistered", account, first)
+    yield _event(city, "REGISTERED", account, first)
     then, day = city.chance.random(), later(first, city.chance.randint(1, max(1, days)))
     account = replace(account, holder_kana=stranger or person.facts_on(day)["kana"])
     if then < 0.05:
-        yield _event(city, "AccountRegistered", replace(account, number=f"B{number:08d}"), day)
+        yield _event(city, "REGISTERED", replace(account, number=f"B{number:08d}"), day)
     elif then < 0.15:
-        yield _event(city, "AccountChanged", account, day)
+        yield _event(city, "CHANGED", account, day)
     elif then < 0.2:
-        yield _event(city, "AccountClosed", account, day)
+        yield _event(city, "CLOSED", account, day)
     elif then < 0.22:
-        yield _event(city, "AccountClosed", account, day)
-        yield _event(city, "AccountRegistered", replace(account, number=f"C{number:08d}"), later(day, 1))
+        yield _event(city, "CLOSED", account, day)
+        yield _event(city, "REGISTERED", replace(account, number=f"C{number:08d}"), later(day, 1))
 
 
 def _event(city: City, event: str, account: Account, day: str) -> Event:
     draw, choice = city.chance.randrange, city.chance.choice
-    return {
+    return later(day, draw(3)), {
         "event": event, "account": account.number, "code": account.code, "holder_kana": account.holder_kana,
         "bank": choice(_BANKS), "branch": f"{draw(1000):03d}", "type": choice(("普通", "当座")),
-        "number": f"{draw(10**7):07d}", "effective_on": day, "recorded_on": later(day, draw(3)),
+        "number": f"{draw(10**7):07d}", "effective_on": day,
     }  # fmt: skip
