@@ -66,9 +66,9 @@ def _differs(key: RowKey, before: View, after: View) -> bool:
 def facts_seen(domain: str, row: Row, *, protected: bool) -> Facts:
     """The facts that the rule gives a domain; no address while the person is protected."""
     shown = SEEN[domain]
+    hidden = ADDRESS if protected else None
     return Facts._make(
-        fact if index in shown and not (protected and index == ADDRESS) else None
-        for index, fact in enumerate(row.facts)
+        [fact if index in shown and index != hidden else None for index, fact in enumerate(row.facts)]
     )
 
 

@@ -37,7 +37,7 @@ def given(reason: Reason, facts: Mapping[str, Any] | None) -> Facts:
     if not facts:
         return NOTHING
     changes = zip(Facts._fields, _CHANGES[reason], strict=True)
-    kept = Facts._make(facts.get(name) if changed else None for name, changed in changes)
+    kept = Facts._make([facts.get(name) if changed else None for name, changed in changes])
     return NOTHING if kept == NOTHING else kept
 
 
@@ -46,7 +46,7 @@ def merged(facts: Facts, changes: Facts) -> Facts:
     if changes is NOTHING:
         return facts
     pairs = zip(facts, changes, strict=True)
-    return Facts._make(old if new is None else new for old, new in pairs)
+    return Facts._make([old if new is None else new for old, new in pairs])
 
 
 @dataclass(frozen=True, slots=True)

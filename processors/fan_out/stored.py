@@ -6,7 +6,8 @@ Rows, registrations and the latest facts mostly share the same facts: these are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 from processors.fan_out.history import Account, AccountEvent, Enrolment, Facts, Notice
 from processors.fan_out.person import Person
@@ -23,6 +24,9 @@ from processors.fan_out.view import (
 from schemas.reasons import Reason
 
 Stored = Mapping[str, Any]
+
+_FACTS: Final = itemgetter(*Facts._fields)
+_REASONS: Final = {reason.value: reason for reason in Reason}
 
 
 class Pool:
@@ -186,7 +190,7 @@ def _read_notice(stored: Stored) -> Notice:
         stored["municipality"],
         stored["notice"],
         stored["seq"],
-        Reason(stored["reason"]),
+        _REASONS[stored["reason"]],
         stored["effective_on"],
         _facts(stored["facts"]),
         bool(stored["facts"]["protected"]),
@@ -197,7 +201,7 @@ def _read_notice(stored: Stored) -> Notice:
 
 
 def _facts(stored: Stored) -> Facts:
-    return Facts._make(stored[name] for name in Facts._fields)
+    return Facts._make(_FACTS(stored))
 
 
 def _read_event(stored: Stored) -> AccountEvent:

@@ -117,3 +117,21 @@ def test_every_file_twice(name: str) -> None:
     check(mesh, city(name)[2])
     notices = sum(len(rows) for rows in city(name)[0].values())
     assert [code for _, code in mesh.codes()].count("DUPLICATE") == notices
+
+
+def test_the_bad_file_as_far_as_its_list_judges_it(tmp_path: Path) -> None:
+    """Of what intake lets pass, the good ones are taken, and each other is refused or reported for its own reason."""
+    header, *rows = (SAMPLES / "bad" / "juki_131041_bad.csv").read_text(encoding="utf-8-sig").splitlines()
+    passing = [row for row in rows if row.split(",")[0] in {"1", "7", "11", "12", "14", "15"}]
+    path = tmp_path / "juki_131041.csv"
+    path.write_text("\r\n".join([header, *passing, ""]), encoding="utf-8-sig", newline="")
+    mesh = Mesh()
+    mesh.submit(notices_of(path))
+    assert mesh.codes() == [
+        ("13104-900007", "RESIDENT_UNKNOWN"),
+        ("13104-900011", "DUPLICATE"),
+        ("13104-900011", "NUMBER_TAKEN"),
+        ("13104-900014", "BIRTH_KNOWN"),
+    ]
+    (row,) = Stores(mesh.told).rows.values()
+    assert row["facts"]["address"] == "東京都新宿区四谷3丁目3番3号"
