@@ -73,5 +73,6 @@ async def _run(tracked: Tracked, settings: TrackerSettings) -> None:
 
 def run(tracked: Tracked, settings: TrackerSettings) -> None:
     """Runs until SIGTERM or SIGINT; RuntimeError where Faust crashed."""
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    for noisy in ("aiokafka", "faust.transport.producer"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     asyncio.run(_run(tracked, settings))
