@@ -96,7 +96,7 @@ def tracker(
     @app.agent(_raw_topic(app, *INPUTS), name="cases")  # type: ignore[untyped-decorator, unused-ignore]
     async def follow(stream: Any) -> None:
         # The partitioner needs the changelog's partitions, and aiokafka learns of a topic only when asked.
-        await app.producer._ensure_producer().partitions_for(changelog.get_topic_name())
+        await app.producer._ensure_producer().partitions_for(changelog.get_topic_name())  # type: ignore[attr-defined]
         batches: AsyncIterable[Any] = stream.take_events(settings.batch_records_max, settings.batch_wait_s)
         async for events in batches:
             values: dict[str, list[bytes]] = defaultdict(list)

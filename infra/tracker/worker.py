@@ -10,12 +10,12 @@ from pathlib import Path
 
 import faust
 from aiohttp import web
-from schemas.codec import Codec
 
 from infra.local.home import write_json
 from infra.tracker.app import CaseTable, tracker
 from infra.tracker.settings import TrackerSettings
 from infra.tracker.web import site
+from schemas.codec import Codec
 
 #: How long Faust may take to give its partitions back.
 STOP_TIMEOUT_S = 8.0
