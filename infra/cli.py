@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "local": ("infra.local.cli:app", "Kafka, schema registry and PostgreSQL on this machine."),
     "apply": ("infra.apply.cli:app", "Keys, users, topics, rights, schemas and stores, as declared."),
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
+    "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),
     "synth": ("infra.synth.cli:app", "A synthetic city in the samples' format."),
 }
 

@@ -1,0 +1,55 @@
+"""Asks the running tracker."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from infra.errors import OperatorError
+
+TIMEOUT_S = 10.0
+ADDRESS_FILE = "tracker.json"
+
+
+class Tracker:
+    """The tracker of one MESH_HOME. OperatorError from any call: it isn't running, or doesn't answer."""
+
+    def __init__(self, folder: Path, token: str) -> None:
+        self._file = folder / ADDRESS_FILE
+        self._token = token
+
+    def summary(self) -> dict[str, Any]:
+        """Cases by status, parts, seconds from hand-over to the last store."""
+        return dict(self._ask("/summary"))
+
+    def cases(self, statuses: str) -> list[dict[str, Any]]:
+        """The oldest cases of these statuses (with commas between)."""
+        return list(self._ask(f"/cases?status={urllib.parse.quote(statuses, safe=',')}"))
+
+    def case(self, municipality: str, notice: str) -> dict[str, Any]:
+        """One case; OperatorError where there is none."""
+        return dict(self._ask(f"/cases/{urllib.parse.quote(municipality)}/{urllib.parse.quote(notice)}"))
+
+    def _ask(self, path: str) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the address is our own tracker's
+            self._url() + path, headers={"Authorization": f"Bearer {self._token}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise OperatorError(f"tracker: {json.load(error)['error']}") from error
+        except OSError as error:
+            raise OperatorError("the tracker doesn't answer: mesh run tracker") from error
+
+    def _url(self) -> str:
+        try:
+            return str(orjson.loads(self._file.read_bytes())["url"])
+        except FileNotFoundError:
+            raise OperatorError("the tracker isn't running here: mesh run tracker") from None
