@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -14,6 +15,8 @@ HOST = "127.0.0.1"
 #: Below the range of outgoing connections' ports: what is free today is most likely free at the next start.
 PORTS = range(20_000, 30_000)
 ATTEMPTS_MAX = 200
+RELEASE_TIMEOUT_S = 2.0
+POLL_S = 0.02
 
 
 def is_free(port: int) -> bool:
@@ -26,6 +29,16 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def becomes_free(port: int, timeout_s: float = RELEASE_TIMEOUT_S) -> bool:
+    """Whether we could listen on `port` now or very soon: a killed server's sockets outlive it by a moment."""
+    deadline = time.monotonic() + timeout_s
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def choose(count: int, avoid: Iterable[int] = ()) -> list[int]:

@@ -121,7 +121,9 @@ class Stack:
         owners = {"kafka": broker, "controller": broker, "registry": schemas, "registry_management": schemas}
         owners["postgres"] = database
         kept = state.ports.model_dump()
-        lost = [name for name, running in owners.items() if not running and not ports.is_free(kept[name])]
+        lost = [
+            name for name, running in owners.items() if not running and not ports.becomes_free(kept[name])
+        ]
         public = [name for name in lost if name in ("kafka", "registry", "postgres")]
         if public and not new_ports:
             name = public[0]
