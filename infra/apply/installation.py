@@ -62,6 +62,11 @@ class Installation:
         return self.folder / "schema-ids.json"
 
     @property
+    def foreign_schemas(self) -> Path:
+        """Schemas of writers outside the catalogue, as the registry gave them."""
+        return self.folder / "foreign-schemas.json"
+
+    @property
     def logs(self) -> Path:
         """Where workers write their logs."""
         return self.folder / "logs"
