@@ -1,0 +1,136 @@
+"""Real clients, with the properties that the pipeline's promises rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Producer as KafkaProducer
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.topics import group, transactional_id
+from streams.clients import Consumer, Partition, Producer, Reader
+from streams.errors import UnavailableError
+from streams.settings import PipelineSettings
+
+Properties = dict[str, Any]
+
+#: A reader waits so long at the end of a partition before it says so.
+_EOF_WAIT_MS = 50
+
+
+class KafkaClients:
+    """One slot's clients (`streams.clients.Clients`); `connection` are the addresses and credentials of its user."""
+
+    def __init__(
+        self, connection: Mapping[str, Any], step: str, slot: int, settings: PipelineSettings
+    ) -> None:
+        self._connection, self._settings = dict(connection), settings
+        self._group, self._id = group(step), transactional_id(step, slot)
+        self._admin: AdminClient | None = None
+
+    def producer(self) -> Producer:
+        """A new producer of the slot's `transactional.id`."""
+        return cast(
+            "Producer", KafkaProducer(producer_properties(self._connection, self._id, self._settings))
+        )
+
+    def consumer(self) -> Consumer:
+        """The slot's static member of the step's group."""
+        return cast(
+            "Consumer",
+            KafkaConsumer(consumer_properties(self._connection, self._group, self._id, self._settings)),
+        )
+
+    def reader(self) -> Reader:
+        """A reader that joins no group."""
+        return cast("Reader", KafkaConsumer(reader_properties(self._connection, self._group)))
+
+    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
+        """High watermarks. UnavailableError where the brokers don't tell in time."""
+        self._admin = self._admin or AdminClient(dict(self._connection))
+        return end_offsets(self._admin, partitions, timeout_s)
+
+
+def producer_properties(
+    connection: Mapping[str, Any], transactional: str, settings: PipelineSettings
+) -> Properties:
+    """A producer of transactions; its `transactional.id` is the slot's own, so that the next worker fences it."""
+    return {
+        **connection,
+        "client.id": transactional,
+        "transactional.id": transactional,
+        "transaction.timeout.ms": settings.transaction_timeout_ms,
+        "message.timeout.ms": settings.message_timeout_ms,
+        "linger.ms": settings.linger_ms,
+        "batch.size": settings.batch_size_bytes,
+        "message.max.bytes": settings.record_bytes_max + 65_536,
+        "compression.type": settings.compression_type,
+        # As Java clients have it: the same key, the same partition, whoever writes it.
+        "partitioner": "murmur2_random",
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+
+
+def consumer_properties(
+    connection: Mapping[str, Any], group_id: str, member: str, settings: PipelineSettings
+) -> Properties:
+    """A static member: started again it has its partitions back at once.
+
+    cooperative-sticky spreads partitions over workers whatever their topics (range gives all topics of one partition to
+    one worker), and takes from a worker only what another is to have: state that stays is not restored again.
+    """
+    return {
+        **connection,
+        "client.id": member,
+        "group.id": group_id,
+        "group.instance.id": member,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": settings.session_timeout_ms,
+        "heartbeat.interval.ms": settings.session_timeout_ms // 5,
+        "max.poll.interval.ms": settings.max_poll_interval_ms,
+        "topic.metadata.refresh.interval.ms": settings.topic_metadata_refresh_interval_ms,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Offsets are told by us: one that isn't in the log must stop us, never be made up.
+        "auto.offset.reset": "error",
+        "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
+        "fetch.message.max.bytes": settings.batch_size_bytes,
+    }
+
+
+def reader_properties(connection: Mapping[str, Any], group_id: str) -> Properties:
+    """A reader of given partitions that tells their ends; `group_id` is only named, never joined."""
+    return {
+        **connection,
+        "group.id": group_id,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": _EOF_WAIT_MS,
+        "fetch.message.max.bytes": 4_194_304,
+        "queued.max.messages.kbytes": 65_536,
+    }
+
+
+def end_offsets(
+    admin: AdminClient, partitions: Iterable[Partition], timeout_s: float
+) -> dict[Partition, int]:
+    """The offset after the last record of each, open transactions included. UnavailableError: not told in time."""
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(*partition): latest for partition in partitions}
+    if not asked:
+        return {}
+    told = admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_s
+    )
+    try:
+        return {(at.topic, at.partition): found.result(timeout_s).offset for at, found in told.items()}
+    except (KafkaException, TimeoutError) as error:
+        raise UnavailableError(f"list_offsets: {type(error).__name__}") from None
