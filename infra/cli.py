@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("infra.apply.cli:app", "Keys, users, topics, rights, schemas and stores, as declared."),
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
     "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),
+    "demo": ("infra.demo.cli:app", "From nothing to a report, in a place of its own."),
     "synth": ("infra.synth.cli:app", "A synthetic city in the samples' format."),
 }
 
