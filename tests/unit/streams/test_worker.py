@@ -1,0 +1,80 @@
+"""A worker runs until told to stop, and says why it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from schemas.topics import group, transactional_id
+from streams.errors import BrokenStepError, DeniedError, FencedError, StoppedError, UnavailableError
+from streams.memory import MemoryClients, MemoryLog
+from streams.pipeline import Pipeline
+from streams.settings import PipelineSettings
+from streams.worker import ExitCode, Worker
+from tests.unit.streams import toys
+
+
+class Turned(Pipeline):
+    """A pipeline on a log in memory that raises, or gets a signal, at its third turn."""
+
+    def __init__(self, then: Any) -> None:
+        step = toys.steps()[0]
+        clients = MemoryClients(MemoryLog(), group(step.name), transactional_id(step.name, 0))
+        super().__init__(step, clients, toys.CODEC, PipelineSettings(), lambda: 0.0)
+        self._then, self.turns, self.closed = then, 0, False
+
+    def turn(self) -> int:
+        """Counts."""
+        self.turns += 1
+        if self.turns == 3:
+            if isinstance(self._then, Exception):
+                raise self._then
+            os.kill(os.getpid(), self._then)
+        return super().turn()
+
+    def close(self) -> None:
+        """Notes it."""
+        self.closed = True
+        super().close()
+
+
+def ended(then: Any, heartbeat: Path) -> tuple[ExitCode, Turned, dict[str, Any]]:
+    """Code, pipeline and last heartbeat of a worker that meets this."""
+    pipeline = Turned(then)
+    code = Worker(0, lambda: pipeline, "double", heartbeat).run()
+    return code, pipeline, orjson.loads(heartbeat.read_bytes())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    """The turn at hand is the last; clients are closed; handlers are what they were."""
+    before = signal.getsignal(number)
+    code, pipeline, beat = ended(number, tmp_path / "beat.json")
+    assert (code, pipeline.turns, pipeline.closed) == (ExitCode.STOPPED, 3, True)
+    assert (beat["state"], beat["exit_code"], beat["pid"]) == ("ended", 0, os.getpid())
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnavailableError("x"), ExitCode.UNAVAILABLE),
+        (FencedError("x"), ExitCode.FENCED),
+        (DeniedError("x"), ExitCode.DENIED),
+        (BrokenStepError("x"), ExitCode.BROKEN_STEP),
+        (StoppedError("x"), ExitCode.CLIENT),
+        (ValueError("a name, an address"), ExitCode.UNEXPECTED),
+    ],
+)
+def test_what_ends_it_is_its_exit_code(error: Exception, code: ExitCode, tmp_path: Path) -> None:
+    """A supervisor can act on it; and what an unexpected error says stays out of the logs."""
+    with capture_logs() as logs:
+        found, pipeline, beat = ended(error, tmp_path / "beat.json")
+    assert (found, beat["exit_code"], pipeline.closed) == (code, code.value, True)
+    assert "address" not in repr(logs)
