@@ -12,6 +12,14 @@ from typer.core import TyperCommand, TyperGroup
 COMMANDS: dict[str, tuple[str, str]] = {
     "local": ("infra.local.cli:app", "Kafka, schema registry and PostgreSQL on this machine."),
     "apply": ("infra.apply.cli:app", "Keys, users, topics, rights, schemas and stores, as declared."),
+    "up": ("infra.run.cli:up_app", "Start servers and all steps in the background."),
+    "down": ("infra.run.cli:down_app", "Stop all steps and the servers; the data stays."),
+    "run": ("infra.run.cli:run_app", "Run steps in the foreground, and start again what dies."),
+    "status": (
+        "infra.look.cli:status_app",
+        "Servers, and each worker's step, slot, pid, partitions and lag.",
+    ),
+    "wait": ("infra.look.cli:wait_app", "Wait until all that was accepted is applied everywhere."),
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
     "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),
     "demo": ("infra.demo.cli:app", "From nothing to a report, in a place of its own."),

@@ -1,0 +1,87 @@
+"""What `mesh status` tells: servers, and each worker that is supervised here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+
+from infra.apply.installation import Installation
+from infra.environment import Environment, NoEnvironmentError
+from infra.errors import OperatorError
+from infra.local.kafka import ADMIN
+from infra.local.stack import ServerStatus, Stack
+from infra.look.groups import Group, groups, partitions_of
+from infra.look.stages import Look
+from infra.run.slots import Slot, groups_of
+from infra.run.supervisor import WorkerState, supervised
+from streams.clients import Partition
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One worker. `partitions` as `topic/number`; `lag` the records left in them, None where no server tells."""
+
+    step: str
+    slot: int
+    state: str
+    pid: int | None
+    restarts: int
+    partitions: list[str]
+    lag: int | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Servers and workers."""
+
+    servers: list[ServerStatus]
+    workers: list[WorkerStatus]
+
+    @property
+    def well(self) -> bool:
+        """Whether all servers run, and every worker."""
+        return all(server.running for server in self.servers) and all(
+            worker.state == "running" for worker in self.workers
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "servers": [asdict(server) for server in self.servers],
+            "workers": [asdict(worker) for worker in self.workers],
+        }
+
+
+def status_of(installation: Installation) -> Status:
+    """The status now; what can't be asked because a server is down is left open."""
+    found = supervised(installation)
+    workers = found.workers if found else ()
+    try:
+        environment = Environment.load()
+        in_groups, left = _in_groups(environment, workers), _left(environment, installation)
+    except (NoEnvironmentError, OperatorError):
+        in_groups, left = {}, None
+    return Status(Stack().status(), [_worker(worker, in_groups, left) for worker in workers])
+
+
+def _in_groups(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, Group]:
+    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
+    return groups(admin, groups_of(Slot(worker.step, worker.slot) for worker in workers))
+
+
+def _left(environment: Environment, installation: Installation) -> dict[Partition, int]:
+    with Look(environment, installation) as look:
+        return {place: lag.remaining for stage in look.stages() for place, lag in stage.lags.items()}
+
+
+def _worker(
+    worker: WorkerState, in_groups: dict[str, Group], left: Mapping[Partition, int] | None
+) -> WorkerStatus:
+    slot = Slot(worker.step, worker.slot)
+    partitions = partitions_of(in_groups, slot) if in_groups else []
+    lag = sum(left.get(place, 0) for place in partitions) if left is not None else None
+    names = [f"{topic}/{number}" for topic, number in partitions]
+    return WorkerStatus(worker.step, worker.slot, worker.state, worker.pid, worker.restarts, names, lag)

@@ -1,0 +1,71 @@
+"""`mesh wait --idle`: until all that was accepted is applied everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from confluent_kafka.admin import AdminClient
+
+from infra.apply.installation import Installation
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.local.kafka import ADMIN
+from infra.look.groups import Group, groups
+from infra.look.stages import Look, Stage
+from schemas.topics import group
+
+POLL_S = 0.1
+#: How long a step that has something before it may be without any worker: one that was killed comes back.
+ABSENT_TIMEOUT_S = 15.0
+
+#: Told what is still on its way, each time it was looked at.
+Progress = Callable[[list[Stage]], None]
+
+
+def wait_idle(
+    environment: Environment,
+    installation: Installation,
+    progress: Progress = lambda stages: None,
+    timeout_s: float = 600.0,
+) -> None:
+    """Return when everything accepted is applied everywhere, receipts are relayed and converted, the tracker knows.
+
+    The tracker counts where one runs. OperatorError (code 1) where that isn't so after `timeout_s`, with what is still
+    on its way, and where a step has something before it and no worker.
+    """
+    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
+    deadline = time.monotonic() + timeout_s
+    absent: dict[str, float] = {}
+    with Look(environment, installation) as look:
+        while True:
+            left = [stage for stage in look.stages(_has_tracker(admin)) if stage.remaining]
+            progress(left)
+            if not left:
+                return
+            _hold_present(admin, left, absent)
+            if time.monotonic() > deadline:
+                raise OperatorError(f"not idle after {timeout_s:.0f} s: {described(left)}", code=1)
+            time.sleep(POLL_S)
+
+
+def described(left: list[Stage]) -> str:
+    """What is still on its way, in words."""
+    return ", ".join(f"{stage.remaining} before {stage.step}" for stage in left) or "nothing"
+
+
+def _has_tracker(admin: AdminClient) -> bool:
+    name = group("tracker")
+    return bool(groups(admin, [name])[name].members)
+
+
+def _hold_present(admin: AdminClient, left: list[Stage], absent: dict[str, float]) -> None:
+    """A step with something before it must have a worker, or nothing will ever move."""
+    found = groups(admin, {group(stage.step) for stage in left})
+    now = time.monotonic()
+    for stage in left:
+        if found.get(group(stage.step), Group(stable=False, members={})).members:
+            absent.pop(stage.step, None)
+        elif now - absent.setdefault(stage.step, now) > ABSENT_TIMEOUT_S:
+            what = f"{stage.remaining} records wait before {stage.step}"
+            raise OperatorError(f"{what}, and no worker of it runs: mesh run {stage.step}", code=1)

@@ -1,0 +1,41 @@
+"""Settings of workers, from `MESH_*`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streams.settings import PipelineSettings
+
+
+class RunSettings(BaseSettings):
+    """What an operator may want to set; everything else of the pipeline is fixed (`streams.settings`)."""
+
+    model_config = SettingsConfigDict(env_prefix="MESH_", frozen=True)
+
+    batch_records_max: int = Field(
+        default=10_000, gt=0, le=100_000, description="Records of one transaction, at most."
+    )
+    linger_ms: int = Field(
+        default=50, ge=0, le=1_000, description="How long a producer waits for a batch to fill."
+    )
+    transaction_timeout_ms: int = Field(
+        default=10_000,
+        ge=2_000,
+        le=60_000,
+        description="After it the broker aborts a dead worker's transaction.",
+    )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_000,
+        description="Port on 127.0.0.1 of the first worker's metrics (Prometheus), the others follow; 0: none.",
+    )
+
+    def pipeline(self) -> PipelineSettings:
+        """The pipeline's settings. ValidationError where the times don't fit each other."""
+        return PipelineSettings(
+            batch_records_max=self.batch_records_max,
+            linger_ms=self.linger_ms,
+            transaction_timeout_ms=self.transaction_timeout_ms,
+        )

@@ -1,0 +1,137 @@
+"""The process of one slot: `python -m infra.run.worker STEP SLOT`. Started by the supervisor, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from infra.apply.installation import ApplySettings, Installation
+from infra.environment import Environment, NoEnvironmentError
+from infra.errors import OperatorError
+from infra.keys import KeyFileError
+from infra.local.errors import StackError
+from infra.run.logs import configure
+from infra.run.restart import HOPELESS
+from infra.run.settings import RunSettings
+from infra.run.slots import RUN_STEPS, WORKERS_MAX, Slot
+
+log = structlog.get_logger()
+
+#: How often a worker looks whether its supervisor is still there, and how long it may then take to end.
+PARENT_EVERY_S = 0.5
+ORPHAN_TIMEOUT_S = 20.0
+UNAVAILABLE = 10
+UNEXPECTED = 1
+
+
+def heartbeat_file(installation: Installation, slot: Slot) -> Path:
+    """Where a worker says how it is."""
+    return installation.run / f"{slot.name}.json"
+
+
+def run(slot: Slot) -> int:
+    """Runs the worker to its end; its exit code (`streams.worker.ExitCode`, or HOPELESS)."""
+    try:
+        environment, installation = Environment.load(), Installation.of_settings()
+        return _run(slot, environment, installation)
+    except (NoEnvironmentError, StackError) as error:
+        return _ended(UNAVAILABLE, "worker.no-servers", error)
+    except (OperatorError, KeyFileError, ValidationError, KeyError) as error:
+        return _ended(HOPELESS, "worker.not-applied", error)
+
+
+def _run(slot: Slot, environment: Environment, installation: Installation) -> int:
+    # Each kind of worker loads what it needs, and no more: a start takes a fraction of a second.
+    if slot.step == "tracker":
+        return _tracker(environment, installation)
+    if slot.step.startswith("sink"):
+        from infra.run.sinks import run_sinks  # noqa: PLC0415
+
+        return run_sinks(slot, environment, installation, heartbeat_file(installation, slot))
+    from infra.run.build import pipeline  # noqa: PLC0415
+    from streams.worker import Worker  # noqa: PLC0415
+
+    worker = Worker(
+        slot.number,
+        lambda: pipeline(slot.step, slot.number, environment, installation, time.monotonic),
+        slot.step,
+        heartbeat_file(installation, slot),
+        metrics_port(slot),
+    )
+    return int(worker.run())
+
+
+def _tracker(environment: Environment, installation: Installation) -> int:
+    from infra.apply.steps import TRACKER_TOKEN  # noqa: PLC0415
+    from infra.schema_ids import codec  # noqa: PLC0415
+    from infra.tracker.settings import TrackerSettings  # noqa: PLC0415
+    from infra.tracker.worker import Tracked, run  # noqa: PLC0415
+
+    token = environment.secrets().password(TRACKER_TOKEN).get_secret_value()
+    file = installation.folder / "tracker.json"
+    tracked = Tracked(
+        environment.kafka("tracker"),
+        codec(environment, installation),
+        ApplySettings().partitions,
+        token,
+        file,
+    )
+    run(tracked, TrackerSettings())
+    return 0
+
+
+def metrics_port(slot: Slot) -> int | None:
+    """The port of a slot's metrics: steps in their order, each with room for all its slots."""
+    first = RunSettings().metrics_port
+    steps = list(RUN_STEPS)
+    place = steps.index(slot.step) if slot.step in steps else len(steps)
+    return first + place * WORKERS_MAX + slot.number if first else None
+
+
+def follow_parent(parent: int) -> None:
+    """End this process in order when its parent is gone, by force if that takes too long."""
+
+    def watch() -> None:
+        gone = threading.Event()
+        while os.getppid() == parent:
+            gone.wait(PARENT_EVERY_S)
+        log.warning("worker.orphaned")
+        os.kill(os.getpid(), signal.SIGTERM)
+        gone.wait(ORPHAN_TIMEOUT_S)
+        os._exit(UNAVAILABLE)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _ended(code: int, event: str, error: Exception) -> int:
+    """Logs why; an error's text may hold a setting or a record: its type and place must do."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    log.error(event, error=type(error).__name__, at=at)
+    return code
+
+
+def main() -> None:
+    """Entry point."""
+    slot = Slot(sys.argv[1], int(sys.argv[2]))
+    configure(slot.step, slot.number)
+    follow_parent(os.getppid())
+    try:
+        code = run(slot)
+    except Exception as error:  # whatever it is, the supervisor is told by a code
+        code = _ended(UNEXPECTED, "worker.failed", error)
+    sys.stdout.flush()
+    # A client's threads must not hold back who starts us again.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
