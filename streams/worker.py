@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
     | STOPPED | no: it was told to stop, and did so cleanly |
     | UNEXPECTED, CLIENT | yes, with a pause that grows |
     | UNAVAILABLE | yes, with a pause: a server doesn't answer |
-    | FENCED | no, unless the slot has no other worker: somebody else has it |
+    | FENCED | yes, with a pause, where the slot has no other worker: standing still too long is fenced too |
     | DENIED | after `mesh apply` only: a right or a topic is missing |
     | BROKEN_STEP | after a new release only: its processor fails on everything |
     | STATE | yes, once: a changelog could not be read to its end |
