@@ -55,7 +55,7 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
     if slot.step.startswith("sink"):
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 
-        return run_sinks(slot, environment, installation, heartbeat_file(installation, slot))
+        return run_sinks(slot, environment, installation, metrics_port(slot))
     from infra.run.build import pipeline  # noqa: PLC0415
     from streams.worker import Worker  # noqa: PLC0415
 
