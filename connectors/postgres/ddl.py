@@ -1,0 +1,93 @@
+"""Stores: one PostgreSQL schema per domain, its tables, and who may see what. Made again and again without harm.
+
+`<schema>` reads the tables of its own schema; `<schema>_<municipality>` (municipal domains) reads the rows of that
+municipality; `sink_<schema>` writes; `auditor` reads all. Nobody else may do anything, PUBLIC included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, LiteralString
+
+from psycopg import Connection, sql
+from pydantic import SecretStr
+
+from connectors.postgres import roles
+from connectors.postgres.tables import Table, tables_of
+from schemas.systems import Domain
+
+_STATUS: Final = "status IN ('active', 'candidate', 'closed')"
+
+#: What a sink keeps beside the rows; read by nobody but the sink and the auditor.
+_OWN_TABLES: Final[Mapping[str, LiteralString]] = {
+    "sink_offset": (
+        "topic text, partition integer, next_offset bigint NOT NULL CHECK (next_offset >= 0),"
+        " PRIMARY KEY (topic, partition)"
+    ),
+    "deleted_revision": (
+        "entity text, code text, part text, revision bigint NOT NULL, PRIMARY KEY (entity, code, part)"
+    ),
+    "receipt_outbox": (
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, receipts bytea NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()"
+    ),
+    "dead_letter_outbox": (
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key bytea NOT NULL, value bytea NOT NULL"
+    ),
+}
+
+
+def create_store(
+    connection: Connection[Any],
+    domain: Domain,
+    municipalities: Iterable[str],
+    passwords: Mapping[str, SecretStr],
+) -> None:
+    """Makes a domain's store, or brings it up to its declaration; in one transaction, by a superuser.
+
+    `passwords` has those of `roles.store_roles(domain, municipalities)`; KeyError where one is missing.
+    """
+    codes = sorted(set(municipalities)) if domain.municipal else []
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('mesh.store'))")
+        roles.create(connection, domain, codes, passwords)
+        connection.execute(_q("CREATE SCHEMA IF NOT EXISTS {}", domain.schema_name))
+        for table in tables_of(domain):
+            _create(connection, domain, table)
+        for name, columns in _OWN_TABLES.items():
+            connection.execute(
+                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
+                    sql.Identifier(domain.schema_name, name), sql.SQL(columns)
+                )
+            )
+        roles.grant(connection, domain, [table.name for table in tables_of(domain)], list(_OWN_TABLES))
+
+
+def drop_store(connection: Connection[Any], domain: Domain) -> None:
+    """Forgets a domain's rows, offsets and outboxes, for a replay; its roles stay."""
+    with connection.transaction():
+        connection.execute(_q("DROP SCHEMA IF EXISTS {} CASCADE", domain.schema_name))
+
+
+def _create(connection: Connection[Any], domain: Domain, table: Table) -> None:
+    columns = [_column(table, column) for column in table.columns]
+    checks = [sql.SQL("CHECK ({})").format(sql.SQL(_STATUS))] if "status" in table.content else []
+    key = sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, table.key)))
+    name = sql.Identifier(domain.schema_name, table.name)
+    parts = sql.SQL(", ").join([*columns, *checks, key])
+    connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, parts))
+    if domain.municipal:
+        roles.separate(connection, domain, table.name)
+
+
+def _column(table: Table, column: str) -> sql.Composed:
+    required = column in (*table.key, "status", "effective_on", "revision")
+    return sql.SQL("{} {}{}").format(
+        sql.Identifier(column),
+        sql.SQL(table.type_of(column)),
+        sql.SQL(" NOT NULL" if required else ""),
+    )
+
+
+def _q(template: LiteralString, name: str) -> sql.Composed:
+    return sql.SQL(template).format(sql.Identifier(name))

@@ -1,0 +1,92 @@
+"""A connection to a store that is made again when it breaks, and transactions tried a limited number of times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg import Connection
+
+from connectors.postgres.settings import PostgresSettings
+from connectors.postgres.verdict import Verdict, described, named, verdict
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class Store:
+    """One connection of one thread. `prepare` is called with every new connection."""
+
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        settings: PostgresSettings,
+        prepare: Callable[[Connection[Any]], None] = lambda connection: None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._dsn, self._name, self._settings = dsn, name, settings
+        self._prepare, self._pause = prepare, pause
+        self._connection: Connection[Any] | None = None
+
+    def transaction(self, work: Callable[[Connection[Any]], T]) -> T:
+        """The result of `work` in a transaction that was committed.
+
+        After an error that may pass it is done again, from the beginning on a new connection, also where the commit
+        itself may have taken place: `work` has to find that out. StoreUnavailableError after the last attempt,
+        StoreMisfitError at once; other errors of `work` pass through, and nothing is committed.
+        """
+        for attempt in range(1, self._settings.attempts_max + 1):
+            try:
+                connection = self._connected()
+                with connection.transaction():
+                    return work(connection)
+            except psycopg.Error as error:
+                self.close()
+                if verdict(error) is not Verdict.RETRY or attempt == self._settings.attempts_max:
+                    raise named(error) from None
+                log.warning("store.retry", store=self._name, error=described(error), attempt=attempt)
+            self._pause(self._pause_s(attempt))
+        raise AssertionError("attempts_max is at least 1")
+
+    def close(self) -> None:
+        """Lets go of the connection; the next transaction makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _pause_s(self, attempt: int) -> float:
+        return min(self._settings.pause_max_s, self._settings.pause_first_s * 2.0 ** (attempt - 1))
+
+    def _connected(self) -> Connection[Any]:
+        if self._connection is None:
+            connection = self._connect()
+            try:
+                with connection.transaction():
+                    self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _connect(self) -> Connection[Any]:
+        settings = self._settings
+        limits = {
+            "statement_timeout": settings.statement_timeout_s,
+            "lock_timeout": settings.lock_timeout_s,
+            "transaction_timeout": settings.transaction_timeout_s,
+            "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_s,
+        }
+        options = " ".join(f"-c {name}={int(1000 * seconds)}" for name, seconds in limits.items())
+        return psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            application_name=self._name,
+            connect_timeout=settings.connect_timeout_s,
+            tcp_user_timeout=int(1000 * settings.transaction_timeout_s),
+            options=options,
+        )

@@ -1,0 +1,54 @@
+"""What an error of the database means, and how it may be told: PostgreSQL's own texts show rows.
+
+Source: PostgreSQL 18, Appendix A, error codes (SQLSTATE).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+import psycopg
+
+from connectors.errors import ConnectorError, StoreMisfitError, StoreUnavailableError
+
+#: Data exception, integrity violation, a limit exceeded by a value (a key too long), raised by a trigger, view check.
+_REFUSED: Final = ("22", "23", "54", "P0", "44")
+#: Connection, transaction rolled back, resources, object in use, operator intervention, system, idle transaction.
+_RETRIED: Final = ("08", "40", "53", "55", "57", "58", "25")
+
+
+class Verdict(Enum):
+    """REFUSED: rows are bad. RETRY: it may go well later. STOP: somebody has to act."""
+
+    REFUSED = "REFUSED"
+    RETRY = "RETRY"
+    STOP = "STOP"
+
+
+def verdict(error: psycopg.Error) -> Verdict:
+    """By SQLSTATE; without one the connection broke, or the driver could not write a value."""
+    state = error.sqlstate
+    if state is None:
+        broken = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return Verdict.RETRY if broken else Verdict.REFUSED if _of_data(error) else Verdict.STOP
+    if state.startswith(_REFUSED):
+        return Verdict.REFUSED
+    return Verdict.RETRY if state.startswith(_RETRIED) else Verdict.STOP
+
+
+def described(error: psycopg.Error) -> str:
+    """SQLSTATE and name of the constraint: all of an error that holds no row."""
+    constraint = error.diag.constraint_name
+    state = error.sqlstate or type(error).__name__
+    return f"{state} {constraint}" if constraint else state
+
+
+def named(error: psycopg.Error) -> ConnectorError:
+    """The error of the connector's own tree, for one that isn't the rows' fault."""
+    kind = StoreUnavailableError if verdict(error) is Verdict.RETRY else StoreMisfitError
+    return kind(f"the store answers {described(error)}")
+
+
+def _of_data(error: psycopg.Error) -> bool:
+    return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))

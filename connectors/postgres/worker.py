@@ -1,0 +1,82 @@
+"""A worker of a domain's sink into PostgreSQL, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel
+
+from connectors.errors import BrokerUnavailableError
+from connectors.postgres.relay import KafkaSend, Relay
+from connectors.postgres.settings import PostgresSettings
+from connectors.postgres.sink import PostgresSink
+from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, consumer_properties
+from schemas.codec import Codec
+from schemas.systems import Domain
+from schemas.topics import domain_topic, group, sink_step, transactional_id
+
+#: Turns without anything new after which the outboxes are looked at nevertheless: a worker that died may have left
+#: something there.
+_IDLE_TURNS: Final = 10
+
+
+@dataclass(frozen=True)
+class Access:
+    """`kafka` are the librdkafka properties of user `sink.<domain>`, `dsn` the conninfo of role `sink_<schema>`."""
+
+    kafka: Mapping[str, str]
+    dsn: str
+
+
+class PostgresSinkSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of such a worker."""
+
+    read: SinkSettings = SinkSettings()
+    store: PostgresSettings = PostgresSettings()
+
+
+def postgres_worker(
+    domain: Domain, slot: int, access: Access, codec: Codec, settings: PostgresSinkSettings | None = None
+) -> SinkWorker:
+    """The worker of a slot."""
+    settings = settings or PostgresSinkSettings()
+    step = sink_step(domain.id)
+    instance = transactional_id(step, slot)
+    send = KafkaSend(access.kafka, f"{instance}.relay", settings.store.delivery_timeout_s)
+    relay = Relay(domain, access.dsn, codec, send, settings.store)
+    return SinkWorker(
+        Input(domain_topic(domain.id), domain.event, codec),
+        PostgresSink(domain, access.dsn, codec, settings.store),
+        consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
+        settings.read,
+        after=Relayed(relay, settings.store.attempts_max),
+    )
+
+
+class Relayed:
+    """Runs the relay after a turn; the broker may be away for some turns, as what waits is safe in the store."""
+
+    def __init__(self, relay: Relay, failures_max: int) -> None:
+        self._relay, self._failures_max = relay, failures_max
+        self._failures = 0
+        self._idle = _IDLE_TURNS
+
+    def __call__(self, applied: int) -> int:
+        """Rows of the outboxes relayed. BrokerUnavailableError after too many turns without success."""
+        self._idle = 0 if applied else self._idle + 1
+        if 0 < self._idle < _IDLE_TURNS:
+            return 0
+        try:
+            done = self._relay.run()
+        except BrokerUnavailableError:
+            self._failures += 1
+            if self._failures >= self._failures_max:
+                raise
+            done = 0
+        else:
+            self._failures = 0
+        # What was left, or failed, is tried again with the next turn.
+        self._idle = _IDLE_TURNS if done or self._failures else 0
+        return done

@@ -1,0 +1,196 @@
+"""The sink when the database fails it: nothing doubled, nothing lost, nothing told that is nobody's business."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import structlog
+from psycopg import Connection
+
+from connectors.errors import StoreMisfitError, StoreUnavailableError
+from connectors.postgres import PostgresSettings, PostgresSink, drop_store, sink_role
+from infra.environment import Environment
+from schemas.systems import Domain
+from tests.contract.sink_suite import CODEC, DOMAIN, MUNICIPALITY, Change, applied, batch, encoded
+from tests.integration.connectors import stores
+
+SECRET = "ヒミツ　ハナコ"
+
+
+@pytest.fixture
+def paused() -> list[float]:
+    """The pauses that a sink made."""
+    return []
+
+
+@pytest.fixture
+def sink(
+    environment: Environment, make_store: Callable[[str], Domain], paused: list[float]
+) -> Iterator[PostgresSink]:
+    """A sink of an empty store of local tax, which pauses without waiting."""
+    make_store(DOMAIN.id)
+    settings = PostgresSettings(attempts_max=4, lock_timeout_s=0.2)
+    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC, settings, paused.append)
+    yield sink
+    sink.close()
+
+
+def end_connections(admin: Connection[Any]) -> None:
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s"
+    assert admin.execute(ended, [sink_role(DOMAIN)]).rowcount >= 1
+
+
+def rows(admin: Connection[Any]) -> dict[tuple[str, str], tuple[str | None, int]]:
+    return stores.table(admin, DOMAIN, "person", "name")
+
+
+def test_a_connection_that_broke_is_made_again(
+    admin: Connection[Any], sink: PostgresSink, paused: list[float]
+) -> None:
+    """Between two batches, too: the next one is tried again, and applied once."""
+    sink.open([0])
+    end_connections(admin)
+    sink.put(batch([Change("a", 1)]))
+    assert dict(sink.flush()) == {0: 1}
+    assert len(paused) == 1
+    assert len(stores.receipts(admin, DOMAIN)) == 1
+
+
+def test_a_commit_whose_answer_was_lost_is_not_done_again(
+    admin: Connection[Any], sink: PostgresSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The offset stored says that it took place: one row, one receipt, one dead letter."""
+    sink.open([0])
+    commit, calls = PostgresSink._commit, []
+
+    def commit_and_lose_the_answer(self: PostgresSink, connection: Connection[Any], *given: Any) -> None:
+        commit(self, connection, *given)
+        calls.append(1)
+        if len(calls) == 1:
+            connection.execute("COMMIT")
+            connection.close()
+            raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(PostgresSink, "_commit", commit_and_lose_the_answer)
+    sink.put(batch([Change("a", 1), b"broken"]))
+    assert dict(sink.flush()) == {0: 2}
+    assert len(calls) == 2
+    assert (len(stores.receipts(admin, DOMAIN)), len(stores.letters(admin, DOMAIN))) == (1, 1)
+    assert dict(applied(sink, Change("b", 1))) == {0: 3}
+
+
+def test_a_sink_killed_after_its_commit_has_done_it(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Whoever comes next begins behind the batch, and reads none of it again."""
+    applied(sink, Change("a", 1))
+    end_connections(admin)
+    assert dict(sink.open([0])) == {0: 1}
+    assert len(stores.receipts(admin, DOMAIN)) == 1
+
+
+def test_a_store_that_stays_locked_ends_the_attempts(
+    environment: Environment, admin: Connection[Any], sink: PostgresSink, paused: list[float]
+) -> None:
+    """Every retry has an end; nothing was committed, and later it goes on from there."""
+    sink.open([0])
+    sink.put(batch([Change("a", 1)]))
+    with psycopg.connect(environment.dsn("postgres")) as other:
+        other.execute("LOCK TABLE local_tax.person IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreUnavailableError, match="55P03"):
+            sink.flush()
+    assert paused == sorted(paused)
+    assert len(paused) == 3
+    assert rows(admin) == {}
+    assert dict(applied(sink, Change("a", 1))) == {0: 1}
+
+
+def test_a_worker_that_hangs_in_a_transaction_is_ended(
+    environment: Environment, admin: Connection[Any], sink: PostgresSink
+) -> None:
+    """It holds the fence; the server ends it, and the partition's next owner goes on."""
+    hung = PostgresSink(
+        DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC, PostgresSettings(idle_transaction_timeout_s=0.3)
+    )
+    hung.open([0])
+    connection = hung._store._connected()
+    connection.execute("BEGIN")
+    assert hung._offsets.advance(connection, {0: 0}, {0: 5})
+    assert dict(applied(sink, Change("a", 1))) == {0: 1}
+    with pytest.raises(psycopg.Error):
+        connection.execute("COMMIT")
+    hung.close()
+
+
+def test_a_store_that_is_not_there_stops_the_sink(
+    admin: Connection[Any], sink: PostgresSink, paused: list[float]
+) -> None:
+    """Trying again changes nothing: it says what is missing, and stops at once."""
+    drop_store(admin, DOMAIN)
+    with pytest.raises(StoreMisfitError, match="42"):
+        sink.open([0])
+    assert paused == []
+
+
+def test_a_database_that_is_away(environment: Environment, paused: list[float]) -> None:
+    """A named error after the last attempt, without the password."""
+    dsn = psycopg.conninfo.make_conninfo(environment.dsn("postgres"), port=1)
+    sink = PostgresSink(DOMAIN, dsn, CODEC, PostgresSettings(attempts_max=2), paused.append)
+    with pytest.raises(StoreUnavailableError) as caught:
+        sink.open([0])
+    assert len(paused) == 1
+    password = environment.secrets().password("postgres").get_secret_value()
+    assert password not in "".join(traceback.format_exception(caught.value))
+
+
+def test_one_bad_row_among_five_thousand(admin: Connection[Any], sink: PostgresSink) -> None:
+    """All others are applied, in the same batch."""
+    changes = [Change(f"{n:05}", 1) for n in range(5_000)]
+    changes[2_345] = changes[2_345]._replace(status="unknown")
+    applied(sink, *changes)
+    assert len(rows(admin)) == 4_999
+    [letter] = stores.letters(admin, DOMAIN)
+    assert (letter.offset, letter.value) == (2_345, encoded([changes[2_345]])[0])
+    assert len(stores.receipts(admin, DOMAIN)) == 4_999
+
+
+def test_where_the_newest_is_refused_the_one_before_it_counts(
+    admin: Connection[Any], sink: PostgresSink
+) -> None:
+    """As if they had come one after the other; the refused ones are all kept."""
+    applied(
+        sink,
+        Change("a", 1, name="1"),
+        Change("a", 2, name="2"),
+        Change("a", 3, status="unknown"),
+        Change("a", 4, name="\x00"),
+        Change("b", 1),
+    )
+    assert rows(admin) == {("a", MUNICIPALITY): ("2", 2), ("b", MUNICIPALITY): ("NAME", 1)}
+    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == [2, 3]
+
+
+def test_reasons_and_logs_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
+    """PostgreSQL's own words show the row that it refuses; ours name the constraint."""
+    with structlog.testing.capture_logs() as logs:
+        applied(sink, Change("code-of-somebody", 1, name=SECRET, status="unknown"), Change("b", 1))
+    query = "SELECT value FROM local_tax.dead_letter_outbox"
+    values = [value for (value,) in admin.execute(query)]
+    [letter] = CODEC.decode("dead-letter", values).table.to_pylist()
+    assert letter["reason"] == "23514 person_status_check"
+    assert SECRET not in repr(logs)
+    assert "code-of-somebody" not in repr(logs)
+    assert [line["reason"] for line in logs if line["event"] == "record.refused"] == [letter["reason"]]
+
+
+def test_errors_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Nor does an error that stops the sink, with all that led to it."""
+    sink.open([0])
+    admin.execute("ALTER TABLE local_tax.person ALTER COLUMN name TYPE integer USING 0")
+    with pytest.raises(StoreMisfitError) as caught:
+        applied(sink, Change("code-of-somebody", 1, name=SECRET))
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told
+    assert "code-of-somebody" not in told.replace('Change("code-of-somebody"', "")
