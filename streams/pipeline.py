@@ -70,6 +70,10 @@ class Pipeline:
         # 3. All of it and the offsets in one transaction; only then is the state what it was to become.
         return self._publish(groups, outgoing)
 
+    def stop(self) -> None:
+        """The turn at hand is the last, and ends within `commit_timeout_s`: a transaction that fails isn't mended."""
+        self._transactions.stopping = True
+
     def close(self) -> None:
         """Leaves; a static member's partitions wait for the slot until the session's timeout."""
         if self._restorer:

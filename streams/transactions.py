@@ -24,6 +24,8 @@ class Transactions:
     def __init__(self, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
         self._clients, self._settings, self._clock = clients, settings, clock
         self._current: Producer | None = None
+        #: Told to stop: what fails from now on isn't mended here; the slot's next worker does so at its start.
+        self.stopping = False
 
     def start(self) -> None:
         """Fences whoever used this `transactional.id` before; its open transaction is aborted, or its commit ended.
@@ -35,7 +37,7 @@ class Transactions:
             self._discard()
             if verdict(error) is Verdict.STOP:
                 raise stopped_by(error)
-            if self._clock() >= deadline:
+            if self.stopping or self._clock() >= deadline:
                 raise UnavailableError(f"init_transactions: {error.name()}")
             log.warning("producer.not-ready", error=error.name())
 
@@ -44,7 +46,8 @@ class Transactions:
     ) -> None:
         """Outputs, changes of state, dead letters and input offsets become visible together, or not at all.
 
-        `offsets` are those to go on from (last + 1). After a KafkaException `recover` must come next.
+        `offsets` are those to go on from (last + 1). After a KafkaException `recover` must come next. Steps 3 and 4
+        share `commit_timeout_s`.
         """
         # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
         self._producer.begin_transaction()
@@ -53,13 +56,15 @@ class Transactions:
             self._produce(records)
         # 3. The offsets, under the group's generation as it is now: refused if the partitions are no longer ours.
         positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        deadline = self._clock() + self._settings.commit_timeout_s
         self._retrying(
+            deadline,
             lambda timeout_s: self._producer.send_offsets_to_transaction(
                 positions, consumer.consumer_group_metadata(), timeout_s
-            )
+            ),
         )
         # 4. All of it, after every record of step 2 has arrived; one that didn't makes the commit fail.
-        self._retrying(self._producer.commit_transaction)
+        self._retrying(deadline, self._producer.commit_transaction)
 
     def recover(self, error: KafkaError) -> None:
         """After a failed `publish`: no transaction is open, and none of ours can still take place.
@@ -70,6 +75,8 @@ class Transactions:
         log.warning("transaction.failed", error=error.name(), verdict=decided.name)
         if decided is Verdict.STOP:
             raise stopped_by(error)
+        if self.stopping:
+            raise UnavailableError(f"told to stop while a transaction failed: {error.name()}")
         if decided is not Verdict.ABORT or not self._aborted():
             self.replace()
 
@@ -91,7 +98,7 @@ class Transactions:
     def _initialised(self, deadline: float) -> KafkaError | None:
         self._current = self._clients.producer()
         try:
-            self._current.init_transactions(min(10.0, max(1.0, deadline - self._clock())))
+            self._current.init_transactions(min(5.0, max(1.0, deadline - self._clock())))
         except KafkaException as failure:
             error: KafkaError = failure.args[0]
             return error
@@ -121,8 +128,7 @@ class Transactions:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
             self._producer.poll(_RETRY_WAIT_S)
 
-    def _retrying(self, call: Callable[[float], None]) -> None:
-        deadline = self._clock() + self._settings.commit_timeout_s
+    def _retrying(self, deadline: float, call: Callable[[float], None]) -> None:
         while True:
             try:
                 return call(max(0.1, deadline - self._clock()))
@@ -133,7 +139,8 @@ class Transactions:
 
     def _aborted(self) -> bool:
         try:
-            self._retrying(self._producer.abort_transaction)
+            deadline = self._clock() + self._settings.commit_timeout_s
+            self._retrying(deadline, self._producer.abort_transaction)
         except KafkaException as failure:
             # Fatal or not: an abort that met the first produce in flight says nothing of the slot. Fenced does.
             log.warning("abort.failed", error=failure.args[0].name())

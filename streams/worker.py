@@ -89,6 +89,7 @@ class Worker:
     metrics_port: int | None = None
     clock: Clock = time.monotonic
     stopping: bool = field(default=False, init=False)
+    _running: Pipeline | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
     _last: tuple[float, str] = field(default=(float("-inf"), ""), init=False)
 
@@ -105,12 +106,16 @@ class Worker:
     def stop(self) -> None:
         """Ends after the turn at hand: within `poll_timeout_s`, or a commit's timeout."""
         self.stopping = True
+        if self._running:
+            self._running.stop()
 
     def _guarded(self) -> ExitCode:
         try:
             self._turns()
         except StreamError as error:
-            return _stopped(error)
+            # What a worker that was told to stop left open, the slot's next worker ends.
+            told = self.stopping and isinstance(error, UnavailableError)
+            return ExitCode.STOPPED if told else _stopped(error)
         except KafkaException as error:
             return _stopped(stopped_by(error.args[0]))
         except Exception as error:
@@ -119,7 +124,7 @@ class Worker:
 
     def _turns(self) -> None:
         self._beat("starting", [])
-        pipeline = self.pipeline()
+        pipeline = self._running = self.pipeline()
         try:
             pipeline.start()
             while not self.stopping:

@@ -9,8 +9,10 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
+from schemas.tables import table_from_rows
 from schemas.topics import group, transactional_id
 from streams.errors import BrokenStepError, DeniedError, FencedError, StoppedError, UnavailableError
 from streams.memory import MemoryClients, MemoryLog
@@ -78,3 +80,30 @@ def test_what_ends_it_is_its_exit_code(error: Exception, code: ExitCode, tmp_pat
         found, pipeline, beat = ended(error, tmp_path / "beat.json")
     assert (found, beat["exit_code"], pipeline.closed) == (code, code.value, True)
     assert "address" not in repr(logs)
+
+
+def test_told_to_stop_it_mends_nothing(tmp_path: Path) -> None:
+    """A commit that fails while it stops is left to the slot's next worker, which fences it."""
+    log = MemoryLog()
+
+    def made() -> Pipeline:
+        clients = MemoryClients(log, group("double"), transactional_id("double", 0))
+        return Pipeline(toys.steps()[0], clients, toys.CODEC, PipelineSettings(), lambda: 0.0)
+
+    worker = Worker(0, made, "double", tmp_path / "beat.json")
+    tried: list[str] = []
+
+    def strike(call: str, when: str) -> None:
+        tried.append(call)
+        if call == "commit_transaction":
+            worker.stop()
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, retriable=True))
+
+    log.strike = strike
+    value = toys.CODEC.encode("item", table_from_rows("item", toys.items([("a", 1)]), toys.CATALOGUE))[
+        0
+    ].as_py()
+    log.append("in.item", b"a", value)
+    assert worker.run() == ExitCode.STOPPED
+    assert tried[-1] == "commit_transaction"
+    assert log.committed == {}

@@ -1,0 +1,111 @@
+"""State is whole before its partition goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from streams.clients import Partition
+from streams.errors import StateError
+from streams.memory import MemoryClients, MemoryLog, Record
+from streams.processing import Processing
+from streams.restore import Restorer
+from streams.settings import PipelineSettings
+from tests.unit.streams import toys
+
+CHANGELOG: Partition = ("state.total.sums", 0)
+
+
+class Scripted(MemoryClients):
+    """A reader that gives what a test says, batch after batch; the changelog ends at 3."""
+
+    batches: list[Sequence[Record]]
+    closed = 0
+
+    def reader(self) -> Scripted:  # type: ignore[override]
+        """Itself."""
+        return self
+
+    def end_offsets(self, *given: object) -> dict[Partition, int]:
+        """The high watermark, an open transaction's records included."""
+        return {CHANGELOG: 3}
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Notes it."""
+        self.assigned = [(each.topic, each.partition, each.offset) for each in partitions]
+
+    def consume(self, num_messages: int, timeout: float) -> Sequence[Record]:
+        """The next batch."""
+        return self.batches.pop(0) if self.batches else []
+
+    def close(self) -> None:
+        """Counts."""
+        self.closed += 1
+
+
+def record(offset: int, key: str, value: bytes | None) -> Record:
+    """A record of the changelog."""
+    return Record(CHANGELOG, offset, key.encode(), value)
+
+
+def end(offset: int) -> Record:
+    """The end of what committed records there are."""
+    return Record(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
+
+
+def begun(batches: list[Sequence[Record]], now: list[float]) -> tuple[Restorer, Scripted, dict[str, bytes]]:
+    """A restoration under way, and what it has restored."""
+    step, settings = toys.steps()[1], PipelineSettings()
+    clients = Scripted(MemoryLog(), "g", "t")
+    clients.batches = batches
+    state = Processing(step, toys.CODEC, settings).new_state()
+    restorer = Restorer(step, clients, settings, lambda: now[0])
+    restorer.begin({0: state})
+    return restorer, clients, state["sums"].committed
+
+
+def test_an_open_transaction_is_waited_for() -> None:
+    """The end of what is committed isn't the end: a commit may be on its way to this very partition."""
+    restorer, clients, held = begun(
+        [[record(0, "a", b"1"), end(1)], [], [record(1, "b", b"2"), end(3)]], [0.0]
+    )
+    assert clients.assigned == [(*CHANGELOG, 0)]
+    assert [restorer.turn(0), restorer.turn(0), restorer.turn(0)] == [[], [], [0]]
+    assert held == {"a": b"1", "b": b"2"}
+    assert (restorer.active, clients.closed) == (False, 1)
+
+
+def test_a_tombstone_forgets() -> None:
+    """What was deleted stays deleted."""
+    batch = [record(0, "a", b"1"), record(1, "a", None), record(2, "b", b"2")]
+    restorer, _, held = begun([batch], [0.0])
+    assert restorer.turn(0) == [0]
+    assert held == {"b": b"2"}
+
+
+def test_a_changelog_that_never_ends_stops_the_worker() -> None:
+    """Nothing for longer than the limit: better no worker than one with half a state."""
+    now = [0.0]
+    restorer, _, _ = begun([[record(0, "a", b"1")]], now)
+    restorer.turn(0)
+    now[0] = 59
+    assert restorer.turn(0) == []
+    now[0] = 61
+    with pytest.raises(StateError):
+        restorer.turn(0)
+
+
+def test_a_partition_that_goes_is_not_restored_further() -> None:
+    """Its records are let be, and the reader is given back."""
+    restorer, clients, held = begun([[record(0, "a", b"1")]], [0.0])
+    restorer.drop([0])
+    assert (restorer.turn(0), held, clients.closed) == ([], {}, 1)
+
+
+def test_a_record_without_a_key_is_no_changelog() -> None:
+    """Half a state is none."""
+    restorer, _, _ = begun([[Record(CHANGELOG, 0, None, b"1")]], [0.0])
+    with pytest.raises(StateError):
+        restorer.turn(0)
