@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
     "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),
     "demo": ("infra.demo.cli:app", "From nothing to a report, in a place of its own."),
+    "rejected": ("infra.listing.cli:rejected_app", "Refused hand-overs: list, show, resend."),
+    "conflicts": ("infra.listing.cli:conflicts_app", "Facts of two sources that don't go together."),
+    "dlq": ("infra.listing.cli:dlq_app", "Dead letters: records that a step could not process."),
+    "replay": ("infra.replay.cli:app", "Derive everything again from what was handed over."),
     "synth": ("infra.synth.cli:app", "A synthetic city in the samples' format."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from confluent_kafka.admin import AdminClient
 
@@ -28,10 +29,11 @@ def wait_idle(
     installation: Installation,
     progress: Progress = lambda stages: None,
     timeout_s: float = 600.0,
+    first: int | None = None,
 ) -> None:
     """Return when everything accepted is applied everywhere, receipts are relayed and converted, the tracker knows.
 
-    The tracker counts where one runs. OperatorError (code 1) where that isn't so after `timeout_s`, with what is still
+    The tracker counts where one runs. With `first`, only so many of the first stages (intake, household, fan-out). OperatorError (code 1) where that isn't so after `timeout_s`, with what is still
     on its way, and where a step has something before it and no worker.
     """
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
@@ -39,7 +41,7 @@ def wait_idle(
     absent: dict[str, float] = {}
     with Look(environment, installation) as look:
         while True:
-            left = [stage for stage in look.stages(_has_tracker(admin)) if stage.remaining]
+            left = [stage for stage in islice(look.stages(_has_tracker(admin)), first) if stage.remaining]
             progress(left)
             if not left:
                 return

@@ -7,18 +7,16 @@ import time
 from typing import Annotated
 
 import typer
-from confluent_kafka.admin import AdminClient
 
 from infra.apply.cli import report, with_bar
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, clear_errors
 from infra.local.home import Home
-from infra.local.kafka import ADMIN
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
-from infra.look.groups import ready
 from infra.run import background
+from infra.run.ready import start_workers
 from infra.run.slots import slots
 from infra.run.supervisor import Supervisor, supervised
 
@@ -26,7 +24,6 @@ run_app = typer.Typer(add_completion=False)
 up_app = typer.Typer(add_completion=False)
 down_app = typer.Typer(add_completion=False)
 
-READY_TIMEOUT_S = 120.0
 Workers = Annotated[int, typer.Option(min=1, help="Workers of each step.")]
 
 
@@ -72,15 +69,3 @@ def down() -> None:
         stopped = background.stop(Installation.of_settings())
         typer.echo(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
         Stack(progress=OnConsole()).down()
-
-
-def start_workers(
-    environment: Environment, installation: Installation, workers: int = 1, steps: tuple[str, ...] = ()
-) -> None:
-    """Have workers running in the background, those of before where some are; return when all are in their groups."""
-    found = supervised(installation)
-    if found is None:
-        background.start(installation, steps, workers)
-    chosen = found.slots if found else slots(steps, workers)
-    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
-    background.wait_ready(installation, chosen, lambda: ready(admin, chosen), READY_TIMEOUT_S)

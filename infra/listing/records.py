@@ -1,0 +1,88 @@
+"""Records of whole topics, or one at its place; committed ones only, up to the ends of now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.local.kafka import AUDITOR
+from schemas.codec import Codec
+from streams.clients import Message, Partition
+from streams.kafka import reader_properties
+
+TIMEOUT_S = 15.0
+CHUNK_RECORDS = 10_000
+
+Row = dict[str, Any]
+
+
+def rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """Every record of topics of one schema, decoded. Of records with the same key in a topic all are there."""
+    values = [message.value() for message in _all(environment, topics)]
+    found: list[Row] = codec.decode(schema, values).table.to_pylist()
+    return found
+
+
+def latest(found: Collection[Row], key: str) -> list[Row]:
+    """The last row of each key, in the order in which keys came first: what compaction would leave."""
+    return list({row[key]: row for row in found}.values())
+
+
+def placed(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """As `rows`, each with its place: `at_topic`, `at_partition`, `at_offset`."""
+    messages = list(_all(environment, topics))
+    decoded = codec.decode(schema, [message.value() for message in messages])
+    places = [messages[index] for index in decoded.kept.to_pylist()]
+    return [
+        {"at_topic": at.topic(), "at_partition": at.partition(), "at_offset": at.offset(), **row}
+        for at, row in zip(places, decoded.table.to_pylist(), strict=True)
+    ]
+
+
+def one(environment: Environment, place: Partition, offset: int) -> bytes:
+    """The value of the record at a place. OperatorError: there is none."""
+    with _reader(environment) as reader:
+        reader.assign([TopicPartition(*place, offset)])
+        for message in reader.consume(1, TIMEOUT_S):
+            value = message.value()
+            if message.error() is None and message.offset() == offset and value is not None:
+                return value
+    raise OperatorError(f"there is no record at {place[0]}/{place[1]}/{offset}", code=1)
+
+
+def _all(environment: Environment, topics: Collection[str]) -> Iterator[Message]:
+    with _reader(environment) as reader:
+        known = reader.list_topics(timeout=TIMEOUT_S).topics
+        unread = {(name, number) for name in topics if name in known for number in known[name].partitions}
+        reader.assign([TopicPartition(*partition, 0) for partition in sorted(unread)])
+        while unread:
+            yield from _chunk(reader, unread)
+
+
+def _chunk(reader: Consumer, unread: set[Partition]) -> Iterator[Message]:
+    """Some records; partitions that are at their end are taken out of `unread`."""
+    found = reader.consume(CHUNK_RECORDS, 0.2) or reader.consume(1, TIMEOUT_S)
+    if not found:
+        raise OperatorError("the brokers don't answer", code=1)
+    for message in found:
+        error = message.error()
+        if error is None:
+            yield cast("Message", message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            unread.discard((str(message.topic()), int(message.partition() or 0)))
+        else:
+            raise KafkaException(error)
+
+
+@contextmanager
+def _reader(environment: Environment) -> Iterator[Consumer]:
+    reader = Consumer(reader_properties(environment.kafka(AUDITOR) | {"log_level": "2"}, AUDITOR))
+    try:
+        yield reader
+    finally:
+        reader.close()

@@ -1,0 +1,114 @@
+"""Refused hand-overs: a pointer and a reason; the hand-over itself stays where it was handed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.listing.records import Row, latest, one, rows
+from schemas.codec import Codec
+from schemas.systems import SYSTEMS
+from schemas.tables import table_from_rows
+from schemas.topics import in_topic, rejected_topic, source_of, source_user
+
+DESK = "desk"
+#: Field of an act for each schema of hand-overs.
+FIELDS = {
+    "juki-cs-notice": "juki_cs",
+    "juki-notice": "juki",
+    "enrolment": "enrolment",
+    "portal-event": "portal_event",
+}
+TIMEOUT_S = 20.0
+
+
+def listed(environment: Environment, codec: Codec, duplicates: bool = False) -> list[Row]:
+    """Refused hand-overs, and with `duplicates` the repeated ones too, in the order of their arrival."""
+    topics = [rejected_topic(system.id) for system in SYSTEMS.values() if system.publishes]
+    found = latest(rows(environment, codec, "rejected", topics), "id")
+    chosen = [row for row in found if duplicates or row["verdict"] == "REFUSED"]
+    return [_line(row) for row in sorted(chosen, key=_arrival)]
+
+
+def _arrival(row: Row) -> tuple[object, ...]:
+    origin = row["origin"]
+    return (row["received_at"], origin["topic"], origin["partition"], origin["offset"])
+
+
+def _line(row: Row) -> Row:
+    origin = row["origin"]
+    return {
+        "id": row["id"],
+        "verdict": row["verdict"],
+        "notice": row["notice"],
+        "source": origin["file"] or origin["topic"],
+        "line": origin["line"],
+        "reason": row["reason"],
+        "code": row["code"],
+        "system": row["system"],
+        "municipality": row["municipality"],
+        "topic": origin["topic"],
+        "partition": origin["partition"],
+        "offset": origin["offset"],
+        "received_at": row["received_at"],
+    }
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """A hand-over as it came: where it stood first, and its record. Personal content."""
+
+    origin: Row
+    schema: str
+    content: Row
+
+
+def shown(environment: Environment, codec: Codec, rejection: str) -> HandOver:
+    """The hand-over that a refusal points to. OperatorError: there is no such refusal."""
+    every = listed(environment, codec, duplicates=True)
+    row = next((row for row in every if row["id"] == rejection), None)
+    if row is None:
+        raise OperatorError(f"nothing refused has the id {rejection!r}: mesh rejected list")
+    place = (row["topic"], row["partition"])
+    schema = SYSTEMS[source_of(row["topic"])[0]].publishes or ""
+    content = _decoded(codec, schema, one(environment, place, row["offset"]))
+    origin = {
+        "topic": row["topic"], "partition": row["partition"], "offset": row["offset"],
+        "file": content.get("file"), "line": content.get("line"),
+    }  # fmt: skip
+    return _first(content) if schema == "desk-act" else HandOver(origin, schema, content)
+
+
+def resend(environment: Environment, codec: Codec, rejection: str) -> None:
+    """An officer's act: the hand-over is to be judged anew, as it stands. Published on `in.desk`, and acknowledged."""
+    found = shown(environment, codec, rejection)
+    act = {"act": "RESEND", "origin": found.origin, FIELDS[found.schema]: found.content}
+    value = codec.encode("desk-act", table_from_rows("desk-act", [act])).to_pylist()[0]
+    refused: list[KafkaError | None] = []
+    producer = Producer(
+        {**environment.kafka(source_user(DESK)), "enable.idempotence": True, "message.max.bytes": 4_000_000}
+    )
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        refused.append(error)
+
+    producer.produce(in_topic(DESK), value, on_delivery=delivered)
+    if producer.flush(TIMEOUT_S) or any(refused):
+        raise OperatorError("the broker did not take it", code=1)
+
+
+def _first(act: Row) -> HandOver:
+    """What an officer sent again before: the hand-over inside."""
+    schema, field = next((s, f) for s, f in FIELDS.items() if act[f] is not None)
+    return HandOver(act["origin"], schema, act[field])
+
+
+def _decoded(codec: Codec, schema: str, value: bytes) -> Row:
+    table = codec.decode(schema, [value]).table
+    if not table.num_rows:
+        raise OperatorError("the record there can't be read as a hand-over", code=1)
+    row: Row = table.to_pylist()[0]
+    return row

@@ -1,0 +1,85 @@
+"""The stages of a replay, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.apply.installation import Installation
+from infra.apply.steps import apply
+from infra.environment import Environment
+from infra.local.kafka import AUDITOR
+from infra.look.stages import Stage
+from infra.look.waiting import wait_idle
+from infra.replay.forget import forget
+from infra.run import background
+from infra.run.ready import start_workers
+from infra.stores import digest
+
+#: Up to fan-out nothing leaves the mesh; these run to their end before anything is converted for a domain.
+BEFORE_CONVERSION = ("intake", "household", "fan-out")
+
+#: Told what is being done, and what is still on its way.
+Progress = Callable[[str, list[Stage]], None]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Digests of `person` and `portal.notice` of all domains, before and after (`infra.stores.digest`).
+
+    `idle`: whether all was applied before it began; only then must the two be equal.
+    """
+
+    before: str
+    after: str
+    idle: bool
+    topics: int
+
+
+def replay(
+    environment: Environment,
+    installation: Installation,
+    progress: Progress = lambda what, left: None,
+    timeout_s: float = 3600.0,
+) -> Replayed:
+    """Forget all that was derived, and derive it again from the `in.` topics. Workers that run here are stopped.
+
+    Afterwards workers run as before, or none where none did. Whatever interrupts it: begun again, it does the whole.
+    OperatorError where a stage takes longer than `timeout_s`.
+    """
+    progress("stopping workers", [])
+    stopped = background.supervised(installation)
+    if stopped is not None:
+        wait_idle(
+            environment,
+            installation,
+            lambda left: progress("waiting for what is on its way", left),
+            timeout_s,
+        )
+    background.stop(installation)
+    before = digest(environment.dsn(AUDITOR))
+    progress("forgetting stores, topics and groups", [])
+    topics = forget(environment, installation)
+    apply(environment, installation)
+    workers = max((slot.number for slot in stopped.slots), default=0) + 1 if stopped else 1
+    _stage(environment, installation, workers, BEFORE_CONVERSION, progress, timeout_s)
+    _stage(environment, installation, workers, (), progress, timeout_s)
+    after = digest(environment.dsn(AUDITOR))
+    if stopped is None:
+        background.stop(installation)
+    return Replayed(before, after, stopped is not None, topics)
+
+
+def _stage(
+    environment: Environment,
+    installation: Installation,
+    workers: int,
+    steps: tuple[str, ...],
+    progress: Progress,
+    timeout_s: float,
+) -> None:
+    """Run these steps (all, where none is named) until nothing is left before them."""
+    background.stop(installation)
+    start_workers(environment, installation, workers, steps)
+    name = ", ".join(steps) or "all steps"
+    wait_idle(environment, installation, lambda left: progress(name, left), timeout_s, len(steps) or None)
