@@ -33,8 +33,9 @@ def wait_idle(
 ) -> None:
     """Return when everything accepted is applied everywhere, receipts are relayed and converted, the tracker knows.
 
-    The tracker counts where one runs. With `first`, only so many of the first stages (intake, household, fan-out). OperatorError (code 1) where that isn't so after `timeout_s`, with what is still
-    on its way, and where a step has something before it and no worker.
+    The tracker counts where one runs. With `first`, only so many of the first stages (intake, household, fan-out).
+    OperatorError (code 1) where that isn't so after `timeout_s`, with what is still on its way, and where a step has
+    something before it and no worker.
     """
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
     deadline = time.monotonic() + timeout_s

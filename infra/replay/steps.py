@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from infra.apply.installation import Installation
 from infra.apply.steps import apply
@@ -14,6 +15,7 @@ from infra.look.waiting import wait_idle
 from infra.replay.forget import forget
 from infra.run import background
 from infra.run.ready import start_workers
+from infra.run.supervisor import supervised
 from infra.stores import digest
 
 #: Up to fan-out nothing leaves the mesh; these run to their end before anything is converted for a domain.
@@ -48,7 +50,7 @@ def replay(
     OperatorError where a stage takes longer than `timeout_s`.
     """
     progress("stopping workers", [])
-    stopped = background.supervised(installation)
+    stopped = supervised(installation)
     if stopped is not None:
         wait_idle(
             environment,
@@ -62,24 +64,29 @@ def replay(
     topics = forget(environment, installation)
     apply(environment, installation)
     workers = max((slot.number for slot in stopped.slots), default=0) + 1 if stopped else 1
-    _stage(environment, installation, workers, BEFORE_CONVERSION, progress, timeout_s)
-    _stage(environment, installation, workers, (), progress, timeout_s)
+    run = _Run(environment, installation, workers, progress, timeout_s)
+    run.stage(BEFORE_CONVERSION)
+    run.stage(())
     after = digest(environment.dsn(AUDITOR))
     if stopped is None:
         background.stop(installation)
     return Replayed(before, after, stopped is not None, topics)
 
 
-def _stage(
-    environment: Environment,
-    installation: Installation,
-    workers: int,
-    steps: tuple[str, ...],
-    progress: Progress,
-    timeout_s: float,
-) -> None:
-    """Run these steps (all, where none is named) until nothing is left before them."""
-    background.stop(installation)
-    start_workers(environment, installation, workers, steps)
-    name = ", ".join(steps) or "all steps"
-    wait_idle(environment, installation, lambda left: progress(name, left), timeout_s, len(steps) or None)
+@dataclass(frozen=True)
+class _Run:
+    """How stages are run."""
+
+    environment: Environment
+    installation: Installation
+    workers: int
+    progress: Progress
+    timeout_s: float
+
+    def stage(self, steps: tuple[str, ...]) -> None:
+        """Run these steps (all, where none is named) until nothing is left before them."""
+        name = ", ".join(steps) or "all steps"
+        background.stop(self.installation)
+        start_workers(self.environment, self.installation, self.workers, steps)
+        told = partial(self.progress, name)
+        wait_idle(self.environment, self.installation, told, self.timeout_s, len(steps) or None)
