@@ -6,7 +6,7 @@ never the group's. The offsets that the group is told are for those who look at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
@@ -64,6 +64,16 @@ class SinkConsumer(Protocol):
         """Leaves the group."""
 
 
+class After(Protocol):
+    """What a worker does at the end of each turn."""
+
+    def __call__(self, applied: int) -> int:
+        """Given the number of records that were new, gives how much it did itself."""
+
+    def close(self) -> None:
+        """Lets go of connections."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What a worker reads: a topic, the schema of its records, and the codec for it."""
@@ -76,8 +86,7 @@ class Input:
 class SinkWorker:
     """Called by one thread: `start`, then `turn` as long as wanted, then `close`; or `run` for all of it.
 
-    `after` is called at the end of each turn with the number of records that were new, and gives how much it did
-    itself (the relay of an outbox).
+    `after` is what is to be done at the end of each turn: the relay of an outbox.
     """
 
     def __init__(
@@ -86,7 +95,7 @@ class SinkWorker:
         sink: Sink,
         consumer: SinkConsumer,
         settings: SinkSettings | None = None,
-        after: Callable[[int], int] = lambda applied: 0,
+        after: After | None = None,
     ) -> None:
         self._topic, self._schema, self._codec = source.topic, source.schema, source.codec
         self._sink = sink
@@ -122,11 +131,13 @@ class SinkWorker:
         # 2. Into the store, with the offsets after it; only then is the position what the store says.
         done = self._apply(records, ends) if ends else 0
         # 3. What the store has to tell the mesh.
-        return done + self._after(done)
+        return done + (self._after(done) if self._after else 0)
 
     def close(self) -> None:
         """Leaves the group; what was not committed is read again by whoever comes next."""
         self._sink.close()
+        if self._after:
+            self._after.close()
         self._consumer.close()
 
     def _read(self) -> tuple[list[Record], dict[int, int]]:

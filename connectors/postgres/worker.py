@@ -80,3 +80,7 @@ class Relayed:
         # What was left, or failed, is tried again with the next turn.
         self._idle = _IDLE_TURNS if done or self._failures else 0
         return done
+
+    def close(self) -> None:
+        """Lets go of the relay's connection."""
+        self._relay.close()

@@ -7,13 +7,25 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from connectors.postgres import create_store, drop_store, store_roles
 from infra.environment import Environment
 from schemas.systems import DOMAINS, Domain
 
 MUNICIPALITIES = ("131041", "141097")
+#: A database of these tests' own on the server, so that no other test's stores are dropped.
+DATABASE = "connectors"
+
+
+@pytest.fixture(scope="session")
+def environment(environment: Environment) -> Environment:
+    """The servers, with a database of these tests' own."""
+    with psycopg.connect(environment.dsn("postgres"), autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if known is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    return environment.model_copy(update={"database_name": DATABASE})
 
 
 @pytest.fixture(scope="session")
