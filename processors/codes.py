@@ -52,7 +52,9 @@ class Cipher:
 
     def codes(self, values: pa.Array, kind: Kind) -> pa.Array:
         """Code (string) of each value (string or binary, not empty); null stays null."""
-        return by_unique(values, lambda distinct: self._encrypted(distinct.cast(pa.binary()).to_pylist(), kind))
+        return by_unique(
+            values, lambda distinct: self._encrypted(distinct.cast(pa.binary()).to_pylist(), kind)
+        )
 
     def values(self, codes: pa.Array, kind: Kind) -> pa.Array:
         """What each code stands for (binary); null where it isn't a code of this kind under one of the keys."""
