@@ -34,7 +34,9 @@ def demo(
     with clear_errors():
         samples = SAMPLES if SAMPLES.is_dir() else None
         sizes = Sizes(residents, days, seed, timeout_s)
-        report = Demo(folder.absolute(), samples, sizes, console.print).run()
+        report = Demo(
+            folder.absolute(), samples, sizes, lambda line: console.print(line, soft_wrap=True)
+        ).run()
         written = folder / "report.html"
         written.write_text(page(report), encoding="utf-8")
         console.print(table(report))

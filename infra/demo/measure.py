@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infra.demo.log import read_topic
 from infra.demo.report import DomainFigures, Latency
 from infra.environment import Environment
 from infra.stores import rows_by_domain
@@ -28,7 +27,7 @@ from schemas.topics import (
     sink_step,
 )
 
-Reading = Callable[[str, str], pa.Table]
+Reading = Callable[..., pa.Table]
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,18 @@ def figures(environment: Environment, codec: Codec) -> Figures:
         [read(rejected_topic(it.id), "rejected") for it in SYSTEMS.values() if it.publishes], "id"
     )
     refused = rejected.filter(pc.equal(rejected["verdict"], "REFUSED"))
-    conflicts = _latest([read(CONFLICT, "conflict")], "id")
-    opened = read(CASE_OPENED, "case-opened")
-    dead = [read(dlq_topic(step), "dead-letter") for step in (*STEPS, *map(sink_step, DOMAINS))]
+    conflicts = _latest(read("conflict", CONFLICT), "id")
+    opened = read("case-opened", CASE_OPENED)
+    dead = read("dead-letter", *map(dlq_topic, (*STEPS, *map(sink_step, DOMAINS))))
     return Figures(
         accepted=_counted(opened["reason"]),
         refused=_counted(refused["code"]),
         cancellations_refused=frozenset(_cancellations(refused)),
         duplicates=len(rejected) - len(refused),
         conflicts=len(conflicts.filter(pc.equal(conflicts["status"], "OPEN"))),
-        dead_letters=sum(map(len, dead)),
+        dead_letters=len(dead),
         domains=_domains(read, rows_by_domain(environment.dsn(AUDITOR))),
-        receipts=_timed(read(RECEIPT, "receipt"), opened),
+        receipts=_timed(read("receipt", RECEIPT), opened),
     )
 
 
@@ -87,9 +86,9 @@ def _domains(read: Reading, held: Mapping[str, Mapping[str, int]]) -> tuple[Doma
         DomainFigures(
             domain=domain,
             japanese=SYSTEMS[domain].japanese,
-            changes=len(read(change_topic(domain), "domain-change")),
+            changes=len(read("domain-change", change_topic(domain))),
             rows=held[domain],
-            disclosures=len(read(disclosure_topic(domain), "disclosure")),
+            disclosures=len(read("disclosure", disclosure_topic(domain))),
         )
         for domain in DOMAINS
     )
@@ -104,19 +103,17 @@ def _timed(receipts: pa.Table, opened: pa.Table) -> pa.Table:
     return joined.append_column("took_ms", pc.subtract(applied, pc.cast(joined["received_at"], pa.int64())))
 
 
-def _case_key(table: pa.Table) -> pa.Array:
-    case = table["case"].combine_chunks()
+def _case_key(records: pa.Table) -> pa.Array:
+    case = records["case"].combine_chunks()
     return pc.binary_join_element_wise(
         pc.struct_field(case, "municipality"), pc.struct_field(case, "notice"), "/"
     )
 
 
-def _latest(tables: list[pa.Table], key: str) -> pa.Table:
+def _latest(records: pa.Table, key: str) -> pa.Table:
     """The last record of each key, as compaction leaves it."""
-    table = pa.concat_tables(tables)
-    numbered = table.append_column("_row", pa.array(range(len(table)), pa.int64()))
-    last = numbered.group_by(key).aggregate([("_row", "max")])["_row_max"]
-    return table.take(last)
+    numbered = records.append_column("_row", pa.array(range(len(records)), pa.int64()))
+    return records.take(numbered.group_by(key).aggregate([("_row", "max")])["_row_max"])
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

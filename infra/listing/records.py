@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.environment import Environment
@@ -21,10 +22,14 @@ CHUNK_RECORDS = 10_000
 Row = dict[str, Any]
 
 
-def rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+def table(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> pa.Table:
     """Every record of topics of one schema, decoded. Of records with the same key in a topic all are there."""
-    values = [message.value() for message in _all(environment, topics)]
-    found: list[Row] = codec.decode(schema, values).table.to_pylist()
+    return codec.decode(schema, [message.value() for message in _all(environment, topics)]).table
+
+
+def rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """As `table`, by rows."""
+    found: list[Row] = table(environment, codec, schema, topics).to_pylist()
     return found
 
 
