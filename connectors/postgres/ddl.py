@@ -28,7 +28,9 @@ _OWN_TABLES: Final[Mapping[str, LiteralString]] = {
         "entity text, code text, part text, revision bigint NOT NULL, PRIMARY KEY (entity, code, part)"
     ),
     "receipt_outbox": (
-        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, receipts bytea NOT NULL,"
+        "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+        # Compressed before it comes: trying again would cost more than writing the rows.
+        " receipts bytea STORAGE EXTERNAL NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()"
     ),
     "dead_letter_outbox": (

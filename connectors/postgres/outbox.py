@@ -7,7 +7,7 @@ of its cause alone (code, entity, the second column of its key, revision): relay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,14 +17,15 @@ from schemas.systems import Domain
 from streams.clients import Outgoing
 
 #: Columns of a receipt that are known when its batch is; `applied_at` is the row's.
-_COPIED = ("code", "case_code", "entity", "revision", "effective_on")
+_COPIED: Final = ("code", "case_code", "entity", "revision", "effective_on")
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class Outbox:
     """The outboxes of one store."""
 
     def __init__(self, schema: str) -> None:
-        self._receipts = sql.SQL("INSERT INTO {} (receipts) VALUES (%s)").format(
+        self._receipts = sql.SQL("INSERT INTO {} (receipts) VALUES (%b)").format(
             sql.Identifier(schema, "receipt_outbox")
         )
         self._letters = sql.SQL("COPY {} (key, value) FROM STDIN (FORMAT binary)").format(
@@ -34,7 +35,7 @@ class Outbox:
     def add_receipts(self, connection: Connection[Any], receipts: pa.Table) -> None:
         """Receipts of one batch."""
         if receipts.num_rows:
-            connection.execute(self._receipts, [_packed(receipts)], binary=True)
+            connection.execute(self._receipts, [_packed(receipts)])
 
     def add_letters(self, connection: Connection[Any], letters: Sequence[Outgoing]) -> None:
         """Dead letters, encoded for their topic."""
@@ -48,12 +49,17 @@ class Outbox:
 
 
 def receipts_of(domain: Domain, table: pa.Table) -> pa.Table:
-    """Receipts of records that were applied, without the moment."""
+    """Receipts of records that were applied, as the outbox keeps them: without id and moment."""
     part = table.column("municipality") if domain.municipal else table.column("case_code")
-    second = pc.fill_null(part, "")
-    revision = table.column("revision").cast(pa.string())
-    ids = pc.binary_join_element_wise(table.column("code"), table.column("entity"), second, revision, ".")
-    return pa.table({"id": ids, **{name: table.column(name) for name in _COPIED}})
+    return pa.table({**{name: table.column(name) for name in _COPIED}, "part": part})
+
+
+def with_ids(receipts: pa.Table) -> pa.Table:
+    """The receipts with the ids that come of their causes."""
+    revision = receipts.column("revision").cast(pa.string())
+    part = pc.fill_null(receipts.column("part"), "")
+    ids = pc.binary_join_element_wise(receipts.column("code"), receipts.column("entity"), part, revision, ".")
+    return receipts.drop_columns(["part"]).append_column("id", ids)
 
 
 def unpacked(content: bytes) -> pa.Table:
@@ -64,7 +70,7 @@ def unpacked(content: bytes) -> pa.Table:
 
 def _packed(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
         writer.write_table(table)
     packed: bytes = sink.getvalue().to_pybytes()
     return packed

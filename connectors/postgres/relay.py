@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from psycopg import Connection, sql
 
 from connectors.errors import BrokerUnavailableError, NotDeliveredError
-from connectors.postgres.outbox import unpacked
+from connectors.postgres.outbox import unpacked, with_ids
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.store import Store
 from schemas.codec import Codec
@@ -103,7 +103,7 @@ class Relay:
 def _applied(receipts: pa.Table, moment: datetime) -> pa.Table:
     kind = pa.timestamp("us", tz="UTC")
     column = pa.repeat(pa.scalar(moment, kind), receipts.num_rows)
-    return receipts.append_column("applied_at", column)
+    return with_ids(receipts).append_column("applied_at", column)
 
 
 class KafkaSend:

@@ -243,7 +243,6 @@ def test_a_worker_fenced_again_and_again_gives_up(mesh: Mesh) -> None:
     """Every retry has an end."""
     mesh.publish(some(5))
     worker = mesh.worker()
-    turn_until([worker], lambda: bool(worker.partitions))
 
     def fenced() -> Any:
         raise FencedError("by the test")
