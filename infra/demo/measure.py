@@ -46,14 +46,12 @@ class Figures:
 
 def figures(environment: Environment, codec: Codec) -> Figures:
     """All figures of the environment as it is now."""
-    connection = environment.kafka(AUDITOR)
 
-    def read(topic: str, schema: str) -> pa.Table:
-        return read_topic(connection, codec, topic, schema)
+    def read(schema: str, *topics: str) -> pa.Table:
+        return table(environment, codec, schema, topics)
 
-    rejected = _latest(
-        [read(rejected_topic(it.id), "rejected") for it in SYSTEMS.values() if it.publishes], "id"
-    )
+    systems = [it.id for it in SYSTEMS.values() if it.publishes]
+    rejected = _latest(read("rejected", *map(rejected_topic, systems)), "id")
     refused = rejected.filter(pc.equal(rejected["verdict"], "REFUSED"))
     conflicts = _latest(read("conflict", CONFLICT), "id")
     opened = read("case-opened", CASE_OPENED)
