@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from infra.demo.report import DomainFigures, Latency
 from infra.environment import Environment
+from infra.listing.records import table
 from infra.stores import rows_by_domain
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS
