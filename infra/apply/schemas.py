@@ -26,11 +26,14 @@ PARALLEL = 8
 
 def register(environment: Environment, installation: Installation, topics: Iterable[TopicDeclaration]) -> int:
     """Register what is missing, under FULL_TRANSITIVE; write the ids down. How many subjects were new."""
-    client = SchemaRegistryClient(environment.registry(WRITER))
-    if client.get_config().compatibility_level != COMPATIBILITY:
-        client.set_config(config=ServerConfig(compatibility=COMPATIBILITY))
+    with SchemaRegistryClient(environment.registry(WRITER)) as client:
+        if client.get_config().compatibility_level != COMPATIBILITY:
+            client.set_config(config=ServerConfig(compatibility=COMPATIBILITY))
+        return _register_all(client, installation, {subject(topic.name): topic.schema for topic in topics})
+
+
+def _register_all(client: SchemaRegistryClient, installation: Installation, wanted: dict[str, str]) -> int:
     known = set(client.get_subjects())
-    wanted = {subject(topic.name): topic.schema for topic in topics}
     missing = {
         key: name for key, name in wanted.items() if key not in known or _more_versions(client, key, name)
     }
