@@ -18,7 +18,7 @@ class PostgresSettings(BaseModel, frozen=True, extra="forbid"):
     #: Attempts at one transaction, the first included; between them the pause doubles from the first to the longest.
     attempts_max: int = Field(default=8, gt=0, le=100)
     pause_first_s: float = Field(default=0.1, gt=0, le=10)
-    pause_max_s: float = Field(default=5, gt=0, le=60)
+    pause_max_s: float = Field(default=2, gt=0, le=60)
     #: A dead letter longer than this says where its record stands instead of holding it.
     letter_bytes_max: int = Field(default=900_000, gt=1_024, le=10_000_000)
     #: Outbox rows that one round of the relay takes; a row holds the receipts of one batch.
