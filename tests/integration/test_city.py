@@ -1,0 +1,135 @@
+"""Whole cities through real servers and real workers: what the stores hold in the end, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.apply.steps import TRACKER_TOKEN
+from infra.reference import Actual, compare, expected
+from infra.run.slots import RUN_STEPS
+from infra.run.supervisor import WorkerState, supervised
+from infra.stores import digest, holdings
+from infra.synth.writing import write_city
+from infra.tracker.client import Tracker
+from schemas.topics import AUDITOR
+from tests.integration.cities import cancellations, city, held, registers, wanted
+from tests.integration.place import Place, command, running
+
+CONDITION_TIMEOUT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Servers of this module's own; each test begins anew on them."""
+    with running(tmp_path_factory.mktemp("city") / "home") as place:
+        yield place
+
+
+def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
+    """Enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more conflicts."""
+    folder = city("city")
+    place.begin_anew(workers=1)
+    place.take_in(*reversed(registers(folder)))
+    place.settle()
+    assert_as_wanted(place, folder)
+
+
+def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
+    """Four workers of each step, CSV first, every file handed over twice: the same."""
+    folder = city("city-2")
+    place.begin_anew(workers=4)
+    files = registers(folder)
+    place.take_in(*(file for each in files for file in (each, each)))
+    place.settle()
+    assert_as_wanted(place, folder)
+    twice = expected([file for each in files for file in (each, each)])
+    reported = place.refusals(duplicates=True)
+    assert sum(row["verdict"] == "DUPLICATE" for row in reported) == len(twice.duplicates)
+
+
+def test_replay_derives_the_same(place: Place) -> None:
+    """Stores, state and derived topics forgotten, and derived again from the in. topics: the same digest."""
+    folder = city("city")
+    place.begin_anew(workers=1)
+    place.take_in(*registers(folder))
+    place.settle()
+    before = digest(place.environment.dsn(AUDITOR))
+    replayed = place.mesh("replay", "--yes")
+    assert replayed.returncode == 0, replayed.stderr
+    assert digest(place.environment.dsn(AUDITOR)) == before
+    assert_as_wanted(place, folder)
+
+
+def test_killed_workers_change_nothing(place: Place, tmp_path: Path) -> None:
+    """One worker of each step is killed with records before it; stores and cases come out as if none had been."""
+    write_city(tmp_path / "synthetic", 2_000, 20, seed=7)
+    files = registers(tmp_path / "synthetic")
+    place.begin_anew(workers=1)
+    assert len(files) >= len(RUN_STEPS)
+    for file, step in zip(files, RUN_STEPS, strict=False):
+        kill_at_work(place, step, file)
+    place.take_in(*files[len(RUN_STEPS) :])
+    place.settle()
+    model = expected(files)
+    actual = holdings(place.environment.dsn(AUDITOR))
+    refused = cancellations(place.refusals())
+    assert not compare(model, Actual(actual.rows, actual.messages, refused))
+    assert not place.dead_letters()
+    assert_cases_complete(place, model.accepted.total())
+
+
+def assert_as_wanted(place: Place, folder: Path) -> None:
+    """Stores and refusals as the city's expected.json, conflicts by the reference model, nothing else kept aside."""
+    actual = held(holdings(place.environment.dsn(AUDITOR)), cancellations(place.refusals()))
+    for part, right in wanted(folder).items():
+        assert actual[part] == right, part
+    idle = Counter(
+        (row["domain"], row["municipality"], str(row["effective_on"])) for row in place.conflicts()
+    )
+    assert idle == expected(registers(folder)).conflicts
+    assert {row["kind"] for row in place.conflicts()} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    assert not place.dead_letters()
+
+
+def assert_cases_complete(place: Place, accepted: int) -> None:
+    """The tracker, asked over HTTP, has every accepted notice as a case that is complete."""
+    token = place.environment.secrets().password(TRACKER_TOKEN).get_secret_value()
+    tracker = Tracker(place.installation.folder, token)
+    until(lambda: tracker.summary()["complete"] == accepted, "cases are complete")
+    summary = tracker.summary()
+    assert (summary["open"], summary["overdue"]) == (0, 0)
+
+
+def kill_at_work(place: Place, step: str, file: Path) -> None:
+    """Hand a file over, and kill -9 a step's worker as soon as it has something of it; return when it is back."""
+    before = worker(place, step)
+    kind = "juki-cs" if file.suffix == ".csv" and file.stem.startswith("juki") else None
+    words = [kind or ("notices" if file.suffix == ".jsonl" else "enrolments"), file]
+    with subprocess.Popen(command("ingest", *words), stdout=subprocess.DEVNULL) as handing_over:
+        until(lambda: place.left_before(step) > 0, f"something is before {step}")
+        assert before.pid is not None
+        os.kill(before.pid, signal.SIGKILL)
+        assert handing_over.wait(CONDITION_TIMEOUT_S) == 0
+    until(lambda: worker(place, step).restarts > before.restarts, f"{step} is noticed to be dead")
+
+
+def worker(place: Place, step: str) -> WorkerState:
+    """The first worker of a step, as its supervisor knows it."""
+    found = supervised(place.installation)
+    assert found is not None
+    return next(each for each in found.workers if each.step == step)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + CONDITION_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
