@@ -16,7 +16,6 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import BaseModel, Field
 
-import streams.errors
 from connectors.errors import FencedError
 from connectors.sink import Record, Sink, batch_of
 from schemas.codec import Codec
@@ -241,9 +240,6 @@ def _place(message: Message) -> tuple[int, int]:
 
 def _raise_where_it_stops(error: KafkaError) -> None:
     """Brokers that are away come back; a membership that ended doesn't."""
-    # librdkafka tells a fatal error in a record's place, under a code that says no more, and not marked as fatal.
-    if error.code() == KafkaError._FATAL:
-        raise streams.errors.FencedError("another member is in this worker's slot")
     stopped = read_error(error)
     if stopped is not None:
         raise stopped

@@ -76,6 +76,11 @@ def stopped_by(error: KafkaError) -> StreamError:
 
 
 def read_error(error: KafkaError) -> StreamError | None:
-    """What a consumer's error means: None where the client goes on by itself (a broker away, a topic not there yet)."""
+    """What a consumer's error means: None where the client goes on by itself (a broker away, a topic not there yet).
+
+    librdkafka tells a static member that another took over its slot by `_FATAL`, and doesn't mark that as fatal.
+    """
+    if error.code() == KafkaError._FATAL:
+        return FencedError("another member is in this worker's slot")
     known = error.code() in _FENCED | _DENIED | _LOST
     return stopped_by(error) if known or error.fatal() else None
