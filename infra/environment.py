@@ -13,7 +13,7 @@ from typing import Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.local import kafka, postgres, registry
@@ -31,13 +31,24 @@ class GivenAddresses(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MESH_", frozen=True)
 
-    secrets: Path | None = None
-    kafka_bootstrap: str | None = None
-    kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = "SASL_PLAINTEXT"
-    kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
-    kafka_ssl_ca_location: Path | None = None
-    registry_url: str | None = None
-    database_url: str | None = None
+    secrets: Path | None = Field(
+        default=None,
+        description="File of passwords by user (JSON); with it the addresses below count, else the local stack.",
+    )
+    kafka_bootstrap: str | None = Field(default=None, description="Addresses of the brokers.")
+    kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="SASL_PLAINTEXT", description="How clients connect to them."
+    )
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = Field(
+        default="SCRAM-SHA-512", description="How users show who they are."
+    )
+    kafka_ssl_ca_location: Path | None = Field(
+        default=None, description="Certificates that the brokers are trusted by."
+    )
+    registry_url: str | None = Field(default=None, description="The schema registry.")
+    database_url: str | None = Field(
+        default=None, description="The PostgreSQL database, with the port, without user and password."
+    )
 
 
 class Environment(BaseModel, frozen=True, extra="forbid"):
