@@ -1,0 +1,70 @@
+"""The documents against the code: no command, setting or topic that nobody can read of."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic_settings import BaseSettings
+
+from infra.apply.installation import ApplySettings
+from infra.cli import COMMANDS
+from infra.environment import GivenAddresses
+from infra.local.home import LocalSettings
+from infra.run.settings import RunSettings
+from infra.tracker.settings import TrackerSettings
+from schemas.topics import topics_of
+
+DOCS = Path(__file__).parents[3] / "docs"
+OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    LocalSettings,
+    GivenAddresses,
+    ApplySettings,
+    RunSettings,
+    TrackerSettings,
+)
+
+
+def commands() -> Iterator[str]:
+    """Every command that can be typed, with its sub-command."""
+    for name, (place, _) in COMMANDS.items():
+        module, _, attribute = place.partition(":")
+        found = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        inner = getattr(found, "commands", None)
+        yield from (f"mesh {name} {each}" for each in inner) if inner else [f"mesh {name}"]
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_every_command_is_documented(command: str) -> None:
+    """As it is typed."""
+    assert command in OPERATIONS
+
+
+def names(settings: type[BaseSettings]) -> list[str]:
+    """Environment variables of settings."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return [f"{prefix}{field}".upper() for field in settings.model_fields]
+
+
+@pytest.mark.parametrize("name", [name for settings in SETTINGS for name in names(settings)])
+def test_every_setting_is_documented(name: str) -> None:
+    """With its row in the table."""
+    assert f"| `{name}` |" in OPERATIONS
+
+
+def test_every_documented_setting_exists() -> None:
+    """None that was renamed or went."""
+    known = {name for settings in SETTINGS for name in names(settings)}
+    assert set(re.findall(r"\| `(MESH_[A-Z_]+)` \|", OPERATIONS)) <= known
+
+
+@pytest.mark.parametrize("topic", [topic.name for topic in topics_of(["131041"])])
+def test_every_topic_is_documented(topic: str) -> None:
+    """For who reads events, or wants to."""
+    events = (DOCS / "events.md").read_text(encoding="utf-8")
+    assert f"`{topic.replace('131041', '<municipality>')}`" in events
