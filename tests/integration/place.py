@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.apply.installation import Installation
-from infra.apply.kafka import TIMEOUT_S, admin
 from infra.apply.steps import apply
 from infra.environment import Environment
 from infra.listing import kept, rejected
@@ -25,7 +25,6 @@ from infra.local.home import Home
 from infra.local.stack import Stack
 from infra.look.stages import Look
 from infra.look.waiting import wait_idle
-from infra.replay.forget import forget
 from infra.run import background
 from infra.run.ready import start_workers
 from infra.schema_ids import codec
@@ -33,6 +32,7 @@ from schemas.topics import AUDITOR
 
 IDLE_TIMEOUT_S = 150.0
 COMMAND_TIMEOUT_S = 120.0
+CONDITION_TIMEOUT_S = 60.0
 MUNICIPALITIES = ("012033", "131041", "131130", "141097", "473812")
 Row = dict[str, Any]
 
@@ -41,19 +41,19 @@ Row = dict[str, Any]
 class Place:
     """Servers, and an installation on them that MESH_HOME names."""
 
-    environment: Environment
+    stack: Stack
     installation: Installation
 
+    @property
+    def environment(self) -> Environment:
+        """The servers as they run now."""
+        return Environment.of_stack(self.stack.home)
+
     def begin_anew(self, workers: int = 1) -> None:
-        """Nothing handed over, nothing derived, and so many workers of each step, ready."""
+        """Servers that hold nothing, all applied, and so many workers of each step, ready."""
         background.stop(self.installation)
-        forget(self.environment, self.installation)
-        client = admin(self.environment)
-        handed_over = [
-            name for name in client.list_topics(timeout=TIMEOUT_S).topics if name.startswith("in.")
-        ]
-        for answer in (client.delete_topics(handed_over) if handed_over else {}).values():
-            answer.result(TIMEOUT_S)
+        self.stack.reset()
+        self.stack.up()
         apply(self.environment, self.installation, MUNICIPALITIES)
         start_workers(self.environment, self.installation, workers)
 
@@ -103,6 +103,13 @@ class Place:
         return {topic: lag.end for (topic, _), lag in intake.lags.items() if lag.end}
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + CONDITION_TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+
+
 def command(*words: object) -> Sequence[str]:
     """A command line of `mesh`."""
     return [str(Path(sys.executable).with_name("mesh")), *map(str, words)]
@@ -131,9 +138,9 @@ def running(folder: Path) -> Iterator[Place]:
         installation = Installation(folder)
         try:
             stack.up()
-            environment = Environment.load()
-            apply(environment, installation, MUNICIPALITIES)
-            yield Place(environment, installation)
+            place = Place(stack, installation)
+            apply(place.environment, installation, MUNICIPALITIES)
+            yield place
         finally:
             background.stop(installation)
             stack.reset()

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from infra.apply.steps import TRACKER_TOKEN
 from infra.reference import Actual, compare, expected
@@ -21,16 +17,7 @@ from infra.synth.writing import write_city
 from infra.tracker.client import Tracker
 from schemas.topics import AUDITOR
 from tests.integration.cities import cancellations, city, held, registers, wanted
-from tests.integration.place import Place, command, running
-
-CONDITION_TIMEOUT_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Servers of this module's own; each test begins anew on them."""
-    with running(tmp_path_factory.mktemp("city") / "home") as place:
-        yield place
+from tests.integration.place import CONDITION_TIMEOUT_S, Place, command, kind, until
 
 
 def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
@@ -111,9 +98,7 @@ def assert_cases_complete(place: Place, accepted: int) -> None:
 def kill_at_work(place: Place, step: str, file: Path) -> None:
     """Hand a file over, and kill -9 a step's worker as soon as it has something of it; return when it is back."""
     before = worker(place, step)
-    kind = "juki-cs" if file.suffix == ".csv" and file.stem.startswith("juki") else None
-    words = [kind or ("notices" if file.suffix == ".jsonl" else "enrolments"), file]
-    with subprocess.Popen(command("ingest", *words), stdout=subprocess.DEVNULL) as handing_over:
+    with subprocess.Popen(command("ingest", *kind(file), file), stdout=subprocess.DEVNULL) as handing_over:
         until(lambda: place.left_before(step) > 0, f"something is before {step}")
         assert before.pid is not None
         os.kill(before.pid, signal.SIGKILL)
@@ -126,10 +111,3 @@ def worker(place: Place, step: str) -> WorkerState:
     found = supervised(place.installation)
     assert found is not None
     return next(each for each in found.workers if each.step == step)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Return when the condition holds."""
-    deadline = time.monotonic() + CONDITION_TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
