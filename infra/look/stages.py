@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import psycopg
 
-from connectors.postgres.status import store_status
+from connectors.postgres.status import StoreStatus, store_status
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
@@ -98,7 +98,10 @@ class Look:
         if self._store is None or self._store.closed:
             self._store = psycopg.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
         for domain in DOMAINS.values():
-            status = store_status(self._store, domain)
+            try:
+                status = store_status(self._store, domain)
+            except psycopg.errors.UndefinedTable:
+                status = StoreStatus({}, 0, 0)
             topic = domain_topic(domain.id)
             known = self._progress.of_group(group(sink_step(domain.id)), [topic])
             positions = {place: status.next_offsets.get(place[1], 0) for place in known}
