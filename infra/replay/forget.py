@@ -29,7 +29,7 @@ def forget(environment: Environment, installation: Installation) -> int:
     client = admin(environment)
     _forget_groups(client, [group(step) for step in (*STEPS, *map(sink_step, DOMAINS))])
     stores.drop(environment)
-    return _forget_topics(client, derived(installation))
+    return forget_topics(client, derived(installation))
 
 
 def derived(installation: Installation) -> list[str]:
@@ -48,7 +48,8 @@ def _forget_groups(client: AdminClient, names: Collection[str]) -> None:
         time.sleep(POLL_S if left else 0)
 
 
-def _forget_topics(client: AdminClient, names: Collection[str]) -> int:
+def forget_topics(client: AdminClient, names: Collection[str]) -> int:
+    """Delete those of these topics that there are, and return when they are gone; how many it were."""
     there = [name for name in names if name in client.list_topics(timeout=TIMEOUT_S).topics]
     for answer in (client.delete_topics(there, operation_timeout=TIMEOUT_S) if there else {}).values():
         _done(answer)
