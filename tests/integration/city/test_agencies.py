@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
 from confluent_kafka import DeserializingConsumer, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
@@ -37,6 +38,9 @@ NOTICE = {
 }
 
 
+# The client of the registry leaves its sockets to the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_agency_hands_over_and_reads_with_plain_clients(place: Place) -> None:
     """A notice published by a plain producer as the register's user is read by a plain consumer as the tax office's."""
     place.begin_anew()
