@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
-import pytest
 from confluent_kafka import DeserializingConsumer, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
@@ -38,9 +37,6 @@ NOTICE = {
 }
 
 
-# The client of the registry leaves its sockets to the garbage collector.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_agency_hands_over_and_reads_with_plain_clients(place: Place) -> None:
     """A notice published by a plain producer as the register's user is read by a plain consumer as the tax office's."""
     place.begin_anew()
@@ -81,9 +77,11 @@ def publish(env: Mapping[str, str], notice: Mapping[str, Any]) -> None:
     write = AvroSerializer(registry, conf={"auto.register.schemas": False, "use.latest.version": True})
     producer = Producer(connection(env))
     refused: list[object] = []
+    value = write(notice, SerializationContext(TOPIC, MessageField.VALUE))
+    registry.close()
     producer.produce(
         TOPIC,
-        write(notice, SerializationContext(TOPIC, MessageField.VALUE)),
+        value,
         on_delivery=lambda error, _: refused.append(error),
     )
     assert producer.flush(CONDITION_TIMEOUT_S) == 0
@@ -111,4 +109,5 @@ def first_record(env: Mapping[str, str], topic: str) -> dict[str, Any]:
                 return cast("dict[str, Any]", message.value())
     finally:
         consumer.close()
+        registry.close()
     raise AssertionError(f"nothing came in {topic}")
