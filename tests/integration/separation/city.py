@@ -16,6 +16,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.schema_registry import SchemaRegistryClient
 from psycopg import sql
 
 from infra.apply.installation import Installation
@@ -28,9 +29,10 @@ from infra.look.waiting import wait_idle
 from infra.run import background
 from infra.run.ready import start_workers
 from infra.run.slots import RUN_STEPS, WORKERS_MAX
-from infra.schema_ids import codec
 from infra.synth.writing import write_city
+from schemas.catalogue import catalogue
 from schemas.codec import Codec
+from streams.registry import RegistrySchemaIds
 from tests.integration.separation.residents import Residents, residents_of, text_of
 
 RESIDENTS, DAYS, SEED = 300, 20, 7
@@ -51,12 +53,8 @@ class City:
     residents: Residents
     metrics_port: int
     settings: dict[str, str]
+    codec: Codec
     told: list[bytes] = field(default_factory=list)
-
-    @property
-    def codec(self) -> Codec:
-        """Reads records of every topic."""
-        return codec(self.environment, self.installation)
 
     @property
     def places(self) -> list[str]:
@@ -122,19 +120,36 @@ def running(folder: Path) -> Iterator[City]:
         with settings_of(installation.folder, port) as settings:
             stack.up()
             environment = Environment.of_stack(stack.home)
-            city = City(environment, installation, files, residents_of(files), port, settings)
-            apply(environment, installation, city.places)
-            refuse_rows(city)
-            start_workers(environment, installation)
-        hand_over(city)
-        hand_over_what_is_bad(city, folder / "bad")
-        for topic in POISONED:
-            assert produce(environment, "admin", topic, city.poison()) == "none"
-        wait_idle(environment, installation, timeout_s=IDLE_TIMEOUT_S)
-        yield city
+            apply(environment, installation, municipalities(files))
+        with reader(environment, installation) as codec:
+            city = City(environment, installation, files, residents_of(files), port, settings, codec)
+            take_in(city, folder / "bad")
+            yield city
     finally:
         background.stop(installation)
         stack.reset()
+
+
+@contextmanager
+def reader(environment: Environment, installation: Installation) -> Iterator[Codec]:
+    """Reads records of every topic; what it asks the registry with is closed in the end."""
+    found: dict[str, dict[str, int]] = json.loads(installation.schema_ids.read_bytes())
+    ids = {(name, int(version)): number for name, of in found.items() for version, number in of.items()}
+    with SchemaRegistryClient({"url": environment.registry_url}) as client:
+        foreign = installation.folder / "foreign-schemas-of-tests.json"
+        yield Codec(catalogue(), RegistrySchemaIds(catalogue(), ids, client, foreign))
+
+
+def take_in(city: City, bad: Path) -> None:
+    """Workers start, everything is handed over, and has gone through."""
+    refuse_rows(city)
+    with settings_of(city.installation.folder, city.metrics_port):
+        start_workers(city.environment, city.installation)
+    hand_over(city)
+    hand_over_what_is_bad(city, bad)
+    for topic in POISONED:
+        assert produce(city.environment, "admin", topic, city.poison()) == "none"
+    wait_idle(city.environment, city.installation, timeout_s=IDLE_TIMEOUT_S)
 
 
 def hand_over(city: City) -> None:
