@@ -14,11 +14,12 @@ from infra.errors import OperatorError
 from infra.local.kafka import ADMIN
 from infra.look.groups import Group, groups
 from infra.look.stages import Look, Stage
+from infra.run.supervisor import supervised
 from schemas.topics import group
 
 POLL_S = 0.1
 #: How long a step that has something before it may be without any worker: one that was killed comes back.
-ABSENT_TIMEOUT_S = 15.0
+ABSENT_TIMEOUT_S = 40.0
 
 #: Told what is still on its way, each time it was looked at.
 Progress = Callable[[list[Stage]], None]
@@ -42,7 +43,11 @@ def wait_idle(
     absent: dict[str, float] = {}
     with Look(environment, installation) as look:
         while True:
-            left = [stage for stage in islice(look.stages(_has_tracker(admin)), first) if stage.remaining]
+            left = [
+                stage
+                for stage in islice(look.stages(_has_tracker(admin, installation)), first)
+                if stage.remaining
+            ]
             progress(left)
             if not left:
                 return
@@ -57,7 +62,11 @@ def described(left: list[Stage]) -> str:
     return ", ".join(f"{stage.remaining} before {stage.step}" for stage in left) or "nothing"
 
 
-def _has_tracker(admin: AdminClient) -> bool:
+def _has_tracker(admin: AdminClient, installation: Installation) -> bool:
+    """One that is about to be started again counts too."""
+    found = supervised(installation)
+    if found and any(worker.step == "tracker" for worker in found.workers):
+        return True
     name = group("tracker")
     return bool(groups(admin, [name])[name].members)
 

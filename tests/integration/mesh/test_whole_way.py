@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.enrolments.source import EnrolmentsSource
+from connectors.events.source import EventsSource
 from connectors.juki_cs.source import JukiCsSource
 from connectors.notices.source import NoticesSource
 from connectors.source import Source
@@ -39,6 +40,8 @@ def source(path: Path) -> Source:
     """The source of a file of a city."""
     if path.name == "enrolments.csv":
         return EnrolmentsSource(path)
+    if path.name.startswith("events_"):
+        return EventsSource("portal", path)
     return JukiCsSource(path) if path.suffix == ".csv" else NoticesSource(path)
 
 
