@@ -65,7 +65,9 @@ def assert_holds(mesh: Mesh, files: list[Path]) -> None:
     """Every row, household and message as the reference model has it; no dead letters."""
     held = holdings(mesh.environment.dsn(AUDITOR))
     assert held.rows
-    assert compare(expected(files), held) == []
+    # Accounts have tables of their own, which the reference model doesn't know.
+    known = [path for path in files if not path.name.startswith("events_")]
+    assert compare(expected(known), held) == []
     assert kept.dead_letters(mesh.environment, codec(mesh.environment, mesh.installation)) == []
 
 
