@@ -133,7 +133,7 @@ def _format(home: Home, ports: Ports, broker: Program, secrets: Secrets) -> None
     draft = home.kafka / f"draft-{uuid.uuid4().hex}"
     settings = draft.with_suffix(".properties")
     write_private(settings, properties(ports, draft, secrets.password(ADMIN).get_secret_value()).encode())
-    arguments = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(settings)]
+    arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id()}", "-c", str(settings)]
     for user in scram_users(secrets):
         arguments += ["--add-scram", user]
     logging = f"-Dlog4j2.configurationFile={home.kafka / 'log4j2.properties'}"
