@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test demo up down status lock pin clean
+.PHONY: help setup check test prove demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,10 @@ check: $(READY) ## everything that needs no server: ruff, mypy, import-linter, u
 	$(RUN)/pytest -m "not integration"
 
 test: check ## check, then everything against real servers
-	$(RUN)/pytest -m integration
+	$(RUN)/pytest -m "integration and not proof"
+
+prove: $(READY) ## the slow proofs: whole cities by four workers, kills, on real servers
+	$(RUN)/pytest -m proof
 
 demo: $(READY) ## from nothing to a report, in a place of its own
 	$(RUN)/mesh demo

@@ -31,6 +31,9 @@ from infra.stores import holdings
 from infra.synth.writing import write_city
 from tests.integration.mesh.conftest import SAMPLES, Mesh
 
+#: Minutes each: `make prove` runs them.
+pytestmark = pytest.mark.proof
+
 TIMEOUT_S = 120.0
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
 needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the folder ../shared/samples is not there")
