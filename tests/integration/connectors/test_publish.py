@@ -88,8 +88,8 @@ def test_who_takes_no_part_hands_nothing_over(administered: Mapping[str, str], f
     with pytest.raises(UnroutableError, match="131041 takes no part"):
         ingest(JukiCsSource(file), KafkaPublisher(nobody, CODEC))
     publisher = KafkaPublisher(lambda user: administered, CODEC)
-    with pytest.raises(UnroutableError, match=r"in\.juki-cs\.141097"):
-        publisher.prepare([Route("juki-cs", "131041"), Route("juki-cs", "141097")])
+    with pytest.raises(UnroutableError, match=r"in\.juki-cs\.462012"):
+        publisher.prepare([Route("juki-cs", "131041"), Route("juki-cs", "462012")])
     assert end(administered) == start
 
 
