@@ -72,11 +72,12 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
 def _tracker(environment: Environment, installation: Installation) -> int:
     from infra.apply.steps import TRACKER_TOKEN  # noqa: PLC0415
     from infra.schema_ids import codec  # noqa: PLC0415
+    from infra.tracker.client import ADDRESS_FILE  # noqa: PLC0415
     from infra.tracker.settings import TrackerSettings  # noqa: PLC0415
     from infra.tracker.worker import Tracked, run  # noqa: PLC0415
 
     token = environment.secrets().password(TRACKER_TOKEN).get_secret_value()
-    file = installation.folder / "tracker.json"
+    file = installation.folder / ADDRESS_FILE
     tracked = Tracked(
         environment.kafka("tracker"),
         codec(environment, installation),
