@@ -8,9 +8,6 @@ from typing import Final
 STARTED_WELL_S: Final = 10.0
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 15.0
-#: Faust has no static members: a tracker that joins before its dead predecessor's session (10 s) is over has been seen
-#: to take in nothing ever after. It is for looking on, and can wait.
-TRACKER_DELAY_S: Final = 12.0
 #: Ends one after the other, each soon after its start, before it is given up: about two minutes.
 ENDS_MAX: Final = 12
 #: A worker's exit code for what no new start can mend: a missing key file, a wrong setting.
@@ -24,9 +21,8 @@ _PATIENT: Final = frozenset({10})
 class Restarts:
     """One worker's ends, and what follows from each."""
 
-    def __init__(self, delay_min_s: float = FIRST_DELAY_S) -> None:
+    def __init__(self) -> None:
         self.total = 0
-        self._delay_min_s = delay_min_s
         self._in_a_row = 0
 
     def after(self, exit_code: int, lived_s: float) -> float | None:
@@ -35,5 +31,4 @@ class Restarts:
         if exit_code in _FINAL or (self._in_a_row > ENDS_MAX and exit_code not in _PATIENT):
             return None
         self.total += 1
-        delay_s = FIRST_DELAY_S * 2.0 ** min(self._in_a_row - 1, 10)
-        return max(self._delay_min_s, min(LONGEST_DELAY_S, delay_s))
+        return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._in_a_row - 1, 10))

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
-from infra.run.restart import FIRST_DELAY_S, TRACKER_DELAY_S, Restarts
+from infra.run.restart import Restarts
 from infra.run.slots import Slot
 
 #: How long workers may take to end their transactions, before they are killed.
@@ -106,7 +106,7 @@ class Supervisor:
                 process.kill()
 
     def _watch(self, slot: Slot) -> None:
-        restarts = Restarts(TRACKER_DELAY_S if slot.step == "tracker" else FIRST_DELAY_S)
+        restarts = Restarts()
         while not self._stopping.is_set():
             begun = time.monotonic()
             exit_code = self._once(slot, restarts)

@@ -19,7 +19,7 @@ from infra.tracker.transport import CommittedTransport
 from processors.tracking import Case, News, news_of
 from schemas.codec import Codec
 from schemas.tables import table_from_rows
-from schemas.topics import CASE_OPENED, CASE_PART, RECEIPT, group, state_topic
+from schemas.topics import CASE_OPENED, CASE_PART, RECEIPT, group, state_topic, transactional_id
 
 #: Schema of each topic that the tracker reads.
 INPUTS = {CASE_OPENED: "case-opened", CASE_PART: "case-part", RECEIPT: "receipt"}
@@ -85,6 +85,8 @@ def tracker(
         stream_wait_empty=False,
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
+        # A static member: one that died and is back has its partitions at once, and no rebalance meets its recovery.
+        consumer_group_instance_id=transactional_id("tracker", 0),
         consumer_auto_offset_reset="earliest",
         worker_redirect_stdouts=False,
     )

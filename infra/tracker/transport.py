@@ -1,7 +1,11 @@
-"""Faust's Kafka transport, reading committed records only.
+"""Faust's Kafka transport, for topics written by transactions.
 
 Faust 0.15 reads uncommitted records unless its own processing is set to exactly once, which the tracker doesn't need:
 its updates are idempotent. What it must not do is show a case by a record whose transaction was aborted.
+
+And it commits an offset only when every one before it was acknowledged, or is known to be a gap; but it misses the
+gap after offset 0. Markers and aborted records are gaps: a partition that began with one record and an aborted transaction was
+read, and never committed, ever after.
 """
 
 from __future__ import annotations
@@ -20,6 +24,19 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    def _new_offset(self, tp: Any) -> int | None:
+        """The offset to go on from: one agent takes a partition's records in their order, so that the last counts."""
+        acknowledged = self._acked[tp]
+        if not acknowledged:
+            return None
+        last = max(acknowledged)
+        acknowledged.clear()
+        self._acked_index[tp].clear()
+        return int(last) + 1
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        """Nothing is to be remembered of what is not there."""
+
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -51,11 +51,15 @@ class Place:
 
     def begin_anew(self, workers: int = 1) -> None:
         """Servers that hold nothing, all applied, and so many workers of each step, ready."""
+        self.forget()
+        start_workers(self.environment, self.installation, workers)
+
+    def forget(self) -> None:
+        """Servers that hold nothing, all applied; no worker runs."""
         background.stop(self.installation)
         self.stack.reset()
         self.stack.up()
         apply(self.environment, self.installation, MUNICIPALITIES)
-        start_workers(self.environment, self.installation, workers)
 
     def mesh(self, *words: object) -> subprocess.CompletedProcess[str]:
         """What a command of `mesh` said and how it ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cities import COMMITTED, SAMPLES, registers
-from tests.integration.place import Place
+from tests.integration.place import Place, Row
 
 #: What each line refused must say, by the file's running number: words of the reason.
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
@@ -43,8 +43,17 @@ def test_faulty_rows_are_refused_one_by_one(place: Place, tmp_path: Path) -> Non
         assert [(row["line"], row["notice"]) for row in twice] == [(DUPLICATE_LINE, "13104-900011")]
         addresses = [row["address"] for row in place.table("local_tax", "person")]
         assert addresses == ["東京都新宿区四谷3丁目3番3号"]
+        assert_judged_anew(place, refused[5])
     else:
         assert not place.table("local_tax", "person")
+
+
+def assert_judged_anew(place: Place, refusal: Row) -> None:
+    """An officer sends it again as it came: it is refused once more, by a hand-over of its own."""
+    resent = place.mesh("rejected", "resend", refusal["id"])
+    assert resent.returncode == 0, resent.stderr
+    place.settle()
+    assert [row["line"] for row in place.refusals()].count(refusal["line"]) == 2
 
 
 def test_cp932_is_found_out(place: Place, tmp_path: Path) -> None:

@@ -1,41 +1,26 @@
-"""A mesh of a session's own on its servers: applied, run in the background, emptied between tests."""
+"""An installation of a session's own on its servers: applied, no worker runs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from infra.apply.installation import Installation
 from infra.apply.steps import apply
 from infra.environment import Environment
-from infra.replay.forget import forget, forget_topics
-from infra.run import background
-from infra.run.ready import start_workers
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 MUNICIPALITIES = ("012033", "131041", "131130", "141097", "473812")
-TIMEOUT_S = 30.0
 
 
+@dataclass(frozen=True)
 class Mesh:
     """Servers and an installation on them."""
 
-    def __init__(self, environment: Environment, folder: Path) -> None:
-        self.environment, self.installation = environment, Installation(folder)
-
-    def begin_anew(self, workers: int) -> None:
-        """Nothing handed over, nothing derived; so many workers of each step, ready."""
-        background.stop(self.installation)
-        forget(self.environment, self.installation)
-        client = AdminClient({**self.environment.kafka("admin")})
-        known = client.list_topics(timeout=TIMEOUT_S).topics
-        forget_topics(client, [name for name in known if name.startswith("in.")])
-        apply(self.environment, self.installation, MUNICIPALITIES)
-        start_workers(self.environment, self.installation, workers)
+    environment: Environment
+    installation: Installation
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +38,6 @@ def mesh(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> 
         patch.setenv("MESH_KAFKA_SASL_MECHANISM", environment.sasl_mechanism)
         patch.setenv("MESH_REGISTRY_URL", environment.registry_url)
         patch.setenv("MESH_DATABASE_URL", f"postgresql://{place}")
-        mesh = Mesh(environment, folder)
+        mesh = Mesh(environment, Installation(folder))
         apply(environment, mesh.installation, MUNICIPALITIES)
-        try:
-            yield mesh
-        finally:
-            background.stop(mesh.installation)
+        yield mesh

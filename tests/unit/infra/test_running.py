@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import OperatorError
 from infra.run.logs import ALLOWED, without_persons
-from infra.run.restart import ENDS_MAX, HOPELESS, LONGEST_DELAY_S, STARTED_WELL_S, TRACKER_DELAY_S, Restarts
+from infra.run.restart import ENDS_MAX, HOPELESS, LONGEST_DELAY_S, STARTED_WELL_S, Restarts
 from infra.run.slots import RUN_STEPS, Slot, groups_of, slots, steps_of
 
 
@@ -48,14 +48,6 @@ def test_a_worker_that_never_comes_up_is_given_up() -> None:
     assert waited == sorted(waited)
     assert waited[-1] == LONGEST_DELAY_S
     assert restarts.total == ENDS_MAX
-
-
-def test_the_tracker_waits_for_the_end_of_its_session() -> None:
-    """However often it ended, and never longer than any other worker."""
-    restarts = Restarts(TRACKER_DELAY_S)
-    delays = [restarts.after(-9, 0.2) for _ in range(ENDS_MAX)]
-    assert delays[0] == TRACKER_DELAY_S
-    assert delays[-1] == LONGEST_DELAY_S
 
 
 def test_a_server_that_is_away_is_waited_for() -> None:
