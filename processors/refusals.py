@@ -5,7 +5,7 @@ Codes are stable: a listing, a test or an agency's program may rely on them. Sen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -90,7 +90,30 @@ SENTENCES: Final[Mapping[Refusal, str]] = MappingProxyType(
 )
 
 
+#: Ends the place in the id of what an officer sent again.
+RESENT: Final = "/resent"
+#: Before the digest, in the id of what was refused for its form.
+DIGEST_MARK: Final = "#"
+
+
 def rejection_id(origin: Mapping[str, Any], *, resent: bool) -> str:
     """Id of a refusal from its cause: one hand-over has one, and one more where an officer sent it again."""
     place = f"{origin['topic']}/{origin['partition']}/{origin['offset']}"
-    return f"{place}/resent" if resent else place
+    return f"{place}{RESENT}" if resent else place
+
+
+def repeated(ids: Sequence[str]) -> list[bool]:
+    """Whether each refusal, in the order of arrival, is of what had been refused for its form before.
+
+    Intake keeps no state, so it refuses such a hand-over once more; who reads the refusals sees that it is a duplicate.
+    What an officer sent again is judged anew, and is none.
+    """
+    seen: set[str] = set()
+    found = []
+    for each in ids:
+        place, _, digest = each.partition(DIGEST_MARK)
+        again = bool(digest) and not place.endswith(RESENT)
+        found.append(again and digest in seen)
+        if again:
+            seen.add(digest)
+    return found

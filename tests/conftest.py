@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says nothing on a machine that others use too; each test has its own timeout.
+settings.register_profile("mesh")
+settings.load_profile("mesh")
 
 KINDS = ("unit", "contract", "property", "integration")
 #: An integration test may be the first to need the servers, and those may have to be fetched.

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.listing.records import Row, latest, one, rows
+from processors.refusals import Refusal, Verdict, repeated
 from schemas.codec import Codec
 from schemas.systems import SYSTEMS
 from schemas.tables import table_from_rows
@@ -23,14 +24,20 @@ FIELDS = {
     "portal-event": "portal_event",
 }
 TIMEOUT_S = 20.0
+_DUPLICATE = {
+    "verdict": Verdict.DUPLICATE.value,
+    "code": Refusal.DUPLICATE.value,
+    "reason": Refusal.DUPLICATE.sentence,
+}
 
 
 def listed(environment: Environment, codec: Codec, duplicates: bool = False) -> list[Row]:
     """Refused hand-overs, and with `duplicates` the repeated ones too, in the order of their arrival."""
     topics = [rejected_topic(system.id) for system in SYSTEMS.values() if system.publishes]
-    found = latest(rows(environment, codec, "rejected", topics), "id")
-    chosen = [row for row in found if duplicates or row["verdict"] == "REFUSED"]
-    return [_line(row) for row in sorted(chosen, key=_arrival)]
+    found = sorted(latest(rows(environment, codec, "rejected", topics), "id"), key=_arrival)
+    again = repeated([row["id"] for row in found])
+    told = [row | _DUPLICATE if twice else row for row, twice in zip(found, again, strict=True)]
+    return [_line(row) for row in told if duplicates or row["verdict"] == "REFUSED"]
 
 
 def _arrival(row: Row) -> tuple[object, ...]:

@@ -4,8 +4,8 @@ Faust 0.15 reads uncommitted records unless its own processing is set to exactly
 its updates are idempotent. What it must not do is show a case by a record whose transaction was aborted.
 
 And it commits an offset only when every one before it was acknowledged, or is known to be a gap; but it misses the
-gap after offset 0. Markers and aborted records are gaps: a partition that began with one record and an aborted transaction was
-read, and never committed, ever after.
+gap after offset 0. Markers and aborted records are gaps: a partition that began with one record and an aborted
+transaction was read, and never committed, ever after.
 """
 
 from __future__ import annotations

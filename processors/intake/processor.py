@@ -80,8 +80,8 @@ class Intake:
     def _refused(self, kind: Kind, hand_overs: Filed, judged: pa.Array) -> Iterator[Output]:
         bad = hand_overs.filter(pc.is_valid(judged))
         theirs = kind.read(bad)
-        ids = self._digests(kind, bad, theirs, clean=False)
-        return refused(bad, judged.drop_null(), kind.numbers(theirs), ids)
+        digests = self._digests(kind, bad, theirs, clean=False)
+        return refused(bad, judged.drop_null(), kind.numbers(theirs), digests)
 
     def _digests(self, kind: Kind, hand_overs: Filed, read: Any, *, clean: bool) -> pa.Array:
         """Told apart by submitter: two municipalities never hand over the same."""

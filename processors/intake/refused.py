@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from processors.columns import constant, shaped, whole
 from processors.intake import judgement
 from processors.intake.filed import Filed
-from processors.refusals import Verdict
+from processors.refusals import DIGEST_MARK, RESENT, Verdict
 from schemas.topics import rejected_topic
 from streams.contract import Output
 
 
-def refused(hand_overs: Filed, faults: pa.Array, numbers: pa.Array, ids: pa.Array) -> Iterator[Output]:
-    """Records for each system's refusals; the id follows from what was handed over, and by whom: told twice, it is one.
+def refused(hand_overs: Filed, faults: pa.Array, numbers: pa.Array, digests: pa.Array) -> Iterator[Output]:
+    """Records for each system's refusals; the id tells where it stands, and by its digest what was handed over before.
 
     `faults` is a judgement without null, `numbers` the notices' numbers where they can be read.
     """
@@ -25,7 +25,7 @@ def refused(hand_overs: Filed, faults: pa.Array, numbers: pa.Array, ids: pa.Arra
     table = shaped(
         "rejected",
         {
-            "id": ids,
+            "id": _ids(hand_overs, digests),
             "verdict": constant(Verdict.REFUSED.value, len(hand_overs)),
             "system": hand_overs.system,
             "municipality": hand_overs.municipality,
@@ -39,3 +39,11 @@ def refused(hand_overs: Filed, faults: pa.Array, numbers: pa.Array, ids: pa.Arra
     for system in pc.unique(hand_overs.system).to_pylist():
         mine = table.filter(pc.equal(hand_overs.system, system))
         yield Output(rejected_topic(system), "rejected", mine, whole(mine.column("id")))
+
+
+def _ids(hand_overs: Filed, digests: pa.Array) -> pa.Array:
+    place = pc.binary_join_element_wise(
+        hand_overs.topic, hand_overs.partition.cast(pa.string()), hand_overs.offset.cast(pa.string()), "/"
+    )
+    how = RESENT if hand_overs.resent else ""
+    return pc.binary_join_element_wise(place, how, DIGEST_MARK, digests, "")

@@ -56,7 +56,7 @@ def comes_out_as_meant(outcome: Expected, meant: Meant) -> None:
 
 
 @given(residents=st.integers(30, 200), days=st.integers(1, 40), seed=st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_meant_as_good_is_accepted_and_what_is_meant_as_bad_refused(
     residents: int, days: int, seed: int
 ) -> None:

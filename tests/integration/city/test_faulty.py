@@ -44,6 +44,7 @@ def test_faulty_rows_are_refused_one_by_one(place: Place, tmp_path: Path) -> Non
         addresses = [row["address"] for row in place.table("local_tax", "person")]
         assert addresses == ["東京都新宿区四谷3丁目3番3号"]
         assert_judged_anew(place, refused[5])
+        assert_reported(place, file)
     else:
         assert not place.table("local_tax", "person")
 
@@ -54,6 +55,17 @@ def assert_judged_anew(place: Place, refusal: Row) -> None:
     assert resent.returncode == 0, resent.stderr
     place.settle()
     assert [row["line"] for row in place.refusals()].count(refusal["line"]) == 2
+
+
+def assert_reported(place: Place, file: Path) -> None:
+    """Handed over once more, each hand-over of the file is reported as a duplicate, and nothing is new."""
+    before, rows = place.refusals(), place.table("local_tax", "person")
+    place.take_in(file)
+    place.settle()
+    assert place.refusals() == before
+    assert place.table("local_tax", "person") == rows
+    reported = [row["line"] for row in place.refusals(duplicates=True) if row["verdict"] == "DUPLICATE"]
+    assert sorted(reported) == [2, *range(3, 13), DUPLICATE_LINE, DUPLICATE_LINE, *range(14, 18)]
 
 
 def test_cp932_is_found_out(place: Place, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def sink(environment: Environment, make_store: Callable[[str], Domain]) -> Itera
     sink.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=batches)
 def test_a_store_ends_as_the_model(
     admin: Connection[Any], sink: PostgresSink, sequence: list[list[Change]]

@@ -30,11 +30,11 @@ def key_ring(first: int = 1) -> KeyRing:
     return KeyRing({name: (bytes([first + place]) * KEY_BYTES,) for place, name in enumerate(names)})
 
 
-def batch(schema: str, topic: str, rows: Sequence[Mapping[str, Any]]) -> Batch:
-    """Records of one topic, from offset 0, a millisecond apart."""
+def batch(schema: str, topic: str, rows: Sequence[Mapping[str, Any]], first_offset: int = 0) -> Batch:
+    """Records of one topic, a millisecond apart."""
     meta = [
         {"topic": topic, "partition": 0, "offset": place, "timestamp_ms": RECEIVED_MS + place, "key": None}
-        for place in range(len(rows))
+        for place in range(first_offset, first_offset + len(rows))
     ]
     return Batch(schema, table_from_rows(schema, rows), pa.Table.from_pylist(meta, schema=META))
 
@@ -83,10 +83,10 @@ def refusals(result: Result) -> list[tuple[str | None, str]]:
     return [(each["notice"], each["code"]) for each in every]
 
 
-def csv_batch(path: Path, encoding: str = "utf-8-sig") -> Batch:
+def csv_batch(path: Path, encoding: str = "utf-8-sig", first_offset: int = 0) -> Batch:
     """A register's file of CSV: one hand-over for each number, or person repeated under it."""
     topic = f"in.juki-cs.{path.stem.split('_')[1]}"
-    return batch("juki-cs-notice", topic, list(_notices(path, encoding)))
+    return batch("juki-cs-notice", topic, list(_notices(path, encoding)), first_offset)
 
 
 def _notices(path: Path, encoding: str) -> Iterator[Row]:

@@ -23,7 +23,7 @@ from tests.unit.schemas.generated import evolved, rows
 pytestmark = [pytest.mark.unit, pytest.mark.property]
 CATALOGUE = catalogue()
 CODEC = Codec(CATALOGUE, LocalSchemaIds(CATALOGUE))
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 EVERY_NAME = pytest.mark.parametrize("name", CATALOGUE.names)
 
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.property]
 CATALOGUE = catalogue()
 IDS = LocalSchemaIds(CATALOGUE)
 CODEC = Codec(CATALOGUE, IDS)
-SOME = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 CASE = {
     "case": {"municipality": "131041", "notice": "13104-1"},
     "reason": "BORN",

@@ -53,7 +53,7 @@ def serializer(name: str) -> Any:
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
 @given(data=st.data())
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 def test_same_bytes_as_confluents(name: str, data: st.DataObject) -> None:
     """What its serializer writes is what we write, and its deserializer reads ours."""
     written = data.draw(rows(CATALOGUE.schema(name).type, max_size=4))

@@ -20,7 +20,10 @@ def test_no_value_stands_in_a_refusal(spoiled: dict[str, str]) -> None:
     for refusal in rows_of(INTAKE.process([rows_batch([row(**spoiled)])]), "rejected.juki-cs"):
         assert refusal["reason"] == SENTENCES[Fault(refusal["code"])]
         assert refusal["municipality"] == "131041"
-        assert set(refusal["id"]) <= set("0123456789abcdef")
+        place, _, digest = refusal["id"].partition("#")
+        assert place.startswith("in.juki-cs.131041/0/")
+        assert digest
+        assert set(digest) <= set("0123456789abcdef")
         assert refusal["notice"] in (row()["notice"], None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from processors.intake import Intake
+from processors.refusals import repeated
 from tests.unit.processors.handed_over import SAMPLES, csv_batch, key_ring, refusals, rows_of
 
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside the repository")
@@ -40,13 +41,13 @@ def test_the_same_hand_over_has_one_digest_and_another_content_another() -> None
     assert first == again != other
 
 
-def test_what_is_refused_twice_is_one_entry() -> None:
-    """The key of a refusal follows from what was handed over, not from where it stands."""
-    intake = Intake(key_ring())
-    once, twice = (intake.process([csv_batch(BAD)] * times) for times in (1, 2))
-    ids = [each["id"] for each in rows_of(twice, "rejected.juki-cs")]
-    assert len(ids) == 18
-    assert set(ids) == {each["id"] for each in rows_of(once, "rejected.juki-cs")}
+def test_what_is_refused_twice_is_seen_to_be() -> None:
+    """Each hand-over has an entry of its own, and the second of a pair is told to be a duplicate."""
+    first, second = csv_batch(BAD), csv_batch(BAD, first_offset=100)
+    refused = rows_of(Intake(key_ring()).process([first, second]), "rejected.juki-cs")
+    ids = [each["id"] for each in sorted(refused, key=lambda each: int(each["origin"]["offset"]))]
+    assert len(set(ids)) == len(ids) == 18
+    assert repeated(ids) == [False] * 9 + [True] * 9
 
 
 def test_a_file_in_cp932_is_as_good() -> None:
