@@ -47,7 +47,7 @@ class Refusal(StrEnum):
 SENTENCES: Final[Mapping[Refusal, str]] = MappingProxyType(
     {
         Refusal.DUPLICATE: (
-            "同一の届出が既に提出されています。 The same notice was handed over before; nothing was changed."
+            "同一の内容が既に提出されています。 The same was handed over before; nothing was changed."
         ),
         Refusal.NUMBER_TAKEN: (
             "同じ届出番号で内容の異なる届出が既に受理されています。"

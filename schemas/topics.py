@@ -169,7 +169,7 @@ def _kept_aside() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(CONFLICT, "conflict", 1, ("fan-out",), (AUDITOR,), compacted=True)
     for system in SYSTEMS.values():
         if system.publishes:
-            writers = ("intake", "household")
+            writers = ("intake", "household", "fan-out")
             yield TopicDeclaration(
                 rejected_topic(system.id), "rejected", 1, writers, (AUDITOR,), compacted=True
             )

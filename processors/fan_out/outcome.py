@@ -11,6 +11,8 @@ from processors.fan_out.differences import ACCOUNT, Difference, differences, fac
 from processors.fan_out.messages import Message, text_of
 from processors.fan_out.person import Person
 from processors.fan_out.view import View
+from processors.refusals import Refusal
+from processors.rejections import Rejections
 from processors.rows import output
 from schemas.topics import CASE_PART, CONFLICT, change_topic
 from streams.contract import Output
@@ -26,11 +28,14 @@ class Outcome:
     changes: dict[str, list[Record]] = field(default_factory=dict)
     parts: list[Record] = field(default_factory=list)
     conflicts: list[Record] = field(default_factory=list)
+    rejected: Rejections = field(default_factory=Rejections)
 
     def add(self, row: Row, person: Person, before: View, messages: list[Message] | None) -> None:
-        """What follows from one record; `messages` are None where it was a repetition and nothing follows."""
+        """What follows from one record; `messages` are None where it was a repetition: it is reported, and no more."""
         parts = []
-        if messages is not None:
+        if messages is None:
+            self.rejected.add(row, Refusal.DUPLICATE)
+        else:
             parts = [self._tell(row, person, each) for each in differences(before, person.view)]
             parts += [self._send(row, person, message) for message in messages]
             for status, conflict in conflicts.differences(row["person"], before, person.view):
@@ -69,7 +74,7 @@ class Outcome:
         if self.conflicts:
             keys = [conflict["id"] for conflict in self.conflicts]
             outputs.append(output(CONFLICT, "conflict", self.conflicts, keys))
-        return outputs
+        return [*outputs, *self.rejected.outputs()]
 
 
 def _record(row: Row, person: Person, domain: str, entity: str) -> Record:

@@ -1,4 +1,4 @@
-"""The fan-out step: `person.change` in; `change.<domain>`, `case.part` and `conflict` out."""
+"""The fan-out step: `person.change` in; `change.<domain>`, `case.part`, `conflict` and `rejected.<system>` out."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from processors.household.decide import Accepted, Notice, decide
 from processors.household.register import STORES, Register, Registers
-from processors.refusals import Refusal, rejection_id
+from processors.refusals import Refusal
+from processors.rejections import Rejections
 from processors.rows import output
 from schemas.reasons import Reason
-from schemas.topics import CASE_OPENED, PERSON_CHANGE, rejected_topic, source_of
+from schemas.topics import CASE_OPENED, PERSON_CHANGE
 from streams.contract import Batch, Output, Poison, Result, State
 
 Row = Mapping[str, Any]
@@ -91,14 +92,12 @@ class Outcome:
 
     changes: list[dict[str, Any]] = field(default_factory=list)
     cases: list[dict[str, Any]] = field(default_factory=list)
-    rejected: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rejected: Rejections = field(default_factory=Rejections)
 
     def add(self, row: Row, decided: Accepted | Refusal) -> None:
         """What follows from one notice."""
         if isinstance(decided, Refusal):
-            system, municipality = source_of(row["origin"]["topic"])
-            rejected = _rejected(row, decided, system, municipality or row["municipality"])
-            self.rejected.setdefault(rejected_topic(system), []).append(rejected)
+            self.rejected.add(row, decided)
         else:
             self.cases.append(_case_opened(row, decided))
             self.changes.extend(_person_changes(row, decided))
@@ -112,9 +111,7 @@ class Outcome:
         if self.cases:
             keys = [case_key(case["case"]) for case in self.cases]
             outputs.append(output(CASE_OPENED, "case-opened", self.cases, keys))
-        for topic, rows in sorted(self.rejected.items()):
-            outputs.append(output(topic, "rejected", rows, [row["id"] for row in rows]))
-        return outputs
+        return [*outputs, *self.rejected.outputs()]
 
 
 def case_key(case: Row) -> str:
@@ -151,17 +148,3 @@ def _person_changes(row: Row, accepted: Accepted) -> Iterable[dict[str, Any]]:
         "origin": row["origin"],
     }
     return [{**common, "person": person, "facts": dict(facts) or None} for person, facts in accepted.persons]
-
-
-def _rejected(row: Row, refusal: Refusal, system: str, municipality: str) -> dict[str, Any]:
-    return {
-        "id": rejection_id(row["origin"], resent=row["resent"]),
-        "verdict": refusal.verdict.value,
-        "system": system,
-        "municipality": municipality,
-        "notice": row["notice"],
-        "code": refusal.value,
-        "reason": refusal.sentence,
-        "origin": row["origin"],
-        "received_at": row["received_at"],
-    }

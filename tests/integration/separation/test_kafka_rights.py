@@ -116,7 +116,7 @@ def test_a_step_writes_none_of_anothers_topics(city: City, step: str) -> None:
     own = {
         "intake": {"notice", "person.change", "rejected."},
         "household": {"person.change", "case.opened", "rejected.", "state.household."},
-        "fan-out": {"change.", "case.part", "conflict", "state.fan-out."},
+        "fan-out": {"change.", "case.part", "conflict", "rejected.", "state.fan-out."},
         "conversion": {"domain.", "disclosure.", "receipt"},
         "tracker": {"state.tracker."},
     }.get(step, {f"receipt.{step.removeprefix('sink.')}"})
