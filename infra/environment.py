@@ -11,19 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.errors import NoEnvironmentError
 from infra.local import kafka, postgres, registry
 from infra.local.home import Home
 from infra.local.ports import HOST
 from infra.local.secrets import Secrets
-
-
-class NoEnvironmentError(RuntimeError):
-    """Neither given addresses nor a running local stack; the message says what to do."""
 
 
 class GivenAddresses(BaseSettings):
@@ -128,6 +123,9 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
 
     def dsn(self, role: str) -> str:
         """The PostgreSQL conninfo, password included, of `role`. KeyError: no such role."""
+        # The driver takes as long to import as all else of a step's worker, which has no use for it.
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
         return make_conninfo(
             host=self.database_host,
             port=self.database_port,
@@ -151,6 +149,9 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
 
 def _database(url: str) -> dict[str, object]:
     """Host, port, name and TLS options (`sslmode` and the like) of a PostgreSQL URL; not who connects."""
+    import psycopg  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:

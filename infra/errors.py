@@ -1,16 +1,24 @@
-"""What a person can mend is one sentence and exit code 2, not a traceback."""
+"""What a person can mend is one sentence and exit code 2, not a traceback.
+
+A worker imports these errors too: what only the command line needs is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
 from filelock import Timeout
 
-from infra.environment import NoEnvironmentError
-from infra.keys import KeyFileError
 from infra.local.errors import StackError
+
+
+class NoEnvironmentError(RuntimeError):
+    """Neither given addresses nor a running local stack; the message says what to do."""
+
+
+class KeyFileError(Exception):
+    """The key file is missing, readable by others, or not of its form; the message shows no key."""
 
 
 class OperatorError(RuntimeError):
@@ -24,6 +32,8 @@ class OperatorError(RuntimeError):
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Every error that isn't a fault of the program is told in its own words."""
+    import typer  # noqa: PLC0415
+
     try:
         yield
     except OperatorError as error:

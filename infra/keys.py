@@ -12,6 +12,7 @@ import orjson
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
+from infra.errors import KeyFileError
 from infra.local.home import write_json
 from processors.codes import DIGEST, KEY_BYTES, MESH, KeyRing
 from schemas.systems import DOMAINS
@@ -20,10 +21,6 @@ from schemas.systems import DOMAINS
 KEY_NAMES = (MESH, DIGEST, *DOMAINS)
 
 LOCK_TIMEOUT_S = 30.0
-
-
-class KeyFileError(Exception):
-    """The key file is missing, readable by others, or not of its form; the message shows no key."""
 
 
 class _KeyFile(BaseModel, frozen=True, extra="forbid"):

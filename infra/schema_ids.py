@@ -9,7 +9,7 @@ from infra.environment import Environment
 from infra.errors import OperatorError
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
-from streams.registry import RegistrySchemaIds, registry_client
+from streams.registry import RegistryClient, RegistrySchemaIds
 
 
 def codec(environment: Environment, installation: Installation) -> Codec:
@@ -19,5 +19,5 @@ def codec(environment: Environment, installation: Installation) -> Codec:
     except FileNotFoundError:
         raise OperatorError(f"no {installation.schema_ids.name}: `mesh apply` makes it") from None
     ids = {(name, int(version)): number for name, of in found.items() for version, number in of.items()}
-    client = registry_client(environment.registry("reader"))
+    client = RegistryClient(environment.registry("reader"))
     return Codec(catalogue(), RegistrySchemaIds(catalogue(), ids, client, installation.foreign_schemas))

@@ -10,16 +10,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
-from confluent_kafka.schema_registry import Schema as RegistrySchema
-from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from filelock import FileLock
 
 from schemas.catalogue import Catalogue, Schema
 from streams.clients import Clock
 from streams.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from confluent_kafka.schema_registry import Schema as RegistrySchema
 
 #: How long an id that the registry doesn't know is taken as unknown without asking again, and how many such.
 UNKNOWN_KEPT_S: Final = 10.0
@@ -78,7 +79,7 @@ class RegistrySchemaIds:
         try:
             text = self._registry.get_schema(schema_id).schema_str or ""
         except Exception as error:  # the client lets its transport's errors through, whatever they are
-            if isinstance(error, SchemaRegistryError) and error.http_status_code == _NOT_FOUND:
+            if getattr(error, "http_status_code", None) == _NOT_FOUND:
                 self._note_unknown(schema_id)
                 return
             raise UnavailableError(f"schema registry: {type(error).__name__}") from None
@@ -92,10 +93,23 @@ class RegistrySchemaIds:
             self._unknown.popitem(last=False)
 
 
-def registry_client(properties: Mapping[str, Any]) -> Registry:
-    """A client of the registry's whose every question has a deadline."""
-    client: Registry = SchemaRegistryClient({**properties, "timeout": REQUEST_TIMEOUT_S, "max.retries": 1})
-    return client
+class RegistryClient:
+    """A client of the registry's whose every question has a deadline. Made, and imported, when it is first asked.
+
+    A worker that knows its schemas starts in half the time for it, and never asks.
+    """
+
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._properties = {**properties, "timeout": REQUEST_TIMEOUT_S, "max.retries": 1}
+        self._client: Registry | None = None
+
+    def get_schema(self, schema_id: int) -> RegistrySchema:
+        """As the registry answers."""
+        if self._client is None:
+            from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415
+
+            self._client = SchemaRegistryClient(self._properties)
+        return self._client.get_schema(schema_id)
 
 
 class _KeptSchemas:

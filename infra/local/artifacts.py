@@ -16,15 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from filelock import FileLock
 from pydantic import BaseModel, Field, TypeAdapter
-from requests import RequestException
 
 from infra.local.errors import ArtifactError
 from infra.local.home import LOCK_TIMEOUT_S, LocalSettings, cache_folder
-from infra.local.progress import Progress
+
+if TYPE_CHECKING:
+    from infra.local.progress import Progress
 
 ATTEMPTS_MAX = 3
 DOWNLOADS_AT_ONCE = 6
@@ -162,7 +164,7 @@ def _resolve(artifact: Artifact, draft: Path) -> Path:
     for attempt in range(1, ATTEMPTS_MAX + 1):
         try:
             return Path(component.artifact(artifact.classifier, artifact.packaging).resolve())
-        except (RequestException, RuntimeError, OSError) as error:
+        except (RuntimeError, OSError) as error:  # what `requests` raises is an OSError
             shutil.rmtree(draft / component.path_prefix, ignore_errors=True)
             if attempt == ATTEMPTS_MAX:
                 reason = type(error).__name__

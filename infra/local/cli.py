@@ -17,7 +17,8 @@ from filelock import Timeout
 from rich.console import Console
 from rich.table import Table
 
-from infra.environment import Environment, NoEnvironmentError
+from infra.environment import Environment
+from infra.errors import NoEnvironmentError
 from infra.local.errors import StackError
 from infra.local.kafka import AUDITOR
 from infra.local.progress import OnConsole

@@ -11,12 +11,8 @@ import signal
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import LiteralString
 
 import psutil
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from infra.local import process
 from infra.local.artifacts import cache_lock, extract
@@ -29,8 +25,6 @@ from infra.local.secrets import Secrets
 SUPERUSER = "postgres"
 AUDITOR = "auditor"
 DATABASE = "mesh"
-READY_TIMEOUT_S = 60.0
-CONNECT_TIMEOUT_S = 2
 ORPHAN_TIMEOUT_S = 10.0
 #: Who the server runs as where we are root, the first that exists.
 UNPRIVILEGED = ("postgres", "nobody")
@@ -103,12 +97,6 @@ def server(home: Home, folder: Path) -> Server:
     )
 
 
-def dsn(ports: Ports, role: str, secrets: Secrets) -> str:
-    """The conninfo by which `role` connects, password included."""
-    password = secrets.password(role).get_secret_value()
-    return make_conninfo(host=HOST, port=ports.postgres, dbname=DATABASE, user=role, password=password)
-
-
 def start(home: Home, folder: Path, binaries: Path, ports: Ports, secrets: Secrets) -> None:
     """Make the cluster if this is the first time, and start the server. Does not wait until it is ready."""
     data = folder / "data"
@@ -118,48 +106,6 @@ def start(home: Home, folder: Path, binaries: Path, ports: Ports, secrets: Secre
     options = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
     command = [str(binaries / "bin" / "postgres"), "-D", str(data), "-p", str(ports.postgres), *options]
     server(home, folder).start(command, folder)
-
-
-def wait_ready(home: Home, folder: Path, ports: Ports, secrets: Secrets) -> None:
-    """Return when the database `mesh` and the auditor are there. StartError: they are not."""
-    server(home, folder).wait_ready(lambda: answers(ports, secrets), READY_TIMEOUT_S)
-    prepare(ports, secrets)
-
-
-def answers(ports: Ports, secrets: Secrets) -> bool:
-    """Whether the server answers its superuser now."""
-    try:
-        psycopg.connect(_superuser(ports, secrets)).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def prepare(ports: Ports, secrets: Secrets) -> None:
-    """Make the database `mesh` and the auditor, who reads whatever the superuser makes in it. Repeatable."""
-    address = _superuser(ports, secrets)
-    with psycopg.connect(address, autocommit=True) as connection:
-        if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        if not _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", AUDITOR):
-            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(AUDITOR)))
-    auditor = sql.Identifier(AUDITOR)
-    password = sql.Literal(secrets.password(AUDITOR).get_secret_value())
-    with psycopg.connect(make_conninfo(address, dbname=DATABASE)) as connection:
-        # An auditor reads every row: row-level security is for the domains' own logins.
-        login = "ALTER ROLE {} LOGIN BYPASSRLS PASSWORD {}"
-        connection.execute(sql.SQL(login).format(auditor, password))
-        for right in ("USAGE ON SCHEMAS", "SELECT ON TABLES", "SELECT ON SEQUENCES"):
-            grant = sql.SQL("ALTER DEFAULT PRIVILEGES GRANT {} TO {}")
-            connection.execute(grant.format(sql.SQL(right), auditor))
-
-
-def _superuser(ports: Ports, secrets: Secrets) -> str:
-    return make_conninfo(dsn(ports, SUPERUSER, secrets), dbname="postgres", connect_timeout=CONNECT_TIMEOUT_S)
-
-
-def _exists(connection: psycopg.Connection[tuple[object, ...]], query: LiteralString, name: str) -> bool:
-    return connection.execute(query, [name]).fetchone() is not None
 
 
 def _initialise(folder: Path, binaries: Path, secrets: Secrets) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.local import artifacts, kafka, ports, postgres, registry
+from infra.local import artifacts, database, kafka, ports, postgres, registry
 from infra.local.errors import PortTakenError, StackError, StartError
 from infra.local.home import Home, Ports, StackState, cache_folder
 from infra.local.java import Program, Startup
@@ -197,7 +197,7 @@ class _Start:
         home, folder, given = self._home, self._state.postgres, self._state.ports
         if postgres.server(home, folder).process() is None:
             postgres.start(home, folder, self._files.postgres, given, self._secrets)
-        postgres.wait_ready(home, folder, given, self._secrets)
+        database.wait_ready(home, folder, given, self._secrets)
 
 
 def fetch(progress: Progress) -> Files:

@@ -9,8 +9,8 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from infra.apply.installation import Installation
-from infra.environment import Environment, NoEnvironmentError
-from infra.errors import OperatorError
+from infra.environment import Environment
+from infra.errors import NoEnvironmentError, OperatorError
 from infra.local.kafka import ADMIN
 from infra.local.stack import ServerStatus, Stack
 from infra.look.groups import Group, groups, partitions_of

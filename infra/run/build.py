@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.keys import load_keys
 from infra.run.settings import RunSettings
 from infra.schema_ids import codec
 from schemas.systems import DOMAINS, SYSTEMS
@@ -47,8 +46,14 @@ def step(name: str, installation: Installation) -> Step:
     """A step with its processor. KeyFileError where it needs keys that aren't there."""
     module, processor, keyed = _PROCESSORS[name]
     make: Callable[..., Any] = getattr(importlib.import_module(module), processor)
-    made = make(load_keys(installation.key_file)) if keyed else make()
-    return Step(name, INPUTS[name], schema_of(), made)
+    return Step(name, INPUTS[name], schema_of(), make(_keys(installation)) if keyed else make())
+
+
+def _keys(installation: Installation) -> Any:
+    # What codes are made with takes a while to import: only who makes them does.
+    from infra.keys import load_keys  # noqa: PLC0415
+
+    return load_keys(installation.key_file)
 
 
 def pipeline(

@@ -125,7 +125,7 @@ class Supervisor:
 
     def _once(self, slot: Slot, restarts: Restarts) -> int:
         """One life of a worker; its exit code."""
-        command = [sys.executable, "-m", "infra.run.worker", slot.step, str(slot.number)]
+        command = [sys.executable, "-m", "infra.run", slot.step, str(slot.number)]
         log = self._log(slot)
         _put_aside(log)
         with self._lock, log.open("ab") as output:

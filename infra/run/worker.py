@@ -1,4 +1,4 @@
-"""The process of one slot: `python -m infra.run.worker STEP SLOT`. Started by the supervisor, and ends with it."""
+"""The process of one slot: `python -m infra.run STEP SLOT`. Started by the supervisor, and ends with it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import structlog
 from pydantic import ValidationError
 
 from infra.apply.installation import ApplySettings, Installation
-from infra.environment import Environment, NoEnvironmentError
-from infra.errors import OperatorError
-from infra.keys import KeyFileError
+from infra.environment import Environment
+from infra.errors import KeyFileError, NoEnvironmentError, OperatorError
 from infra.local.errors import StackError
 from infra.run.logs import configure
 from infra.run.restart import HOPELESS
@@ -132,7 +131,3 @@ def main() -> None:
     sys.stdout.flush()
     # A client's threads must not hold back who starts us again.
     os._exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from pathlib import Path
 from testcontainers.core.container import DockerContainer
 
 from infra.environment import Environment
-from infra.local import kafka, ports, postgres, registry
+from infra.local import database, kafka, ports, postgres, registry
 from infra.local.home import Home, Ports, StackState, write_private
 from infra.local.secrets import Secrets
 from infra.local.stack import FIRST_SECRETS
@@ -58,8 +58,8 @@ def running(folder: Path) -> Iterator[Environment]:
         _wait("Kafka", lambda: kafka.answers(given, secrets))
         kafka.grant_registry(given, secrets)
         containers.enter_context(_registry(home, given, secrets))
-        _wait("PostgreSQL", lambda: postgres.answers(given, secrets))
-        postgres.prepare(given, secrets)
+        _wait("PostgreSQL", lambda: database.answers(given, secrets))
+        database.prepare(given, secrets)
         _wait("the registry", lambda: registry.answers(given))
         yield _environment(home, given)
 

@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from infra.environment import Environment, NoEnvironmentError
+from infra.environment import Environment
+from infra.errors import NoEnvironmentError
 from infra.local.errors import HomeError, PortTakenError
 from infra.local.home import Home
 from infra.local.stack import Stack

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.keys import KEY_NAMES, KeyFileError, ensure_keys, load_keys
+from infra.errors import KeyFileError
+from infra.keys import KEY_NAMES, ensure_keys, load_keys
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from infra.environment import Environment, NoEnvironmentError
+from infra.environment import Environment
+from infra.errors import NoEnvironmentError
 from infra.local.cli import exports
 from infra.local.secrets import Secrets
 
