@@ -2,6 +2,9 @@
 
 Callbacks of the group come only from within `Consumer.consume` and `close`, when no transaction is open: what was
 processed is committed by then, and what was only read is dropped with the partition and read by the next owner.
+
+A dead worker's open transaction may hold the offset to go on from: such a partition waits, paused, until the broker has
+ended that transaction, and all others go on meanwhile.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
-from streams.errors import UnavailableError
+from streams.errors import StoppedError, UnavailableError
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
@@ -42,6 +45,8 @@ class Assignment:
         self.positions: dict[Partition, int] = {}
         #: State by partition number; empty for a stateless step.
         self.states: dict[int, PartitionState] = {}
+        #: Ours, but where each goes on isn't known before an open transaction has ended.
+        self.unsettled: set[Partition] = set()
         self._fresh: set[Partition] = set()
 
     def subscribe(self, inputs: Sequence[str]) -> None:
@@ -53,6 +58,7 @@ class Assignment:
     def gather(self, records_max: int, bytes_max: int, timeout_s: float) -> Groups:
         """Records of our partitions, by partition; waits for the first, and shortly for the others."""
         self._fresh.clear()
+        self._settle()
         taken: list[Message] = []
         size, wait_s = 0, timeout_s
         while len(taken) < records_max and size < bytes_max:
@@ -72,10 +78,15 @@ class Assignment:
             if partition in self.positions:
                 self.positions[partition] = offset
 
-    def rewind(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Goes back to what is committed; the offsets to go on from, of those that are still ours."""
+    def rewind(self, partitions: Iterable[Partition]) -> dict[Partition, int] | None:
+        """Goes back to what is committed; the offsets to go on from, of those that are still ours.
+
+        None while a transaction that is ending holds one of them: to be asked again.
+        """
         ours = [partition for partition in partitions if partition in self.positions]
-        starts = self._committed(ours)
+        starts = self._stable(ours)
+        if len(starts) < len(ours):
+            return None
         self._seek(starts)
         return starts
 
@@ -86,16 +97,52 @@ class Assignment:
         self._consumer.resume([TopicPartition(*partition) for partition in going_on])
 
     def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
-        starts = self._committed([(each.topic, each.partition) for each in partitions])
-        self._consumer.incremental_assign(_with_offsets(starts))
+        ours = [(each.topic, each.partition) for each in partitions]
+        starts = self._stable(ours)
+        waiting = [partition for partition in ours if partition not in starts]
+        self._consumer.incremental_assign(
+            _with_offsets(starts) + [TopicPartition(*partition, OFFSET_END) for partition in waiting]
+        )
+        self.unsettled.update(waiting)
+        held_back = ours if self._restorer else waiting
+        self._consumer.pause([TopicPartition(*partition) for partition in held_back])
+        log.info("partitions.assigned", partitions=_names(ours))
+        if waiting:
+            log.warning("partitions.unsettled", partitions=_names(waiting))
+        self._begin(starts)
+
+    def _begin(self, starts: Mapping[Partition, int]) -> None:
+        """These go on from here, once their state is whole."""
         self.positions.update(starts)
         self._fresh.update(starts)
-        log.info("partitions.assigned", partitions=[f"{topic}/{number}" for topic, number in starts])
-        if self._restorer:
-            self._consumer.pause([TopicPartition(*partition) for partition in starts])
+        if self._restorer and starts:
             new = {number: self._processing.new_state() for _, number in starts}
             self.states.update(new)
             self._restorer.begin(new)
+
+    def _settle(self) -> None:
+        """What was held by another's transaction goes on where that has ended."""
+        if not self.unsettled:
+            return
+        starts = {
+            partition: offset
+            for partition, offset in self._stable(sorted(self.unsettled)).items()
+            if self._moved(partition, offset)
+        }
+        self.unsettled.difference_update(starts)
+        self._begin(starts)
+        if starts:
+            log.info("partitions.settled", partitions=_names(starts))
+            if not self._restorer:
+                self._consumer.resume([TopicPartition(*partition) for partition in starts])
+
+    def _moved(self, partition: Partition, offset: int) -> bool:
+        """Whether the consumer has gone there; False where it isn't ready to yet."""
+        try:
+            self._seek({partition: offset})
+        except StoppedError:
+            return False
+        return True
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._give_up("partitions.revoked", partitions)
@@ -108,13 +155,14 @@ class Assignment:
         gone = [(each.topic, each.partition) for each in partitions]
         for partition in gone:
             self.positions.pop(partition, None)
+            self.unsettled.discard(partition)
             self.states.pop(partition[1], None)
         if self._restorer:
             self._restorer.drop(number for _, number in gone)
-        log.info(event, partitions=[f"{topic}/{number}" for topic, number in gone])
+        log.info(event, partitions=_names(gone))
 
-    def _committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Committed offsets, stable ones only: waits for transactions that hold others."""
+    def _stable(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Committed offsets, of those that no open transaction holds."""
         if not partitions:
             return {}
         asked = [TopicPartition(*partition) for partition in partitions]
@@ -122,10 +170,11 @@ class Assignment:
             found = self._consumer.committed(asked, self._settings.request_timeout_s)
         except KafkaException as failure:
             raise UnavailableError(f"committed: {failure.args[0].name()}") from None
-        for each in found:
+        told = [each for each in found if not _is_unstable(each)]
+        for each in told:
             if each.error:
                 raise stopped_by(each.error)
-        return {(each.topic, each.partition): max(0, each.offset) for each in found}
+        return {(each.topic, each.partition): max(0, each.offset) for each in told}
 
     def _seek(self, starts: Mapping[Partition, int]) -> None:
         for each in _with_offsets(starts):
@@ -156,6 +205,14 @@ class Assignment:
             if partition in self.positions and partition not in again
         }
         return {partition: records for partition, records in admitted.items() if records}
+
+
+def _is_unstable(told: TopicPartition) -> bool:
+    return told.error is not None and told.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
+
+
+def _names(partitions: Iterable[Partition]) -> list[str]:
+    return [f"{topic}/{number}" for topic, number in partitions]
 
 
 def _with_offsets(starts: Mapping[Partition, int]) -> list[TopicPartition]:

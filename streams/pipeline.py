@@ -47,8 +47,8 @@ class Pipeline:
 
     @property
     def restoring(self) -> bool:
-        """Whether a partition waits for its state."""
-        return self._restorer is not None and self._restorer.active
+        """Whether a partition waits for its state, or for another's transaction that holds its offset."""
+        return bool(self._assignment.unsettled) or (self._restorer is not None and self._restorer.active)
 
     def start(self) -> None:
         """Fences the slot's worker before this one, then joins the group. In this order: nobody else's work is open."""
@@ -117,7 +117,12 @@ class Pipeline:
 
     def _took_place(self, offsets: Mapping[Partition, int]) -> bool:
         """After a failed transaction the committed offsets tell: they stand with all of it or with nothing of it."""
-        committed = self._assignment.rewind(offsets)
+        deadline = self._clock() + self._settings.request_timeout_s
+        while (committed := self._assignment.rewind(offsets)) is None:
+            # What was aborted is marked as such in every partition a moment after the answer.
+            if self._clock() >= deadline:
+                raise UnavailableError("committed: held by a transaction that doesn't end")
+            self._transactions.wait()
         return bool(committed) and all(committed[partition] == offsets[partition] for partition in committed)
 
     def _again(self) -> int:
@@ -133,9 +138,11 @@ class Pipeline:
 
     def _committed(self, groups: Groups, offsets: Mapping[Partition, int], duration_s: float) -> None:
         self._failed_in_a_row = 0
+        digests = {}
         for _, number in groups:
             if number in self._assignment.states:
                 self._assignment.states[number].commit()
+                digests[number] = {"digest": self._assignment.states[number].digest}
         self._assignment.advance(offsets)
         self._metrics.committed(duration_s, ((topic, len(records)) for (topic, _), records in groups.items()))
         for (topic, number), records in groups.items():
@@ -146,4 +153,5 @@ class Pipeline:
                 offset_next=offsets[topic, number],
                 records=len(records),
                 duration_ms=round(1_000 * duration_s),
+                **digests.get(number, {}),
             )

@@ -35,6 +35,7 @@ class _Restoration:
     """A partition on its way; `ended` where each of its changelogs is whole."""
 
     begun_s: float
+    state: PartitionState
     changelogs: dict[Partition, _Changelog] = field(default_factory=dict)
     entries: int = 0
 
@@ -66,13 +67,18 @@ class Restorer:
     def begin(self, states: Mapping[int, PartitionState]) -> None:
         """Restores these empty states; to be called after the offsets to go on from are known."""
         self._progress_s = self._clock()
+        stores = {
+            (state_topic(self._step.name, name), number): store
+            for number, state in states.items()
+            for name, store in state.stores.items()
+        }
+        ends = self._clients.end_offsets(stores, self._settings.request_timeout_s)
         for number, state in states.items():
-            stores = {
-                (state_topic(self._step.name, name), number): store for name, store in state.stores.items()
-            }
-            ends = self._clients.end_offsets(stores, self._settings.request_timeout_s)
-            changelogs = {partition: _Changelog(stores[partition], ends[partition]) for partition in stores}
-            self._active[number] = _Restoration(self._clock(), changelogs)
+            self._active[number] = _Restoration(
+                self._progress_s,
+                state,
+                {each: _Changelog(store, ends[each]) for each, store in stores.items() if each[1] == number},
+            )
         self._assign()
 
     def drop(self, numbers: Iterable[int]) -> None:
@@ -94,6 +100,8 @@ class Restorer:
                 step=self._step.name,
                 partition=number,
                 records=each.entries,
+                entries=each.state.entries,
+                digest=each.state.digest,
                 duration_ms=round(1_000 * duration_s),
             )
         if done:
@@ -124,21 +132,22 @@ class Restorer:
     def _read(self, messages: Sequence[Message]) -> None:
         if messages:
             self._progress_s = self._clock()
-        records = [message for message in messages if message.error() is None]
+        # Once through, with as little a record as can be: there are millions.
+        told = [(message.error(), message) for message in messages]
+        records = [message for error, message in told if error is None]
         for (topic, number), group in by_partition(records).items():
             if number in self._active:
                 self._take(self._active[number], self._active[number].changelogs[topic, number], group)
-        for message in messages:
-            self._note(message, message.error())
+        for error, message in told:
+            if error is not None:
+                self._note(message, error)
 
     def _take(self, restoration: _Restoration, changelog: _Changelog, records: Sequence[Message]) -> None:
         changelog.store.restore((_key(record), record.value()) for record in records)
         changelog.position = offset_of(records[-1]) + 1
         restoration.entries += len(records)
 
-    def _note(self, message: Message, error: KafkaError | None) -> None:
-        if error is None:
-            return
+    def _note(self, message: Message, error: KafkaError) -> None:
         if error.code() != KafkaError._PARTITION_EOF:
             stopped = read_error(error)
             if stopped:

@@ -3,12 +3,16 @@
 This is the one place where fields of state are written and read, so that encryption of fields can be put in here. Three
 layers, read from the top: what the attempt at hand put, what the open transaction holds (encoded), what is committed
 (encoded, as the changelog has it). Only a committed transaction moves anything into the lowest.
+
+The lowest layer has a digest, kept up with every change, whatever the order they came in: a state that was restored can
+be held against the one that was lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Final
 
 from schemas.codec import Codec
 from schemas.tables import table_from_rows
@@ -17,6 +21,10 @@ from streams.errors import StateError
 #: Values by key, as the changelog has them; None is a tombstone.
 Changes = dict[str, bytes | None]
 
+#: Bytes of an entry's mark, and of a digest as it is told.
+_MARK_BYTES: Final = 16
+_TOLD_BYTES: Final = 8
+
 
 class PartitionStore:
     """One store in one partition (`streams.contract.Store`)."""
@@ -24,6 +32,8 @@ class PartitionStore:
     def __init__(self, codec: Codec, schema: str, value_bytes_max: int) -> None:
         self._codec, self._schema, self._value_bytes_max = codec, schema, value_bytes_max
         self.committed: dict[str, bytes] = {}
+        #: The sum of all entries' marks, modulo 2^128: the same for the same entries, in whatever order they came.
+        self.mark = 0
         self.pending: Changes = {}
         self._attempt: dict[str, dict[str, Any] | None] = {}
         self._decoded: dict[str, dict[str, Any]] = {}
@@ -72,11 +82,15 @@ class PartitionStore:
 
     def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
         """Takes in records of the changelog, in their order, as they are."""
+        committed, mark = self.committed, self.mark
         for key, value in entries:
-            if value is None:
-                self.committed.pop(key, None)
-            else:
-                self.committed[key] = value
+            before = committed.pop(key, None) if value is None else committed.get(key)
+            if before is not None:
+                mark -= _mark(key, before)
+            if value is not None:
+                committed[key] = value
+                mark += _mark(key, value)
+        self.mark = mark % (1 << 8 * _MARK_BYTES)
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
         if not rows:
@@ -110,6 +124,20 @@ class PartitionState:
     def __getitem__(self, store: str) -> PartitionStore:
         return self.stores[store]
 
+    @property
+    def entries(self) -> int:
+        """How many there are, in all stores."""
+        return sum(len(store.committed) for store in self.stores.values())
+
+    @property
+    def digest(self) -> str:
+        """The same for the same committed entries of the same stores: 16 hexadecimal digits, in fours."""
+        told = blake2b(digest_size=_TOLD_BYTES)
+        for name in sorted(self.stores):
+            told.update(f"{name} {self.stores[name].mark:x}\n".encode())
+        text = told.hexdigest()
+        return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
+
     def keep(self) -> None:
         """The attempt succeeded: its changes go into the transaction. All of them, or ValueError and none."""
         held = {name: dict(store.pending) for name, store in self.stores.items()}
@@ -135,3 +163,7 @@ class PartitionState:
         """The transaction is aborted."""
         for store in self.stores.values():
             store.rollback()
+
+
+def _mark(key: str, value: bytes) -> int:
+    return int.from_bytes(blake2b(b"%b\0%b" % (key.encode(), value), digest_size=_MARK_BYTES).digest())

@@ -85,6 +85,10 @@ class Transactions:
         self._discard()
         self.start()
 
+    def wait(self) -> None:
+        """A moment, spent serving the client."""
+        self._producer.poll(_RETRY_WAIT_S)
+
     def close(self) -> None:
         """Ends without another transaction."""
         self._discard()

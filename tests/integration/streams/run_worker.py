@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 
+from infra.run.logs import without_persons
 from streams.worker import Worker
 from tests.integration.streams.conftest import Broker
 
@@ -32,8 +34,18 @@ class Dying:
         self._inner.commit_transaction(timeout)
 
 
+def configure_log(path: Path) -> None:
+    """Lines as JSON, as a worker's own are, in a file."""
+    structlog.configure(
+        processors=[without_persons, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.WriteLoggerFactory(path.open("a", buffering=1)),
+    )
+
+
 def main(spec: dict[str, Any]) -> int:
     """Runs until SIGTERM, or dies in the transaction `die_at`."""
+    if "log" in spec:
+        configure_log(Path(spec["log"]))
     broker = Broker(spec["connection"], spec["prefix"])
     pipeline = broker.pipeline(spec["kind"], spec["slot"], spec.get("settings"))
     if spec.get("die_at"):
