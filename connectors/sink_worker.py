@@ -20,6 +20,8 @@ from connectors.errors import FencedError
 from connectors.sink import Record, Sink, batch_of
 from schemas.codec import Codec
 from streams.clients import Message
+from streams.errors import DeniedError
+from streams.refusals import Refusals
 from streams.verdict import read_error
 
 log = structlog.get_logger()
@@ -33,7 +35,8 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
 
     batch_records_max: int = Field(default=5_000, gt=0, le=50_000)
     poll_timeout_s: float = Field(default=0.1, gt=0, le=5)
-    queued_max_messages_kbytes: int = Field(default=32_768, ge=1_024, le=1_048_576)
+    #: Read ahead and kept for the next batches: several of them, as a store may stand still while the broker doesn't.
+    queued_max_messages_kbytes: int = Field(default=8_192, ge=1_024, le=1_048_576)
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     #: Longer than all attempts of a sink at one batch.
     max_poll_interval_ms: int = Field(default=300_000, ge=60_000, le=3_600_000)
@@ -223,14 +226,33 @@ def consumer_properties(
         "heartbeat.interval.ms": 1_000,
         "max.poll.interval.ms": settings.max_poll_interval_ms,
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
+        # By number too, a partition: a small record takes several times its size in the client.
+        "queued.min.messages": 2 * settings.batch_records_max,
+        "fetch.message.max.bytes": 1_048_576,
         "topic.metadata.refresh.interval.ms": 2_000,
     }
 
 
 def consumer(properties: Mapping[str, str | int | bool]) -> SinkConsumer:
     """A real one."""
-    made: SinkConsumer = Consumer(dict(properties))
+    made: SinkConsumer = Member(properties)
     return made
+
+
+class Member(Consumer):
+    """A consumer that says so where the broker doesn't know its user: librdkafka tells it beside its calls."""
+
+    def __init__(self, properties: Mapping[str, str | int | bool]) -> None:
+        self._refusals = Refusals()
+        super().__init__({**properties, "error_cb": self._refusals.on_error})
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
+        """As a consumer does. DeniedError: the broker doesn't take the user or the password."""
+        messages: list[Any] = super().consume(num_messages, timeout)
+        if self._refusals.user is not None and not messages:
+            raise DeniedError(self._refusals.user.name())
+        self._refusals.user = None
+        return messages
 
 
 def _place(message: Message) -> tuple[int, int]:

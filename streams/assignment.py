@@ -48,6 +48,7 @@ class Assignment:
         #: Ours, but where each goes on isn't known before an open transaction has ended.
         self.unsettled: set[Partition] = set()
         self._fresh: set[Partition] = set()
+        self._heard: int | None = None
 
     def subscribe(self, inputs: Sequence[str]) -> None:
         """Joins the group."""
@@ -184,6 +185,15 @@ class Assignment:
                 raise stopped_by(failure.args[0]) from None
         self.positions.update(starts)
 
+    def _hear(self, error: KafkaError) -> None:
+        """Stops with what stops us; what the client goes on from by itself is said once."""
+        stopped = read_error(error)
+        if stopped:
+            raise stopped
+        if error.code() != self._heard:
+            log.warning("consumer.error", error=error.name())
+        self._heard = error.code()
+
     def _admit(self, messages: Sequence[Message]) -> Groups:
         """The records to process: of partitions that are ours, each offset once.
 
@@ -191,9 +201,8 @@ class Assignment:
         its new start: it is read again from there.
         """
         for message in messages:
-            stopped = (error := message.error()) and read_error(error)
-            if stopped:
-                raise stopped
+            if (error := message.error()) is not None:
+                self._hear(error)
         groups = by_partition(message for message in messages if message.error() is None)
         again = {
             each: self.positions[each] for each in groups if each in self._fresh and each in self.positions

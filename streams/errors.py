@@ -3,7 +3,7 @@
 - `StreamError`
     - `FencedError`: another worker has this slot
     - `UnavailableError`: a server that is needed doesn't answer; another try may help
-    - `DeniedError`: a right is missing
+    - `DeniedError`: a right or a topic is missing
     - `BrokenStepError`: the processor fails on too many records, so the step is at fault, not they
     - `StateError`: a changelog can't be read, or not to its end
     - `LostRecordsError`: the offset to go on from isn't in the log any more
@@ -26,7 +26,7 @@ class UnavailableError(StreamError):
 
 
 class DeniedError(StreamError):
-    """The step's user may not do what the step needs."""
+    """The step's user isn't known or may not do what the step needs, or a topic that it needs isn't there."""
 
 
 class BrokenStepError(StreamError):

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka import Producer as KafkaProducer
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import group, transactional_id
 from streams.clients import Consumer, Partition, Producer, Reader
 from streams.errors import UnavailableError
+from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
 
 Properties = dict[str, Any]
@@ -33,9 +33,7 @@ class KafkaClients:
 
     def producer(self) -> Producer:
         """A new producer of the slot's `transactional.id`."""
-        return cast(
-            "Producer", KafkaProducer(producer_properties(self._connection, self._id, self._settings))
-        )
+        return cast("Producer", SlotProducer(producer_properties(self._connection, self._id, self._settings)))
 
     def consumer(self) -> Consumer:
         """The slot's static member of the step's group."""
@@ -87,6 +85,8 @@ def producer_properties(
         "transactional.id": transactional,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": settings.message_timeout_ms,
+        # A topic that isn't there is to be said before its records time out, and look like a broker that is away.
+        "topic.metadata.propagation.max.ms": settings.message_timeout_ms // 2,
         "linger.ms": settings.linger_ms,
         "batch.size": settings.batch_size_bytes,
         "message.max.bytes": settings.record_bytes_max + 65_536,

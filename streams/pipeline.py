@@ -111,7 +111,7 @@ class Pipeline:
             self._metrics.aborted()
             self._transactions.recover(failure.args[0])
             if not self._took_place(offsets):
-                return self._again()
+                return self._again(failure.args[0].name())
         self._committed(groups, offsets, self._clock() - begun)
         return sum(map(len, groups.values()))
 
@@ -125,11 +125,13 @@ class Pipeline:
             self._transactions.wait()
         return bool(committed) and all(committed[partition] == offsets[partition] for partition in committed)
 
-    def _again(self) -> int:
+    def _again(self, error: str) -> int:
         self._roll_back()
         self._failed_in_a_row += 1
         if self._failed_in_a_row > FAILED_IN_A_ROW_MAX:
-            raise UnavailableError(f"{self._failed_in_a_row} transactions failed one after the other")
+            raise UnavailableError(
+                f"{self._failed_in_a_row} transactions failed one after the other, the last by {error}"
+            )
         return 0
 
     def _roll_back(self) -> None:

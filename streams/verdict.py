@@ -48,6 +48,9 @@ _DENIED: Final = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
+_MISSING: Final = frozenset(
+    {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 _LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
@@ -69,7 +72,8 @@ def verdict(error: KafkaError) -> Verdict:
 
 def stopped_by(error: KafkaError) -> StreamError:
     """The error to stop with; its text is Kafka's name of the error, which holds no data."""
-    for codes, kind in ((_FENCED, FencedError), (_DENIED, DeniedError), (_LOST, LostRecordsError)):
+    kinds = ((_FENCED, FencedError), (_DENIED | _MISSING, DeniedError), (_LOST, LostRecordsError))
+    for codes, kind in kinds:
         if error.code() in codes:
             return kind(error.name())
     return StoppedError(error.name())

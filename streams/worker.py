@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +38,8 @@ log = structlog.get_logger()
 
 #: How often the heartbeat file is written while nothing changes.
 HEARTBEAT_S: Final = 1.0
+#: What a worker may take to end when told: a commit's timeout, and a little. Supervisors want it within ten seconds.
+STOP_LIMIT_S: Final = 9.0
 
 
 class ExitCode(IntEnum):
@@ -47,7 +51,7 @@ class ExitCode(IntEnum):
     | UNEXPECTED, CLIENT | yes, with a pause that grows |
     | UNAVAILABLE | yes, with a pause: a server doesn't answer |
     | FENCED | yes, with a pause, where the slot has no other worker: standing still too long is fenced too |
-    | DENIED | after `mesh apply` only: a right or a topic is missing |
+    | DENIED | after `mesh apply` only: a right or a topic is missing, or the user isn't known |
     | BROKEN_STEP | after a new release only: its processor fails on everything |
     | STATE | yes, once: a changelog could not be read to its end |
     | LOST_RECORDS | no: an operator has to look, records were deleted under the group |
@@ -74,11 +78,42 @@ _CODES: Final[dict[type[StreamError], ExitCode]] = {
 }
 
 
+class StopLimit:
+    """Ends this process where it was told to stop, and a server that doesn't answer keeps it from doing so.
+
+    That is as clean as any other end: what is open takes place as a whole or not at all. The slot's next worker sees to
+    that at its start, or the server when the connection is gone.
+    """
+
+    def __init__(self, limit_s: float = STOP_LIMIT_S) -> None:
+        self._limit_s = limit_s
+        self._timer: threading.Timer | None = None
+
+    def begin(self) -> None:
+        """The process was told to stop."""
+        if self._timer is None:
+            self._timer = threading.Timer(self._limit_s, _cut_short)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def end(self) -> None:
+        """It ends by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _cut_short() -> None:
+    log.warning("worker.cut-short")
+    sys.stdout.flush()
+    os._exit(ExitCode.STOPPED)
+
+
 @dataclass
 class Worker:
-    """A slot of a step. `heartbeat` is a file that says each second how it is; None: none is written.
+    """A slot of a step; with a `stop_limit` it is the only thing of its process.
 
-    It is JSON: step, slot, pid, state (starting, restoring, running, stopping, ended), partitions (`topic/number`),
+    `heartbeat` is a file that says each second how it is (None: none is written),
+    in JSON: step, slot, pid, state (starting, restoring, running, stopping, ended), partitions (`topic/number`),
     records (processed since the start), exit_code (null until it ended), at (seconds since 1970).
     """
 
@@ -88,6 +123,7 @@ class Worker:
     heartbeat: Path | None = None
     metrics_port: int | None = None
     clock: Clock = time.monotonic
+    stop_limit: StopLimit | None = None
     stopping: bool = field(default=False, init=False)
     _running: Pipeline | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
@@ -99,6 +135,8 @@ class Worker:
             start_http_server(self.metrics_port, addr="127.0.0.1")
         with self._signals(), structlog.contextvars.bound_contextvars(step=self.step, slot=self.slot):
             code = self._guarded()
+            if self.stop_limit:
+                self.stop_limit.end()
             self._beat("ended", [], code)
             log.info("worker.ended", exit_code=code.name)
         return code
@@ -106,6 +144,8 @@ class Worker:
     def stop(self) -> None:
         """Ends after the turn at hand: within `poll_timeout_s`, or a commit's timeout."""
         self.stopping = True
+        if self.stop_limit:
+            self.stop_limit.begin()
         if self._running:
             self._running.stop()
 
@@ -169,9 +209,14 @@ class Worker:
         draft.replace(self.heartbeat)
 
 
+def code_of(error: StreamError) -> ExitCode:
+    """The code of what ended a worker."""
+    return _CODES.get(type(error), ExitCode.CLIENT)
+
+
 def _stopped(error: StreamError) -> ExitCode:
     log.error("worker.stopped", error=type(error).__name__, reason=str(error))
-    return _CODES.get(type(error), ExitCode.CLIENT)
+    return code_of(error)
 
 
 def _failed(error: Exception) -> ExitCode:

@@ -43,12 +43,15 @@ class Send(Protocol):
 
 
 class Relay:
-    """One store's relay, to be run after each batch and while there is nothing to do."""
+    """One store's relay, to be run after each batch and while there is nothing to do.
+
+    `store` may be the sink's own: both are of one thread, and a connection less is room for another worker.
+    """
 
     def __init__(
-        self, domain: Domain, dsn: str, codec: Codec, send: Send, settings: PostgresSettings | None = None
+        self, domain: Domain, store: Store, codec: Codec, send: Send, settings: PostgresSettings | None = None
     ) -> None:
-        self._codec, self._send = codec, send
+        self._store, self._codec, self._send = store, codec, send
         self._settings = settings or PostgresSettings()
         self._step = sink_step(domain.id)
         self._receipts_topic = domain_receipt_topic(domain.id)
@@ -56,7 +59,6 @@ class Relay:
             (sql.Identifier(domain.schema_name, "receipt_outbox"), _TAKE_RECEIPTS, self._receipts),
             (sql.Identifier(domain.schema_name, "dead_letter_outbox"), _TAKE_LETTERS, self._letters),
         ]
-        self._store = Store(dsn, f"{self._step}.relay", self._settings)
 
     def run(self) -> int:
         """Sends some of what stands there; how many rows of the outboxes it was (0: nothing was left).

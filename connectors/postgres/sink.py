@@ -49,7 +49,7 @@ class PostgresSink:
         dsn: str,
         codec: Codec,
         settings: PostgresSettings | None = None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._domain, self._codec = domain, codec
         self._settings = settings or PostgresSettings()
@@ -60,6 +60,11 @@ class PostgresSink:
         self._store = Store(dsn, self._step, self._settings, self._prepare, pause)
         self._started: dict[int, int] = {}
         self._waiting: list[_Waiting] = []
+
+    @property
+    def store(self) -> Store:
+        """The connection, for who has other business there in the same thread."""
+        return self._store
 
     def open(self, partitions: Collection[int]) -> Mapping[int, int]:
         """The stored offsets of these partitions; errors as in `flush`, but for FencedError."""

@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 
 class Store:
-    """One connection of one thread. `prepare` is called with every new connection."""
+    """One connection of one thread. `prepare` is called with every new connection.
+
+    `pause` waits between two attempts; where it says True, somebody wants us to stop, and there is no other attempt.
+    """
 
     def __init__(
         self,
@@ -26,7 +29,7 @@ class Store:
         name: str,
         settings: PostgresSettings,
         prepare: Callable[[Connection[Any]], None] = lambda connection: None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._dsn, self._name, self._settings = dsn, name, settings
         self._prepare, self._pause = prepare, pause
@@ -49,7 +52,8 @@ class Store:
                 if verdict(error) is not Verdict.RETRY or attempt == self._settings.attempts_max:
                     raise named(error) from None
                 log.warning("store.retry", store=self._name, error=described(error), attempt=attempt)
-            self._pause(self._pause_s(attempt))
+                if self._pause(self._pause_s(attempt)) is True:
+                    raise named(error) from None
         raise AssertionError("attempts_max is at least 1")
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,10 +25,14 @@ _IDLE_TURNS: Final = 10
 
 @dataclass(frozen=True)
 class Access:
-    """`kafka` are the librdkafka properties of user `sink.<domain>`, `dsn` the conninfo of role `sink_<schema>`."""
+    """`kafka` are the librdkafka properties of user `sink.<domain>`, `dsn` the conninfo of role `sink_<schema>`.
+
+    `pause` waits between attempts at the store, and says True where the worker is to stop.
+    """
 
     kafka: Mapping[str, str]
     dsn: str
+    pause: Callable[[float], object] = time.sleep
 
 
 class PostgresSinkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -45,10 +50,11 @@ def postgres_worker(
     step = sink_step(domain.id)
     instance = transactional_id(step, slot)
     send = KafkaSend(access.kafka, f"{instance}.relay", settings.store.delivery_timeout_s)
-    relay = Relay(domain, access.dsn, codec, send, settings.store)
+    sink = PostgresSink(domain, access.dsn, codec, settings.store, access.pause)
+    relay = Relay(domain, sink.store, codec, send, settings.store)
     return SinkWorker(
         Input(domain_topic(domain.id), domain.event, codec),
-        PostgresSink(domain, access.dsn, codec, settings.store),
+        sink,
         consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
         settings.read,
         after=Relayed(relay, settings.store.attempts_max),

@@ -13,7 +13,7 @@ ENDS_MAX: Final = 12
 #: A worker's exit code for what no new start can mend: a missing key file, a wrong setting.
 HOPELESS: Final = 78
 #: Codes (`streams.worker.ExitCode`) after which an operator has to look: a broken step, records lost.
-_FINAL: Final = frozenset({HOPELESS, 13, 15})
+FINAL: Final = frozenset({HOPELESS, 13, 15})
 #: A server doesn't answer: it may take long, and nothing is wrong with the worker.
 _PATIENT: Final = frozenset({10})
 
@@ -28,7 +28,7 @@ class Restarts:
     def after(self, exit_code: int, lived_s: float) -> float | None:
         """Seconds until it is started again; None: it is given up."""
         self._in_a_row = 1 if lived_s >= STARTED_WELL_S else self._in_a_row + 1
-        if exit_code in _FINAL or (self._in_a_row > ENDS_MAX and exit_code not in _PATIENT):
+        if exit_code in FINAL or (self._in_a_row > ENDS_MAX and exit_code not in _PATIENT):
             return None
         self.total += 1
         return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._in_a_row - 1, 10))

@@ -56,7 +56,7 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
 
         return run_sinks(slot, environment, installation, metrics_port(slot))
     from infra.run.build import pipeline  # noqa: PLC0415
-    from streams.worker import Worker  # noqa: PLC0415
+    from streams.worker import StopLimit, Worker  # noqa: PLC0415
 
     worker = Worker(
         slot.number,
@@ -64,6 +64,7 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
         slot.step,
         heartbeat_file(installation, slot),
         metrics_port(slot),
+        stop_limit=StopLimit(),
     )
     return int(worker.run())
 

@@ -62,12 +62,13 @@ class Mesh:
         properties = consumer_properties(
             self.kafka, f"{self.name}.{group}", f"{self.name}.{group}.{slot}", SETTINGS
         )
+        sink = PostgresSink(DOMAIN, self.dsn, CODEC)
         made = SinkWorker(
             Input(self.name, DOMAIN.event, CODEC),
-            PostgresSink(DOMAIN, self.dsn, CODEC),
+            sink,
             consumer(properties),
             SETTINGS,
-            after=Relayed(Relay(DOMAIN, self.dsn, CODEC, self.send), 3),
+            after=Relayed(Relay(DOMAIN, sink.store, CODEC, self.send), 3),
         )
         made.start()
         self.workers.append(made)
@@ -226,8 +227,7 @@ def test_the_broker_away_loses_no_receipt(mesh: Mesh) -> None:
 
     sink = PostgresSink(DOMAIN, mesh.dsn, CODEC)
     applied(sink, *some(10), b"broken")
-    sink.close()
-    relay = Relay(DOMAIN, mesh.dsn, CODEC, send)
+    relay = Relay(DOMAIN, sink.store, CODEC, send)
     with pytest.raises(BrokerUnavailableError):
         relay.run()
     status = store_status(mesh.admin, DOMAIN)

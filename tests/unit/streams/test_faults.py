@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import DeniedError, FencedError, StoppedError, UnavailableError
@@ -85,6 +85,7 @@ def test_a_call_that_fails_once_changes_nothing(call: str, when: str, error: str
     all_once(driver)
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     chosen=st.dictionaries(

@@ -1,0 +1,83 @@
+"""Why a producer's calls fail: librdkafka tells it beside them, and the calls themselves by the names of consequences.
+
+A record that the broker refuses makes the commit fail as "inconsistent"; a wrong password makes every call time out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as KafkaProducer
+
+#: Refusals that trying again doesn't change, before somebody acts: rights, topics that aren't there, sizes.
+_LASTING: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+    }
+)
+
+
+class Refusals:
+    """What a client was told beside its calls. It holds no client, so that one that is let go is gone at once."""
+
+    def __init__(self) -> None:
+        #: The broker doesn't take the client's user or password.
+        self.user: KafkaError | None = None
+        #: A record was refused for a reason that lasts.
+        self.record: KafkaError | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """librdkafka's `error_cb`."""
+        if error.code() == KafkaError._AUTHENTICATION:
+            self.user = error
+
+    def on_delivery(self, error: KafkaError | None, _: object) -> None:
+        """librdkafka's delivery report."""
+        if error is not None and error.code() in _LASTING:
+            self.record = error
+
+
+class SlotProducer(KafkaProducer):
+    """A transactional producer whose calls raise the cause, where librdkafka has told one."""
+
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._refusals = Refusals()
+        super().__init__(
+            {
+                **properties,
+                "error_cb": self._refusals.on_error,
+                "on_delivery": self._refusals.on_delivery,
+                "delivery.report.only.error": True,
+            }
+        )
+
+    def init_transactions(self, timeout: float = -1) -> None:
+        """KafkaException of the refused user, where that is why."""
+        try:
+            super().init_transactions(timeout)
+        except KafkaException:
+            self.poll(0)
+            _raise_instead(self._refusals.user)
+            raise
+
+    def commit_transaction(self, timeout: float = -1) -> None:
+        """KafkaException of the refused record, where that is why."""
+        try:
+            super().commit_transaction(timeout)
+        except KafkaException:
+            self.poll(0)
+            _raise_instead(self._refusals.record)
+            raise
+
+
+def _raise_instead(cause: KafkaError | None) -> None:
+    if cause is not None:
+        raise KafkaException(KafkaError(cause.code())) from None
