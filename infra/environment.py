@@ -30,7 +30,9 @@ class GivenAddresses(BaseSettings):
         default=None,
         description="File of passwords by user (JSON); with it the addresses below count, else the local stack.",
     )
-    kafka_bootstrap: str | None = Field(default=None, description="Addresses of the brokers.")
+    kafka_bootstrap: str | None = Field(
+        default=None, max_length=4_096, description="Addresses of the brokers."
+    )
     kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="SASL_PLAINTEXT", description="How clients connect to them."
     )
@@ -40,9 +42,11 @@ class GivenAddresses(BaseSettings):
     kafka_ssl_ca_location: Path | None = Field(
         default=None, description="Certificates that the brokers are trusted by."
     )
-    registry_url: str | None = Field(default=None, description="The schema registry.")
+    registry_url: str | None = Field(default=None, max_length=4_096, description="The schema registry.")
     database_url: str | None = Field(
-        default=None, description="The PostgreSQL database, with the port, without user and password."
+        default=None,
+        max_length=4_096,
+        description="The PostgreSQL database, with the port, without user and password.",
     )
 
 

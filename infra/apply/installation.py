@@ -36,7 +36,9 @@ class ApplySettings(BaseSettings):
     replication_factor: int = Field(default=1, ge=1, le=9, description="Copies of each topic.")
     min_insync_replicas: int = Field(default=1, ge=1, le=9, description="Copies that must have a record.")
     municipalities: str = Field(
-        default="", description="Municipalities that always take part: codes with commas between."
+        default="",
+        max_length=20_000,
+        description="Municipalities that always take part: codes with commas between.",
     )
 
 

@@ -11,7 +11,9 @@ class TrackerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MESH_TRACKER_", frozen=True)
 
-    host: str = Field(default="127.0.0.1", description="Address the tracker's HTTP listens on.")
+    host: str = Field(
+        default="127.0.0.1", max_length=255, description="Address the tracker's HTTP listens on."
+    )
     port: int = Field(
         default=0,
         ge=0,

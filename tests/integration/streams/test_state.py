@@ -14,6 +14,9 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from schemas.catalogue import Catalogue
+from schemas.codec import Codec
+from schemas.ids import LocalSchemaIds
 from streams.kafka import KafkaClients
 from streams.pipeline import Pipeline
 from streams.processing import Processing
@@ -151,6 +154,56 @@ def digests(log: Path, event: str) -> dict[int, str]:
     """The last that the log tells of each partition."""
     lines = [orjson.loads(line) for line in log.read_bytes().splitlines()]
     return {line["partition"]: line["digest"] for line in lines if line["event"] == event}
+
+
+def catalogue(engine: str, versions: int) -> Catalogue:
+    """The toys' schemas; a total has a nullable field of each version's own, of bytes where fastavro is to read it."""
+    kind = "bytes" if engine == "fastavro" else "string"
+    own = [{"name": f"note{n}", "type": ["null", kind], "default": None} for n in range(1, versions + 1)]
+    basis = orjson.loads(toys.CATALOGUE.schema("total").text)
+    texts = {
+        number: orjson.dumps(basis | {"fields": basis["fields"] + own[:number]}).decode()
+        for number in range(1, versions + 1)
+    }
+    others = {name: {1: toys.CATALOGUE.schema(name).text} for name in ("dead-letter", "item")}
+    return Catalogue(others | {"total": texts})
+
+
+@pytest.mark.parametrize("engine", ["pyruhvro", "fastavro"])
+def test_an_old_changelog_is_read_after_a_schema_change(broker: Broker, engine: str) -> None:
+    """Values of version 1 and of version 2 stand side by side, and both are read as version 2 has them."""
+    topic, _ = made(broker, 1)
+    settings = PipelineSettings(session_timeout_ms=6_000, linger_ms=5, poll_timeout_s=0.2)
+
+    def released(versions: int) -> Pipeline:
+        known = catalogue(engine, versions)
+        assert known.engine("total") == engine
+        clients = KafkaClients(broker.connection, broker.name("total"), 0, settings)
+        codec = Codec(known, LocalSchemaIds(known))
+        return Pipeline(broker.step("total"), clients, codec, settings, time.monotonic)
+
+    expected: dict[str, list[int]] = {}
+    old = released(1)
+    ready(old)
+    told(broker, old, topic, [("a", 1), ("b", 2), ("c", 3)], expected)
+    lost = state_of(old)
+    old.close()
+    new = released(2)
+    ready(new)
+    assert state_of(new) == lost
+    told(broker, new, topic, [("a", 1), ("c", -3), ("d", 4)], expected)
+    lost = state_of(new)
+    new.close()
+    again = released(2)
+    ready(again)
+    assert state_of(again) == lost
+    prefixes = {value[:5] for value in again._assignment.states[0]["sums"].committed.values()}
+    assert len(prefixes) == 2, "b is as version 1 wrote it"
+    rows = again._assignment.states[0]["sums"].get_many(["a", "b", "c", "d"])
+    assert {name: row["sum"] for name, row in rows.items()} == {"a": 2, "b": 2, "d": 4}
+    assert all(row["note1"] is None and row["note2"] is None for row in rows.values())
+    told(broker, again, topic, [("b", 1)], expected)
+    again.close()
 
 
 @pytest.mark.proof
