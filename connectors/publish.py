@@ -22,6 +22,8 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
 
     linger_ms: int = Field(default=50, ge=0, le=1_000)
     batch_size_bytes: int = Field(default=1_000_000, gt=0, le=10_000_000)
+    #: The door: what is larger is refused here, before it is sent. Below the brokers' `message.max.bytes`.
+    record_bytes_max: int = Field(default=1_000_000, ge=1_024, le=4_000_000)
     queue_records_max: int = Field(default=50_000, gt=0, le=1_000_000)
     delivery_timeout_s: float = Field(default=60, gt=0, le=600)
 
@@ -138,6 +140,7 @@ class KafkaPublisher:
                     "partitioner": "murmur2_random",
                     "linger.ms": settings.linger_ms,
                     "batch.size": settings.batch_size_bytes,
+                    "message.max.bytes": settings.record_bytes_max,
                     "queue.buffering.max.messages": settings.queue_records_max,
                     "delivery.timeout.ms": int(settings.delivery_timeout_s * 1000),
                     "on_delivery": self._delivered,
@@ -163,8 +166,16 @@ class KafkaPublisher:
             self._raise_refused()
             producer.produce(topic, value)
         except KafkaException as error:
-            raise NotDeliveredError(f"{topic}: {error.args[0].name()}") from None
+            raise self._not_sent(topic, len(value), error.args[0]) from None
         producer.poll(0)
+
+    def _not_sent(self, topic: str, size: int, error: KafkaError) -> NotDeliveredError:
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            return NotDeliveredError(f"{topic}: {error.name()}")
+        limit = self._settings.record_bytes_max
+        return NotDeliveredError(
+            f"{topic}: a hand-over of {size:,} bytes is larger than a record may be ({limit:,})"
+        )
 
     def _delivered(self, error: KafkaError | None, _: object) -> None:
         if error is not None:

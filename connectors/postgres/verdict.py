@@ -18,6 +18,16 @@ _REFUSED: Final = ("22", "23", "54", "P0", "44")
 _RETRIED: Final = ("08", "40", "53", "55", "57", "58", "25")
 
 
+#: What libpq says of a login that the server refuses: it has no SQLSTATE of it (28P01, 28000, 42501), only the server's
+#: text. A server of another language is taken as one that is away: tried again, and said less well.
+_NOT_LET_IN: Final = (
+    "authentication failed",
+    "is not permitted to log in",
+    "no pg_hba.conf entry",
+    "permission denied for database",
+)
+
+
 class Verdict(Enum):
     """REFUSED: rows are bad. RETRY: it may go well later. STOP: somebody has to act."""
 
@@ -30,6 +40,8 @@ def verdict(error: psycopg.Error) -> Verdict:
     """By SQLSTATE; without one the connection broke, or the driver could not write a value."""
     state = error.sqlstate
     if state is None:
+        if _not_let_in(error):
+            return Verdict.STOP
         broken = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return Verdict.RETRY if broken else Verdict.REFUSED if _of_data(error) else Verdict.STOP
     if state.startswith(_REFUSED):
@@ -39,6 +51,8 @@ def verdict(error: psycopg.Error) -> Verdict:
 
 def described(error: psycopg.Error) -> str:
     """SQLSTATE and name of the constraint: all of an error that holds no row."""
+    if _not_let_in(error):
+        return "not let in"
     constraint = error.diag.constraint_name
     state = error.sqlstate or type(error).__name__
     return f"{state} {constraint}" if constraint else state
@@ -48,6 +62,10 @@ def named(error: psycopg.Error) -> ConnectorError:
     """The error of the connector's own tree, for one that isn't the rows' fault."""
     kind = StoreUnavailableError if verdict(error) is Verdict.RETRY else StoreMisfitError
     return kind(f"the store answers {described(error)}")
+
+
+def _not_let_in(error: psycopg.Error) -> bool:
+    return isinstance(error, psycopg.OperationalError) and any(text in str(error) for text in _NOT_LET_IN)
 
 
 def _of_data(error: psycopg.Error) -> bool:

@@ -1,0 +1,43 @@
+"""Records as any client may write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from confluent_kafka import Producer
+
+from schemas.codec import Codec
+from schemas.systems import Domain
+from schemas.tables import table_from_rows
+from tests.integration.place import Place
+
+TIMEOUT_S = 60.0
+
+
+def write(place: Place, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+    """By the administrator; returns when the broker has them."""
+    producer = Producer({**place.environment.kafka("admin"), "linger.ms": 20})
+    for key, value in records:
+        producer.produce(topic, value, key)
+    assert producer.flush(TIMEOUT_S) == 0
+
+
+def changes(
+    domain: Domain, codec: Codec, codes: Sequence[str], name: str = "NAME"
+) -> list[tuple[bytes, bytes]]:
+    """A person each, as conversion would write them for this domain."""
+    rows = [
+        {
+            "code": code,
+            "entity": "PERSON",
+            "op": "UPSERT",
+            "revision": 1,
+            "municipality": "131041" if domain.municipal else None,
+            "effective_on": date(2026, 3, 2),
+            "person": {"status": "active", "name": name},
+        }
+        for code in codes
+    ]
+    values = codec.encode(domain.event, table_from_rows(domain.event, rows)).to_pylist()
+    return list(zip(map(str.encode, codes), values, strict=True))
