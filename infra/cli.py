@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "infra.look.cli:status_app",
         "Servers, and each worker's step, slot, pid, partitions and lag.",
     ),
+    "state": ("infra.look.cli:state_app", "What steps keep: entries and digest of each partition."),
     "wait": ("infra.look.cli:wait_app", "Wait until all that was accepted is applied everywhere."),
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
     "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),

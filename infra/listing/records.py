@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 def table(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> pa.Table:
     """Every record of topics of one schema, decoded. Of records with the same key in a topic all are there."""
-    return codec.decode(schema, [message.value() for message in _all(environment, topics)]).table
+    return codec.decode(schema, [message.value() for message in messages(environment, topics)]).table
 
 
 def rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
@@ -40,9 +40,9 @@ def latest(found: Collection[Row], key: str) -> list[Row]:
 
 def placed(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
     """As `rows`, each with its place: `at_topic`, `at_partition`, `at_offset`."""
-    messages = list(_all(environment, topics))
-    decoded = codec.decode(schema, [message.value() for message in messages])
-    places = [messages[index] for index in decoded.kept.to_pylist()]
+    found = list(messages(environment, topics))
+    decoded = codec.decode(schema, [message.value() for message in found])
+    places = [found[index] for index in decoded.kept.to_pylist()]
     return [
         {"at_topic": at.topic(), "at_partition": at.partition(), "at_offset": at.offset(), **row}
         for at, row in zip(places, decoded.table.to_pylist(), strict=True)
@@ -60,7 +60,8 @@ def one(environment: Environment, place: Partition, offset: int) -> bytes:
     raise OperatorError(f"there is no record at {place[0]}/{place[1]}/{offset}", code=1)
 
 
-def _all(environment: Environment, topics: Collection[str]) -> Iterator[Message]:
+def messages(environment: Environment, topics: Collection[str]) -> Iterator[Message]:
+    """Every committed record of topics, tombstones too; within a partition in order. OperatorError: no answer."""
     with _reader(environment) as reader:
         known = reader.list_topics(timeout=TIMEOUT_S).topics
         unread = {(name, number) for name in topics if name in known for number in known[name].partitions}

@@ -1,7 +1,8 @@
-"""`mesh wait` and `mesh status`."""
+"""`mesh wait`, `mesh status` and `mesh state`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import orjson
@@ -14,11 +15,13 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, clear_errors
 from infra.look.stages import Stage
+from infra.look.state import held
 from infra.look.status import Status, WorkerStatus, status_of
 from infra.look.waiting import wait_idle
 
 wait_app = typer.Typer(add_completion=False)
 status_app = typer.Typer(add_completion=False)
+state_app = typer.Typer(add_completion=False)
 
 
 @wait_app.command()
@@ -53,6 +56,23 @@ def status(
         _show(found, Console())
     if not found.well:
         raise typer.Exit(1)
+
+
+@state_app.command()
+def state(
+    steps: Annotated[list[str] | None, typer.Argument(help="Steps that keep state; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
+) -> None:
+    """Read the changelogs, and show each partition's entries, bytes and digest: the one that its worker logs."""
+    table = Table("step", "partition", "entries", "bytes", "digest")
+    with clear_errors():
+        for each in held(Environment.load(), Installation.of_settings(), steps or []):
+            if as_json:
+                typer.echo(orjson.dumps(asdict(each)))
+            else:
+                table.add_row(*map(str, asdict(each).values()))
+    if not as_json:
+        Console().print(table)
 
 
 def _on_its_way(left: list[Stage]) -> Table:

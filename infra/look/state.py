@@ -1,0 +1,63 @@
+"""What the changelogs hold, by step and partition, with the digest that workers log: is what they have what is kept?
+
+A worker logs a partition's digest with every commit and after every restoration (`batch.committed`, `state.restored`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from infra.apply.installation import Installation
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.listing.records import messages
+from infra.run.build import step
+from infra.schema_ids import codec
+from schemas.topics import state_topic
+from streams.decoding import partition_of
+from streams.settings import PipelineSettings
+from streams.state import PartitionState
+from streams.step import Step
+
+#: Steps whose state is a pipeline's.
+STATEFUL: Final = ("household", "fan-out")
+
+
+@dataclass(frozen=True)
+class Held:
+    """The state of one partition of a step: how many entries, of how many bytes, and their digest."""
+
+    step: str
+    partition: int
+    entries: int
+    bytes: int
+    digest: str
+
+
+def held(environment: Environment, installation: Installation, steps: Sequence[str] = ()) -> Iterator[Held]:
+    """Each partition's state, from the changelogs alone, as far as they are committed now; one step at a time.
+
+    OperatorError: a step that keeps none, or a broker that doesn't answer. Takes the memory of a step's whole state.
+    """
+    for name in steps or STATEFUL:
+        if name not in STATEFUL:
+            raise OperatorError(f"{name} keeps no state; there are: {', '.join(STATEFUL)}")
+        states = _states(environment, installation, step(name, installation))
+        for number in sorted(states):
+            state = states[number]
+            size = sum(len(value) for store in state.stores.values() for value in store.committed.values())
+            yield Held(name, number, state.entries, size, state.digest)
+
+
+def _states(environment: Environment, installation: Installation, of: Step) -> dict[int, PartitionState]:
+    shared, limit = codec(environment, installation), PipelineSettings().record_bytes_max
+    topics = {state_topic(of.name, store): store for store in of.stores}
+    states: dict[int, PartitionState] = {}
+    for message in messages(environment, topics):
+        topic, number = partition_of(message)
+        if number not in states:
+            states[number] = PartitionState(shared, of.stores, limit)
+        states[number][topics[topic]].restore([((message.key() or b"").decode(), message.value())])
+    return states
