@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from infra.synth.writing import write_city
 from infra.tracker.client import Tracker
 from schemas.topics import AUDITOR
 from tests.integration.cities import cancellations, city, held, registers, wanted
-from tests.integration.place import CONDITION_TIMEOUT_S, Place, command, kind, until
+from tests.integration.place import Place, until
 
 
 def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
@@ -96,13 +95,16 @@ def assert_cases_complete(place: Place, accepted: int) -> None:
 
 
 def kill_at_work(place: Place, step: str, file: Path) -> None:
-    """Hand a file over, and kill -9 a step's worker as soon as it has something of it; return when it is back."""
+    """Hand a file over while a step's worker is frozen, and kill -9 it once it has begun; return when it is back."""
     before = worker(place, step)
-    with subprocess.Popen(command("ingest", *kind(file), file), stdout=subprocess.DEVNULL) as handing_over:
-        until(lambda: place.left_before(step) > 0, f"something is before {step}")
-        assert before.pid is not None
-        os.kill(before.pid, signal.SIGKILL)
-        assert handing_over.wait(CONDITION_TIMEOUT_S) == 0
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGSTOP)
+    place.take_in(file)
+    until(lambda: place.left_before(step) > 0, f"something is before {step}")
+    waiting = place.left_before(step)
+    os.kill(before.pid, signal.SIGCONT)
+    until(lambda: place.left_before(step) != waiting, f"{step} has begun")
+    os.kill(before.pid, signal.SIGKILL)
     until(lambda: worker(place, step).restarts > before.restarts, f"{step} is noticed to be dead")
 
 
