@@ -33,9 +33,9 @@ class Started:
     heartbeat: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The lines of one event."""
-        lines = map(orjson.loads, self.log.read_bytes().splitlines())
-        return [line for line in lines if line["event"] == name]
+        """The lines of one event; librdkafka's own lines aren't JSON."""
+        lines = [line for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
+        return [line for line in map(orjson.loads, lines) if line["event"] == name]
 
     def until(self, what: str, condition: Callable[[], object]) -> None:
         """Returns when the condition holds; looks again twenty times a second, or when the worker ends."""
