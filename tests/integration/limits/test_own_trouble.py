@@ -20,6 +20,7 @@ from tests.integration.place import Place
 SICK, WELL = DOMAINS["local-tax"], DOMAINS["care"]
 #: What ends the connections of a role, those of now.
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+CONNECTIONS = "SELECT usename, count(*) FROM pg_stat_activity WHERE usename LIKE 'sink%' GROUP BY usename"
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -76,6 +77,8 @@ def test_it_stops_its_own_sink_only(
             )
             more = [f"{name}-more-{number}" for number in range(100)]
             write(place, domain_topic(WELL.id), changes(WELL, known, more))
+            per_sink = {str(user): count for user, count in admin.execute(CONNECTIONS)}
+            assert set(per_sink.values()) == {1}, "a sink has one connection, the relay's included"
             worker.until("it still goes on", lambda: codes(admin, WELL, f"{name}-more") == set(more))
         worker.until("it goes on by itself", lambda: codes(admin, SICK, name) == set(told))
         assert {line["domain"] for line in worker.events("sink.stopped")} <= {SICK.id}

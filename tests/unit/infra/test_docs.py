@@ -18,6 +18,7 @@ from infra.local.home import LocalSettings
 from infra.run.settings import RunSettings
 from infra.tracker.settings import TrackerSettings
 from schemas.topics import topics_of
+from streams.worker import ExitCode
 
 DOCS = Path(__file__).parents[3] / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
@@ -68,3 +69,9 @@ def test_every_topic_is_documented(topic: str) -> None:
     """For who reads events, or wants to."""
     events = (DOCS / "events.md").read_text(encoding="utf-8")
     assert f"`{topic.replace('131041', '<municipality>')}`" in events
+
+
+def test_every_exit_code_is_documented() -> None:
+    """With its number and its name, for who supervises workers by other means."""
+    rows = set(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", OPERATIONS, re.MULTILINE))
+    assert rows == {(str(code.value), code.name) for code in ExitCode}
