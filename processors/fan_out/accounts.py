@@ -1,7 +1,8 @@
 """Public-money accounts: one per person, in the person's own name.
 
 An account is held against the reading of the name that is in force after the notices of its day, or, where nothing is
-known of the person by then, against the first one known. What does not fit is a conflict for a clerk.
+known of the person by then, against the first one known. What does not fit is a conflict for a clerk. The rules are
+in docs/accounts.md.
 """
 
 from __future__ import annotations
@@ -49,12 +50,10 @@ def judge(ledger: Ledger, event: AccountEvent, kana: str) -> Ledger:
     """The ledger after one event, the person's reading being `kana`."""
     name, held = event.account.account, ledger.held
     in_force = held is not None and held.open and held.account.account == name
+    if event.account.event != REGISTERED and not in_force and not _claimed(ledger, name):
+        return _refuse(ledger, event, NOT_IN_FORCE)
     if event.account.event == CLOSED:
         return _close(ledger, event, in_force=in_force)
-    refused = ledger.refused.get(name)
-    unheard_of = refused is None or refused.kind == NOT_IN_FORCE
-    if event.account.event == CHANGED and not in_force and unheard_of:
-        return _refuse(ledger, event, NOT_IN_FORCE)
     if not same_name(event.account.holder_kana, kana):
         return _refuse(ledger, event, OTHER_NAME)
     if held is not None and held.open and not in_force:
@@ -63,15 +62,18 @@ def judge(ledger: Ledger, event: AccountEvent, kana: str) -> Ledger:
     return replace(ledger, held=settled, refused=_without(ledger, name))
 
 
+def _claimed(ledger: Ledger, name: str) -> bool:
+    """Whether an account is in conflict as one that there is; what is not in force is there by no registration."""
+    refused = ledger.refused.get(name)
+    return refused is not None and refused.kind != NOT_IN_FORCE
+
+
 def _close(ledger: Ledger, event: AccountEvent, *, in_force: bool) -> Ledger:
     """A closing ends the account in force, or settles the conflict about another."""
-    name, held = event.account.account, ledger.held
+    held, refused = ledger.held, _without(ledger, event.account.account)
     if in_force and held is not None:
-        closed = Held(event.effective_on, False, held.account._replace(event=CLOSED))
-        return replace(ledger, held=closed, refused=_without(ledger, name))
-    if name in ledger.refused:
-        return replace(ledger, refused=_without(ledger, name))
-    return _refuse(ledger, event, NOT_IN_FORCE)
+        held = Held(event.effective_on, False, held.account._replace(event=CLOSED))
+    return replace(ledger, held=held, refused=refused)
 
 
 def _refuse(ledger: Ledger, event: AccountEvent, kind: str) -> Ledger:

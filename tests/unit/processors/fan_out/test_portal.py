@@ -166,6 +166,19 @@ def test_what_happens_to_an_account_that_is_not_in_force_is_a_conflict() -> None
     assert (one.kinds(), len(told(one))) == ([], 2)
 
 
+def test_closing_once_more_what_is_not_in_force_settles_nothing() -> None:
+    """The conflict stands, however often it is closed, with the day of the latest; its registration settles it."""
+    one = resident()
+    one.account("CHANGED", "one", "02-05")
+    for day in ("02-06", "02-07"):
+        one.account("CLOSED", "one", day)
+        (conflict,) = one.stores.conflicts.values()
+        assert (conflict["kind"], f"{conflict['effective_on']:%m-%d}") == ("ACCOUNT_NOT_IN_FORCE", day)
+    one.account("REGISTERED", "one", "02-04")
+    assert one.kinds() == ["ACCOUNT_NOT_IN_FORCE"]  # closed twice
+    assert set(told(one).values()) == {("one", "closed")}
+
+
 def test_the_name_is_that_of_the_accounts_day() -> None:
     """A change of name before that day, listed later, makes it right; a later change leaves it as it is."""
     one = resident()
