@@ -1,8 +1,8 @@
-"""A plain reference model: what the stores must hold after a folder of register files.
+"""A plain reference model: what the stores must hold after a folder of files handed over.
 
 It shares no code with the processors, connectors or streams it is held against (import-linter sees to
-that), keeps everything in memory and prefers the obvious to the fast. Its source is the rules in the samples'
-README, nothing else.
+that), keeps everything in memory and prefers the obvious to the fast. Its sources are the rules in the samples'
+README and in docs/accounts.md, nothing else.
 """
 
 from infra.reference.compare import Actual, Difference, compare

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.reference.model import COLUMNS, Expected
+from infra.reference.model import COLUMNS, Detail, Expected
 
 #: A row as it is compared: domain, municipality, the columns, and the day of effect if stores give it.
 Look = tuple[tuple[str, str | None], ...]
+
+_ACCOUNT_COLUMNS = ("account", "holder_kana", "bank", "branch", "type", "number")
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class Actual:
     `rows`: one mapping per row of the tables `person`, with `domain` (`local-tax` or `local_tax`), `code` and
     the table's columns; `household_code` and `effective_on` are compared where they are there, columns that
     no rule gives (revisions) are not. `messages`: the rows of `portal.notice` (`code`, `reason`,
-    `effective_on`). `refused`: numbers of the cancellations refused, None to leave them out.
+    `effective_on`). `refused`: numbers of the cancellations refused, None to leave them out. `accounts`: the
+    rows of the tables `account`, with `domain`, None to leave them out.
     """
 
     rows: Sequence[Mapping[str, Any]]
     messages: Sequence[Mapping[str, Any]] = ()
     refused: Iterable[str] | None = None
+    accounts: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class Difference:
     """One difference, told without personal data.
 
     `index` is a position in `Expected.rows` (kinds missing, differs, person-missing, household-missing) or in
-    `Actual.rows` (the kinds unexpected); -1 where no row is meant. `columns` names the columns that differ.
+    `Actual.rows` (the kinds unexpected); of the kinds account-… a position in `accounts`; -1 where no row is meant.
+    `columns` names the columns that differ. account-owner-…: an account with other rows or messages beside it, under
+    its code, than its person's.
     """
 
     domain: str
@@ -45,12 +51,7 @@ class Difference:
 
 def compare(expected: Expected, actual: Actual) -> list[Difference]:
     """All differences; an empty list where the stores hold exactly what they must."""
-    with_day = all("effective_on" in row for row in actual.rows)
-    want = [
-        _look({**row, "effective_on": detail.effective_on}, with_day=with_day)
-        for row, detail in zip(expected.rows, expected.details, strict=True)
-    ]
-    got = [_look(row, with_day=with_day) for row in actual.rows]
+    want, got = _both(expected.rows, expected.details, actual.rows, COLUMNS)
     persons = [str(detail.person) for detail in expected.details]
     households = [detail.household for detail in expected.details]
     return [
@@ -58,13 +59,28 @@ def compare(expected: Expected, actual: Actual) -> list[Difference]:
         *_groups("person", want, persons, got, [row.get("code") for row in actual.rows]),
         *_groups("household", want, households, got, [row.get("household_code") for row in actual.rows]),
         *_portal(expected, actual),
+        *_accounts(expected, actual, want, got),
         *_refused(expected, actual),
     ]
 
 
-def _look(row: Mapping[str, Any], *, with_day: bool) -> Look:
+def _both(
+    rows: Sequence[Mapping[str, Any]],
+    details: Sequence[Detail],
+    actual: Sequence[Mapping[str, Any]],
+    columns: tuple[str, ...],
+) -> tuple[list[Look], list[Look]]:
+    """Rows as they must be and as they are; with the day of effect where all that are there have it."""
+    compared = ("municipality", "status", *columns)
+    if all("effective_on" in row for row in actual):
+        compared = (*compared, "effective_on")
+    dated = zip(rows, details, strict=True)
+    want = [_look({**row, "effective_on": detail.effective_on}, compared) for row, detail in dated]
+    return want, [_look(row, compared) for row in actual]
+
+
+def _look(row: Mapping[str, Any], names: tuple[str, ...]) -> Look:
     domain = str(row["domain"]).replace("_", "-")
-    names = ["municipality", "status", *COLUMNS, *(("effective_on",) if with_day else ())]
     return (
         ("domain", domain),
         *((name, None if row[name] is None else str(row[name])) for name in names if name in row),
@@ -81,7 +97,7 @@ def _comparable(look: Look) -> Look:
     return tuple(sorted(look, key=lambda item: item[0]))
 
 
-def _rows(want: Sequence[Look], got: Sequence[Look]) -> Iterator[Difference]:
+def _rows(want: Sequence[Look], got: Sequence[Look], kind: str = "") -> Iterator[Difference]:
     """Rows without an equal on the other side; two that mean the same person are one difference."""
     missing, unexpected = _unmatched(want, got), _unmatched(got, want)
     by_person: dict[object, list[int]] = defaultdict(list)
@@ -91,11 +107,11 @@ def _rows(want: Sequence[Look], got: Sequence[Look]) -> Iterator[Difference]:
         others = by_person[_means(want[index])]
         if others:
             columns = _differing(want[index], got[others.pop()])
-            yield Difference(*_place(want[index]), "differs", index, columns)
+            yield Difference(*_place(want[index]), f"{kind}differs", index, columns)
         else:
-            yield Difference(*_place(want[index]), "missing", index)
+            yield Difference(*_place(want[index]), f"{kind}missing", index)
     for index in sorted(index for others in by_person.values() for index in others):
-        yield Difference(*_place(got[index]), "unexpected", index)
+        yield Difference(*_place(got[index]), f"{kind}unexpected", index)
 
 
 def _unmatched(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
@@ -112,7 +128,7 @@ def _unmatched(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
 
 def _means(look: Look) -> object:
     columns = dict(look)
-    return *_place(look), columns.get("kana"), columns.get("birth_date")
+    return *_place(look), columns.get("kana", columns.get("holder_kana")), columns.get("birth_date")
 
 
 def _differing(one: Look, other: Look) -> tuple[str, ...]:
@@ -166,6 +182,46 @@ def _portal(expected: Expected, actual: Actual) -> Iterator[Difference]:
     does = Counter(str(sorted(messages)) for messages in of_code.values())
     yield from [Difference("portal", None, "messages-missing")] * (should - does).total()
     yield from [Difference("portal", None, "messages-unexpected")] * (does - should).total()
+
+
+def _accounts(
+    expected: Expected, actual: Actual, want_rows: Sequence[Look], got_rows: Sequence[Look]
+) -> Iterator[Difference]:
+    """The accounts themselves, and whose they are: what else the domain has under the same code."""
+    if actual.accounts is None:
+        return
+    want, got = _both(expected.accounts, expected.account_details, actual.accounts, _ACCOUNT_COLUMNS)
+    yield from _rows(want, got, "account-")
+    persons = [detail.person for detail in expected.details]
+    told = zip(expected.portal_persons, expected.portal, strict=True)
+    sent = [(person, message) for person, messages in told for message in messages]
+    should = _beside(want, [it.person for it in expected.account_details], want_rows, persons, sent)
+    received = [(it["code"], [str(it["reason"]), str(it["effective_on"])]) for it in actual.messages]
+    codes = [row.get("code") for row in actual.rows]
+    does = _beside(got, [row["code"] for row in actual.accounts], got_rows, codes, received)
+    for _, first in _surplus(should, does):
+        yield Difference(*_place(want[first]), "account-owner-missing", first)
+    for _, first in _surplus(does, should):
+        yield Difference(*_place(got[first]), "account-owner-unexpected", first)
+
+
+def _beside(
+    accounts: Sequence[Look],
+    owners: Sequence[object],
+    rows: Sequence[Look],
+    persons: Sequence[object],
+    messages: Iterable[tuple[object, list[str]]],
+) -> Grouped:
+    """Each account with the rows that its domain has of the same person, the portal's with their messages."""
+    found: dict[tuple[str, object], list[Look]] = defaultdict(list)
+    for look, person in zip(rows, persons, strict=True):
+        found[_place(look)[0], person].append(_comparable(look))
+    for person, (reason, day) in messages:
+        found["portal", person].append((("reason", reason), ("effective_on", day)))
+    return [
+        ((_comparable(look), *sorted(found[_place(look)[0], owner], key=str)), index)
+        for index, (look, owner) in enumerate(zip(accounts, owners, strict=True))
+    ]
 
 
 def _refused(expected: Expected, actual: Actual) -> Iterator[Difference]:

@@ -16,6 +16,7 @@ _HOUSEHOLD = re.compile(r"[0-9]{12}")
 _LOCAL = re.compile(r"[0-9]{13}")
 _MUNICIPALITY = re.compile(r"[0-9]{6}")
 _READING = re.compile(r"[ァ-ヺー]+\u3000[ァ-ヺー]+")
+_HOLDER = re.compile(r"[ァ-ヺー]+([ \u3000][ァ-ヺー]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 ABROAD = "999999"
@@ -93,3 +94,25 @@ def fault(fields: Mapping[str, str]) -> str | None:
     if needed and not fields.get(needed):
         return f"form:{needed}"
     return "form:cancels" if reason and reason != "取消" and fields.get("cancels") else None
+
+
+#: Form of each field of an account's event; a closing may leave the last five away.
+ACCOUNT_FORMS: dict[str, Callable[[str], bool]] = {
+    "event": ("REGISTERED", "CHANGED", "CLOSED").__contains__,
+    "account": _matches(re.compile(r"[A-Za-z0-9._-]{1,64}")),
+    "code": _matches(_CODE),
+    "effective_on": day,
+    "holder_kana": lambda text: len(text) <= 100 and _HOLDER.fullmatch(text) is not None,
+    "bank": _matches(re.compile(r"[0-9]{4}")),
+    "branch": _matches(re.compile(r"[0-9]{3}")),
+    "type": lambda text: len(text) <= 20 and words(text),
+    "number": _matches(re.compile(r"[0-9]{7}")),
+}
+
+
+def fault_of_account(fields: Mapping[str, str]) -> str | None:
+    """The first field of an account's event that is missing or not of its form; None where all are right."""
+    needed = tuple(ACCOUNT_FORMS)[: 4 if fields.get("event") == "CLOSED" else None]
+    asked = [name for name in ACCOUNT_FORMS if name in needed or name in fields]
+    wrong = (name for name in asked if name not in fields or not ACCOUNT_FORMS[name](fields[name]))
+    return next((f"form:{name}" for name in wrong), None)

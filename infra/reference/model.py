@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.reference.notice import Enrolment, HandOver
+from infra.reference.ledger import ledger_of, rows_of
+from infra.reference.notice import AccountEvent, Enrolment, HandOver
 from infra.reference.order import Entry, in_order_of_effect
 from infra.reference.person import Person, Row, fold
 from infra.reference.reading import hand_overs
@@ -40,32 +41,38 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Detail:
-    """What `Expected.rows` leaves out, row by row: `person` is an index, the same in all domains.
+    """What `Expected.rows` and `accounts` leave out, row by row: `person` is an index, the same in all domains.
 
-    `household` is municipality and number, as codes differ by domain and key.
+    `household` is municipality and number, as codes differ by domain and key; accounts have none.
     """
 
     person: int
     effective_on: str
-    household: str | None
+    household: str | None = None
 
 
 @dataclass
 class Expected:
     """What must be there: `rows`, `households`, `portal`, `refused` as in the samples' expected.json.
 
-    `details[i]` belongs to `rows[i]`. `conflicts` counts the enrolments that came to nothing, by domain,
-    municipality and day. `accepted` counts the notices by reason, `messages` the portal's.
+    `accounts` are the rows of the tables `account`, with domain and municipality. `details[i]` belongs to `rows[i]`,
+    `account_details[i]` to `accounts[i]`, `portal_persons[i]` says whose messages `portal[i]` are. `conflicts` counts
+    the enrolments that came to nothing, by domain, municipality and day; `account_conflicts` those of accounts, by
+    kind and day. `accepted` counts the notices by reason, `messages` the portal's.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     households: list[list[str]] = field(default_factory=list)
     portal: list[list[list[str]]] = field(default_factory=list)
+    portal_persons: list[int] = field(default_factory=list)
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+    account_details: list[Detail] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     details: list[Detail] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
     conflicts: Counter[tuple[str, str | None, str]] = field(default_factory=Counter)
+    account_conflicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     messages: int = 0
 
@@ -75,37 +82,45 @@ def expected(files: Sequence[Path], progress: Callable[[str], None] = lambda _: 
 
     Raises ValueError where a file is of another format. `progress` is told of each part of the work.
     """
-    registers, enrolments, outcome = _read(files, progress)
-    for register in registers.values():
+    taken, outcome = _read(files, progress)
+    for register in taken.registers.values():
         _account_for(register, outcome)
     progress("folding")
-    _fold_all(registers.values(), enrolments, outcome)
+    _fold_all(taken, outcome)
+    _sort(outcome)
     return outcome
 
 
-def _read(
-    files: Sequence[Path], progress: Callable[[str], None]
-) -> tuple[dict[str, Register], dict[str, list[Enrolment]], Expected]:
-    registers: dict[str, Register] = {}
-    enrolments: dict[str, list[Enrolment]] = defaultdict(list)
-    outcome, seen = Expected(), set[object]()
+@dataclass
+class _Taken:
+    """What was read: registers by municipality; enrolments and account events by person."""
+
+    registers: dict[str, Register] = field(default_factory=dict)
+    enrolments: dict[str, list[Enrolment]] = field(default_factory=lambda: defaultdict(list))
+    events: dict[str, list[AccountEvent]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _read(files: Sequence[Path], progress: Callable[[str], None]) -> tuple[_Taken, Expected]:
+    taken, outcome, seen = _Taken(), Expected(), set[object]()
     for path in files:
         progress(f"reading {path.name}")
         for hand_over in hand_overs(path):
             if hand_over.submitter:
-                registers.setdefault(hand_over.submitter, Register(hand_over.submitter)).take(hand_over)
+                register = taken.registers.setdefault(hand_over.submitter, Register(hand_over.submitter))
+                register.take(hand_over)
             else:
-                _take_enrolment(hand_over, seen, enrolments, outcome)
-    return registers, enrolments, outcome
+                _take_claim(hand_over, seen, taken, outcome)
+    return taken, outcome
 
 
-def _take_enrolment(
-    hand_over: HandOver, seen: set[object], enrolments: dict[str, list[Enrolment]], outcome: Expected
-) -> None:
+def _take_claim(hand_over: HandOver, seen: set[object], taken: _Taken, outcome: Expected) -> None:
+    content = hand_over.content
     if hand_over.identity in seen:
         outcome.duplicates.append(Duplicate(hand_over.source, hand_over.line, None))
-    elif isinstance(hand_over.content, Enrolment):
-        enrolments[hand_over.content.code].append(hand_over.content)
+    elif isinstance(content, Enrolment):
+        taken.enrolments[content.code].append(content)
+    elif isinstance(content, AccountEvent):
+        taken.events[content.code].append(content)
     else:
         outcome.refusals.append(Refusal(hand_over.source, hand_over.line, None, hand_over.fault or ""))
     seen.add(hand_over.identity)
@@ -120,24 +135,21 @@ def _account_for(register: Register, outcome: Expected) -> None:
     outcome.accepted.update(listed.notice.reason for listed in register.listed)
 
 
-def _fold_all(
-    registers: Iterable[Register], enrolments: dict[str, list[Enrolment]], outcome: Expected
-) -> None:
+def _fold_all(taken: _Taken, outcome: Expected) -> None:
     concerned: dict[str, list[Listed]] = defaultdict(list)
-    for register in registers:
+    for register in taken.registers.values():
         for listed in register.listed:
             for code in listed.persons:
                 concerned[code].append(listed)
     households: dict[str, list[str]] = defaultdict(list)
-    for index, code in enumerate(sorted({*concerned, *enrolments})):
-        person = fold(in_order_of_effect(_entries(code, concerned[code])), enrolments.get(code, ()))
+    for index, code in enumerate(sorted({*concerned, *taken.enrolments, *taken.events})):
+        person = fold(in_order_of_effect(_entries(code, concerned[code])), taken.enrolments.get(code, ()))
         _add_rows(index, person, outcome)
-        _add_messages(concerned[code], person, outcome)
+        _add_messages(index, concerned[code], person, outcome)
+        _add_accounts(index, taken.events.get(code, ()), person, outcome)
         _add_to_households(person, households)
         outcome.conflicts.update((it.domain, it.municipality, it.since) for it in person.idle)
-    _sort_rows(outcome)
     outcome.households = sorted(sorted(members) for members in households.values())
-    outcome.portal.sort()
 
 
 def _entries(code: str, concerned: Iterable[Listed]) -> Iterator[Entry]:
@@ -161,16 +173,7 @@ def _add_rows(index: int, person: Person, outcome: Expected) -> None:
         outcome.details.append(Detail(index, row.effective_on, _household(row)))
 
 
-def _sort_rows(outcome: Expected) -> None:
-    """By their values, so that the same city gives the same list in whatever order its files came."""
-    paired = sorted(
-        zip(outcome.rows, outcome.details, strict=True),
-        key=lambda pair: [str(value) for value in (*pair[0].values(), pair[1].person)],
-    )
-    outcome.rows, outcome.details = [row for row, _ in paired], [detail for _, detail in paired]
-
-
-def _add_messages(concerned: Iterable[Listed], person: Person, outcome: Expected) -> None:
+def _add_messages(index: int, concerned: Iterable[Listed], person: Person, outcome: Expected) -> None:
     """A message per accepted notice after the day of enrolment, but for the person's own death."""
     since = person.in_portal_since
     if since is None:
@@ -180,6 +183,31 @@ def _add_messages(concerned: Iterable[Listed], person: Person, outcome: Expected
     outcome.messages += len(messages)
     if messages:
         outcome.portal.append(messages)
+        outcome.portal_persons.append(index)
+
+
+def _add_accounts(index: int, events: Iterable[AccountEvent], person: Person, outcome: Expected) -> None:
+    ledger = ledger_of(events, person.readings)
+    for row in rows_of(ledger, person):
+        outcome.account_details.append(Detail(index, str(row.pop("effective_on"))))
+        outcome.accounts.append(row)
+    outcome.account_conflicts.update(ledger.conflicts.values())
+
+
+def _sort(outcome: Expected) -> None:
+    """By their values, so that the same city gives the same lists in whatever order its files came."""
+    outcome.rows, outcome.details = _sorted(outcome.rows, outcome.details)
+    outcome.accounts, outcome.account_details = _sorted(outcome.accounts, outcome.account_details)
+    told = sorted(zip(outcome.portal, outcome.portal_persons, strict=True))
+    outcome.portal, outcome.portal_persons = [each for each, _ in told], [person for _, person in told]
+
+
+def _sorted(rows: list[dict[str, Any]], details: list[Detail]) -> tuple[list[dict[str, Any]], list[Detail]]:
+    paired = sorted(
+        zip(rows, details, strict=True),
+        key=lambda pair: [str(value) for value in (*pair[0].values(), pair[1].person)],
+    )
+    return [row for row, _ in paired], [detail for _, detail in paired]
 
 
 def _add_to_households(person: Person, households: dict[str, list[str]]) -> None:

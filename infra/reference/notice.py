@@ -1,4 +1,4 @@
-"""What is handed over, as the reference model keeps it: notices, enrolments, and faults of form."""
+"""What is handed over, as the reference model keeps it: notices, enrolments, accounts, and faults of form."""
 
 from __future__ import annotations
 
@@ -61,6 +61,21 @@ class Enrolment:
 
 
 @dataclass(frozen=True)
+class AccountEvent:
+    """What happened to an account; the fields but `code` as the portal names them, "" where a closing left one away."""
+
+    code: str
+    event: str
+    account: str
+    effective_on: str
+    holder_kana: str = ""
+    bank: str = ""
+    branch: str = ""
+    type: str = ""
+    number: str = ""
+
+
+@dataclass(frozen=True)
 class HandOver:
     """One hand-over as it stands in a file: either `content`, or the `fault` of its form (a short code).
 
@@ -73,5 +88,5 @@ class HandOver:
     identity: object
     number: str | None = None
     reason: str | None = None
-    content: Notice | Enrolment | None = None
+    content: Notice | Enrolment | AccountEvent | None = None
     fault: str | None = None

@@ -22,13 +22,17 @@ _NATIONAL_KEEP = frozenset({"初期登録", "出生", "転出", "死亡"})
 
 @dataclass
 class Row:
-    """One row of a domain's table; `facts` has the address even while the row doesn't show it."""
+    """One row of a domain's table; `facts` has the address even while the row doesn't show it.
+
+    `open_since` is the day on which it last opened.
+    """
 
     domain: str
     municipality: str | None
     status: str
     facts: dict[str, str]
     effective_on: str = ""
+    open_since: str = ""
 
     def shown(self, *, protected: bool) -> dict[str, str | None]:
         """Status and the columns that the rule gives the domain (the household by its number)."""
@@ -40,7 +44,10 @@ class Row:
 
 @dataclass
 class Person:
-    """State of the fold. `local` holds each municipality's facts, `facts` the latest from anywhere."""
+    """State of the fold. `local` holds each municipality's facts, `facts` the latest from anywhere.
+
+    `readings` are the kana after the notices of each day from which on the person was known.
+    """
 
     rows: dict[Key, Row] = field(default_factory=dict)
     idle: list[Enrolment] = field(default_factory=list)
@@ -51,6 +58,7 @@ class Person:
     local: dict[str, dict[str, str]] = field(default_factory=dict)
     registered: set[str] = field(default_factory=set)
     left_as: dict[Key, str] = field(default_factory=dict)
+    readings: dict[str, str] = field(default_factory=dict)
 
     # -- notices
 
@@ -66,6 +74,7 @@ class Person:
             for domain in NATIONAL:
                 self._to_national(domain, entry)
             self._settle(entry)
+            self.readings[entry.notice.effective_on] = self.facts["kana"]
 
     def _protect(self, entry: Entry) -> None:
         if entry.notice.reason in ("支援措置開始", "支援措置終了"):
@@ -140,7 +149,8 @@ class Person:
         domain, municipality = key
         facts = dict(self.local[municipality] if municipality else self.facts)
         row = self.rows.get(key)
-        self.rows[key] = Row(domain, municipality, status, facts, row.effective_on if row else "")
+        before = (row.effective_on, row.open_since) if row else ("", "")
+        self.rows[key] = Row(domain, municipality, status, facts, *before)
 
     # -- enrolments
 
@@ -181,7 +191,9 @@ def _looks(person: Person) -> dict[Key, dict[str, str | None]]:
 
 
 def _date_changes(person: Person, before: dict[Key, dict[str, str | None]], day: str) -> None:
-    """Rows that look different have changed on that day."""
+    """Rows that look different have changed on that day; those that were not open and are now have opened on it."""
     for key, look in _looks(person).items():
         if before.get(key) != look:
             person.rows[key].effective_on = day
+        if before.get(key, {"status": "closed"})["status"] == "closed" != look["status"]:
+            person.rows[key].open_since = day

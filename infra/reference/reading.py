@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.reference import forms
-from infra.reference.notice import ENROLLED, MUNICIPAL, NEW, Enrolment, Facts, HandOver, Notice
+from infra.reference.notice import ENROLLED, MUNICIPAL, NEW, AccountEvent, Enrolment, Facts, HandOver, Notice
 
 _HEADER = [
     "通番", "届出番号", "市区町村コード", "異動事由", "異動日", "届出日", "世帯番号", "宛名番号",
@@ -20,13 +20,16 @@ _HEADER = [
     "取消対象届出番号",
 ]  # fmt: skip
 _ENROLMENT_HEADER = ["業務", "市区町村コード", "住民票コード", "開始日"]
-_FILE = re.compile(r"(juki|notices)_([0-9]{6})(?:_.*)?\.(csv|jsonl)|(enrolments).*\.csv")
+_FILE = re.compile(
+    r"(juki|notices)_([0-9]{6})(?:_.*)?\.(csv|jsonl)|(enrolments).*\.csv|(events_portal).*\.jsonl"
+)
 _BOM = b"\xef\xbb\xbf"
 _PERSON_FIELDS = (
     "local_number", "name", "kana", "birth_date", "sex", "relationship", "household", "address", "protected",
 )  # fmt: skip
 _TO_FIELDS = ("address", "household", "relationship")
 _HEAD_FIELDS = ("notice", "municipality", "reason", "effective_on", "recorded_on")
+_ENROLMENT_FIELDS = ("domain", "municipality", "code", "since")
 _SHARED = ("municipality", "reason", "effective_on", "recorded_on", "moved_from", "moved_to", "cancels")
 
 Lines = Iterator[tuple[int, bytes]]
@@ -36,9 +39,11 @@ def hand_overs(path: Path) -> Iterator[HandOver]:
     """All hand-overs of the file `path`; ValueError where its name or first line is of another format."""
     found = _FILE.fullmatch(path.name)
     if not found:
-        raise ValueError(f"{path.name}: not juki_<code>.csv, notices_<code>.jsonl or enrolments.csv")
-    if found[4]:
-        return _enrolments(path)
+        raise ValueError(
+            f"{path.name}: not juki_<code>.csv, notices_<code>.jsonl, enrolments.csv or events_portal.jsonl"
+        )
+    if found[4] or found[5]:
+        return _enrolments(path) if found[4] else _events(path)
     return _of_rows(path, found[2]) if found[1] == "juki" else _of_lines(path, found[2])
 
 
@@ -237,3 +242,40 @@ def _fault_of_enrolment(cells: list[str]) -> str | None:
         "since": forms.day(since),
     }
     return next((f"form:{name}" for name, right in checks.items() if not right), None)
+
+
+# -- the portal's events
+
+
+def _events(path: Path) -> Iterator[HandOver]:
+    for line, raw in _lines(path):
+        if raw:
+            yield _event_of_line(path.name, line, raw)
+
+
+def _event_of_line(source: str, line: int, raw: bytes) -> HandOver:
+    try:
+        value = _without_nulls(json.loads(raw.decode("utf-8")))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        return HandOver(source, line, "", raw, fault="json")
+    identity = ("event", json.dumps(value, sort_keys=True, ensure_ascii=False))
+    content, fault = _event(value)
+    return HandOver(source, line, "", identity, content=content, fault=fault)
+
+
+def _event(value: Any) -> tuple[Enrolment | AccountEvent | None, str | None]:
+    """What a line says, or the fault of its form."""
+    if not isinstance(value, dict) or value.keys() not in ({"enrolment"}, {"account"}):
+        return None, "fields"
+    ((kind, said),) = value.items()
+    known = _ENROLMENT_FIELDS if kind == "enrolment" else tuple(forms.ACCOUNT_FORMS)
+    if not isinstance(said, dict) or said.keys() - set(known):
+        return None, "fields"
+    if not all(isinstance(text, str) for text in said.values()):
+        return None, "types"
+    if kind == "account":
+        fault = forms.fault_of_account(said)
+        return (None, fault) if fault else (AccountEvent(**said), None)
+    cells = [said.get(name, "") for name in _ENROLMENT_FIELDS]
+    fault = _fault_of_enrolment(cells) or (None if cells[0] == "portal" else "other-domain")
+    return (None, fault) if fault else (Enrolment("portal", None, cells[2], cells[3]), None)

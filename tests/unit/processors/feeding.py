@@ -48,12 +48,23 @@ def enrolment(domain: str, municipality: str | None, person: str, since: str) ->
     return change | {"effective_on": date.fromisoformat(since), "seq": 0, **_received(topic, 0)}
 
 
+def accounts_of(path: Path) -> list[Row]:
+    """A file of the portal's account events as records of `person.change`."""
+    filed = [json.loads(line)["account"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return [_account_event(each) for each in filed]
+
+
+def _account_event(filed: Mapping[str, str]) -> Row:
+    details = {name: text for name, text in filed.items() if name not in ("code", "effective_on")}
+    left_away = dict.fromkeys(("holder_kana", "bank", "branch", "type", "number"), "")
+    change = {"person": filed["code"], "kind": "ACCOUNT", "account": left_away | details, "seq": 0}
+    return change | {"effective_on": date.fromisoformat(filed["effective_on"]), **_received("in.portal", 0)}
+
+
 def account(person: str, since: str, event: str, name: str, holder: str) -> Row:
     """What happened to an account as a record of `person.change`."""
-    detail = {"event": event, "account": name, "holder_kana": holder, "number": "1234567"}
-    detail |= {"bank": "0001", "branch": "001", "type": "普通"}
-    change = {"person": person, "kind": "ACCOUNT", "account": detail, "seq": 0}
-    return change | {"effective_on": date.fromisoformat(since), **_received("in.portal", 0)}
+    filed = {"event": event, "account": name, "holder_kana": holder, "number": "1234567", "code": person}
+    return _account_event(filed | {"bank": "0001", "branch": "001", "type": "普通", "effective_on": since})
 
 
 def notice(

@@ -14,7 +14,7 @@ from schemas.systems import DOMAINS
 from schemas.topics import change_topic
 from streams.step import Step
 from streams.testing import Driver
-from tests.unit.processors.feeding import enrolments_of, notices_of
+from tests.unit.processors.feeding import accounts_of, enrolments_of, notices_of
 from tests.unit.processors.mesh import Row, Stores
 from tests.unit.processors.test_synthetic import registers_of
 
@@ -22,7 +22,7 @@ TOPICS = {change_topic(domain): "domain-change" for domain in DOMAINS} | {"confl
 
 
 def driven(folder: Path, seed: int) -> Stores:
-    """A city's notices and enrolments through both steps, whose workers are killed now and then."""
+    """A city's notices, enrolments and accounts through both steps, whose workers are killed now and then."""
     steps = [
         Step("household", ["notice"], lambda _: "notice", HouseholdProcessor()),
         Step("fan-out", ["person.change"], lambda _: "person-change", FanOutProcessor()),
@@ -30,7 +30,8 @@ def driven(folder: Path, seed: int) -> Stores:
     driver, chance = Driver(steps, seed=seed), random.Random(seed)  # noqa: S311 - repeatable on purpose
     driver.name_schemas(TOPICS)
     parts = [("notice", "notice", "municipality", notices_of(path)) for path in registers_of(folder)]
-    parts.append(("person.change", "person-change", "person", enrolments_of(folder / "enrolments.csv")))
+    others = [enrolments_of(folder / "enrolments.csv"), accounts_of(folder / "events_portal.jsonl")]
+    parts += [("person.change", "person-change", "person", rows) for rows in others]
     for topic, schema, key, rows in chance.sample(parts, len(parts)):
         driver.feed(topic, schema, rows, lambda row, key=key: row[key])  # type: ignore[misc]
         driver.run(chance.choice([None, "household", "fan-out"]))
@@ -48,4 +49,5 @@ def test_state_survives_the_worker(tmp_path: Path, seed: int) -> None:
     write_city(tmp_path, 60, 40, seed)
     one, other = driven(tmp_path, seed), driven(tmp_path, seed + 100)
     assert one.rows
+    assert one.accounts
     assert one.content() == other.content()

@@ -16,7 +16,8 @@ from infra.reference import Actual, Expected, compare, expected
 from infra.synth.writing import write_city
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
-from tests.unit.processors.feeding import enrolments_of, notices_of
+from schemas.systems.model import ACCOUNT_COLUMNS
+from tests.unit.processors.feeding import accounts_of, enrolments_of, notices_of
 from tests.unit.processors.mesh import Mesh, Row, Stores, shuffled
 
 #: Residents, days, seed.
@@ -39,15 +40,24 @@ def registers_of(folder: Path) -> list[Path]:
 
 @cache
 def read(folder: Path) -> tuple[dict[str, list[Row]], list[Row], Expected]:
-    """Notices by file, enrolments, and what the reference model makes of them (but for the Roman letters)."""
-    registers, enrolments = registers_of(folder), folder / "enrolments.csv"
-    outcome = expected([*registers, enrolments])
-    plain = [{name: value for name, value in row.items() if name != "roman"} for row in outcome.rows]
+    """Notices by file, all else, and what the reference model makes of them (but for the Roman letters)."""
+    registers, enrolments, events = (
+        registers_of(folder),
+        folder / "enrolments.csv",
+        folder / "events_portal.jsonl",
+    )
+    outcome = expected([*registers, enrolments, events])
     return (
         {path.name: notices_of(path) for path in registers},
-        enrolments_of(enrolments),
-        replace(outcome, rows=plain),
+        [*enrolments_of(enrolments), *accounts_of(events)],
+        without_roman(outcome),
     )
+
+
+def without_roman(outcome: Expected) -> Expected:
+    """Roman letters come in with conversion."""
+    plain = [{name: value for name, value in row.items() if name != "roman"} for row in outcome.rows]
+    return replace(outcome, rows=plain)
 
 
 def actual(mesh: Mesh) -> Actual:
@@ -58,7 +68,9 @@ def actual(mesh: Mesh) -> Actual:
         {"code": person, "reason": Reason(each["reason"]).japanese, "effective_on": each["effective_on"]}
         for (_, person, _), each in stores.messages.items()
     ]
-    return Actual(rows, messages, [number for number, code in mesh.codes() if code.startswith("CANCELS_")])
+    accounts = [_account(key, row) for key, row in stores.accounts.items()]
+    refused = [number for number, code in mesh.codes() if code.startswith("CANCELS_")]
+    return Actual(rows, messages, refused, accounts)
 
 
 def _row(key: tuple[str, str, str | None], row: Row) -> dict[str, Any]:
@@ -68,31 +80,51 @@ def _row(key: tuple[str, str, str | None], row: Row) -> dict[str, Any]:
     return about | facts | {"household_code": row["facts"]["household"], "effective_on": row["effective_on"]}
 
 
+def _account(key: tuple[str, str, str | None], row: Row) -> dict[str, Any]:
+    domain, person, municipality = key
+    told = {name: row["account"][name] for name in (*ACCOUNT_COLUMNS, "account") if name in row["account"]}
+    if domain != "portal":
+        del told["account"]  # its own id is the ledger's alone; conversion leaves it away
+    about = {"domain": domain, "municipality": municipality, "code": person, "status": row["status"]}
+    return about | told | {"effective_on": row["effective_on"]}
+
+
+def conflicts(mesh: Mesh) -> tuple[Counter[tuple[str, str | None, str]], Counter[tuple[str, str]]]:
+    """Open conflicts of enrolments and of accounts, counted as the reference model counts them."""
+    enrolments, accounts = Counter[tuple[str, str | None, str]](), Counter[tuple[str, str]]()
+    for it in Stores(mesh.told).conflicts.values():
+        day = it["effective_on"].isoformat()
+        if it["kind"].startswith("ACCOUNT_"):
+            accounts[it["kind"], day] += 1
+        else:
+            assert it["kind"] == "ENROLMENT_WITHOUT_RESIDENT"
+            enrolments[it["domain"], it["municipality"], day] += 1
+    return enrolments, accounts
+
+
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_the_reference_model_comes_to_the_same(city: Path, seed: int | None) -> None:
-    """Rows, days of effect, households, messages, refused cancellations, conflicts: as the reference model says."""
-    files, enrolments, outcome = read(city)
+    """Rows, accounts, days of effect, households, messages, refusals, conflicts: as the reference model says."""
+    files, others, outcome = read(city)
     mesh = Mesh()
     if seed is None:
         for rows in files.values():
             mesh.submit(rows)
-        mesh.change(enrolments)
+        mesh.change(others)
     else:
-        shuffled(mesh, files, enrolments, random.Random(seed))  # noqa: S311
+        shuffled(mesh, files, others, random.Random(seed))  # noqa: S311
     assert compare(outcome, actual(mesh)) == []
-    conflicts = Stores(mesh.told).conflicts.values()
-    assert {each["kind"] for each in conflicts} <= {"ENROLMENT_WITHOUT_RESIDENT"}
-    shown = Counter((c["domain"], c["municipality"], c["effective_on"].isoformat()) for c in conflicts)
-    assert shown == outcome.conflicts
+    assert conflicts(mesh) == (outcome.conflicts, outcome.account_conflicts)
+    assert outcome.accounts
 
 
 def test_batches_do_not_matter(city: Path) -> None:
     """One record at a time or all at once: the same records go out, in the same order, and the same is kept."""
-    files, enrolments, _ = read(city)
+    files, others, _ = read(city)
     whole, single = Mesh(), Mesh()
     rows = [row for listed in files.values() for row in listed]
-    changes = [*whole.list_notices(rows), *enrolments]
-    assert [change for row in rows for change in single.list_notices([row])] == changes[: -len(enrolments)]
+    changes = [*whole.list_notices(rows), *others]
+    assert [change for row in rows for change in single.list_notices([row])] == changes[: -len(others)]
     whole.change(changes)
     for change in changes:
         single.change([change])
