@@ -19,7 +19,7 @@ PORTAL = "portal"
 
 
 def holdings(dsn: str) -> Actual:
-    """Every row of the domains' tables `person` and of `portal.notice`; nothing is said of refusals."""
+    """Every row of the domains' tables `person` and `account` and of `portal.notice`; nothing is said of refusals."""
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         rows = [
             {**row, "domain": domain.id}
@@ -27,7 +27,13 @@ def holdings(dsn: str) -> Actual:
             if domain.id != PORTAL
             for row in _rows(connection, domain.schema_name, "person")
         ]
-        return Actual(rows, list(_rows(connection, PORTAL, "notice")))
+        accounts = [
+            {**row, "domain": domain.id}
+            for domain in DOMAINS.values()
+            if domain.has_accounts
+            for row in _rows(connection, domain.schema_name, "account")
+        ]
+        return Actual(rows, list(_rows(connection, PORTAL, "notice")), accounts=accounts)
 
 
 def rows_by_domain(dsn: str) -> dict[str, dict[str, int]]:

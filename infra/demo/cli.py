@@ -56,6 +56,8 @@ def table(report: Report) -> Table:
 def _lines(report: Report) -> list[tuple[str, str]]:
     domains = ", ".join(f"{it.domain} {it.changes:,}" for it in report.domains)
     refused = ", ".join(f"{code} {count:,}" for code, count in report.refused.items()) or "none"
+    compared = {"rows": report.compared_rows, "messages": report.compared_messages}
+    compared["accounts"] = report.compared_accounts
     cases = ", ".join(f"{count:,} {status}" for status, count in report.cases.items())
     return [
         ("notices handed over", f"{report.handed_over:,}"),
@@ -73,7 +75,7 @@ def _lines(report: Report) -> list[tuple[str, str]]:
         ("notices a second, into all stores", f"{report.notices_per_s:,.0f}"),
         (
             "compared with the reference model",
-            f"{report.compared_rows:,} rows, {report.compared_messages:,} messages",
+            ", ".join(f"{count:,} {name}" for name, count in compared.items()),
         ),
         ("differences", f"{len(report.differences):,}"),
     ]

@@ -36,8 +36,8 @@ def page(report: Report) -> str:
 
 def _verdict(report: Report) -> str:
     if report.right:
-        held = f"{_number(report.compared_rows)} rows and {_number(report.compared_messages)} messages"
-        return f"All {held} as they must be"
+        rows, messages = _number(report.compared_rows), _number(report.compared_messages)
+        return f"All {rows} rows, {messages} messages and {_number(report.compared_accounts)} accounts as they must be"
     return f"{_number(len(report.differences))} differences from the reference model"
 
 

@@ -51,6 +51,7 @@ class Report:
     cases: Mapping[str, int]
     compared_rows: int
     compared_messages: int
+    compared_accounts: int
     differences: Sequence[Difference]
     phases: Sequence[Phase]
     notices_per_s: float

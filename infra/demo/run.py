@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -25,7 +25,7 @@ from infra.errors import OperatorError
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
-from infra.reference import Actual, compare, expected
+from infra.reference import compare, expected
 from infra.schema_ids import codec
 from infra.stores import holdings
 from infra.synth.writing import write_city
@@ -81,9 +81,8 @@ class Demo:
             found = self._measured(environment, installation)
             summary = Tracker(installation.folder, _token(environment)).summary()
         with self._phase("reference model"):
-            wanted = expected([file for city in cities for file in register_files(city)])
-        held = holdings(environment.dsn(AUDITOR))
-        actual = Actual(held.rows, held.messages, found.cancellations_refused)
+            wanted = expected([file for city in cities for file in city_files(city)])
+        actual = replace(holdings(environment.dsn(AUDITOR)), refused=found.cancellations_refused)
         loaded_s = sum(ended - begun for begun, ended in spans)
         return Report(
             residents=self.sizes.residents,
@@ -99,6 +98,7 @@ class Demo:
             cases={name: summary[name] for name in ("complete", "open", "overdue") if summary[name]},
             compared_rows=len(wanted.rows),
             compared_messages=wanted.messages,
+            compared_accounts=len(wanted.accounts),
             differences=compare(wanted, actual),
             phases=self._phases,
             notices_per_s=sum(found.accepted.values()) / loaded_s,
@@ -172,11 +172,10 @@ def municipalities(city: Path) -> Sequence[str]:
     ]
 
 
-def register_files(city: Path) -> list[Path]:
-    """A city's files, but for the portal's own events, of which the reference model knows nothing."""
-    return [
-        file for file in sorted(city.iterdir()) if file.stem.startswith(("juki_", "notices_", "enrolments"))
-    ]
+def city_files(city: Path) -> list[Path]:
+    """A city's files, as they are handed over."""
+    kinds = ("juki_", "notices_", "enrolments", "events_portal")
+    return [file for file in sorted(city.iterdir()) if file.stem.startswith(kinds)]
 
 
 def _token(environment: Environment) -> str:

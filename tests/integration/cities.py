@@ -22,12 +22,13 @@ def city(name: str) -> Path:
     return SAMPLES / name if (SAMPLES / name).is_dir() else COMMITTED
 
 
-def registers(folder: Path) -> list[Path]:
-    """A city's files of registers (CSV first) and enrolments; not the portal's events."""
+def files_of(folder: Path) -> list[Path]:
+    """A city's files: registers (CSV first), enrolments, the portal's events."""
     return [
         *sorted(folder.glob("juki_*.csv")),
         *sorted(folder.glob("notices_*.jsonl")),
         *sorted(folder.glob("enrolments*.csv")),
+        *sorted(folder.glob("events_portal*.jsonl")),
     ]
 
 

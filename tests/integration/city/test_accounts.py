@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.reference import compare, expected
+from infra.stores import holdings
+from schemas.topics import AUDITOR
 from tests.integration.place import Place, Row
 
 CODE = "42990000011"
@@ -42,33 +45,34 @@ ENROLMENTS = (
 def test_account_reaches_who_pays_and_others_are_conflicts(place: Place, tmp_path: Path) -> None:
     """Registered, a second and another's name, changed, closed: each is seen where it must be, and nothing is lost."""
     place.begin_anew()
-    resident(place, tmp_path)
-    tell(place, tmp_path, event("A1", "REGISTERED", "2026-02-10", number="1111111"))
+    files = resident(place, tmp_path)
+    tell(place, files, event("A1", "REGISTERED", "2026-02-10", number="1111111"))
     assert_told(place, "1111111", "active")
     assert place.conflicts() == []
 
     second = event("B1", "REGISTERED", "2026-02-11", number="2222222")
     other = event("C1", "REGISTERED", "2026-02-12", number="3333333", holder_kana="ベツジン　ハナコ")
-    tell(place, tmp_path, second, other)
+    tell(place, files, second, other)
     kinds = sorted(row["kind"] for row in place.conflicts())
     assert kinds == ["ACCOUNT_OTHER_NAME", "ACCOUNT_SECOND"]
     assert_told(place, "1111111", "active")
 
-    tell(place, tmp_path, event("A1", "CHANGED", "2026-02-20", number="4444444"))
+    tell(place, files, event("A1", "CHANGED", "2026-02-20", number="4444444"))
     assert_told(place, "4444444", "active")
-    tell(place, tmp_path, event("A1", "CLOSED", "2026-02-25", number="4444444"))
+    tell(place, files, event("A1", "CLOSED", "2026-02-25", number="4444444"))
     assert {row["status"] for row in told(place)} == {"closed"}
     assert place.refusals() == []
     assert place.dead_letters() == []
     assert place.handed_over()["in.portal"] == 5
 
 
-def resident(place: Place, folder: Path) -> None:
-    """One person, resident and enrolled."""
+def resident(place: Place, folder: Path) -> list[Path]:
+    """One person, resident and enrolled; the files that say so."""
     notices, enrolments = folder / "notices_131130.jsonl", folder / "enrolments.csv"
     notices.write_text(f"{json.dumps(NOTICE, ensure_ascii=False)}\n", "utf-8")
     enrolments.write_text(ENROLMENTS, "utf-8-sig", newline="")
     place.take_in(notices, enrolments)
+    return [notices, enrolments]
 
 
 def event(account: str, what: str, day: str, number: str, holder_kana: str = KANA) -> dict[str, str]:
@@ -79,13 +83,14 @@ def event(account: str, what: str, day: str, number: str, holder_kana: str = KAN
     }  # fmt: skip
 
 
-def tell(place: Place, folder: Path, *events: dict[str, str]) -> None:
-    """Hand events over, and wait until they are everywhere."""
-    file = folder / "events_portal.jsonl"
+def tell(place: Place, files: list[Path], *events: dict[str, str]) -> None:
+    """Hand events over in a file more; once they are everywhere, the stores hold what the reference model says."""
+    files.append(files[0].with_name(f"events_portal_{len(files)}.jsonl"))
     lines = [json.dumps({"account": each}, ensure_ascii=False) for each in events]
-    file.write_text("\n".join(lines) + "\n", "utf-8")
-    place.take_in(file)
+    files[-1].write_text("\n".join(lines) + "\n", "utf-8")
+    place.take_in(files[-1])
     place.settle()
+    assert compare(expected(files), holdings(place.environment.dsn(AUDITOR))) == []
 
 
 def told(place: Place) -> list[Row]:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from infra.apply.steps import TRACKER_TOKEN
-from infra.reference import Actual, compare, expected
+from infra.reference import compare, expected
 from infra.run.slots import RUN_STEPS
 from infra.run.supervisor import WorkerState, supervised
 from infra.stores import digest, holdings
 from infra.synth.writing import write_city
 from infra.tracker.client import Tracker
 from schemas.topics import AUDITOR
-from tests.integration.cities import cancellations, city, held, registers, wanted
+from tests.integration.cities import cancellations, city, files_of, held, wanted
 from tests.integration.place import Place, until
 
 
 def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
-    """Enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more conflicts."""
+    """Events and enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more."""
     folder = city("city")
     place.begin_anew(workers=1)
-    place.take_in(*reversed(registers(folder)))
+    place.take_in(*reversed(files_of(folder)))
     place.settle()
     assert_as_wanted(place, folder)
 
@@ -32,7 +33,7 @@ def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
     """Four workers of each step, JSON Lines and enrolments first, every file handed over twice: the same."""
     folder = city("city-2")
     place.begin_anew(workers=4)
-    files = registers(folder)[::-1]
+    files = files_of(folder)[::-1]
     place.take_in(*(file for each in files for file in (each, each)))
     place.settle()
     assert_as_wanted(place, folder)
@@ -45,7 +46,7 @@ def test_replay_derives_the_same(place: Place) -> None:
     """Stores, state and derived topics forgotten, and derived again from the in. topics: the same digest."""
     folder = city("city")
     place.begin_anew(workers=1)
-    place.take_in(*registers(folder))
+    place.take_in(*files_of(folder))
     place.settle()
     before = digest(place.environment.dsn(AUDITOR))
     replayed = place.mesh("replay", "--yes")
@@ -57,31 +58,35 @@ def test_replay_derives_the_same(place: Place) -> None:
 def test_killed_workers_change_nothing(place: Place, tmp_path: Path) -> None:
     """One worker of each step is killed with records before it; stores and cases come out as if none had been."""
     write_city(tmp_path / "synthetic", 2_000, 20, seed=7)
-    files = registers(tmp_path / "synthetic")
+    files = files_of(tmp_path / "synthetic")
     place.begin_anew(workers=1)
     assert len(files) >= len(RUN_STEPS)
     for file, step in zip(files, RUN_STEPS, strict=False):
         kill_at_work(place, step, file)
     place.take_in(*files[len(RUN_STEPS) :])
     place.settle()
-    model = expected(files)
-    actual = holdings(place.environment.dsn(AUDITOR))
-    refused = cancellations(place.refusals())
-    assert not compare(model, Actual(actual.rows, actual.messages, refused))
+    model, refused = expected(files), cancellations(place.refusals())
+    assert not compare(model, replace(holdings(place.environment.dsn(AUDITOR)), refused=refused))
     assert not place.dead_letters()
     assert_cases_complete(place, model.accepted.total())
 
 
 def assert_as_wanted(place: Place, folder: Path) -> None:
-    """Stores and refusals as the city's expected.json, conflicts by the reference model, nothing else kept aside."""
-    actual = held(holdings(place.environment.dsn(AUDITOR)), cancellations(place.refusals()))
+    """Stores and refusals as the city's expected.json, accounts and conflicts by the reference model, no more."""
+    holding = holdings(place.environment.dsn(AUDITOR))
+    actual = held(holding, cancellations(place.refusals()))
     for part, right in wanted(folder).items():
         assert actual[part] == right, part
-    idle = Counter(
-        (row["domain"], row["municipality"], str(row["effective_on"])) for row in place.conflicts()
-    )
-    assert idle == expected(registers(folder)).conflicts
-    assert {row["kind"] for row in place.conflicts()} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    model = expected(files_of(folder))
+    assert not compare(model, holding)
+    found = place.conflicts()
+    accounts = [row for row in found if row["kind"].startswith("ACCOUNT_")]
+    idle = [row for row in found if row not in accounts]
+    assert {row["kind"] for row in idle} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    of_enrolments = ((row["domain"], row["municipality"], str(row["effective_on"])) for row in idle)
+    assert Counter(of_enrolments) == model.conflicts
+    of_accounts = ((row["kind"], str(row["effective_on"])) for row in accounts)
+    assert Counter(of_accounts) == model.account_conflicts
     assert not place.dead_letters()
 
 

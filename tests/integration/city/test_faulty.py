@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cities import COMMITTED, SAMPLES, registers
+from tests.integration.cities import COMMITTED, SAMPLES, files_of
 from tests.integration.place import Place, Row
 
 #: What each line refused must say, by the file's running number: words of the reason.
@@ -121,7 +121,7 @@ def test_what_is_no_register_file_leaves_nothing(
     file = tmp_path / "juki_131041_x.csv"
     written(file)
     before = place.handed_over()
-    ended = place.mesh("ingest", "juki-cs", registers(COMMITTED)[0], file)
+    ended = place.mesh("ingest", "juki-cs", files_of(COMMITTED)[0], file)
     assert ended.returncode == 2
     assert "juki_131041_x.csv" in ended.stderr
     assert "Traceback" not in ended.stderr

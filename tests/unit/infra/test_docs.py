@@ -11,12 +11,14 @@ import pytest
 import typer
 from pydantic_settings import BaseSettings
 
+from connectors.postgres.tables import ACCOUNT, tables_of
 from infra.apply.installation import ApplySettings
 from infra.cli import COMMANDS
 from infra.environment import GivenAddresses
 from infra.local.home import LocalSettings
 from infra.run.settings import RunSettings
 from infra.tracker.settings import TrackerSettings
+from schemas.systems import DOMAINS
 from schemas.topics import topics_of
 from streams.worker import ExitCode
 
@@ -62,6 +64,24 @@ def test_every_documented_setting_exists() -> None:
     """None that was renamed or went."""
     known = {name for settings in SETTINGS for name in names(settings)}
     assert set(re.findall(r"\| `(MESH_[A-Z_]+)` \|", OPERATIONS)) <= known
+
+
+def test_who_is_told_of_accounts_is_documented() -> None:
+    """The table of docs/accounts.md names exactly the domains that have accounts, with the columns of their tables."""
+    accounts = (DOCS / "accounts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \| [^|]+ \| ([^|]+) \|$", accounts, re.MULTILINE)
+    documented = {
+        domain: re.findall("`([^`]+)`", columns)
+        for domains, columns in rows
+        for domain in re.findall("`([^`]+)`", domains)
+    }
+    declared = {
+        domain.id: list(table.content)
+        for domain in DOMAINS.values()
+        for table in tables_of(domain)
+        if table.entity == ACCOUNT
+    }
+    assert documented == declared
 
 
 @pytest.mark.parametrize("topic", [topic.name for topic in topics_of(["131041"])])
