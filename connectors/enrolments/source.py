@@ -9,39 +9,25 @@ faults travel with the row, for intake to refuse.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from connectors.enrolments.row import HEADER, Enrolment, enrolment_of
 from connectors.errors import UnroutableError
-from connectors.files.lines import LineFile
 from connectors.files.settings import FileSettings
+from connectors.files.source import FileSource
 from connectors.files.text import Encoding, encoding_of
 from connectors.source import HandOvers, Route
 from schemas.tables import table_from_rows
 
 
-class EnrolmentsSource:
+class EnrolmentsSource(FileSource[Enrolment]):
     """Reads a file of enrolments; `encoding` overrides what the header says."""
 
     def __init__(
         self, path: Path, encoding: Encoding | None = None, settings: FileSettings | None = None
     ) -> None:
-        self._settings = settings or FileSettings()
-        self._file = LineFile(path, self._settings.line_bytes_max)
+        super().__init__(path, settings)
         self._encoding = encoding
-        self._rows: Iterator[Enrolment] = iter(())
-        self._read = self._done = 0
-
-    @property
-    def bytes_total(self) -> int:
-        """Size of the file."""
-        return self._file.size
-
-    @property
-    def bytes_done(self) -> int:
-        """Bytes of the file read for what was polled."""
-        return self._done
 
     def open(self) -> Collection[Route]:
         """Looks the whole file through; SourceFileError: nothing of it can be taken in."""
@@ -56,30 +42,11 @@ class EnrolmentsSource:
                 lost.append(enrolment.row["line"])
         if lost:
             raise UnroutableError(self._sentence(lost))
-        self._rows = self._enrolments(encoding)
+        self._begin(self._enrolments(encoding), _by_route)
         return list(routes)
 
-    def poll(self) -> Sequence[HandOvers]:
-        """The next rows, by route; empty at the end."""
-        found = list(islice(self._rows, self._settings.batch_rows_max))
-        self._done = self._read if found else self.bytes_total
-        by_route: dict[Route, list[Enrolment]] = {}
-        for enrolment in found:
-            if enrolment.route:
-                by_route.setdefault(enrolment.route, []).append(enrolment)
-        return [_hand_overs(route, enrolments) for route, enrolments in by_route.items()]
-
-    def commit(self) -> None:
-        """A file has no place to remember: taken in again, its enrolments change nothing."""
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._rows = iter(())
-
     def _enrolments(self, encoding: Encoding) -> Iterator[Enrolment]:
-        for line in islice(self._file.lines(), 1, None):
-            self._read = line.end
-            yield enrolment_of(line, encoding, self._file.name)
+        return (enrolment_of(line, encoding, self._file.name) for line in self._lines(after=1))
 
     def _sentence(self, lost: list[int]) -> str:
         named = lost[: self._settings.lines_named_max]
@@ -89,6 +56,14 @@ class EnrolmentsSource:
             f"{self._file.name}: no domain that takes enrolments, or no municipality of it, in line {lines}{more};"
             " nothing of the file was taken in"
         )
+
+
+def _by_route(enrolments: list[Enrolment]) -> Sequence[HandOvers]:
+    by_route: dict[Route, list[Enrolment]] = {}
+    for enrolment in enrolments:
+        if enrolment.route:
+            by_route.setdefault(enrolment.route, []).append(enrolment)
+    return [_hand_overs(route, theirs) for route, theirs in by_route.items()]
 
 
 def _hand_overs(route: Route, enrolments: list[Enrolment]) -> HandOvers:
