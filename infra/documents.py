@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import typer
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from infra.apply.installation import ApplySettings
@@ -48,10 +49,10 @@ def reference() -> str:
         "",
         "## Settings",
         "",
-        "Environment variables.",
+        "Environment variables, and all of them. A misspelt value fails; a misspelt name is not ours to see.",
         "",
-        "| setting | default | meaning |",
-        "| --- | --- | --- |",
+        "| setting | default | may be | meaning |",
+        "| --- | --- | --- | --- |",
     ]
     lines += [_row(*each) for settings in SETTINGS for each in _settings(settings)]
     lines += ["", "## Metrics", "", "| metric | labels | meaning |", "| --- | --- | --- |"]
@@ -72,11 +73,25 @@ def _parameter(parameter: Any) -> str:
     return f"`{text}`" if parameter.required else f"`[{text}]`"
 
 
-def _settings(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
+def variables(settings: type[BaseSettings]) -> Mapping[str, FieldInfo]:
+    """Settings by the names of their environment variables."""
     prefix = settings.model_config.get("env_prefix", "")
-    for name, field in settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}`"
-        yield f"`{prefix}{name.upper()}`", default, field.description or ""
+    return {f"{prefix}{name}".upper(): field for name, field in settings.model_fields.items()}
+
+
+def _settings(settings: type[BaseSettings]) -> Iterator[tuple[str, str, str, str]]:
+    for name, field in variables(settings).items():
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        yield f"`{name}`", default, _values(field), field.description or ""
+
+
+def _values(field: FieldInfo) -> str:
+    """What a setting may be, where it has choices or limits."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    words = {"gt": "above {}", "ge": "from {}", "le": "to {}", "max_length": "at most {} characters"}
+    found = {name: getattr(each, name) for each in field.metadata for name in words if hasattr(each, name)}
+    return " ".join(said.format(found[name]) for name, said in words.items() if name in found)
 
 
 def _metrics() -> Iterator[tuple[str, str, str]]:

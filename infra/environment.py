@@ -40,13 +40,15 @@ class GivenAddresses(BaseSettings):
         default="SCRAM-SHA-512", description="How users show who they are."
     )
     kafka_ssl_ca_location: Path | None = Field(
-        default=None, description="Certificates that the brokers are trusted by."
+        default=None, description="File of the authority that signed the brokers' certificates."
     )
-    registry_url: str | None = Field(default=None, max_length=4_096, description="The schema registry.")
+    registry_url: str | None = Field(
+        default=None, max_length=4_096, description="The schema registry (Confluent's API)."
+    )
     database_url: str | None = Field(
         default=None,
         max_length=4_096,
-        description="The PostgreSQL database, with the port, without user and password.",
+        description="PostgreSQL: host, port, database, TLS; without user and password.",
     )
 
 

@@ -38,7 +38,7 @@ class ApplySettings(BaseSettings):
     municipalities: str = Field(
         default="",
         max_length=20_000,
-        description="Municipalities that always take part: codes with commas between.",
+        description="Municipalities that take part beside those admitted: codes with commas.",
     )
 
 

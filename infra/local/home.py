@@ -27,10 +27,11 @@ class LocalSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MESH_", frozen=True)
 
     home: Path = Field(
-        default=Path(".mesh"), description="Where this installation keeps its data and secrets."
+        default=Path(".mesh"), description="Where this installation keeps data, secrets, keys and logs."
     )
     maven_repository: AnyHttpUrl | None = Field(
-        default=None, description="A Maven repository of your own, in place of the public one."
+        default=None,
+        description="Where the local stack's artifacts come from, in place of the public repository.",
     )
 
 

@@ -29,7 +29,9 @@ class RunSettings(BaseSettings):
         default=0,
         ge=0,
         le=65_000,
-        description="Port on 127.0.0.1 of the first worker's metrics (Prometheus), the others follow; 0: none.",
+        description=(
+            "First port on 127.0.0.1 for Prometheus: steps in their order, 32 ports each, slot by slot; 0: none."
+        ),
     )
 
     def pipeline(self) -> PipelineSettings:

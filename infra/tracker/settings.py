@@ -18,7 +18,7 @@ class TrackerSettings(BaseSettings):
         default=0,
         ge=0,
         le=65_535,
-        description="Port of the tracker's HTTP; 0 chooses a free one, told in MESH_HOME.",
+        description="Port of the tracker's HTTP; 0 chooses a free one, told in MESH_HOME/tracker.json.",
     )
     overdue_after_s: float = Field(
         default=3600,
