@@ -103,9 +103,11 @@ class StopLimit:
 
 
 def _cut_short() -> None:
-    log.warning("worker.cut-short")
-    sys.stdout.flush()
-    os._exit(ExitCode.STOPPED)
+    try:
+        log.warning("worker.cut-short")
+        sys.stdout.flush()
+    finally:
+        os._exit(ExitCode.STOPPED)
 
 
 @dataclass

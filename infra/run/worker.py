@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -104,7 +105,9 @@ def follow_parent(parent: int) -> None:
         gone = threading.Event()
         while os.getppid() == parent:
             gone.wait(PARENT_EVERY_S)
-        log.warning("worker.orphaned")
+        # Whoever is gone may have read our log, and nobody does now.
+        with suppress(OSError):
+            log.warning("worker.orphaned")
         os.kill(os.getpid(), signal.SIGTERM)
         gone.wait(ORPHAN_TIMEOUT_S)
         os._exit(UNAVAILABLE)
@@ -128,7 +131,10 @@ def main() -> None:
     try:
         code = run(slot)
     except Exception as error:  # whatever it is, the supervisor is told by a code
-        code = _ended(UNEXPECTED, "worker.failed", error)
-    sys.stdout.flush()
+        code = UNEXPECTED
+        with suppress(OSError):
+            _ended(code, "worker.failed", error)
+    with suppress(OSError):
+        sys.stdout.flush()
     # A client's threads must not hold back who starts us again.
     os._exit(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,7 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from infra.run.worker import PARENT_EVERY_S
 from schemas.systems import DOMAINS
 from schemas.topics import state_topic
 from tests.integration.limits.conftest import Begin, Started, frozen
@@ -148,3 +151,23 @@ def test_it_ends_in_time_and_cleanly(
     """Exit code 0, whatever it waits for."""
     with state(place, begin) as worker:  # type: ignore[attr-defined]
         assert worker.stopped(STOP_S) == 0, worker.log.read_text()
+
+
+#: Starts a worker, reads the first line of its log, and is gone: nobody reads on.
+GONE = """
+import os, subprocess, sys
+worker = subprocess.Popen([sys.executable, "-m", "infra.run", "household", "0"], stdout=subprocess.PIPE)
+print(worker.pid, flush=True)
+worker.stdout.readline()
+os._exit(0)
+"""
+
+
+def test_it_ends_when_its_supervisor_is_gone_and_its_log_with_it(place: Place) -> None:
+    """What it has to say then, nobody hears: that keeps it from nothing."""
+    told = subprocess.run(
+        [sys.executable, "-c", GONE], capture_output=True, check=True, text=True, timeout=60
+    )
+    worker = psutil.Process(int(told.stdout))
+    _, alive = psutil.wait_procs([worker], STOP_S + PARENT_EVERY_S)
+    assert not alive
