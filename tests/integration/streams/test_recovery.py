@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from streams.kafka import consumer_properties, producer_properties
 from streams.pipeline import Pipeline
 from streams.settings import PipelineSettings
+from tests.integration.figures import leave
 from tests.integration.streams.conftest import Broker, wait_until
 from tests.integration.streams.test_dying import Worker, idle, made, start, sums, workers
 
@@ -123,5 +124,6 @@ def test_another_slot_takes_over_in_time(broker: Broker, workers: list[Worker], 
     died = time.monotonic()
     wait_until("all processed", lambda: idle(broker, topic))
     took_s = time.monotonic() - died
+    leave("takeover", session_timeout_s=session_s, duration_s=round(took_s, 2))
     assert sums(broker, out) == {f"n{number}": list(range(1, 11)) for number in range(20)}
     assert took_s < 1.5 * session_s, f"took {took_s} s"
