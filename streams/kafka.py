@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import group, transactional_id
@@ -19,6 +26,20 @@ Properties = dict[str, Any]
 
 #: A reader waits so long at the end of a partition before it says so.
 _EOF_WAIT_MS = 50
+#: What a broker answers that isn't, or not yet, the one to ask; or nothing, as it just went.
+_PASSING: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError._TRANSPORT,
+        KafkaError._WAIT_COORD,
+    }
+)
+#: Between two questions to a broker that can't tell yet.
+_RETRY_WAIT_S = 0.1
 
 
 class KafkaClients:
@@ -67,9 +88,20 @@ class Member(KafkaConsumer):
         self, partitions: list[TopicPartition], timeout: float
     ) -> list[TopicPartition]:
         """By partition the offset, or its error; KafkaException where the brokers don't tell in time."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._told(partitions, max(0.1, deadline - time.monotonic()))
+            except KafkaException as failure:
+                # A coordinator that moves, or has yet to read its log, is asked again.
+                if failure.args[0].code() not in _PASSING or time.monotonic() >= deadline:
+                    raise
+            self._admin.poll(_RETRY_WAIT_S)
+
+    def _told(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
         asked = ConsumerGroupTopicPartitions(self._group_id, partitions)
         told = self._admin.list_consumer_group_offsets(
-            [asked], require_stable=True, request_timeout=max(0.1, timeout)
+            [asked], require_stable=True, request_timeout=timeout_s
         )
         found: list[TopicPartition] = told[self._group_id].result().topic_partitions
         return found
