@@ -228,7 +228,8 @@ def consumer_properties(
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
         # By number too, a partition: a small record takes several times its size in the client.
         "queued.min.messages": 2 * settings.batch_records_max,
-        "fetch.message.max.bytes": 1_048_576,
+        # Compressed, and a partition: small records come out ten times as large.
+        "fetch.message.max.bytes": 65_536,
         "topic.metadata.refresh.interval.ms": 2_000,
     }
 
