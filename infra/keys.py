@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-import orjson
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
 
-from infra.errors import KeyFileError
+from infra.key_file import LETTERS, Keys, misformed, parsed, read_keys
 from infra.local.home import write_json
 from processors.codes import DIGEST, KEY_BYTES, MESH, KeyRing
 from schemas.systems import DOMAINS
 
 #: Every name that a key ring of this mesh has.
-KEY_NAMES = (MESH, DIGEST, *DOMAINS)
+KEY_NAMES = (MESH, DIGEST, LETTERS, *DOMAINS)
 
 LOCK_TIMEOUT_S = 30.0
 
 
-class _KeyFile(BaseModel, frozen=True, extra="forbid"):
-    version: int
-    keys: dict[str, list[str]]
-
-
 def load_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
     """The key ring in `file`. KeyFileError where there is none, others may read it, or one of `names` has no key."""
-    try:
-        others = file.stat().st_mode & 0o077
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise KeyFileError(f"no key file {file.name}: `mesh apply` makes it") from None
-    if others:
-        raise KeyFileError(f"key file {file.name} can be read by others: its mode must be 0600")
-    ring = _ring(content, file.name)
-    missing = sorted(set(names) - set(ring.keys))
-    if missing:
-        raise KeyFileError(
-            f"key file {file.name} has no key for {', '.join(missing)}: `mesh apply` adds them"
-        )
-    return ring
+    return _ring(read_keys(file, names), file.name)
 
 
 def ensure_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
@@ -51,25 +30,18 @@ def ensure_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
     wanted = tuple(names)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{file}.lock", timeout=LOCK_TIMEOUT_S, mode=0o600):
-        known = dict(_ring(file.read_bytes(), file.name).keys) if file.exists() else {}
+        known = dict(_ring(parsed(file.read_bytes(), file.name), file.name).keys) if file.exists() else {}
         fresh = {name: (secrets.token_bytes(KEY_BYTES),) for name in wanted if name not in known}
         if fresh:
             write_json(file, {"version": 1, "keys": _texts(known | fresh)})
         return load_keys(file, wanted)
 
 
-def _ring(content: bytes, name: str) -> KeyRing:
+def _ring(keys: Keys, name: str) -> KeyRing:
     try:
-        parsed = _KeyFile.model_validate(orjson.loads(content))
-        keys = {
-            owner: tuple(base64.b64decode(key, validate=True) for key in of)
-            for owner, of in parsed.keys.items()
-        }
-        if parsed.version == 1:
-            return KeyRing(keys)
-    except (ValidationError, binascii.Error, ValueError):
-        pass  # the error would show what stood in the file
-    raise KeyFileError(f"key file {name} is not of the form expected")
+        return KeyRing(keys)
+    except ValueError:
+        raise misformed(name) from None
 
 
 def _texts(keys: dict[str, tuple[bytes, ...]]) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ from schemas.systems import DOMAINS, SYSTEMS
 
 #: Steps that run as workers of the mesh, each with a Kafka user of its name. Sinks are steps `sink.<domain>`.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "tracker")
+#: Those that set records aside, and park later ones behind them; the tracker's updates may come in any order.
+PARKING: Final = ("intake", "household", "fan-out", "conversion")
 
 #: May read every topic, and writes none.
 AUDITOR: Final = "auditor"
@@ -78,6 +80,16 @@ def state_topic(step: str, store: str) -> str:
 def dlq_topic(step: str) -> str:
     """Dead letters of a step; a sink is the step `sink.<domain>`."""
     return f"dlq.{step}"
+
+
+def act_topic(step: str) -> str:
+    """Officers' acts on a step's dead letters."""
+    return f"act.{step}"
+
+
+def parked_topic(step: str) -> str:
+    """Changelog of what a step has set aside; a sink keeps it in its store."""
+    return state_topic(step, "parked")
 
 
 def subject(topic: str) -> str:
@@ -175,10 +187,14 @@ def _kept_aside() -> Iterator[TopicDeclaration]:
             )
     for step in (*STEPS, *map(sink_step, DOMAINS)):
         yield TopicDeclaration(dlq_topic(step), "dead-letter", 1, (step,), (AUDITOR,))
+    for step in (*PARKING, *map(sink_step, DOMAINS)):
+        yield TopicDeclaration(act_topic(step), "letter-act", 1, ("intake",), (step, AUDITOR))
 
 
 def _changelogs() -> Iterator[TopicDeclaration]:
-    """A schema `state-<step>-<store>` is a store; its changelog follows."""
+    """A schema `state-<step>-<store>` is a store; its changelog follows. Every step keeps what it has set aside."""
+    for step in PARKING:
+        yield TopicDeclaration(parked_topic(step), "parked", "P", (step,), (step, AUDITOR), compacted=True)
     for name in schema_names():
         for step in STEPS:
             store = name.removeprefix(f"state-{step}-")

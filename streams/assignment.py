@@ -18,10 +18,10 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
 from streams.errors import StoppedError, UnavailableError
+from streams.kept import Kept
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
-from streams.state import PartitionState
 from streams.verdict import read_error, stopped_by
 
 log = structlog.get_logger()
@@ -36,15 +36,15 @@ class Assignment:
         self,
         consumer: Consumer,
         processing: Processing,
-        restorer: Restorer | None,
+        restorer: Restorer,
         settings: PipelineSettings,
     ) -> None:
         self._consumer, self._processing, self._restorer = consumer, processing, restorer
         self._settings = settings
         #: The offset to go on from, for each partition that is ours.
         self.positions: dict[Partition, int] = {}
-        #: State by partition number; empty for a stateless step.
-        self.states: dict[int, PartitionState] = {}
+        #: State, and what is set aside, of each of them; whole where it isn't being restored.
+        self.kept: dict[Partition, Kept] = {}
         #: Ours, but where each goes on isn't known before an open transaction has ended.
         self.unsettled: set[Partition] = set()
         self._fresh: set[Partition] = set()
@@ -91,11 +91,17 @@ class Assignment:
         self._seek(starts)
         return starts
 
-    def restored(self, numbers: Iterable[int]) -> None:
-        """The state of these is whole: they go on."""
-        chosen = set(numbers)
-        going_on = [partition for partition in self.positions if partition[1] in chosen]
+    def restored(self, partitions: Iterable[Partition]) -> None:
+        """What is kept of these is whole: they go on."""
+        going_on = [partition for partition in partitions if partition in self.positions]
         self._consumer.resume([TopicPartition(*partition) for partition in going_on])
+
+    def restore(self, partitions: Iterable[Partition]) -> None:
+        """Holds these back until what is kept of them was read anew."""
+        new = {partition: self._processing.new(partition) for partition in partitions}
+        self._consumer.pause([TopicPartition(*partition) for partition in new])
+        self.kept.update(new)
+        self._restorer.begin(new)
 
     def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
         ours = [(each.topic, each.partition) for each in partitions]
@@ -105,8 +111,7 @@ class Assignment:
             _with_offsets(starts) + [TopicPartition(*partition, OFFSET_END) for partition in waiting]
         )
         self.unsettled.update(waiting)
-        held_back = ours if self._restorer else waiting
-        self._consumer.pause([TopicPartition(*partition) for partition in held_back])
+        self._consumer.pause([TopicPartition(*partition) for partition in ours])
         log.info("partitions.assigned", partitions=_names(ours))
         if waiting:
             log.warning("partitions.unsettled", partitions=_names(waiting))
@@ -116,10 +121,8 @@ class Assignment:
         """These go on from here, once their state is whole."""
         self.positions.update(starts)
         self._fresh.update(starts)
-        if self._restorer and starts:
-            new = {number: self._processing.new_state() for _, number in starts}
-            self.states.update(new)
-            self._restorer.begin(new)
+        if starts:
+            self.restore(starts)
 
     def _settle(self) -> None:
         """What was held by another's transaction goes on where that has ended."""
@@ -134,8 +137,6 @@ class Assignment:
         self._begin(starts)
         if starts:
             log.info("partitions.settled", partitions=_names(starts))
-            if not self._restorer:
-                self._consumer.resume([TopicPartition(*partition) for partition in starts])
 
     def _moved(self, partition: Partition, offset: int) -> bool:
         """Whether the consumer has gone there; False where it isn't ready to yet."""
@@ -157,9 +158,8 @@ class Assignment:
         for partition in gone:
             self.positions.pop(partition, None)
             self.unsettled.discard(partition)
-            self.states.pop(partition[1], None)
-        if self._restorer:
-            self._restorer.drop(number for _, number in gone)
+            self.kept.pop(partition, None)
+        self._restorer.drop(gone)
         log.info(event, partitions=_names(gone))
 
     def _stable(self, partitions: Sequence[Partition]) -> dict[Partition, int]:

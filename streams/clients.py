@@ -91,7 +91,10 @@ class Clients(Protocol):
         """The slot's member of the group."""
 
     def reader(self) -> Reader:
-        """Reads changelogs, apart from the group."""
+        """Reads changelogs, and records at their places, apart from the group."""
+
+    def follower(self) -> Reader:
+        """Reads a topic in which little happens, for long."""
 
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
         """The offset after the last record, those of open transactions included (not the last stable offset)."""

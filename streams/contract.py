@@ -92,6 +92,21 @@ class State(Protocol):
     def __getitem__(self, store: str) -> Store: ...
 
 
+@dataclass(frozen=True)
+class Strands:
+    """What must stay in order with a record, by names of the processor's own, within the record's topic.
+
+    While a record is set aside it holds `holds`; a later one that waits for any of them is parked behind it. Where
+    neither has any, the record is nobody's, and parks nobody.
+
+    A processor that has a method `strands(batch, state)` says so for each row of the batch, given the state (None for
+    a stateless one) before them. It must not change the state. Without the method a record's strand is its key.
+    """
+
+    waits: Sequence[str] = ()
+    holds: Sequence[str] = ()
+
+
 class StatelessProcessor(Protocol):
     """Intake, conversion: any records, from any partitions."""
 

@@ -1,8 +1,7 @@
 """Dead letters: a record that can't be processed goes aside with its origin and its bytes, and the others go on.
 
 They are published in the transaction that carries the offset of their record: nothing is lost, or set aside twice.
-Later records of the same key are not held back behind one yet. The place for that is `Processing.run`: before a batch
-is attempted, take out of it the records whose key is parked, and publish them here as parked.
+What it held is sealed. What becomes of it later follows under the same key, without content.
 """
 
 from __future__ import annotations
@@ -15,21 +14,37 @@ from schemas.codec import Codec
 from schemas.tables import table_from_rows
 from schemas.topics import dlq_topic
 from streams.clients import Message, Outgoing
+from streams.sealing import Sealer
 
 SCHEMA: Final = "dead-letter"
-#: What a dead letter needs beside key and value.
-_ENVELOPE_BYTES: Final = 1_024
+OPEN: Final = "OPEN"
+#: What a dead letter needs beside key and value, both as they are sealed.
+_ENVELOPE_BYTES: Final = 1_280
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record, and a short reason without personal data."""
+    """A record, and a short reason without personal data; `digest` names it, `status` says what became of it."""
 
     record: Message
     reason: str
+    digest: str = ""
+    status: str = OPEN
+    act: str | None = None
+    note: str | None = None
 
 
-def outgoing(step: str, letters: Sequence[DeadLetter], codec: Codec, record_bytes_max: int) -> list[Outgoing]:
+@dataclass(frozen=True)
+class Desk:
+    """What letters are written with: for a step, at most so many bytes each."""
+
+    step: str
+    codec: Codec
+    sealer: Sealer
+    bytes_max: int
+
+
+def outgoing(desk: Desk, letters: Sequence[DeadLetter]) -> list[Outgoing]:
     """The letters of one transaction, encoded, for the step's own topic.
 
     Where key and value are too large to be sent on, the letter has neither (`…:left-at-origin`): topic, partition and
@@ -37,24 +52,48 @@ def outgoing(step: str, letters: Sequence[DeadLetter], codec: Codec, record_byte
     """
     if not letters:
         return []
-    rows = [_row(step, letter, record_bytes_max - _ENVELOPE_BYTES) for letter in letters]
-    values = codec.encode(SCHEMA, table_from_rows(SCHEMA, rows, codec.catalogue)).to_pylist()
+    rows = [_row(desk, letter) for letter in letters]
+    values = desk.codec.encode(SCHEMA, table_from_rows(SCHEMA, rows, desk.codec.catalogue)).to_pylist()
     keys = [f"{row['topic']}/{row['partition']}/{row['offset']}".encode() for row in rows]
-    return [Outgoing(dlq_topic(step), keys, values)]
+    return [Outgoing(dlq_topic(desk.step), keys, values)]
 
 
-def _row(step: str, letter: DeadLetter, bytes_max: int) -> dict[str, Any]:
+def seal_place(step: str, digest: str, part: str) -> str:
+    """What sealed content is bound to: `part` is key, value, or repair."""
+    return f"{step}/{digest}/{part}"
+
+
+def _row(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
     record = letter.record
-    key, value, reason = record.key(), record.value(), letter.reason
-    if len(key or b"") + len(value or b"") > bytes_max:
-        key, value, reason = None, None, f"{reason}:left-at-origin"
     return {
-        "step": step,
-        "reason": reason,
+        "step": desk.step,
         "topic": record.topic(),
         "partition": record.partition(),
         "offset": record.offset(),
         "timestamp_ms": record.timestamp()[1],
-        "key": key,
-        "value": value,
+        "sealed": True,
+        "digest": letter.digest,
+        "status": letter.status,
+        "act": letter.act,
+        "note": letter.note,
+        **_content(desk, letter),
     }
+
+
+def _content(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
+    key, value = letter.record.key(), letter.record.value()
+    if letter.status != OPEN:
+        return {"reason": letter.reason, "key": None, "value": None}
+    if len(key or b"") + len(value or b"") > desk.bytes_max - _ENVELOPE_BYTES:
+        return {"reason": f"{letter.reason}:left-at-origin", "key": None, "value": None}
+    return {
+        "reason": letter.reason,
+        "key": _sealed(desk, letter, "key", key),
+        "value": _sealed(desk, letter, "value", value),
+    }
+
+
+def _sealed(desk: Desk, letter: DeadLetter, part: str, content: bytes | None) -> bytes | None:
+    if content is None:
+        return None
+    return desk.sealer.seal(content, seal_place(desk.step, letter.digest, part))

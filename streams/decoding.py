@@ -29,6 +29,12 @@ class Part:
         cut = Batch(batch.schema, batch.table.slice(start, length), batch.meta.slice(start, length))
         return Part(cut, self.records[start:stop])
 
+    def take(self, rows: Sequence[int]) -> Part:
+        """These rows, in this order."""
+        batch, indices = self.batch, pa.array(rows, pa.int64())
+        cut = Batch(batch.schema, batch.table.take(indices), batch.meta.take(indices))
+        return Part(cut, [self.records[row] for row in rows])
+
 
 def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[Part, list[DeadLetter]]:
     """The records that can be read, in their order; for the others a dead letter with the reason."""

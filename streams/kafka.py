@@ -40,6 +40,8 @@ _PASSING: Final = frozenset(
 )
 #: Between two questions to a broker that can't tell yet.
 _RETRY_WAIT_S = 0.1
+#: A follower's request stays so long at the broker while nothing comes.
+_FOLLOW_WAIT_MS = 1_000
 
 
 class KafkaClients:
@@ -64,6 +66,11 @@ class KafkaClients:
     def reader(self) -> Reader:
         """A reader that joins no group."""
         return cast("Reader", KafkaConsumer(reader_properties(self._connection, self._group)))
+
+    def follower(self) -> Reader:
+        """The same, in no hurry."""
+        properties = reader_properties(self._connection, self._group) | {"fetch.wait.max.ms": _FOLLOW_WAIT_MS}
+        return cast("Reader", KafkaConsumer(properties))
 
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
         """High watermarks. UnavailableError where the brokers don't tell in time."""

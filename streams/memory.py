@@ -184,26 +184,31 @@ class MemoryConsumer:
 
 
 class MemoryReader:
-    """Reads given partitions, and tells each one's end once."""
+    """Reads given partitions, and tells each one's end whenever it comes to it."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
         self._positions: dict[Partition, int] = {}
+        self._told: set[Partition] = set()
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Reads these, from their offsets."""
         self._positions = {(each.topic, each.partition): max(0, each.offset) for each in partitions}
+        self._told.clear()
 
     def consume(self, num_messages: int, timeout: float) -> list[Record]:
         """Records, or the end of a partition."""
         taken: list[Record] = []
-        for partition, start in list(self._positions.items()):
+        for partition, start in self._positions.items():
             got = self._log.records.get(partition, [])[start : start + num_messages - len(taken)]
             taken.extend(got)
-            self._positions[partition] = start + len(got)
-            if len(taken) < num_messages:
+            self._positions[partition] = end = start + len(got)
+            if got:
+                self._told.discard(partition)
+            if len(taken) < num_messages and partition not in self._told:
+                self._told.add(partition)
                 eof = KafkaError(KafkaError._PARTITION_EOF)
-                taken.append(Record(partition, self._positions.pop(partition), None, None, failure=eof))
+                taken.append(Record(partition, end, None, None, failure=eof))
         return taken
 
     def close(self) -> None:
@@ -302,6 +307,10 @@ class MemoryClients:
 
     def reader(self) -> MemoryReader:
         """Reads changelogs."""
+        return MemoryReader(self.log)
+
+    def follower(self) -> MemoryReader:
+        """Reads acts."""
         return MemoryReader(self.log)
 
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from schemas.topics import dlq_topic
 from streams.clients import Outgoing
@@ -16,6 +16,8 @@ RECORDS_OUT = Counter("mesh_records_out", "Records put into transactions.", ["st
 BATCHES = Counter("mesh_batches", "Transactions committed.", ["step"])
 FAILED = Counter("mesh_transactions_failed", "Transactions that failed, and were recovered from.", ["step"])
 DEAD_LETTERS = Counter("mesh_dead_letters", "Records set aside.", ["step"])
+LETTERS_OPEN = Gauge("mesh_letters_open", "Dead letters that wait for an officer.", ["step"])
+PARKED = Gauge("mesh_parked", "Records parked behind dead letters.", ["step"])
 PROCESS_SECONDS = Histogram("mesh_process_seconds", "Work on a batch.", ["step"], buckets=_SECONDS)
 COMMIT_SECONDS = Histogram(
     "mesh_commit_seconds", "A transaction, from begin to end.", ["step"], buckets=_SECONDS
@@ -43,6 +45,12 @@ class StepMetrics:
         COMMIT_SECONDS.labels(self._step).observe(duration_s)
         for topic, number in records:
             RECORDS_IN.labels(self._step, topic).inc(number)
+
+    def set_aside(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Letters and parked records of each partition that is ours."""
+        letters, parked = [sum(each) for each in zip((0, 0), *counts, strict=True)]
+        LETTERS_OPEN.labels(self._step).set(letters)
+        PARKED.labels(self._step).set(parked)
 
     def aborted(self) -> None:
         """A transaction failed."""

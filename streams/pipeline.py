@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
 from confluent_kafka import KafkaException
 
-from schemas.codec import Codec
+from schemas.topics import dlq_topic
+from streams.acting import Act, concerned
+from streams.acts import Acts, read_at
 from streams.assignment import Assignment, Groups
 from streams.clients import Clients, Clock, Outgoing, Partition
 from streams.decoding import offset_of
 from streams.errors import UnavailableError
 from streams.metrics import StepMetrics
+from streams.parking import Kind
 from streams.processing import Processing
 from streams.restore import Restorer
+from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step
 from streams.transactions import Transactions
@@ -29,14 +33,19 @@ class Pipeline:
     """One worker of a step, to be called by one thread: `start`, then `turn` as long as wanted, then `close`."""
 
     def __init__(
-        self, step: Step, clients: Clients, codec: Codec, settings: PipelineSettings, clock: Clock
+        self, step: Step, clients: Clients, coding: Coding, settings: PipelineSettings, clock: Clock
     ) -> None:
-        self.step, self._settings, self._clock = step, settings, clock
+        self.step, self._settings, self._clock, self._clients = step, settings, clock, clients
         self._metrics = StepMetrics(step.name)
         self._consumer = clients.consumer()
-        self._processing = Processing(step, codec, settings)
+        self._processing = Processing(step, coding.codec, settings, coding.sealer)
         self._transactions = Transactions(clients, settings, clock)
-        self._restorer = Restorer(step, clients, settings, clock) if step.stores else None
+        self._restorer = Restorer(step, clients, settings, clock)
+        self._acts = Acts(step.name, clients, coding.codec)
+        #: Whether an act may have found its letter since we last looked.
+        self._acts_due = False
+        #: Letters and parked records of the partitions that have any.
+        self._aside: dict[Partition, tuple[int, int]] = {}
         self._assignment = Assignment(self._consumer, self._processing, self._restorer, settings)
         self._failed_in_a_row = 0
 
@@ -47,8 +56,18 @@ class Pipeline:
 
     @property
     def restoring(self) -> bool:
-        """Whether a partition waits for its state, or for another's transaction that holds its offset."""
-        return bool(self._assignment.unsettled) or (self._restorer is not None and self._restorer.active)
+        """Whether a partition waits for what is kept of it, or for another's transaction that holds its offset."""
+        return bool(self._assignment.unsettled) or self._restorer.active
+
+    @property
+    def acting(self) -> bool:
+        """Whether an act may still have a letter here to be done on."""
+        return self._acts_due
+
+    @property
+    def acts_seen(self) -> int:
+        """How many acts were read so far."""
+        return len(self._acts)
 
     def start(self) -> None:
         """Fences the slot's worker before this one, then joins the group. In this order: nobody else's work is open."""
@@ -56,11 +75,17 @@ class Pipeline:
         self._assignment.subscribe(self.step.inputs)
 
     def turn(self) -> int:
-        """One batch, whole or not at all; how many records it had. Waits `poll_timeout_s` for the first record.
+        """One batch or one officer's act, whole or not at all; how many records it had.
 
-        A failed transaction is recovered from: the same records come again. StreamError: this worker can't go on.
+        Waits `poll_timeout_s` for the first record. A failed transaction is recovered from: the same records come
+        again. StreamError: this worker can't go on.
         """
         self._restore()
+        # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older.
+        if self._acts.turn() or self._acts_due:
+            acted = self._act_on_letters()
+            if acted is not None:
+                return acted
         # 1. Records of partitions that are ours, each once, in the order of their partition.
         groups = self._gather()
         if not groups:
@@ -76,14 +101,17 @@ class Pipeline:
 
     def close(self) -> None:
         """Leaves; a static member's partitions wait for the slot until the session's timeout."""
-        if self._restorer:
-            self._restorer.close()
+        self._restorer.close()
+        self._acts.close()
         self._transactions.close()
         self._consumer.close()
 
     def _restore(self) -> None:
-        if self._restorer and self._restorer.active:
-            self._assignment.restored(self._restorer.turn(self._settings.gather_timeout_s))
+        if self._restorer.active:
+            whole = self._restorer.turn(self._settings.gather_timeout_s)
+            self._assignment.restored(whole)
+            self._acts_due |= bool(whole)
+            self._count(whole)
 
     def _gather(self) -> Groups:
         # A restoration goes on at once: nobody waits for a record meanwhile.
@@ -95,7 +123,7 @@ class Pipeline:
     def _process(self, groups: Groups) -> list[Outgoing]:
         begun = self._clock()
         try:
-            outgoing = self._processing.run(groups, self._assignment.states)
+            outgoing = self._processing.run(groups, self._assignment.kept)
         except BaseException:
             self._roll_back()
             raise
@@ -135,16 +163,13 @@ class Pipeline:
         return 0
 
     def _roll_back(self) -> None:
-        for state in self._assignment.states.values():
-            state.rollback()
+        for kept in self._assignment.kept.values():
+            kept.rollback()
 
     def _committed(self, groups: Groups, offsets: Mapping[Partition, int], duration_s: float) -> None:
         self._failed_in_a_row = 0
-        digests = {}
-        for _, number in groups:
-            if number in self._assignment.states:
-                self._assignment.states[number].commit()
-                digests[number] = {"digest": self._assignment.states[number].digest}
+        self._keep(groups)
+        digests = self._digests(groups)
         self._assignment.advance(offsets)
         self._metrics.committed(duration_s, ((topic, len(records)) for (topic, _), records in groups.items()))
         for (topic, number), records in groups.items():
@@ -157,3 +182,72 @@ class Pipeline:
                 duration_ms=round(1_000 * duration_s),
                 **digests.get(number, {}),
             )
+
+    def _digests(self, partitions: Iterable[Partition]) -> dict[int, dict[str, str]]:
+        """By number, for the log, where the step keeps state."""
+        kept = {each: self._assignment.kept.get(each) for each in partitions if self.step.stores}
+        return {number: {"digest": each.digest} for (_, number), each in kept.items() if each}
+
+    def _keep(self, partitions: Iterable[Partition]) -> None:
+        """What was pending is so."""
+        for partition in partitions:
+            kept = self._assignment.kept.get(partition)
+            if kept:
+                kept.commit()
+                self._acts_due |= bool(self._acts) and bool(kept.parked)
+        self._count(partitions)
+
+    def _count(self, partitions: Iterable[Partition]) -> None:
+        kept = self._assignment.kept
+        new = {each: kept[each].parked.counts() for each in partitions if each in kept and kept[each].parked}
+        others = {each: counts for each, counts in self._aside.items() if each in kept and kept[each].parked}
+        if new or self._aside:
+            self._aside = others | new
+            self._metrics.set_aside(self._aside.values())
+
+    def _act_on_letters(self) -> int | None:
+        """Does one act that has its letter here; None where there is none."""
+        found = next(self._acts_found(), None)
+        self._acts_due = found is not None
+        return self._act(*found) if found else None
+
+    def _acts_found(self) -> Iterator[tuple[Partition, Act]]:
+        for partition, kept in self._assignment.kept.items():
+            if self._restorer.is_active(partition):
+                continue
+            for entry in kept.parked.entries:
+                for act in self._acts.on(entry.digest) if entry.kind is Kind.LETTER else ():
+                    if not kept.parked.has_done(act.id):
+                        yield partition, act
+
+    def _act(self, partition: Partition, act: Act) -> int:
+        """One act: the letter and all behind it, in one transaction with what is set aside after it.
+
+        It moves no offset, but sends the one that stands: so a worker that is no longer the partition's is refused.
+        """
+        kept, begun = self._assignment.kept[partition], self._clock()
+        offsets = [entry.offset for entry in concerned(kept.parked, act.digest)]
+        records = read_at(self._clients, partition, offsets, self._clock, self._settings.request_timeout_s)
+        try:
+            outgoing = self._processing.act(act, partition, kept, records)
+        except BaseException:
+            self._roll_back()
+            raise
+        # What it says of letters is nothing newly set aside.
+        told = [each for each in outgoing if each.topic != dlq_topic(self.step.name)]
+        self._metrics.processed(self._clock() - begun, told)
+        position = {partition: self._assignment.positions[partition]}
+        try:
+            self._transactions.publish(outgoing, position, self._consumer)
+        except KafkaException as failure:
+            self._metrics.aborted()
+            # Its offset tells nothing of whether it took place: the changelog does.
+            if not self._transactions.recover(failure.args[0]):
+                self._assignment.restore(position)
+            return self._again(failure.args[0].name())
+        self._failed_in_a_row = 0
+        self._keep([partition])
+        log.info(
+            "act.committed", topic=partition[0], partition=partition[1], act=act.deed, records=len(records)
+        )
+        return len(records)

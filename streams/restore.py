@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 import structlog
 from confluent_kafka import KafkaError, TopicPartition
 
-from schemas.topics import state_topic
 from streams.clients import Clients, Clock, Message, Partition, Reader
 from streams.decoding import by_partition, offset_of
 from streams.errors import StateError
+from streams.kept import Kept, Restorable
 from streams.metrics import StepMetrics
 from streams.settings import PipelineSettings
-from streams.state import PartitionState, PartitionStore
 from streams.step import Step
 from streams.verdict import read_error
 
@@ -23,19 +22,19 @@ log = structlog.get_logger()
 
 @dataclass
 class _Changelog:
-    """One store of one partition on its way: read up to `position`, whole at `end`."""
+    """A changelog's partition on its way: read up to `position`, whole at `end`; what it brings back."""
 
-    store: PartitionStore
-    end: int
+    stores: list[Restorable] = field(default_factory=list)
+    end: int = 0
     position: int = 0
 
 
 @dataclass
 class _Restoration:
-    """A partition on its way; `ended` where each of its changelogs is whole."""
+    """Partitions of one number on their way; `ended` where each of their changelogs is whole."""
 
     begun_s: float
-    state: PartitionState
+    kept: dict[Partition, Kept]
     changelogs: dict[Partition, _Changelog] = field(default_factory=dict)
     entries: int = 0
 
@@ -49,7 +48,8 @@ class Restorer:
 
     A changelog is whole where every record is read, or known to be aborted, up to the offset that was the last of all
     when the restoration began, open transactions included: it waits for these to end. So whatever was committed with
-    the offset that the partition goes on from is there.
+    the offset that the partition goes on from is there. Input partitions of one number share their changelogs'
+    partitions: those that come while others are on their way begin with them anew.
     """
 
     def __init__(self, step: Step, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
@@ -64,35 +64,51 @@ class Restorer:
         """Whether a partition is on its way."""
         return bool(self._active)
 
-    def begin(self, states: Mapping[int, PartitionState]) -> None:
-        """Restores these empty states; to be called after the offsets to go on from are known."""
+    def is_active(self, partition: Partition) -> bool:
+        """Whether this one is."""
+        return partition[1] in self._active and partition in self._active[partition[1]].kept
+
+    def begin(self, new: Mapping[Partition, Kept]) -> None:
+        """Restores what is kept of these, empty now; to be called after the offsets to go on from are known."""
         self._progress_s = self._clock()
-        stores = {
-            (state_topic(self._step.name, name), number): store
-            for number, state in states.items()
-            for name, store in state.stores.items()
+        numbers = {number for _, number in new}
+        for number in numbers:
+            before = self._active.get(number)
+            kept = {each: new[each] for each in new if each[1] == number}
+            self._active[number] = self._restoration(number, (before.kept if before else {}) | kept)
+        changelogs = {
+            place: each for number in numbers for place, each in self._active[number].changelogs.items()
         }
-        ends = self._clients.end_offsets(stores, self._settings.request_timeout_s)
-        for number, state in states.items():
-            self._active[number] = _Restoration(
-                self._progress_s,
-                state,
-                {each: _Changelog(store, ends[each]) for each, store in stores.items() if each[1] == number},
-            )
+        ends = self._clients.end_offsets(changelogs, self._settings.request_timeout_s)
+        for place, changelog in changelogs.items():
+            changelog.end = ends[place]
         self._assign()
 
-    def drop(self, numbers: Iterable[int]) -> None:
+    def _restoration(self, number: int, kept: dict[Partition, Kept]) -> _Restoration:
+        found = _Restoration(self._progress_s, kept)
+        for each in kept.values():
+            for topic, store in each.changelogs(self._step.name).items():
+                found.changelogs.setdefault((topic, number), _Changelog()).stores.append(store)
+        return found
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
         """These partitions are no longer ours."""
-        if [number for number in numbers if self._active.pop(number, None)]:
+        gone = list(partitions)
+        for partition in gone:
+            active = self._active.get(partition[1])
+            if active and active.kept.pop(partition, None) and not active.kept:
+                del self._active[partition[1]]
+        if gone:
             self._assign()
 
-    def turn(self, timeout_s: float) -> list[int]:
+    def turn(self, timeout_s: float) -> list[Partition]:
         """Reads a slice; the partitions that are whole now. StateError where nothing moves any more."""
         if self._reader is not None:
             self._read(self._reader.consume(self._settings.batch_records_max, timeout_s))
-        done = [number for number, each in self._active.items() if each.ended]
-        for number in done:
+        done: list[Partition] = []
+        for number in [number for number, each in self._active.items() if each.ended]:
             each = self._active.pop(number)
+            done.extend(each.kept)
             duration_s = self._clock() - each.begun_s
             self._metrics.restored(duration_s)
             log.info(
@@ -100,8 +116,8 @@ class Restorer:
                 step=self._step.name,
                 partition=number,
                 records=each.entries,
-                entries=each.state.entries,
-                digest=each.state.digest,
+                entries=sum(kept.entries for kept in each.kept.values()),
+                **({"digest": next(iter(each.kept.values())).digest} if self._step.stores else {}),
                 duration_ms=round(1_000 * duration_s),
             )
         if done:
@@ -143,7 +159,9 @@ class Restorer:
                 self._note(message, error)
 
     def _take(self, restoration: _Restoration, changelog: _Changelog, records: Sequence[Message]) -> None:
-        changelog.store.restore((_key(record), record.value()) for record in records)
+        entries = [(_key(record), record.value()) for record in records]
+        for store in changelog.stores:
+            store.restore(entries)
         changelog.position = offset_of(records[-1]) + 1
         restoration.entries += len(records)
 

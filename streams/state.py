@@ -132,11 +132,7 @@ class PartitionState:
     @property
     def digest(self) -> str:
         """The same for the same committed entries of the same stores: 16 hexadecimal digits, in fours."""
-        told = blake2b(digest_size=_TOLD_BYTES)
-        for name in sorted(self.stores):
-            told.update(f"{name} {self.stores[name].mark:x}\n".encode())
-        text = told.hexdigest()
-        return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
+        return digest_of({name: store.mark for name, store in self.stores.items()})
 
     def keep(self) -> None:
         """The attempt succeeded: its changes go into the transaction. All of them, or ValueError and none."""
@@ -163,6 +159,15 @@ class PartitionState:
         """The transaction is aborted."""
         for store in self.stores.values():
             store.rollback()
+
+
+def digest_of(marks: Mapping[str, int]) -> str:
+    """The digest of stores by name, of which each has this mark."""
+    told = blake2b(digest_size=_TOLD_BYTES)
+    for name in sorted(marks):
+        told.update(f"{name} {marks[name]:x}\n".encode())
+    text = told.hexdigest()
+    return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
 def _mark(key: str, value: bytes) -> int:

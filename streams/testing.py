@@ -8,6 +8,7 @@ driver.rows("person.change")
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,19 @@ from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from schemas.tables import table_from_rows
-from schemas.topics import dlq_topic, group, transactional_id
-from streams.dead_letters import SCHEMA
+from schemas.topics import act_topic, dlq_topic, group, parked_topic, transactional_id
+from streams import acts, parking
+from streams.dead_letters import SCHEMA, seal_place
 from streams.memory import MemoryClients, MemoryLog, Record
 from streams.pipeline import Pipeline
+from streams.sealing import Coding, Sealer
 from streams.settings import PipelineSettings
 from streams.step import Step
 
 #: Turns without end mean that a step feeds itself.
 TURNS_MAX = 1_000_000
+#: What the driver seals letters with.
+SEALER = Sealer([bytes(range(64))])
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class Driver:
         self.log = MemoryLog(partitions)
         self._random = random.Random(seed) if seed is not None else None  # noqa: S311 - repeatable on purpose
         self._cut, self._steps = cut, list(steps)
-        self._schemas: dict[str, str] = {dlq_topic(step.name): SCHEMA for step in steps}
+        self._schemas: dict[str, str] = {}
+        for step in steps:
+            self._schemas |= {dlq_topic(step.name): SCHEMA, act_topic(step.name): acts.SCHEMA}
+            self._schemas[parked_topic(step.name)] = parking.SCHEMA
         self._pipelines: dict[str, Pipeline] = {}
 
     def feed(
@@ -87,12 +95,25 @@ class Driver:
         chosen = [each for each in self._steps if step in (None, each.name)]
         done = 0
         for _ in range(TURNS_MAX):
-            waiting = [each for each in chosen if self.log.lag(group(each.name), each.inputs)]
+            waiting = [each for each in chosen if self._has_work(each)]
             if not waiting:
                 return done
             turned = self._pipeline(self._random.choice(waiting) if self._random else waiting[0]).turn()
             done += turned > 0
         raise RuntimeError(f"not idle after {TURNS_MAX} turns")
+
+    def act(self, step: str, deed: str, digest: str, value: bytes | None = None) -> None:
+        """An officer's act on a dead letter, as intake passes it on; a repair's value is sealed here."""
+        sealed = value and base64.b64encode(SEALER.seal(value, seal_place(step, digest, "repair"))).decode()
+        number = len(self.log.of_topic(act_topic(step)))
+        row = {"id": f"in.desk/0/{number}", "act": deed, "step": step, "digest": digest, "value": sealed}
+        self.log.create(act_topic(step), 1)
+        self.feed(act_topic(step), acts.SCHEMA, [row], digest)
+
+    def set_aside(self, step: str) -> list[dict[str, Any]]:
+        """What a step has set aside now: letters, and records parked behind them."""
+        last = {(each.partition, each.key): each.value for each in self.records(parked_topic(step))}
+        return [value for value in last.values() if value and value["kind"] != "ACT"]
 
     def restart(self, step: str) -> None:
         """Forgets a worker with its state, as kill -9 does; the next one restores from the changelogs."""
@@ -115,8 +136,8 @@ class Driver:
         return [each.value for each in self.records(topic, schema) if each.value is not None]
 
     def dead_letters(self, step: str) -> list[dict[str, Any]]:
-        """What a step has set aside."""
-        return self.rows(dlq_topic(step))
+        """What a step has told of its dead letters, their content opened."""
+        return [self._opened(row) for row in self.rows(dlq_topic(step))]
 
     def topics(self) -> list[str]:
         """All topics there are."""
@@ -125,6 +146,22 @@ class Driver:
     def name_schemas(self, schemas: Mapping[str, str]) -> None:
         """Tells the schemas of topics (name by topic) that no step reads."""
         self._schemas.update(schemas)
+
+    def _has_work(self, step: Step) -> bool:
+        """Records, or acts that its worker hasn't seen or not done yet."""
+        acted = len(self.log.of_topic(act_topic(step.name)))
+        running = self._pipelines.get(step.name)
+        if running is None or acted > running.acts_seen:
+            return acted > 0 or bool(self.log.lag(group(step.name), step.inputs))
+        return running.acting or running.restoring or bool(self.log.lag(group(step.name), step.inputs))
+
+    def _opened(self, row: dict[str, Any]) -> dict[str, Any]:
+        opened = {
+            part: SEALER.open(row[part], seal_place(row["step"], row["digest"], part))
+            for part in ("key", "value")
+            if row[part] is not None
+        }
+        return {**row, **opened}
 
     def _schema(self, topic: str) -> str:
         if topic not in self._schemas:
@@ -142,7 +179,7 @@ class Driver:
         if step.name not in self._pipelines:
             clients = MemoryClients(self.log, group(step.name), transactional_id(step.name, 0), self._limit)
             self._pipelines[step.name] = Pipeline(
-                step, clients, self.codec, self._settings(), lambda: self.log.now_ms / 1_000
+                step, clients, Coding(self.codec, SEALER), self._settings(), lambda: self.log.now_ms / 1_000
             )
             self._pipelines[step.name].start()
         return self._pipelines[step.name]

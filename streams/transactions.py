@@ -66,10 +66,11 @@ class Transactions:
         # 4. All of it, after every record of step 2 has arrived; one that didn't makes the commit fail.
         self._retrying(deadline, self._producer.commit_transaction)
 
-    def recover(self, error: KafkaError) -> None:
+    def recover(self, error: KafkaError) -> bool:
         """After a failed `publish`: no transaction is open, and none of ours can still take place.
 
-        Whether that one did, the group's committed offsets tell. Raises what there is to stop with.
+        Whether that one is known not to have taken place; else the group's committed offsets tell, where it moved
+        them. Raises what there is to stop with.
         """
         decided = verdict(error)
         log.warning("transaction.failed", error=error.name(), verdict=decided.name)
@@ -77,8 +78,10 @@ class Transactions:
             raise stopped_by(error)
         if self.stopping:
             raise UnavailableError(f"told to stop while a transaction failed: {error.name()}")
-        if decided is not Verdict.ABORT or not self._aborted():
-            self.replace()
+        if decided is Verdict.ABORT and self._aborted():
+            return True
+        self.replace()
+        return False
 
     def replace(self) -> None:
         """Throws the producer away; a new one with the same `transactional.id` fences what it left behind."""

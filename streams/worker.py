@@ -20,6 +20,7 @@ import structlog
 from confluent_kafka import KafkaException
 from prometheus_client import start_http_server
 
+from streams.attempts import place
 from streams.clients import Clock
 from streams.errors import (
     BrokenStepError,
@@ -31,7 +32,6 @@ from streams.errors import (
     UnavailableError,
 )
 from streams.pipeline import Pipeline
-from streams.processing import place
 from streams.verdict import stopped_by
 
 log = structlog.get_logger()

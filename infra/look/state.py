@@ -15,8 +15,9 @@ from infra.errors import OperatorError
 from infra.listing.records import messages
 from infra.run.build import step
 from infra.schema_ids import codec
-from schemas.topics import state_topic
 from streams.decoding import partition_of
+from streams.kept import Kept
+from streams.parking import Parked
 from streams.settings import PipelineSettings
 from streams.state import PartitionState
 from streams.step import Step
@@ -46,18 +47,21 @@ def held(environment: Environment, installation: Installation, steps: Sequence[s
             raise OperatorError(f"{name} keeps no state; there are: {', '.join(STATEFUL)}")
         states = _states(environment, installation, step(name, installation))
         for number in sorted(states):
-            state = states[number]
-            size = sum(len(value) for store in state.stores.values() for value in store.committed.values())
-            yield Held(name, number, state.entries, size, state.digest)
+            kept = states[number]
+            yield Held(name, number, kept.entries, kept.size_bytes, kept.digest)
 
 
-def _states(environment: Environment, installation: Installation, of: Step) -> dict[int, PartitionState]:
+def _states(environment: Environment, installation: Installation, of: Step) -> dict[int, Kept]:
     shared, limit = codec(environment, installation), PipelineSettings().record_bytes_max
-    topics = {state_topic(of.name, store): store for store in of.stores}
-    states: dict[int, PartitionState] = {}
-    for message in messages(environment, topics):
+
+    def empty() -> Kept:
+        return Kept(PartitionState(shared, of.stores, limit), Parked(shared, of.inputs[0], limit))
+
+    states: dict[int, Kept] = {}
+    for message in messages(environment, empty().changelogs(of.name)):
         topic, number = partition_of(message)
         if number not in states:
-            states[number] = PartitionState(shared, of.stores, limit)
-        states[number][topics[topic]].restore([((message.key() or b"").decode(), message.value())])
+            states[number] = empty()
+        entry = (message.key() or b"").decode(), message.value()
+        states[number].changelogs(of.name)[topic].restore([entry])
     return states

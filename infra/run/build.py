@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
+from infra.key_file import sealer
 from infra.run.settings import RunSettings
 from infra.schema_ids import codec
 from schemas.systems import DOMAINS, SYSTEMS
@@ -21,6 +22,7 @@ from schemas.topics import (
 )
 from streams.kafka import KafkaClients
 from streams.pipeline import Pipeline
+from streams.sealing import Coding
 from streams.step import Step
 
 #: What each step reads; a topic of hand-overs comes into being whenever a municipality is admitted.
@@ -62,7 +64,8 @@ def pipeline(
     """One worker of a step, not yet started."""
     settings = RunSettings().pipeline()
     clients = KafkaClients(environment.kafka(name) | {"log_level": "3"}, name, slot, settings)
-    return Pipeline(step(name, installation), clients, codec(environment, installation), settings, clock)
+    coding = Coding(codec(environment, installation), sealer(installation.key_file))
+    return Pipeline(step(name, installation), clients, coding, settings, clock)
 
 
 def schema_of() -> Callable[[str], str]:

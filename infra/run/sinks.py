@@ -25,14 +25,15 @@ from connectors.errors import (
 from connectors.postgres import Access, postgres_worker, sink_role
 from infra.apply.installation import Installation
 from infra.environment import Environment
+from infra.key_file import sealer
 from infra.run.restart import FINAL, LONGEST_DELAY_S, Restarts
 from infra.run.slots import Slot, steps_of
 from infra.schema_ids import codec
-from schemas.codec import Codec
 from schemas.systems import DOMAINS, Domain
 from schemas.topics import sink_step
+from streams.attempts import place
 from streams.errors import StreamError
-from streams.processing import place
+from streams.sealing import Coding
 from streams.worker import ExitCode, StopLimit
 from streams.worker import code_of as stream_code
 
@@ -49,8 +50,8 @@ _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
 class Sinks:
     """The sinks of one slot; `run` returns when told to stop, or with the last one's code when none can go on."""
 
-    def __init__(self, slot: Slot, environment: Environment, shared: Codec) -> None:
-        self._slot, self._environment, self._codec = slot, environment, shared
+    def __init__(self, slot: Slot, environment: Environment, shared: Coding) -> None:
+        self._slot, self._environment, self._coding = slot, environment, shared
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running = 0
@@ -104,7 +105,7 @@ class Sinks:
                 self._environment.dsn(sink_role(domain)),
                 self._stop.wait,
             )
-            postgres_worker(domain, self._slot.number, access, self._codec).run(self._stop)
+            postgres_worker(domain, self._slot.number, access, self._coding).run(self._stop)
         except Exception as error:  # whatever it is, the other domains go on
             return _ended(domain, error)
         return 0
@@ -114,7 +115,8 @@ def run_sinks(slot: Slot, environment: Environment, installation: Installation, 
     """Runs until SIGTERM or SIGINT; a code of `streams.worker.ExitCode`. For the main thread."""
     if port is not None:
         start_http_server(port, addr="127.0.0.1")
-    sinks, limit = Sinks(slot, environment, codec(environment, installation)), StopLimit()
+    coding = Coding(codec(environment, installation), sealer(installation.key_file))
+    sinks, limit = Sinks(slot, environment, coding), StopLimit()
 
     def told(*_: object) -> None:
         limit.begin()

@@ -15,10 +15,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.environment import Environment
 from schemas.tables import table_from_rows
+from schemas.topics import act_topic, dlq_topic, parked_topic
 from streams.kafka import KafkaClients, reader_properties
 from streams.pipeline import Pipeline
+from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step
+from streams.testing import SEALER
 from tests.unit.streams import toys
 
 DEADLINE_S = 60.0
@@ -52,6 +55,12 @@ class Broker:
         wait_until(
             "topics are known", lambda: set(topics) <= self.admin.list_topics(timeout=10).topics.keys()
         )
+
+    def create_aside(self, kind: str, partitions: int = 1) -> None:
+        """Makes the topics of what a step sets aside."""
+        name = self.name(kind)
+        self.create(dlq_topic(name), act_topic(name))
+        self.create(parked_topic(name), partitions=partitions, compacted=True)
 
     def write(self, topic: str, records: list[tuple[str | None, bytes | None]], partition: int = -1) -> None:
         """Writes records, and waits for their arrival."""
@@ -131,7 +140,7 @@ def pipeline(
         {"session_timeout_ms": 6_000, "linger_ms": 5, "poll_timeout_s": 0.2} | dict(settings or {})
     )
     clients = KafkaClients(connection, step.name, slot, made)
-    return Pipeline(step, clients, toys.CODEC, made, time.monotonic)
+    return Pipeline(step, clients, Coding(toys.CODEC, SEALER), made, time.monotonic)
 
 
 def item(name: str, amount: int) -> bytes:

@@ -56,6 +56,7 @@ def made(broker: Broker, partitions: int = 2) -> tuple[str, str]:
     topic, out = f"{broker.prefix}-item", f"{broker.prefix}-total"
     broker.create(topic, out, partitions=partitions)
     broker.create(f"state.{broker.name('total')}.sums", partitions=partitions, compacted=True)
+    broker.create_aside("total", partitions)
     return topic, out
 
 
@@ -106,7 +107,8 @@ def test_a_slot_that_stays_dead_is_taken_over_by_another(broker: Broker, workers
 def test_partitions_are_spread_over_workers(broker: Broker, workers: list[Worker], tmp_path: Path) -> None:
     """Ten topics of one partition: five each for two workers, none for nobody, and all for the one that stays."""
     topics = [f"{broker.prefix}-in.{number}" for number in range(10)]
-    broker.create(*topics, f"{broker.prefix}-item", f"dlq.{broker.name('double')}")
+    broker.create(*topics, f"{broker.prefix}-item")
+    broker.create_aside("double")
     beats = [tmp_path / f"{slot}.json" for slot in (0, 1)]
     for slot in (0, 1):
         start(workers, broker, "double", slot=slot, heartbeat=str(beats[slot]))

@@ -59,7 +59,7 @@ def test_one_partition_that_is_held_keeps_no_other_waiting(broker: Broker, kind:
     if kind == "double":
         topic = f"{broker.prefix}-in.x"
         broker.create(topic, partitions=PARTITIONS)
-        broker.create(f"dlq.{broker.name(kind)}")
+        broker.create_aside(kind, PARTITIONS)
     for number in range(PARTITIONS):
         broker.feed(topic, [(f"n{number}", 1), (f"n{number}", 1)], number)
     dead = held(broker, kind, topic, 0)

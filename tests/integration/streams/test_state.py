@@ -21,7 +21,9 @@ from streams.kafka import KafkaClients
 from streams.pipeline import Pipeline
 from streams.processing import Processing
 from streams.restore import Restorer
+from streams.sealing import Coding
 from streams.settings import PipelineSettings
+from streams.testing import SEALER
 from tests.integration.figures import leave
 from tests.integration.streams.conftest import Broker, wait_until
 from tests.integration.streams.test_dying import Worker, idle, made, start, sums, workers
@@ -53,7 +55,7 @@ def configured(broker: Broker, resource_: ConfigResource, **values: str) -> None
 
 def state_of(worker: Pipeline) -> tuple[int, str]:
     """Entries and digest of its only partition."""
-    state = worker._assignment.states[0]
+    (state,) = worker._assignment.kept.values()
     return state.entries, state.digest
 
 
@@ -123,7 +125,7 @@ def test_a_compacted_changelog_is_complete(broker: Broker) -> None:
     ready(again)
     assert state_of(again) == before
     held = {name: of[-1] for name, of in expected.items() if of[-1]}
-    found = again._assignment.states[0]["sums"].get_many(expected)
+    found = next(iter(again._assignment.kept.values())).state["sums"].get_many(expected)
     assert {name: row["sum"] for name, row in found.items()} == held
     assert len(held) == before[0] == len(expected) - 5
     again.close()
@@ -165,7 +167,8 @@ def catalogue(engine: str, versions: int) -> Catalogue:
         number: orjson.dumps(basis | {"fields": basis["fields"] + own[:number]}).decode()
         for number in range(1, versions + 1)
     }
-    others = {name: {1: toys.CATALOGUE.schema(name).text} for name in ("dead-letter", "item")}
+    same = ("dead-letter", "item", "parked", "letter-act")
+    others = {name: {1: toys.CATALOGUE.schema(name).text} for name in same}
     return Catalogue(others | {"total": texts})
 
 
@@ -179,8 +182,8 @@ def test_an_old_changelog_is_read_after_a_schema_change(broker: Broker, engine: 
         known = catalogue(engine, versions)
         assert known.engine("total") == engine
         clients = KafkaClients(broker.connection, broker.name("total"), 0, settings)
-        codec = Codec(known, LocalSchemaIds(known))
-        return Pipeline(broker.step("total"), clients, codec, settings, time.monotonic)
+        coding = Coding(Codec(known, LocalSchemaIds(known)), SEALER)
+        return Pipeline(broker.step("total"), clients, coding, settings, time.monotonic)
 
     expected: dict[str, list[int]] = {}
     old = released(1)
@@ -197,9 +200,10 @@ def test_an_old_changelog_is_read_after_a_schema_change(broker: Broker, engine: 
     again = released(2)
     ready(again)
     assert state_of(again) == lost
-    prefixes = {value[:5] for value in again._assignment.states[0]["sums"].committed.values()}
+    (kept,) = again._assignment.kept.values()
+    prefixes = {value[:5] for value in kept.state["sums"].committed.values()}
     assert len(prefixes) == 2, "b is as version 1 wrote it"
-    rows = again._assignment.states[0]["sums"].get_many(["a", "b", "c", "d"])
+    rows = kept.state["sums"].get_many(["a", "b", "c", "d"])
     assert {name: row["sum"] for name, row in rows.items()} == {"a": 2, "b": 2, "d": 4}
     assert all(row["note1"] is None and row["note2"] is None for row in rows.values())
     told(broker, again, topic, [("b", 1)], expected)
@@ -213,25 +217,26 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     made(broker, 1)
     write_entries(broker, changelog(broker))
     settings = PipelineSettings()
-    state = Processing(broker.step("total"), toys.CODEC, settings).new_state()
+    place = ("item", 0)
+    kept = Processing(broker.step("total"), toys.CODEC, settings, SEALER).new(place)
     clients = KafkaClients(broker.connection, broker.name("total"), 0, settings)
     restorer = Restorer(broker.step("total"), clients, settings, time.monotonic)
     held = psutil.Process().memory_info().rss
     begun, cpu = time.monotonic(), time.process_time()
-    restorer.begin({0: state})
-    wait_until("restored", lambda: restorer.turn(settings.gather_timeout_s) == [0], 120)
+    restorer.begin({place: kept})
+    wait_until("restored", lambda: restorer.turn(settings.gather_timeout_s) == [place], 120)
     took_s, cpu_s = time.monotonic() - begun, time.process_time() - cpu
     leave(
         "restore",
-        entries=state.entries,
+        entries=kept.entries,
         value_bytes=VALUE_BYTES,
         duration_s=round(took_s, 2),
-        entries_per_s=round(state.entries / took_s),
-        cpu_us_per_entry=round(1e6 * cpu_s / state.entries, 2),
-        memory_bytes_per_entry=round((psutil.Process().memory_info().rss - held) / state.entries),
-        digest=state.digest,
+        entries_per_s=round(kept.entries / took_s),
+        cpu_us_per_entry=round(1e6 * cpu_s / kept.entries, 2),
+        memory_bytes_per_entry=round((psutil.Process().memory_info().rss - held) / kept.entries),
+        digest=kept.digest,
     )
-    assert state.entries == ENTRIES
+    assert kept.entries == ENTRIES
     assert took_s < RESTORE_MAX_S, f"took {took_s} s"
 
 

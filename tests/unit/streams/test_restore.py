@@ -13,9 +13,11 @@ from streams.memory import MemoryClients, MemoryLog, Record
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
+from streams.testing import SEALER
 from tests.unit.streams import toys
 
 CHANGELOG: Partition = ("state.total.sums", 0)
+INPUT: Partition = ("item", 0)
 
 
 class Scripted(MemoryClients):
@@ -30,7 +32,7 @@ class Scripted(MemoryClients):
 
     def end_offsets(self, *given: object) -> dict[Partition, int]:
         """The high watermark, an open transaction's records included."""
-        return {CHANGELOG: 3}
+        return {CHANGELOG: 3, ("state.total.parked", 0): 0}
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Notes it."""
@@ -60,10 +62,10 @@ def begun(batches: list[Sequence[Record]], now: list[float]) -> tuple[Restorer, 
     step, settings = toys.steps()[1], PipelineSettings()
     clients = Scripted(MemoryLog(), "g", "t")
     clients.batches = batches
-    state = Processing(step, toys.CODEC, settings).new_state()
+    kept = Processing(step, toys.CODEC, settings, SEALER).new(INPUT)
     restorer = Restorer(step, clients, settings, lambda: now[0])
-    restorer.begin({0: state})
-    return restorer, clients, state["sums"].committed
+    restorer.begin({INPUT: kept})
+    return restorer, clients, kept.state["sums"].committed
 
 
 def test_an_open_transaction_is_waited_for() -> None:
@@ -72,7 +74,7 @@ def test_an_open_transaction_is_waited_for() -> None:
         [[record(0, "a", b"1"), end(1)], [], [record(1, "b", b"2"), end(3)]], [0.0]
     )
     assert clients.assigned == [(*CHANGELOG, 0)]
-    assert [restorer.turn(0), restorer.turn(0), restorer.turn(0)] == [[], [], [0]]
+    assert [restorer.turn(0), restorer.turn(0), restorer.turn(0)] == [[], [], [INPUT]]
     assert held == {"a": b"1", "b": b"2"}
     assert (restorer.active, clients.closed) == (False, 1)
 
@@ -81,7 +83,7 @@ def test_a_tombstone_forgets() -> None:
     """What was deleted stays deleted."""
     batch = [record(0, "a", b"1"), record(1, "a", None), record(2, "b", b"2")]
     restorer, _, held = begun([batch], [0.0])
-    assert restorer.turn(0) == [0]
+    assert restorer.turn(0) == [INPUT]
     assert held == {"b": b"2"}
 
 
@@ -100,7 +102,7 @@ def test_a_changelog_that_never_ends_stops_the_worker() -> None:
 def test_a_partition_that_goes_is_not_restored_further() -> None:
     """Its records are let be, and the reader is given back."""
     restorer, clients, held = begun([[record(0, "a", b"1")]], [0.0])
-    restorer.drop([0])
+    restorer.drop([INPUT])
     assert (restorer.turn(0), held, clients.closed) == ([], {}, 1)
 
 

@@ -17,7 +17,9 @@ from schemas.topics import group, transactional_id
 from streams.errors import BrokenStepError, DeniedError, FencedError, StoppedError, UnavailableError
 from streams.memory import MemoryClients, MemoryLog
 from streams.pipeline import Pipeline
+from streams.sealing import Coding
 from streams.settings import PipelineSettings
+from streams.testing import SEALER
 from streams.worker import ExitCode, Worker
 from tests.unit.streams import toys
 
@@ -28,7 +30,7 @@ class Turned(Pipeline):
     def __init__(self, then: Any) -> None:
         step = toys.steps()[0]
         clients = MemoryClients(MemoryLog(), group(step.name), transactional_id(step.name, 0))
-        super().__init__(step, clients, toys.CODEC, PipelineSettings(), lambda: 0.0)
+        super().__init__(step, clients, Coding(toys.CODEC, SEALER), PipelineSettings(), lambda: 0.0)
         self._then, self.turns, self.closed = then, 0, False
 
     def turn(self) -> int:
@@ -88,7 +90,7 @@ def test_told_to_stop_it_mends_nothing(tmp_path: Path) -> None:
 
     def made() -> Pipeline:
         clients = MemoryClients(log, group("double"), transactional_id("double", 0))
-        return Pipeline(toys.steps()[0], clients, toys.CODEC, PipelineSettings(), lambda: 0.0)
+        return Pipeline(toys.steps()[0], clients, Coding(toys.CODEC, SEALER), PipelineSettings(), lambda: 0.0)
 
     worker = Worker(0, made, "double", tmp_path / "beat.json")
     tried: list[str] = []

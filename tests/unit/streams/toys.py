@@ -27,7 +27,10 @@ CATALOGUE = Catalogue(
     {
         "item": {1: _record("Item", "amount")},
         "total": {1: _record("Total", "sum")},
-        "dead-letter": {1: files.schema_text("dead-letter", 1)},
+        **{
+            name: {number: files.schema_text(name, number) for number in files.versions(name)}
+            for name in ("dead-letter", "parked", "letter-act")
+        },
     }
 )
 CODEC = Codec(CATALOGUE, LocalSchemaIds(CATALOGUE))

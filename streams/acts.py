@@ -1,0 +1,122 @@
+"""Officers' acts on dead letters: each worker of a step follows them all, and does those on letters of its own.
+
+Acts are few, as people make them; an act whose letter isn't there is remembered until it comes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+
+from schemas.codec import Codec
+from schemas.topics import act_topic
+from streams.acting import Act, act_of
+from streams.clients import Clients, Clock, Message, Partition, Reader
+from streams.decoding import offset_of
+from streams.errors import UnavailableError
+from streams.verdict import read_error
+
+log = structlog.get_logger()
+
+SCHEMA = "letter-act"
+_TAKEN_MAX = 1_000
+#: Records between two that are wanted are read and dropped; over a wider gap the reader jumps.
+_GAP_MAX = 5_000
+
+
+class Acts:
+    """All acts on one step's letters, so far as they are read; in the order in which they were filed."""
+
+    def __init__(self, step: str, clients: Clients, codec: Codec) -> None:
+        self._topic, self._clients, self._codec = act_topic(step), clients, codec
+        self._reader: Reader | None = None
+        self._by_digest: dict[str, list[Act]] = {}
+        self._seen = 0
+
+    def turn(self) -> bool:
+        """Takes in what is new, without a wait; whether there was anything."""
+        if self._reader is None:
+            self._reader = self._clients.follower()
+            self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        records = []
+        for message in self._reader.consume(_TAKEN_MAX, 0):
+            _stop_at(message.error())
+            if message.error() is None:
+                records.append(message)
+        self._seen += len(records)
+        for act in self._decoded(records):
+            self._by_digest.setdefault(act.digest, []).append(act)
+        return bool(records)
+
+    def on(self, digest: str) -> Sequence[Act]:
+        """Those on letters of this name."""
+        return self._by_digest.get(digest, ())
+
+    def __len__(self) -> int:
+        return self._seen
+
+    def close(self) -> None:
+        """Gives the reader back."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _decoded(self, records: Sequence[Message]) -> list[Act]:
+        decoded = self._codec.decode(SCHEMA, [record.value() for record in records])
+        found = [act_of(row) for row in decoded.table.to_pylist()]
+        acts = [act for act in found if act is not None]
+        if len(acts) < len(records):
+            log.warning("acts.unknown", topic=self._topic, records=len(records) - len(acts))
+        return acts
+
+
+def read_at(
+    clients: Clients, partition: Partition, offsets: Sequence[int], clock: Clock, timeout_s: float
+) -> Mapping[int, Message]:
+    """The records at these offsets (ascending), without those that aren't there any more.
+
+    UnavailableError where the brokers don't give them in time.
+    """
+    found: dict[int, Message] = {}
+    left, deadline = list(offsets), clock() + timeout_s
+    reader = clients.reader()
+    try:
+        while left:
+            reader.assign([TopicPartition(*partition, left[0])])
+            _read_on(reader, left, found, clock, deadline)
+    finally:
+        reader.close()
+    return found
+
+
+def _read_on(
+    reader: Reader, left: list[int], found: dict[int, Message], clock: Clock, deadline: float
+) -> None:
+    """Takes what is wanted out of `left`, up to the next wide gap."""
+    while left:
+        if clock() > deadline:
+            raise UnavailableError("records that were set aside can't be read")
+        for message in reader.consume(_TAKEN_MAX, 0.1):
+            at = offset_of(message)
+            if message.error() is None and left and left[0] == at:
+                found[at] = message
+            elif message.error() is not None and not _ended(message.error()):
+                continue
+            # Whatever is wanted before here isn't there.
+            while left and left[0] <= at:
+                left.pop(0)
+            if left and left[0] - at > _GAP_MAX and message.error() is None:
+                return
+
+
+def _ended(error: KafkaError | None) -> bool:
+    _stop_at(error)
+    return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+
+def _stop_at(error: KafkaError | None) -> None:
+    stopped = read_error(error) if error is not None else None
+    if stopped:
+        raise stopped
