@@ -8,12 +8,13 @@ from typing import Any
 
 from processors.household.decide import Accepted, Notice, decide
 from processors.household.register import STORES, Register, Registers
+from processors.household.strands import strands_in
 from processors.refusals import Refusal
 from processors.rejections import Rejections
 from processors.rows import output
 from schemas.reasons import Reason
 from schemas.topics import CASE_OPENED, PERSON_CHANGE
-from streams.contract import Batch, Output, Poison, Result, State
+from streams.contract import Batch, Output, Poison, Result, State, Strands
 
 Row = Mapping[str, Any]
 
@@ -44,6 +45,14 @@ class HouseholdProcessor:
                 outcome.add(row, decided)
         registers.flush()
         return Result(outcome.outputs(), poison)
+
+    def strands(self, batch: Batch, state: State | None) -> Sequence[Strands]:
+        """What must stay in order with each notice: persons and households, not the municipality that is its key."""
+        if state is None:
+            raise ValueError("the step keeps state")
+        rows, registers = batch.table.to_pylist(), Registers(state)
+        _prefetch(registers, rows)
+        return [strands_in(row, Register(registers, row["municipality"])) for row in rows]
 
 
 def _prefetch(registers: Registers, rows: Sequence[Row]) -> None:

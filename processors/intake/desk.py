@@ -28,6 +28,7 @@ def acceptable(acts: Filed) -> pa.Array:
         *(_sum(given[a], given[b]) for a, b in (("juki_cs", "juki"), ("enrolment", "portal_event")))
     )
     good = pc.and_(pc.equal(acts.column("act"), "RESEND"), pc.equal(count, 1))
+    good = pc.and_(good, pc.is_null(acts.column("letter")))
     for field, schema in KINDS.items():
         fits = pc.or_(pc.invert(given[field]), speaks(topics, schema))
         good = pc.and_(good, fits)

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from processors.codes import MESH, KeyRing
 from processors.columns import span, whole
-from processors.intake import content, desk, judgement
+from processors.intake import content, desk, judgement, letters, strands
 from processors.intake.faults import Fault
 from processors.intake.filed import Filed, filed, speaks
 from processors.intake.kinds import KINDS, Kind
 from processors.intake.refused import refused
-from streams.contract import Batch, Output, Poison, Result
+from streams.contract import Batch, Output, Poison, Result, State, Strands
 
 _DESK: Final = "desk-act"
 
@@ -33,7 +33,7 @@ class _Taken:
 
 
 class Intake:
-    """Reads every `in.` topic; writes `notice`, `person.change` and `rejected.<system>`.
+    """Reads every `in.` topic; writes `notice`, `person.change`, `rejected.<system>` and `act.<step>`.
 
     Poison is only what stands in a topic whose system doesn't hand over such events (`not-its-topic`).
     """
@@ -54,6 +54,10 @@ class Intake:
             outputs.extend(self._outputs(batch.schema, hand_overs))
         return Result(outputs, poison)
 
+    def strands(self, batch: Batch, state: State | None) -> Sequence[Strands]:
+        """What must stay in order with each hand-over: persons, households, numbers; a topic has no key."""
+        return strands.strands(batch, self._mesh)
+
     def _outputs(self, schema: str, hand_overs: Filed) -> Iterator[Output]:
         if not len(hand_overs):
             return
@@ -62,7 +66,9 @@ class Intake:
         for one in taken:
             yield from one.refusals
         if schema == _DESK:
-            yield from self._refused_acts(hand_overs)
+            on_letters = letters.on_letters(hand_overs)
+            yield from letters.passed_on(hand_overs.filter(on_letters))
+            yield from self._refused_acts(hand_overs.filter(pc.invert(on_letters)))
 
     def _taken(self, kind: Kind, hand_overs: Filed) -> _Taken:
         read = kind.read(hand_overs)
