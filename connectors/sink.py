@@ -9,10 +9,14 @@ A sink keeps the offsets of its input in the store itself, in the transaction th
                        Returns the offsets now stored. FencedError: another sink committed in the meantime; all that
                        was put is forgotten, and `open` says from where to go on. TransientError: tried as often as
                        the settings allow, and nothing was committed. After either, what was put is forgotten.
-4. `close()`           lets go of connections; what was put and not flushed never happened. Also twice.
+4. `act(act, …)`       does an officer's act on a dead letter: the letter's record and all that is parked behind it are
+                       applied in their order, in one transaction. `letters` are the names of those that are open,
+                       `concerned` says which records an act needs. Twice the same act is once. Errors as in `flush`.
+5. `close()`           lets go of connections; what was put and not flushed never happened. Also twice.
 
 What a sink promises: a record is applied once, whatever dies; the newer revision stays, whatever the order; a record
-that the store refuses becomes a dead letter and keeps back nobody else's; one that can't be decoded likewise.
+that the store refuses becomes a dead letter, later ones of the same person are parked behind it, and nobody else's is
+kept back; one that can't be decoded is nobody's, and parks nobody.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from schemas.codec import Codec, Fault
+from streams.acting import Act
 
 
 class Record(Protocol):
@@ -75,6 +80,16 @@ class Sink(Protocol):
 
     def flush(self) -> Mapping[int, int]:
         """Makes all that was put visible at once; the offsets stored by then."""
+
+    @property
+    def letters(self) -> Collection[str]:
+        """Names of the letters that are open in the partitions opened, as of the last call."""
+
+    def concerned(self, digest: str) -> Mapping[int, Sequence[int]]:
+        """By open partition the offsets of the letters of this name, and of what is parked behind them; ascending."""
+
+    def act(self, act: Act, partition: int, records: Mapping[int, Record]) -> None:
+        """Does an act, given the records of `concerned` in this partition by offset, without those that are gone."""
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from connectors.errors import FencedError
 from connectors.sink import Record, Sink, batch_of
+from connectors.sink_acts import SinkActs
 from schemas.codec import Codec
 from streams.clients import Message
 from streams.errors import DeniedError
@@ -79,11 +80,12 @@ class After(Protocol):
 
 @dataclass(frozen=True)
 class Input:
-    """What a worker reads: a topic, the schema of its records, and the codec for it."""
+    """What a worker reads: a topic, the schema of its records, the codec for it, and officers' acts on its letters."""
 
     topic: str
     schema: str
     codec: Codec
+    acts: SinkActs | None = None
 
 
 class SinkWorker:
@@ -102,7 +104,7 @@ class SinkWorker:
     ) -> None:
         self._topic, self._schema, self._codec = source.topic, source.schema, source.codec
         self._sink = sink
-        self._consumer, self._after = consumer, after
+        self._consumer, self._after, self._acts = consumer, after, source.acts
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
         self._fenced = 0
@@ -133,7 +135,9 @@ class SinkWorker:
         records, ends = self._read()
         # 2. Into the store, with the offsets after it; only then is the position what the store says.
         done = self._apply(records, ends) if ends else 0
-        # 3. What the store has to tell the mesh.
+        # 3. What officers want done about dead letters.
+        done += self._act()
+        # 4. What the store has to tell the mesh.
         return done + (self._after(done) if self._after else 0)
 
     def close(self) -> None:
@@ -141,6 +145,8 @@ class SinkWorker:
         self._sink.close()
         if self._after:
             self._after.close()
+        if self._acts:
+            self._acts.close()
         self._consumer.close()
 
     def _read(self) -> tuple[list[Record], dict[int, int]]:
@@ -173,6 +179,15 @@ class SinkWorker:
         self._tell_group(ends)
         log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
         return len(records)
+
+    def _act(self) -> int:
+        if self._acts is None or not self._positions:
+            return 0
+        try:
+            return self._acts.turn(self._sink)
+        except FencedError:
+            self._reopen()
+            return 0
 
     def _reopen(self) -> None:
         """Another sink was ahead: from where the store is now."""

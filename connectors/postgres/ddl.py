@@ -33,6 +33,11 @@ _OWN_TABLES: Final[Mapping[str, LiteralString]] = {
         " receipts bytea STORAGE EXTERNAL NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()"
     ),
+    "parked": (
+        "partition integer, record_offset bigint, kind text NOT NULL CHECK (kind IN ('LETTER', 'PARKED')),"
+        " digest text NOT NULL, reason text NOT NULL, strand text, PRIMARY KEY (partition, record_offset)"
+    ),
+    "act_done": "id text, partition integer, PRIMARY KEY (id, partition)",
     "dead_letter_outbox": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key bytea NOT NULL, value bytea NOT NULL"
     ),

@@ -12,6 +12,7 @@ from connectors.errors import FencedError
 _MAKE = """INSERT INTO {table} (topic, partition, next_offset)
 SELECT %s, partition, 0 FROM unnest(%s::integer[]) AS partition ON CONFLICT DO NOTHING"""
 _READ = "SELECT partition, next_offset FROM {table} WHERE topic = %s AND partition = ANY(%s)"
+_LOCK = "SELECT next_offset FROM {table} WHERE topic = %s AND partition = %s FOR UPDATE"
 _ADVANCE = "UPDATE {table} SET next_offset = %s WHERE topic = %s AND partition = %s AND next_offset = %s"
 
 
@@ -21,8 +22,8 @@ class Offsets:
     def __init__(self, schema: str, topic: str) -> None:
         table = sql.Identifier(schema, "sink_offset")
         self._topic = topic
-        self._make, self._read, self._advance = (
-            sql.SQL(text).format(table=table) for text in (_MAKE, _READ, _ADVANCE)
+        self._make, self._read, self._lock, self._advance = (
+            sql.SQL(text).format(table=table) for text in (_MAKE, _READ, _LOCK, _ADVANCE)
         )
 
     def begun(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
@@ -33,6 +34,15 @@ class Offsets:
     def stored(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
         """What is stored of these partitions."""
         return dict(connection.execute(self._read, [self._topic, sorted(partitions)]).fetchall())
+
+    def hold(self, connection: Connection[Any], partition: int, started: int) -> None:
+        """Keeps every other sink from this partition until the transaction ends, and leaves its offset as it is.
+
+        FencedError where it isn't where this sink started.
+        """
+        found = connection.execute(self._lock, [self._topic, partition]).fetchall()
+        if found != [(started,)]:
+            raise FencedError("another sink committed offsets of this partition")
 
     def advance(
         self, connection: Connection[Any], started: Mapping[int, int], wanted: Mapping[int, int]

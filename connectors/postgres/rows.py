@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,7 +47,21 @@ class Rows:
     def halves(self) -> tuple[Rows, Rows]:
         """Two parts of about the same size."""
         half = len(self) // 2
-        return Rows(self.table, self.data.slice(0, half)), Rows(self.table, self.data.slice(half))
+        return self.slice(0, half), self.slice(half, len(self))
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """The rows from `start` up to, not including, `stop`."""
+        return Rows(self.table, self.data.slice(start, stop - start))
+
+    def joined(self, parts: Sequence[Rows]) -> Rows:
+        """Parts of these rows, one after the other."""
+        return Rows(self.table, pa.concat_tables([self.data.slice(0, 0), *(part.data for part in parts)]))
+
+    @property
+    def has_line_breaks(self) -> bool:
+        """Whether any text has one."""
+        texts = [column for column in self.data.columns if pa.types.is_string(column.type)]
+        return any(pc.any(pc.match_substring_regex(text, "[\r\n]")).as_py() for text in texts)
 
     def newest(self) -> tuple[Rows, Rows]:
         """The newest revision of each key, and all other rows.
@@ -65,12 +79,6 @@ class Rows:
         return (
             Rows(self.table, self.data.take(order.filter(last))),
             Rows(self.table, self.data.take(order.filter(pc.invert(last)))),
-        )
-
-    def same_keys(self, others: Rows) -> Rows:
-        """Those of these rows whose key is one of the others'."""
-        return Rows(
-            self.table, self.data.filter(pc.is_in(self.keys(), value_set=others.keys().combine_chunks()))
         )
 
 

@@ -34,3 +34,30 @@ def store_status(connection: Connection[Any], domain: Domain) -> StoreStatus:
     row = connection.execute(sql.SQL(query).format(*tables)).fetchone()
     offsets, receipts, letters = row if row is not None else ({}, 0, 0)
     return StoreStatus({int(partition): offset for partition, offset in offsets.items()}, receipts, letters)
+
+
+@dataclass(frozen=True)
+class StoreAside:
+    """Open letters by name with the number of records behind each, all that is parked, ids of the acts done."""
+
+    letters: Mapping[str, int]
+    parked: int
+    acts_done: frozenset[str]
+
+
+def store_aside(connection: Connection[Any], domain: Domain) -> StoreAside:
+    """What a sink has set aside, in one glance; the auditor may ask."""
+    query = """SELECT
+        (SELECT coalesce(json_object_agg(l.digest, (
+            SELECT count(*) FROM {parked} AS p
+            WHERE p.kind = 'PARKED' AND p.partition = l.partition AND p.strand = l.strand)), '{{}}')
+         FROM {parked} AS l WHERE l.kind = 'LETTER'),
+        (SELECT count(*) FROM {parked} WHERE kind = 'PARKED'),
+        (SELECT coalesce(array_agg(id), '{{}}') FROM {done})"""
+    names = {
+        "parked": sql.Identifier(domain.schema_name, "parked"),
+        "done": sql.Identifier(domain.schema_name, "act_done"),
+    }
+    row = connection.execute(sql.SQL(query).format(**names)).fetchone()
+    letters, parked, done = row if row is not None else ({}, 0, [])
+    return StoreAside(letters, parked, frozenset(done))

@@ -13,10 +13,13 @@ from connectors.errors import BrokerUnavailableError
 from connectors.postgres.relay import KafkaSend, Relay
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink import PostgresSink
+from connectors.sink_acts import SinkActs
 from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, consumer_properties
-from schemas.codec import Codec
 from schemas.systems import Domain
 from schemas.topics import domain_topic, group, sink_step, transactional_id
+from streams.kafka import KafkaClients
+from streams.sealing import Coding
+from streams.settings import PipelineSettings
 
 #: Turns without anything new after which the outboxes are looked at nevertheless: a worker that died may have left
 #: something there.
@@ -43,17 +46,18 @@ class PostgresSinkSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 def postgres_worker(
-    domain: Domain, slot: int, access: Access, codec: Codec, settings: PostgresSinkSettings | None = None
+    domain: Domain, slot: int, access: Access, coding: Coding, settings: PostgresSinkSettings | None = None
 ) -> SinkWorker:
     """The worker of a slot."""
     settings = settings or PostgresSinkSettings()
     step = sink_step(domain.id)
     instance = transactional_id(step, slot)
     send = KafkaSend(access.kafka, f"{instance}.relay", settings.store.delivery_timeout_s)
-    sink = PostgresSink(domain, access.dsn, codec, settings.store, access.pause)
-    relay = Relay(domain, sink.store, codec, send, settings.store)
+    sink = PostgresSink(domain, access.dsn, coding, settings.store, access.pause)
+    relay = Relay(domain, sink.store, coding.codec, send, settings.store)
+    topic, clients = domain_topic(domain.id), KafkaClients(access.kafka, step, slot, PipelineSettings())
     return SinkWorker(
-        Input(domain_topic(domain.id), domain.event, codec),
+        Input(topic, domain.event, coding.codec, SinkActs(step, topic, clients, coding.codec)),
         sink,
         consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
         settings.read,

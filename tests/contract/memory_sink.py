@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import base64
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.errors import FencedError, NotOpenError
-from connectors.sink import SinkBatch
+from connectors.sink import Record, SinkBatch, batch_of
+from schemas.codec import Codec
+from streams.acting import Act, Deed, Placed
+from streams.dead_letters import seal_place
+from streams.parking import identity
+from streams.sealing import Coding
 
 #: Longest key, and what no row may have, so that this store refuses what a database does.
 _KEY_MAX = 2_000
 
 Key = tuple[str, str, str]
+Place = tuple[int, int]
+Person = tuple[str, str | None]
+
+
+@dataclass
+class Aside:
+    """A record set aside: whose it is, and, of a letter, its name."""
+
+    person: Person | None
+    name: str | None
 
 
 @dataclass
@@ -24,15 +40,32 @@ class MemoryStore:
     offsets: dict[int, int] = field(default_factory=dict)
     receipts: list[tuple[str, str, int]] = field(default_factory=list)
     letters: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+    aside: dict[Place, Aside] = field(default_factory=dict)
+    acts: set[str] = field(default_factory=set)
+
+    def named(self, digest: str) -> list[Place]:
+        """Letters of this name, and what is behind them."""
+        persons = {each.person for each in self.aside.values() if each.name == digest}
+        return sorted(
+            place
+            for place, each in self.aside.items()
+            if each.name == digest or (each.person is not None and each.person in persons)
+        )
 
 
 class MemorySink:
     """A sink of local tax into a store in memory."""
 
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
+    def __init__(self, store: MemoryStore, coding: Coding, schema: str, step: str) -> None:
+        self._store, self._coding, self._schema, self._step = store, coding, schema, step
         self._started: dict[int, int] = {}
         self._waiting: list[SinkBatch] = []
+
+    @property
+    def letters(self) -> Collection[str]:
+        """Names of letters of open partitions."""
+        found = self._store.aside.items()
+        return sorted({each.name for (part, _), each in found if each.name and part in self._started})
 
     def open(self, partitions: Collection[int]) -> Mapping[int, int]:
         """The stored offsets."""
@@ -53,29 +86,69 @@ class MemorySink:
             return dict(self._started)
         draft, started = deepcopy(self._store), dict(self._started)
         for batch in waiting:
-            _apply(draft, batch)
+            self._apply(draft, batch, {})
             started |= batch.next_offsets
-        if any(self._store.offsets.get(number, 0) != offset for number, offset in self._started.items()):
-            raise FencedError("fenced")
+        self._hold()
         draft.offsets |= started
         self._store.__dict__.update(draft.__dict__)
         self._started = started
         return dict(started)
 
+    def concerned(self, digest: str) -> Mapping[int, Sequence[int]]:
+        """Offsets by partition."""
+        found: dict[int, list[int]] = {}
+        for partition, offset in self._store.named(digest):
+            if partition in self._started:
+                found.setdefault(partition, []).append(offset)
+        return found
+
+    def act(self, act: Act, partition: int, records: Mapping[int, Record]) -> None:
+        """The letters and what is behind them, one after the other."""
+        self._hold()
+        places = [place for place in self._store.named(act.digest) if place[0] == partition]
+        if not places or act.id in self._store.acts:
+            return
+        freed = {place: self._store.aside.pop(place) for place in places}
+        for place, before in freed.items():
+            record = records[place[1]]
+            if before.name and act.deed is Deed.DISMISS:
+                continue
+            if before.name and act.deed is Deed.REPAIR:
+                sealed = base64.b64decode(act.value or "")
+                value = self._coding.sealer.open(sealed, seal_place(self._step, act.digest, "repair"))
+                record = Placed((str(record.topic()), partition), place[1], value, record.key())
+            batch = batch_of(self._codec, self._schema, [record], {})
+            self._apply(self._store, batch, {place: before})
+        self._store.acts.add(act.id)
+
     def close(self) -> None:
         """Forgets what was put."""
         self._waiting = []
 
+    @property
+    def _codec(self) -> Codec:
+        return self._coding.codec
 
-def _apply(store: MemoryStore, batch: SinkBatch) -> None:
-    lost = {fault.index for fault in batch.faults}
-    rows = dict(zip(batch.kept, batch.table.to_pylist(), strict=True))
-    for index, record in enumerate(batch.records):
-        if index in lost or not _taken(store, rows[index]):
+    def _hold(self) -> None:
+        if any(self._store.offsets.get(number, 0) != offset for number, offset in self._started.items()):
+            raise FencedError("fenced")
+
+    def _apply(self, store: MemoryStore, batch: SinkBatch, before: Mapping[Place, Aside]) -> None:
+        lost = {fault.index for fault in batch.faults}
+        rows = dict(zip(batch.kept, batch.table.to_pylist(), strict=True))
+        for index, record in enumerate(batch.records):
             place = (record.partition() or 0, record.offset() or 0)
-            store.letters.append((*place, record.value()))
-        else:
-            store.receipts.append((rows[index]["code"], rows[index]["entity"], rows[index]["revision"]))
+            row = None if index in lost else rows[index]
+            person = row and (row["code"], row["municipality"])
+            if person is not None and person in {each.person for each in store.aside.values()}:
+                store.aside[place] = Aside(person, None)
+            elif row is None or not _taken(store, row):
+                known = before[place].name if place in before else None
+                name = known or identity(self._coding.sealer, record, row)  # type: ignore[arg-type]
+                store.aside[place] = Aside(person, name)
+                store.letters.append((*place, record.value()))
+            else:
+                store.receipts.append((row["code"], row["entity"], row["revision"]))
 
 
 def _taken(store: MemoryStore, row: Mapping[str, Any]) -> bool:

@@ -5,12 +5,14 @@ The domain is local tax: rows of persons and accounts, by code and municipality.
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import pytest
 
@@ -21,15 +23,21 @@ from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
-from schemas.topics import domain_topic
+from schemas.topics import domain_topic, sink_step
+from streams.acting import Act, Deed
+from streams.dead_letters import seal_place
+from streams.sealing import Coding
+from streams.testing import SEALER
 
 DOMAIN: Final = DOMAINS["local-tax"]
 TOPIC: Final = domain_topic(DOMAIN.id)
+STEP: Final = sink_step(DOMAIN.id)
 DAY: Final = date(2026, 3, 2)
 MUNICIPALITY: Final = "131041"
 #: Longer than any index takes, and not to be compressed.
 LONG: Final = "".join(blake2b(bytes([n])).hexdigest() for n in range(200))
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
+CODING: Final = Coding(CODEC, SEALER)
 
 
 class Change(NamedTuple):
@@ -124,6 +132,25 @@ def applied(sink: Sink, *changes: Change | bytes | None) -> Mapping[int, int]:
     start = sink.open([0])[0]
     sink.put(batch(changes, start))
     return sink.flush()
+
+
+def acted(
+    sink: Sink,
+    deed: str,
+    changes: Sequence[Change],
+    repaired: Change | None = None,
+    *,
+    name: str | None = None,
+    act_id: str | None = None,
+) -> None:
+    """An act on the one open letter (or that of this name); `changes` are all records of partition 0, from offset 0."""
+    name = name or next(iter(sink.letters))
+    sealed = repaired and SEALER.seal(encoded([repaired])[0], seal_place(STEP, name, "repair"))
+    value = None if sealed is None else base64.b64encode(sealed).decode()
+    records = {at: Given(at, each) for at, each in enumerate(encoded(changes))}
+    act = Act(act_id or f"in.desk/0/{uuid4()}", Deed(deed), name, value=value)
+    for partition, offsets in sink.concerned(name).items():
+        sink.act(act, partition, {offset: records[offset] for offset in offsets})
 
 
 class SinkSuite(ABC):
@@ -292,6 +319,76 @@ class SinkSuite(ABC):
         assert self.row("bad") == ("NAME", 1)
         assert self.letters() == [Letter(0, 2, encoded([bad])[0])]
         assert len(self.receipts()) == 3
+
+    def test_later_records_of_the_same_person_wait(self, sink: Sink) -> None:
+        """In the same batch and in later ones, of any table; a deletion too. Nobody else's are kept back."""
+        bad = Change("a", 2, status="unknown")
+        other = Change("a", 1, municipality="141097")
+        applied(sink, Change("a", 1), bad, Change("a", 3), Change("a", 1, entity="ACCOUNT"), other)
+        applied(sink, Change("a", 4, op="DELETE"), Change("b", 1))
+        assert self.row("a") == ("NAME", 1)
+        assert set(self.rows()) == {("a", MUNICIPALITY), ("a", "141097"), ("b", MUNICIPALITY)}
+        assert self.accounts() == {}
+        assert [letter.offset for letter in self.letters()] == [1]
+        assert len(self.receipts()) == 3
+        assert len(sink.letters) == 1
+
+    def test_what_cannot_be_decoded_parks_nobody(self, sink: Sink) -> None:
+        """It is nobody's."""
+        applied(sink, b"not Avro", Change("a", 1))
+        assert self.row("a") == ("NAME", 1)
+
+    def test_after_a_repair_what_waited_follows(self, sink: Sink) -> None:
+        """The record with its new value, then the others in their order; each is told by its receipt."""
+        changes = [Change("a", 1, status="unknown"), Change("a", 2, name="2"), Change("a", 3, name="3")]
+        applied(sink, *changes, Change("b", 1))
+        acted(sink, "REPAIR", changes, Change("a", 1, name="mended"))
+        assert self.row("a") == ("3", 3)
+        assert sorted(receipt.revision for receipt in self.receipts()) == [1, 1, 2, 3]
+        assert list(sink.letters) == []
+        applied(sink, Change("a", 4, name="4"))
+        assert self.row("a") == ("4", 4)
+
+    def test_a_retry_in_vain_leaves_all_as_it_was(self, sink: Sink) -> None:
+        """It stays the letter that it was; the others wait on."""
+        changes = [Change("a", 1, status="unknown"), Change("a", 2)]
+        applied(sink, *changes)
+        (name,) = sink.letters
+        acted(sink, "RETRY", changes)
+        assert (self.rows(), list(sink.letters)) == ({}, [name])
+        assert dict(sink.concerned(name)) == {0: [0, 1]}
+
+    def test_what_was_behind_a_dismissed_letter_follows_up_to_the_next(self, sink: Sink) -> None:
+        """The next that is refused is a letter then, and holds the rest."""
+        changes = [Change("a", number, status="unknown") for number in (1, 2)] + [Change("a", 3)]
+        applied(sink, *changes)
+        acted(sink, "DISMISS", changes)
+        (name,) = sink.letters
+        assert (self.rows(), dict(sink.concerned(name))) == ({}, {0: [1, 2]})
+        acted(sink, "DISMISS", changes)
+        assert (self.row("a"), list(sink.letters)) == (("NAME", 3), [])
+
+    def test_an_act_is_done_once(self, sink: Sink) -> None:
+        """Another worker may do it again, as it doesn't know."""
+        changes = [Change("a", 1, status="unknown"), Change("a", 2)]
+        applied(sink, *changes)
+        (name,) = sink.letters
+        told = len(self.letters())
+        for _ in range(2):
+            acted(sink, "RETRY", changes, name=name, act_id="same")
+        assert len(self.letters()) == told + 1
+
+    def test_a_zombie_does_no_act(self, sink: Sink, other: Sink) -> None:
+        """The partition's next owner has moved its offset: parking and retrying can't overtake each other."""
+        changes = [Change("a", 1, status="unknown"), Change("a", 2), Change("a", 3)]
+        applied(sink, *changes[:2])
+        (name,) = sink.letters
+        applied(other, changes[2])
+        with pytest.raises(FencedError):
+            acted(sink, "DISMISS", changes, name=name)
+        assert self.rows() == {}
+        acted(other, "DISMISS", changes, name=name)
+        assert self.row("a") == ("NAME", 3)
 
     def test_nothing_but_bad_records(self, sink: Sink) -> None:
         """The offset moves on nevertheless, and all are kept."""

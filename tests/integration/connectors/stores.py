@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import Connection, sql
 
 from connectors.postgres.outbox import unpacked
 from schemas.systems import Domain
+from streams.dead_letters import seal_place
+from streams.testing import SEALER
 from tests.contract.sink_suite import CODEC, Letter, Receipt
 
 
@@ -34,4 +37,18 @@ def letters(admin: Connection[Any], domain: Domain) -> list[Letter]:
     query = sql.SQL("SELECT value FROM {} ORDER BY id")
     found = admin.execute(query.format(sql.Identifier(domain.schema_name, "dead_letter_outbox"))).fetchall()
     rows = CODEC.decode("dead-letter", [value for (value,) in found]).table.to_pylist()
-    return sorted(Letter(row["partition"], row["offset"], row["value"]) for row in rows)
+    return sorted(
+        Letter(row["partition"], row["offset"], opened(row)) for row in rows if row["status"] == "OPEN"
+    )
+
+
+def opened(row: Mapping[str, Any]) -> bytes | None:
+    """The value that a dead letter holds."""
+    place = seal_place(row["step"], row["digest"], "value")
+    return None if row["value"] is None else SEALER.open(row["value"], place)
+
+
+def parked(admin: Connection[Any], domain: Domain) -> list[tuple[int, str]]:
+    """What is set aside: offset and kind, in order."""
+    query = sql.SQL("SELECT record_offset, kind FROM {} ORDER BY partition, record_offset")
+    return admin.execute(query.format(sql.Identifier(domain.schema_name, "parked"))).fetchall()

@@ -15,7 +15,17 @@ from connectors.errors import StoreMisfitError, StoreUnavailableError
 from connectors.postgres import PostgresSettings, PostgresSink, drop_store, sink_role
 from infra.environment import Environment
 from schemas.systems import Domain
-from tests.contract.sink_suite import CODEC, DOMAIN, MUNICIPALITY, Change, applied, batch, encoded
+from tests.contract.sink_suite import (
+    CODEC,
+    CODING,
+    DOMAIN,
+    MUNICIPALITY,
+    Change,
+    acted,
+    applied,
+    batch,
+    encoded,
+)
 from tests.integration.connectors import stores
 
 SECRET = "ヒミツ　ハナコ"
@@ -34,7 +44,7 @@ def sink(
     """A sink of an empty store of local tax, which pauses without waiting."""
     make_store(DOMAIN.id)
     settings = PostgresSettings(attempts_max=4, lock_timeout_s=0.2)
-    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC, settings, paused.append)
+    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, settings, paused.append)
     yield sink
     sink.close()
 
@@ -112,7 +122,7 @@ def test_a_worker_that_hangs_in_a_transaction_is_ended(
 ) -> None:
     """It holds the fence; the server ends it, and the partition's next owner goes on."""
     hung = PostgresSink(
-        DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC, PostgresSettings(idle_transaction_timeout_s=0.3)
+        DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, PostgresSettings(idle_transaction_timeout_s=0.3)
     )
     hung.open([0])
     connection = hung._store._connected()
@@ -137,7 +147,7 @@ def test_a_store_that_is_not_there_stops_the_sink(
 def test_a_database_that_is_away(environment: Environment, paused: list[float]) -> None:
     """A named error after the last attempt, without the password."""
     dsn = psycopg.conninfo.make_conninfo(environment.dsn("postgres"), port=1)
-    sink = PostgresSink(DOMAIN, dsn, CODEC, PostgresSettings(attempts_max=2), paused.append)
+    sink = PostgresSink(DOMAIN, dsn, CODING, PostgresSettings(attempts_max=2), paused.append)
     with pytest.raises(StoreUnavailableError) as caught:
         sink.open([0])
     assert len(paused) == 1
@@ -159,7 +169,7 @@ def test_one_bad_row_among_five_thousand(admin: Connection[Any], sink: PostgresS
 def test_where_the_newest_is_refused_the_one_before_it_counts(
     admin: Connection[Any], sink: PostgresSink
 ) -> None:
-    """As if they had come one after the other; the refused ones are all kept."""
+    """As if they had come one after the other; those after it wait, refused or not."""
     applied(
         sink,
         Change("a", 1, name="1"),
@@ -169,7 +179,8 @@ def test_where_the_newest_is_refused_the_one_before_it_counts(
         Change("b", 1),
     )
     assert rows(admin) == {("a", MUNICIPALITY): ("2", 2), ("b", MUNICIPALITY): ("NAME", 1)}
-    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == [2, 3]
+    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == [2]
+    assert stores.parked(admin, DOMAIN) == [(2, "LETTER"), (3, "PARKED")]
 
 
 def test_reasons_and_logs_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
@@ -194,3 +205,56 @@ def test_errors_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
     told = "".join(traceback.format_exception(caught.value))
     assert SECRET not in told
     assert "code-of-somebody" not in told.replace('Change("code-of-somebody"', "")
+
+
+def test_many_bad_rows_are_told_apart(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Also among texts with line breaks, where the database's line says little; and by a constraint made meanwhile."""
+    applied(sink, Change("first", 1))
+    admin.execute("ALTER TABLE local_tax.person ADD CONSTRAINT no_bad CHECK (name <> 'BAD')")
+    bad: dict[str, dict[str, Any]] = {
+        "status": {"status": "unknown"},
+        "late": {"name": "BAD"},
+        "bytes": {"name": "\x00"},
+    }
+    changes = [Change(f"{n:04}", 1, name="two\nlines" if n % 3 == 0 else "one") for n in range(600)]
+    for number, spoiled in enumerate(bad.values()):
+        for at in range(number, 600, 60):
+            changes[at] = changes[at]._replace(**spoiled)
+    applied(sink, *changes)
+    wrong = [
+        at + 1 for at, each in enumerate(changes) if each.status == "unknown" or each.name in ("BAD", "\x00")
+    ]
+    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == wrong
+    assert len(rows(admin)) == 601 - len(wrong)
+
+
+def test_a_constraint_that_was_taken_back_refuses_nothing(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Neither what a connection from before still knows of it, nor for records that waited for that."""
+    admin.execute("ALTER TABLE local_tax.person ADD CONSTRAINT no_bad CHECK (name <> 'BAD')")
+    changes = [Change("a", 1, name="BAD"), Change("a", 2)]
+    applied(sink, *changes)
+    assert rows(admin) == {}
+    admin.execute("ALTER TABLE local_tax.person DROP CONSTRAINT no_bad")
+    applied(sink, Change("b", 1, name="BAD"))
+    acted(sink, "RETRY", changes)
+    assert rows(admin) == {("a", MUNICIPALITY): ("NAME", 2), ("b", MUNICIPALITY): ("BAD", 1)}
+    assert stores.parked(admin, DOMAIN) == []
+
+
+def test_what_only_the_table_refuses_is_found(admin: Connection[Any], sink: PostgresSink) -> None:
+    """A trigger says no while the rows are merged, not while they are copied."""
+    admin.execute(
+        "CREATE FUNCTION local_tax.no_bad() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.name = 'BAD' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
+    )
+    admin.execute(
+        "CREATE TRIGGER no_bad BEFORE INSERT ON local_tax.person FOR EACH ROW EXECUTE FUNCTION local_tax.no_bad()"
+    )
+    changes = [Change(f"{n:04}", 1) for n in range(200)]
+    changes[77] = changes[77]._replace(name="BAD")
+    account = Change("0077", 1, entity="ACCOUNT")
+    applied(sink, *changes, account, Change("0078", 2))
+    applied(sink, Change("0077", 2))
+    assert len(rows(admin)) == 199
+    assert stores.parked(admin, DOMAIN) == [(77, "LETTER"), (200, "PARKED"), (202, "PARKED")]
+    assert rows(admin)["0078", MUNICIPALITY] == ("NAME", 2)

@@ -12,7 +12,7 @@ from psycopg import Connection, errors
 from connectors.postgres import PostgresSink, create_store, municipality_role, sink_role, store_roles
 from infra.environment import Environment
 from schemas.systems import DOMAINS, Domain
-from tests.contract.sink_suite import CODEC, DOMAIN, Change, applied
+from tests.contract.sink_suite import CODING, DOMAIN, Change, applied
 from tests.integration.connectors.conftest import MUNICIPALITIES
 
 HERE, THERE = MUNICIPALITIES
@@ -23,7 +23,7 @@ def filled(environment: Environment, make_store: Callable[[str], Domain]) -> Env
     """Local tax with rows in two municipalities, child empty."""
     make_store("child")
     make_store(DOMAIN.id)
-    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC)
+    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING)
     applied(
         sink,
         Change("a", 1, municipality=HERE),

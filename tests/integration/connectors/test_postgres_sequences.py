@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,14 +17,25 @@ from connectors.sink import batch_of
 from infra.environment import Environment
 from schemas.systems import DOMAINS, Domain
 from schemas.tables import table_from_rows
-from tests.contract.sink_suite import CODEC, DAY, DOMAIN, MUNICIPALITY, Change, Given, applied, batch
+from tests.contract.sink_suite import (
+    CODEC,
+    CODING,
+    DAY,
+    DOMAIN,
+    MUNICIPALITY,
+    Change,
+    Given,
+    acted,
+    applied,
+    batch,
+)
 from tests.integration.connectors import stores
 
 #: Changes of three codes in any order of revisions; a revision always says the same, as it comes of one record.
 DELETED_EVERY = 3
 REFUSED_EVERY = 7
 PLACES = (MUNICIPALITY, "141097")
-OWN_TABLES = ("deleted_revision", "receipt_outbox", "dead_letter_outbox", "sink_offset")
+OWN_TABLES = ("deleted_revision", "receipt_outbox", "dead_letter_outbox", "sink_offset", "parked", "act_done")
 PORTAL = DOMAINS["portal"]
 
 
@@ -38,25 +50,71 @@ def change(code: str, revision: int, entity: str = "PERSON", municipality: str =
 
 codes, revisions = st.sampled_from("abc"), st.integers(1, 15)
 changes = st.builds(change, codes, revisions, st.sampled_from(["PERSON", "ACCOUNT"]), st.sampled_from(PLACES))
-batches = st.lists(st.lists(changes, min_size=1, max_size=8), min_size=1, max_size=5)
+batches = st.lists(changes, min_size=1, max_size=8)
+deeds = st.tuples(st.sampled_from(["RETRY", "REPAIR", "DISMISS"]), st.integers(0, 5))
 Key = tuple[str, str]
 Content = tuple[str | None, int]
 Tables = dict[str, dict[Key, Content]]
 
 
-def model(sequence: list[Change]) -> Tables:
-    """One after the other: only a newer revision counts, also after a deletion; a refused one never."""
-    newest: dict[tuple[str, str, str], Change] = {}
-    for each in sequence:
-        key = each.entity, each.code, str(each.municipality)
-        older = key not in newest or newest[key].revision < each.revision
-        if older and each.status != "unknown":
-            newest[key] = each
-    tables: Tables = {"PERSON": {}, "ACCOUNT": {}}
-    for (entity, code, municipality), kept in newest.items():
-        if kept.op == "UPSERT":
-            tables[entity][code, municipality] = kept.name, kept.revision
-    return tables
+Person = tuple[str, str]
+
+
+@dataclass
+class Model:
+    """One after the other: a newer revision counts, also after a deletion; behind a refused change its person waits."""
+
+    newest: dict[tuple[str, Person], Change] = field(default_factory=dict)
+    waiting: dict[Person, list[Change]] = field(default_factory=dict)
+    done: int = 0
+
+    @classmethod
+    def of(cls, log: list[Change]) -> Model:
+        """After these."""
+        made = cls()
+        for each in log:
+            made.take(each)
+        return made
+
+    def take(self, each: Change) -> None:
+        """One more change."""
+        person = each.code, str(each.municipality)
+        if person in self.waiting or each.status == "unknown":
+            self.waiting.setdefault(person, []).append(each)
+            return
+        self.done += 1
+        key = each.entity, person
+        if key not in self.newest or self.newest[key].revision < each.revision:
+            self.newest[key] = each
+
+    def act(self, person: Person, deed: str) -> None:
+        """What becomes of a person's letter, and of what waits for it."""
+        letter, *behind = self.waiting.pop(person)
+        if deed == "RETRY":
+            self.take(letter)
+        elif deed == "REPAIR":
+            self.take(mended(letter))
+        for each in behind:
+            self.take(each)
+
+    @property
+    def tables(self) -> Tables:
+        """What the store must hold."""
+        found: Tables = {"PERSON": {}, "ACCOUNT": {}}
+        for (entity, person), kept in self.newest.items():
+            if kept.op == "UPSERT":
+                found[entity][person] = kept.name, kept.revision
+        return found
+
+    @property
+    def aside(self) -> int:
+        """How many are set aside."""
+        return sum(map(len, self.waiting.values()))
+
+
+def mended(letter: Change) -> Change:
+    """What an officer makes of a refused change."""
+    return letter._replace(status="active")
 
 
 def held(admin: Connection[Any]) -> Tables:
@@ -73,9 +131,11 @@ def emptied(admin: Connection[Any], domain: Domain, *tables: str) -> None:
         admin.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(domain.schema_name, name)))
 
 
-def told(admin: Connection[Any]) -> int:
-    """Receipts and dead letters."""
-    return len(stores.receipts(admin, DOMAIN)) + len(stores.letters(admin, DOMAIN))
+def same(admin: Connection[Any], model: Model) -> None:
+    """Rows are the model's; every record has its receipt, or is set aside."""
+    assert held(admin) == model.tables
+    assert len(stores.receipts(admin, DOMAIN)) == model.done
+    assert len(stores.parked(admin, DOMAIN)) == model.aside
 
 
 @pytest.fixture
@@ -87,7 +147,7 @@ def make_sink(
     made: list[PostgresSink] = []
 
     def make() -> PostgresSink:
-        made.append(PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC))
+        made.append(PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING))
         return made[-1]
 
     yield make
@@ -96,31 +156,93 @@ def make_sink(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=batches)
+@given(happenings=st.lists(batches | deeds, min_size=1, max_size=7))
 def test_a_store_ends_as_the_model(
-    admin: Connection[Any], make_sink: Callable[[], PostgresSink], sequence: list[list[Change]]
+    admin: Connection[Any],
+    make_sink: Callable[[], PostgresSink],
+    happenings: list[list[Change] | tuple[str, int]],
 ) -> None:
-    """Whatever the order and the cut, rows are the model's, and every record has its receipt or its dead letter."""
+    """Whatever the order, the cut and the acts: nothing lost, doubled or overtaken."""
     emptied(admin, DOMAIN, "person", "account")
-    sink = make_sink()
-    for each in sequence:
-        applied(sink, *each)
-    together = [change for each in sequence for change in each]
-    assert held(admin) == model(together)
-    assert told(admin) == len(together)
-    assert dict(sink.open([0])) == {0: len(together)}
+    sink, model, log = make_sink(), Model(), list[Change]()
+    for each in happenings:
+        if isinstance(each, list):
+            applied(sink, *each)
+            log += each
+            for one in each:
+                model.take(one)
+        elif model.waiting:
+            person = sorted(model.waiting)[each[1] % len(model.waiting)]
+            act(sink, model.waiting[person][0], log, each[0])
+            model.act(person, each[0])
+    same(admin, model)
+    assert dict(sink.open([0])) == {0: len(log)}
     sink.close()
 
 
+def act(sink: PostgresSink, letter: Change, log: list[Change], deed: str) -> bool:
+    """An act on the letter of this change; False where the sink doesn't know of it."""
+    for name in sink.letters:
+        offsets = sink.concerned(name).get(0, ())
+        if offsets and log[offsets[0]] == letter:
+            acted(sink, deed, log, mended(letter) if deed == "REPAIR" else None, name=name)
+            return True
+    return False
+
+
 class Turn(NamedTuple):
-    """One of two workers takes so many records, from where it thinks it is; it may have looked up the store before."""
+    """One of two workers takes so many records, from where it thinks it is; it may have looked up the store before.
+
+    With a deed it does that to a letter instead.
+    """
 
     worker: int
     records: int
     looks: bool
+    deed: str | None = None
 
 
-turns = st.lists(st.builds(Turn, st.integers(0, 1), st.integers(1, 6), st.booleans()), max_size=12)
+turns = st.lists(
+    st.builds(
+        Turn,
+        st.integers(0, 1),
+        st.integers(1, 6),
+        st.booleans(),
+        st.sampled_from([None, None, "RETRY", "REPAIR", "DISMISS"]),
+    ),
+    max_size=12,
+)
+
+
+@dataclass
+class Worker:
+    """One of them: its sink, and the offset from which it thinks it goes on."""
+
+    sink: PostgresSink
+    known: int = 0
+
+    def look(self) -> None:
+        """As the store has it."""
+        self.known = self.sink.open([0])[0]
+
+    def take(self, log: list[Change], records: int) -> None:
+        """Applies so many records."""
+        if log[self.known : self.known + records]:
+            self.sink.put(batch(log[self.known : self.known + records], self.known))
+        self.known = self.sink.flush()[0]
+
+    def turn(self, turn: Turn, log: list[Change], model: Model) -> None:
+        """Takes records, or does an act on the first letter; fenced, it looks again."""
+        if turn.looks:
+            self.look()
+        person = min(model.waiting, default=None)
+        try:
+            if turn.deed is None:
+                self.take(log, turn.records)
+            elif person is not None and act(self.sink, model.waiting[person][0], log, turn.deed):
+                model.act(person, turn.deed)
+        except FencedError:
+            self.look()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,31 +252,22 @@ def test_two_workers_of_one_partition_end_as_the_model(
 ) -> None:
     """Each thinks the partition its own: whoever is behind is fenced, and every record counts once, in its order.
 
-    After each turn the rows are those of the log as far as the stored offset, no more and no less.
+    After each turn the rows are those of the log as far as the stored offset, with what the acts came to.
     """
     emptied(admin, DOMAIN, "person", "account")
-    sinks, known = [make_sink(), make_sink()], [0, 0]
-    for sink in sinks:
-        sink.open([0])
+    workers, model, counted = [Worker(make_sink()), Worker(make_sink())], Model(), 0
+    for worker in workers:
+        worker.look()
     for turn in [*course, Turn(0, len(log), True)]:
-        sink = sinks[turn.worker]
-        if turn.looks:
-            known[turn.worker] = sink.open([0])[0]
-        start = known[turn.worker]
-        taken = log[start : start + turn.records]
-        if not taken:
-            continue
-        sink.put(batch(taken, start))
-        try:
-            known[turn.worker] = sink.flush()[0]
-        except FencedError:
-            known[turn.worker] = sink.open([0])[0]
+        workers[turn.worker].turn(turn, log, model)
         stored = store_status(admin, DOMAIN).next_offsets[0]
-        assert held(admin) == model(log[:stored])
-        assert told(admin) == stored
-    assert held(admin) == model(log)
-    for sink in sinks:
-        sink.close()
+        for each in log[counted:stored]:
+            model.take(each)
+        counted = stored
+        same(admin, model)
+    assert counted == len(log)
+    for worker in workers:
+        worker.sink.close()
 
 
 class Note(NamedTuple):
@@ -186,7 +299,7 @@ notes = st.builds(Note, codes, st.sampled_from("xy"), revisions)
 @pytest.fixture
 def portal(environment: Environment, make_store: Callable[[str], Domain]) -> Iterator[PostgresSink]:
     make_store(PORTAL.id)
-    sink = PostgresSink(PORTAL, environment.dsn(sink_role(PORTAL)), CODEC)
+    sink = PostgresSink(PORTAL, environment.dsn(sink_role(PORTAL)), CODING)
     yield sink
     sink.close()
 

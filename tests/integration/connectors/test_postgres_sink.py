@@ -11,7 +11,7 @@ from psycopg import Connection
 from connectors.postgres import PostgresSink, sink_role
 from infra.environment import Environment
 from schemas.systems import Domain
-from tests.contract.sink_suite import CODEC, DOMAIN, Letter, Receipt, SinkSuite
+from tests.contract.sink_suite import CODING, DOMAIN, Letter, Receipt, SinkSuite
 from tests.integration.connectors import stores
 
 
@@ -27,14 +27,14 @@ class TestPostgresSink(SinkSuite):
     @pytest.fixture
     def sink(self, environment: Environment, store: None) -> Iterator[PostgresSink]:
         """A sink of the store."""
-        sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC)
+        sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING)
         yield sink
         sink.close()
 
     @pytest.fixture
     def other(self, environment: Environment, store: None) -> Iterator[PostgresSink]:
         """Another."""
-        sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODEC)
+        sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING)
         yield sink
         sink.close()
 

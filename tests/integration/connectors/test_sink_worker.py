@@ -22,7 +22,7 @@ from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, co
 from infra.environment import Environment
 from schemas.systems import Domain
 from streams.clients import Outgoing
-from tests.contract.sink_suite import CODEC, DOMAIN, MUNICIPALITY, Change, applied, encoded
+from tests.contract.sink_suite import CODEC, CODING, DOMAIN, MUNICIPALITY, Change, applied, encoded
 from tests.integration.connectors import stores
 
 TIMEOUT_S = 60.0
@@ -62,7 +62,7 @@ class Mesh:
         properties = consumer_properties(
             self.kafka, f"{self.name}.{group}", f"{self.name}.{group}.{slot}", SETTINGS
         )
-        sink = PostgresSink(DOMAIN, self.dsn, CODEC)
+        sink = PostgresSink(DOMAIN, self.dsn, CODING)
         made = SinkWorker(
             Input(self.name, DOMAIN.event, CODEC),
             sink,
@@ -160,7 +160,7 @@ def test_poison_reaches_the_dead_letters_topic(mesh: Mesh) -> None:
     turn_until([mesh.worker()], mesh.idle)
     [letter] = CODEC.decode("dead-letter", mesh.told("dlq")).table.to_pylist()
     assert (letter["topic"], letter["partition"], letter["offset"]) == (mesh.name, 0, 1)
-    assert (letter["value"], letter["step"]) == (encoded([bad])[0], "sink.local-tax")
+    assert (stores.opened(letter), letter["step"]) == (encoded([bad])[0], "sink.local-tax")
     assert {receipt["code"] for receipt in mesh.receipts()} == {"a", "b"}
 
 
@@ -225,7 +225,7 @@ def test_the_broker_away_loses_no_receipt(mesh: Mesh) -> None:
             raise BrokerUnavailableError("away")
         mesh.send(records)
 
-    sink = PostgresSink(DOMAIN, mesh.dsn, CODEC)
+    sink = PostgresSink(DOMAIN, mesh.dsn, CODING)
     applied(sink, *some(10), b"broken")
     relay = Relay(DOMAIN, sink.store, CODEC, send)
     with pytest.raises(BrokerUnavailableError):
