@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -13,8 +14,8 @@ from rich.table import Table
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.errors import clear_errors
-from infra.listing import kept, rejected
+from infra.errors import OperatorError, clear_errors
+from infra.listing import kept, letters, rejected
 from infra.listing.records import Row
 from infra.schema_ids import codec
 from schemas.codec import Codec
@@ -27,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="One object a line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")]
 #: Columns of text where standard output is no terminal.
 WIDE = 200
+_SEE = ": see `mesh dlq list` after `mesh wait --idle`"
 PERSONAL = "mesh: what follows is personal content, as it was handed over"
 
 
@@ -78,19 +80,56 @@ def conflicts_list(
 
 @dlq_app.command(name="list")
 def dlq_list(as_json: Json = False) -> None:
-    """List dead letters: where each record stood, and why it is here."""
+    """List dead letters: what became of each, how many records are parked behind it, why, and where it stood."""
     with clear_errors():
-        found = kept.dead_letters(*_installed())
-    _show(found, ("id", "reason", "topic", "partition", "offset"), as_json)
+        found = letters.listed(*_installed())
+    _show(found, ("id", "status", "behind", "reason", "topic", "partition", "offset", "note"), as_json)
 
 
 @dlq_app.command(name="show")
 def dlq_show(letter: Id) -> None:
-    """Show a dead letter with what it held (base64). Personal content."""
+    """Show a dead letter with what it held. Personal content; the key file opens it."""
     with clear_errors():
-        found = kept.dead_letter(*_installed(), letter)
+        found = letters.shown(*_installed(), Installation.of_settings(), letter)
     typer.echo(PERSONAL, err=True)
     typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+
+
+@dlq_app.command(name="retry")
+def dlq_retry(letter: Id) -> None:
+    """Have a record processed again as it came, and what is parked behind it after it."""
+    with clear_errors():
+        letters.act(*_installed(), letter, "RETRY")
+    typer.echo(f"{letter} is to be retried{_SEE}")
+
+
+@dlq_app.command(name="repair")
+def dlq_repair(
+    letter: Id,
+    value: Annotated[
+        Path, typer.Option("--value", exists=True, dir_okay=False, help="JSON, as `value` of show.")
+    ],
+) -> None:
+    """Have another value processed in place of a record's, and what is parked behind it after it."""
+    with clear_errors():
+        environment, codec = _installed()
+        installation = Installation.of_settings()
+        sealed = letters.sealed_value(environment, codec, installation, letter, value.read_bytes())
+        letters.act(environment, codec, letter, "REPAIR", value=sealed)
+    typer.echo(f"{letter} is to be repaired{_SEE}")
+
+
+@dlq_app.command(name="dismiss")
+def dlq_dismiss(
+    letter: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept for ever, so without personal data.")],
+) -> None:
+    """Give a record up for a reason; what is parked behind it follows."""
+    with clear_errors():
+        if not reason.strip():
+            raise OperatorError("a letter is dismissed for a reason: --reason TEXT")
+        letters.act(*_installed(), letter, "DISMISS", reason=reason)
+    typer.echo(f"{letter} is to be dismissed{_SEE}")
 
 
 def _installed() -> tuple[Environment, Codec]:

@@ -49,6 +49,16 @@ def placed(environment: Environment, codec: Codec, schema: str, topics: Collecti
     ]
 
 
+def last(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """What compaction would leave of topics: the last row of each key in each partition, without tombstones."""
+    values: dict[tuple[str | None, int | None, bytes | None], bytes | None] = {}
+    for message in messages(environment, topics):
+        values[message.topic(), message.partition(), message.key()] = message.value()
+    left = [value for value in values.values() if value is not None]
+    found: list[Row] = codec.decode(schema, left).table.to_pylist()
+    return found
+
+
 def one(environment: Environment, place: Partition, offset: int) -> bytes:
     """The value of the record at a place. OperatorError: there is none."""
     with _reader(environment) as reader:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, Message, Producer
-
 from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.listing.desk import file_act
 from infra.listing.records import Row, latest, one, rows
 from processors.refusals import Refusal, Verdict, repeated
 from schemas.codec import Codec
 from schemas.systems import SYSTEMS
-from schemas.tables import table_from_rows
-from schemas.topics import in_topic, rejected_topic, source_of, source_user
+from schemas.topics import rejected_topic, source_of
 
-DESK = "desk"
 #: Field of an act for each schema of hand-overs.
 FIELDS = {
     "juki-cs-notice": "juki_cs",
@@ -23,7 +20,6 @@ FIELDS = {
     "enrolment": "enrolment",
     "portal-event": "portal_event",
 }
-TIMEOUT_S = 20.0
 _DUPLICATE = {
     "verdict": Verdict.DUPLICATE.value,
     "code": Refusal.DUPLICATE.value,
@@ -93,18 +89,7 @@ def resend(environment: Environment, codec: Codec, rejection: str) -> None:
     """An officer's act: the hand-over is to be judged anew, as it stands. Published on `in.desk`, and acknowledged."""
     found = shown(environment, codec, rejection)
     act = {"act": "RESEND", "origin": found.origin, FIELDS[found.schema]: found.content}
-    value = codec.encode("desk-act", table_from_rows("desk-act", [act])).to_pylist()[0]
-    refused: list[KafkaError | None] = []
-    producer = Producer(
-        {**environment.kafka(source_user(DESK)), "enable.idempotence": True, "message.max.bytes": 4_000_000}
-    )
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        refused.append(error)
-
-    producer.produce(in_topic(DESK), value, on_delivery=delivered)
-    if producer.flush(TIMEOUT_S) or any(refused):
-        raise OperatorError("the broker did not take it", code=1)
+    file_act(environment, codec, act)
 
 
 def _first(act: Row) -> HandOver:

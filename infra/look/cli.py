@@ -93,8 +93,17 @@ def _show(found: Status, console: Console) -> None:
         workers.add_row(*_row(worker))
     for table in (servers, workers):
         console.print(table)
+    if found.aside:
+        console.print(_set_aside(found.aside))
     if not found.workers:
         console.print("no workers run here: mesh up, or mesh run")
+
+
+def _set_aside(aside: dict[str, tuple[int, int]]) -> Table:
+    table = Table("step", "dead letters", "parked behind them", title="set aside: mesh dlq list")
+    for step, (letters, parked) in aside.items():
+        table.add_row(step, str(letters), str(parked))
+    return table
 
 
 def _row(worker: WorkerStatus) -> tuple[str, ...]:

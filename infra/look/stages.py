@@ -17,12 +17,15 @@ from connectors.postgres.status import StoreStatus, store_status
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.listing.aside import SetAside
 from infra.local.kafka import ADMIN, AUDITOR
+from infra.schema_ids import codec
 from schemas.systems import DOMAINS
 from schemas.topics import (
     CASE_OPENED,
     CASE_PART,
     NOTICE,
+    PARKING,
     PERSON_CHANGE,
     RECEIPT,
     change_topic,
@@ -41,7 +44,7 @@ CONNECT_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Stage:
-    """What a step still has before it: records by partition, and rows of outboxes that aren't relayed yet."""
+    """What a step still has before it: records by partition, officers' acts, rows of outboxes not relayed yet."""
 
     step: str
     lags: Mapping[Partition, Lag] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Look:
         self._dsn = environment.dsn(AUDITOR)
         self._store: psycopg.Connection[Any] | None = None
         topics = topics_of(installation.municipalities())
+        self._aside = SetAside(environment, codec(environment, installation))
         self._handed_over = [topic.name for topic in topics if topic.name.startswith("in.")]
 
     def __enter__(self) -> Self:
@@ -79,7 +83,10 @@ class Look:
     def stages(self, tracker: bool = True) -> Iterator[Stage]:
         """Each stage, in the order in which records pass. OperatorError: a server doesn't answer."""
         try:
-            yield self._of_group("intake", self._handed_over)
+            handed_over = self._progress.of_group(group("intake"), self._handed_over)
+            # Whatever acts there will be are there once intake has nothing left.
+            self._aside.refresh()
+            yield Stage("intake", handed_over, self._aside.acts_waiting("intake"))
             yield self._of_group("household", [NOTICE])
             yield self._of_group("fan-out", [PERSON_CHANGE])
             yield self._of_group("conversion", [change_topic(domain) for domain in DOMAINS])
@@ -91,7 +98,16 @@ class Look:
             raise OperatorError(f"a server doesn't answer ({type(error).__name__})", code=1) from error
 
     def _of_group(self, step: str, topics: Sequence[str]) -> Stage:
-        return Stage(step, self._progress.of_group(group(step), topics))
+        acts = self._aside.acts_waiting(step) if step in PARKING else 0
+        return Stage(step, self._progress.of_group(group(step), topics), acts)
+
+    def aside(self) -> dict[str, tuple[int, int]]:
+        """Open letters, and records parked behind them, of each step that has any. OperatorError as in `stages`."""
+        try:
+            found = self._aside.of()
+        except (UnavailableError, psycopg.OperationalError) as error:
+            raise OperatorError(f"a server doesn't answer ({type(error).__name__})", code=1) from error
+        return {step: (len(each.letters), each.parked) for step, each in found.items() if each.letters}
 
     def _sinks(self) -> Iterator[Stage]:
         """Sinks keep their offsets in their stores. A store that isn't there yet has had nothing."""
@@ -106,4 +122,5 @@ class Look:
             known = self._progress.of_group(group(sink_step(domain.id)), [topic])
             positions = {place: status.next_offsets.get(place[1], 0) for place in known}
             lags = self._progress.of_positions(positions, group(sink_step(domain.id)))
-            yield Stage(sink_step(domain.id), lags, status.receipts_waiting + status.letters_waiting)
+            acts = self._aside.acts_waiting(sink_step(domain.id))
+            yield Stage(sink_step(domain.id), lags, acts + status.receipts_waiting + status.letters_waiting)

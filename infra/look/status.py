@@ -39,6 +39,8 @@ class Status:
 
     servers: list[ServerStatus]
     workers: list[WorkerStatus]
+    #: By step that has any: open dead letters, and records parked behind them. None where no server tells.
+    aside: dict[str, tuple[int, int]] | None = None
 
     @property
     def well(self) -> bool:
@@ -52,6 +54,9 @@ class Status:
         return {
             "servers": [asdict(server) for server in self.servers],
             "workers": [asdict(worker) for worker in self.workers],
+            "aside": None
+            if self.aside is None
+            else {step: {"letters": open_, "parked": parked} for step, (open_, parked) in self.aside.items()},
         }
 
 
@@ -61,10 +66,11 @@ def status_of(installation: Installation) -> Status:
     workers = found.workers if found else ()
     try:
         environment = Environment.load()
-        in_groups, left = _in_groups(environment, workers), _left(environment, installation)
+        in_groups = _in_groups(environment, workers)
+        left, aside = _left(environment, installation)
     except (NoEnvironmentError, OperatorError):
-        in_groups, left = {}, None
-    return Status(Stack().status(), [_worker(worker, in_groups, left) for worker in workers])
+        in_groups, left, aside = {}, None, None
+    return Status(Stack().status(), [_worker(worker, in_groups, left) for worker in workers], aside)
 
 
 def _in_groups(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, Group]:
@@ -72,9 +78,12 @@ def _in_groups(environment: Environment, workers: tuple[WorkerState, ...]) -> di
     return groups(admin, groups_of(Slot(worker.step, worker.slot) for worker in workers))
 
 
-def _left(environment: Environment, installation: Installation) -> dict[Partition, int]:
+def _left(
+    environment: Environment, installation: Installation
+) -> tuple[dict[Partition, int], dict[str, tuple[int, int]]]:
     with Look(environment, installation) as look:
-        return {place: lag.remaining for stage in look.stages() for place, lag in stage.lags.items()}
+        left = {place: lag.remaining for stage in look.stages() for place, lag in stage.lags.items()}
+        return left, look.aside()
 
 
 def _worker(

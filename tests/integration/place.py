@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from infra.apply.installation import Installation
 from infra.apply.steps import apply
 from infra.environment import Environment
-from infra.listing import kept, rejected
+from infra.listing import kept, letters, rejected
 from infra.local.home import Home
 from infra.local.stack import Stack
 from infra.look.stages import Look
@@ -92,7 +92,7 @@ class Place:
 
     def dead_letters(self) -> list[Row]:
         """What `mesh dlq list` holds."""
-        return kept.dead_letters(self.environment, codec(self.environment, self.installation))
+        return letters.listed(self.environment, codec(self.environment, self.installation))
 
     def table(self, schema: str, name: str) -> list[Row]:
         """The rows of a domain's table."""

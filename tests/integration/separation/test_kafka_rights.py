@@ -21,7 +21,7 @@ DENIED = "TOPIC_AUTHORIZATION_FAILED"
 NO_GROUP = "GROUP_AUTHORIZATION_FAILED"
 MESH = (
     *("in.", "notice", "person.", "case.", "change.", "domain.", "disclosure.", "receipt"),
-    *("state.", "dlq.", "conflict", "rejected."),
+    *("state.", "dlq.", "act.", "conflict", "rejected."),
 )
 STEPS = ("intake", "household", "fan-out", "conversion", "tracker", *(f"sink.{domain}" for domain in DOMAINS))
 
@@ -114,10 +114,10 @@ def test_the_auditor_reads_all_and_writes_nothing(city: City) -> None:
 def test_a_step_writes_none_of_anothers_topics(city: City, step: str) -> None:
     """A worker that was taken over can't speak for the step before it, nor for a register."""
     own = {
-        "intake": {"notice", "person.change", "rejected."},
+        "intake": {"notice", "person.change", "rejected.", "act.", "state.intake."},
         "household": {"person.change", "case.opened", "rejected.", "state.household."},
         "fan-out": {"change.", "case.part", "conflict", "rejected.", "state.fan-out."},
-        "conversion": {"domain.", "disclosure.", "receipt"},
+        "conversion": {"domain.", "disclosure.", "receipt", "state.conversion."},
         "tracker": {"state.tracker."},
     }.get(step, {f"receipt.{step.removeprefix('sink.')}"})
     mine = tuple(name for name in own if name != "receipt")

@@ -1,0 +1,160 @@
+"""Dead letters: what became of each, what it held, and what an officer wants done about it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from infra.apply.installation import Installation
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.key_file import sealer
+from infra.listing.aside import SINKS, SetAside
+from infra.listing.desk import file_act
+from infra.listing.records import Row, one, placed
+from infra.listing.values import row_of
+from schemas.codec import Codec
+from schemas.systems import SYSTEMS
+from schemas.tables import EncodeError, table_from_rows
+from schemas.topics import STEPS, dlq_topic, source_of, topics_of
+from streams.dead_letters import OPEN, seal_place
+from streams.sealing import SealedError, Sealer
+
+#: What of a dead letter is shown in a list: where it stood and why, never what it held.
+_LISTED: Final = ("step", "topic", "partition", "offset", "timestamp_ms", "act", "note")
+
+
+def listed(environment: Environment, codec: Codec) -> list[Row]:
+    """Every dead letter with its id `<step>/<name>`, what became of it, and how many records are parked behind it."""
+    topics = [dlq_topic(step) for step in (*STEPS, *SINKS)]
+    found = [_line(told) for told in _letters(environment, codec, topics)]
+    waiting = {row["step"] for row in found if row["status"] == OPEN} - {"tracker"}
+    aside = SetAside(environment, codec).of(sorted(waiting)) if waiting else {}
+    for row in found:
+        behind = aside[row["step"]].letters if row["step"] in aside and row["status"] == OPEN else {}
+        row["behind"] = behind.get(row["id"].rpartition("/")[2], 0)
+    return found
+
+
+def shown(environment: Environment, codec: Codec, installation: Installation, wanted: str) -> Row:
+    """A dead letter with what it held. Personal content. OperatorError: there is none of this id; KeyFileError."""
+    told = _found(environment, codec, wanted)
+    content = _content(environment, codec, sealer(installation.key_file), told)
+    return {**_line(told), **content}
+
+
+def act(environment: Environment, codec: Codec, wanted: str, deed: str, **more: str) -> None:
+    """File an officer's act on an open letter: RETRY, REPAIR (`value`, sealed) or DISMISS (`reason`).
+
+    OperatorError: there is none of this id, or it isn't open.
+    """
+    told = _found(environment, codec, wanted)
+    if not told["first"]["digest"]:
+        raise OperatorError(f"{wanted} is from before letters had names: nothing can be done about it")
+    if told["last"]["status"] != OPEN:
+        raise OperatorError(f"{wanted} is not open: it was {told['last']['status'].lower()}")
+    first = told["first"]
+    origin = {name: first[name] for name in ("topic", "partition", "offset")}
+    letter = {"step": first["step"], "digest": first["digest"], **more}
+    file_act(environment, codec, {"act": deed, "origin": origin, "letter": letter})
+
+
+def sealed_value(
+    environment: Environment, codec: Codec, installation: Installation, wanted: str, told: bytes
+) -> str:
+    """A new value for a letter's record, given as JSON: encoded, sealed, as an act has it.
+
+    OperatorError: it is no JSON object, or does not fit the schema of the record's topic; KeyFileError.
+    """
+    first = _found(environment, codec, wanted)["first"]
+    schema = _schema_of(first["topic"])
+    try:
+        content = orjson.loads(told)
+        if not isinstance(content, Mapping):
+            raise OperatorError("the new value is no JSON object")
+        row = row_of(content, codec.catalogue.arrow_schema(schema))
+        value = codec.encode(schema, table_from_rows(schema, [row], codec.catalogue)).to_pylist()[0]
+    except EncodeError as error:
+        raise OperatorError(f"the new value does not fit: {error}") from None
+    except (ValueError, TypeError, AttributeError):
+        # Its text may hold what stands in the file.
+        raise OperatorError("the new value is no JSON, or a value in it is not of its field's form") from None
+    place = seal_place(first["step"], first["digest"], "repair")
+    return base64.b64encode(sealer(installation.key_file).seal(value, place)).decode()
+
+
+def _letters(environment: Environment, codec: Codec, topics: list[str]) -> list[Row]:
+    """Each letter: `first` that holds the content, and `last` that says what it has come to."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in placed(environment, codec, "dead-letter", topics):
+        key = (row["step"], row["topic"], row["partition"], row["offset"])
+        known = found.setdefault(key, {"first": row, "last": row})
+        known["last"] = row
+        if row["value"] is not None:
+            known["first"] = row
+    return list(found.values())
+
+
+def _line(told: Row) -> Row:
+    first, last = told["first"], told["last"]
+    head = {"id": _id(first), "status": last["status"], "reason": last["reason"]}
+    return {**head, **{name: last[name] for name in _LISTED}}
+
+
+def _id(first: Row) -> str:
+    """Old letters have no name but their place."""
+    return f"{first['step']}/{first['digest'] or first['at_offset']}"
+
+
+def _found(environment: Environment, codec: Codec, wanted: str) -> Row:
+    step = wanted.rpartition("/")[0]
+    if step not in (*STEPS, *SINKS):
+        raise OperatorError(f"{wanted!r} is no id of a dead letter: mesh dlq list")
+    found = [each for each in _letters(environment, codec, [dlq_topic(step)]) if _id(each["first"]) == wanted]
+    if not found:
+        raise OperatorError(f"there is no dead letter {wanted!r}: mesh dlq list")
+    # The same content may have come more than once: one that is open is the one that matters.
+    return next((each for each in found if each["last"]["status"] == OPEN), found[-1])
+
+
+def _content(environment: Environment, codec: Codec, opener: Sealer, told: Row) -> Row:
+    first = told["first"]
+    key, value = first["key"], first["value"]
+    if value is None and key is None and first["reason"].endswith(":left-at-origin"):
+        value = one(environment, (first["topic"], first["partition"]), first["offset"])
+    elif first["sealed"]:
+        key, value = (_opened(opener, first, part) for part in ("key", "value"))
+    decoded = codec.decode(_schema_of(first["topic"]), [value]).table if value is not None else None
+    readable = decoded.to_pylist()[0] if decoded is not None and decoded.num_rows else None
+    return {"key": _text(key), "value": readable, "bytes": None if readable else _base64(value)}
+
+
+def _opened(opener: Sealer, first: Row, part: str) -> bytes | None:
+    if first[part] is None:
+        return None
+    try:
+        return opener.open(first[part], seal_place(first["step"], first["digest"], part))
+    except SealedError as error:
+        raise OperatorError(f"{error}: it was sealed with a key that is no longer in the key file") from None
+
+
+def _schema_of(topic: str) -> str:
+    if topic.startswith("in."):
+        return SYSTEMS[source_of(topic)[0]].publishes or ""
+    return {each.name: each.schema for each in topics_of(())}[topic]
+
+
+def _text(key: bytes | None) -> str | None:
+    if key is None:
+        return None
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return _base64(key)
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()

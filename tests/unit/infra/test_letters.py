@@ -1,0 +1,66 @@
+"""What `mesh dlq show` prints can be given back, and what can't be done is said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from infra.cli import app
+from infra.listing.values import row_of
+from schemas.catalogue import catalogue
+from schemas.tables import EncodeError, table_from_rows
+from tests.unit.schemas.generated import rows
+
+NAMES = ("person-change", "notice", "domain-change", "domain-portal", "juki-cs-notice", "receipt-domain")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_what_is_shown_can_be_given_back(name: str, data: st.DataObject) -> None:
+    """Dates, moments, lists and all: the same record comes of it."""
+    schema = catalogue().schema(name)
+    for row in data.draw(rows(schema.type, max_size=2)):
+        table = table_from_rows(name, [row])
+        told = orjson.loads(orjson.dumps(table.to_pylist()[0]))
+        assert table_from_rows(name, [row_of(told, schema.arrow)]).equals(table)
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"effective_on": "tomorrow"}, ValueError),
+        ({"facts": "none"}, AttributeError),
+        ({"effective_on": 3}, TypeError),
+        ({"nonsense": 1}, EncodeError),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(told: dict[str, Any], error: type[Exception]) -> None:
+    """Before anything is filed."""
+    with pytest.raises(error):
+        table_from_rows("person-change", [row_of(told, catalogue().arrow_schema("person-change"))])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["dismiss", "conversion/0123", "--reason", " "],
+        ["dismiss", "conversion/0123"],
+        ["repair", "conversion/0123", "--value", "nowhere.json"],
+        ["retry", "conversion/0123"],
+    ],
+)
+def test_what_can_not_be_done_ends_with_two(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reason, no file, no servers: a sentence, no traceback."""
+    monkeypatch.setenv("MESH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, ["dlq", *words])
+    assert ended.exit_code == 2
+    assert "Traceback" not in ended.output
