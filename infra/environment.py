@@ -65,6 +65,8 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     sasl_mechanism: str = kafka.MECHANISM
     ssl_ca_location: Path | None = None
     secrets_file: Path
+    #: Copies of a topic, and of these how many must have a record, where no setting says otherwise.
+    copies: tuple[int, int] = (1, 1)
 
     @classmethod
     def load(cls) -> Environment:
@@ -86,11 +88,13 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         if not home.state_exists():
             raise NoEnvironmentError(f"no local stack in {home.folder}: mesh local up (or set MESH_HOME)")
         state = home.state()
-        for server in (kafka.server(home), postgres.server(home, state.postgres)):
-            if server.process() is None:
-                raise NoEnvironmentError(f"{server.name} of {home.folder} is not running: mesh local up")
+        brokers = [kafka.server(home, n) for n in range(1, len(state.ports.brokers) + 1)]
+        for servers in (brokers, [postgres.server(home, state.postgres)]):
+            if not any(server.process() for server in servers):
+                raise NoEnvironmentError(f"{servers[0].name} of {home.folder} is not running: mesh local up")
         return cls(
-            bootstrap=f"{HOST}:{state.ports.kafka}",
+            bootstrap=kafka.bootstrap(state.ports),
+            copies=kafka.copies(len(brokers)),
             registry_url=registry.url(state.ports),
             database_host=HOST,
             database_port=state.ports.postgres,

@@ -33,13 +33,29 @@ class ApplySettings(BaseSettings):
     partitions: int = Field(
         default=4, ge=1, le=1024, description="Partitions of keyed topics; never changed later."
     )
-    replication_factor: int = Field(default=1, ge=1, le=9, description="Copies of each topic.")
-    min_insync_replicas: int = Field(default=1, ge=1, le=9, description="Copies that must have a record.")
+    replication_factor: int | None = Field(
+        default=None,
+        ge=1,
+        le=9,
+        description="Copies of each topic; by default 3 on a local stack of three brokers, else 1.",
+    )
+    min_insync_replicas: int | None = Field(
+        default=None,
+        ge=1,
+        le=9,
+        description="Copies that must have a record; by default 2 on a local stack of three brokers, else 1.",
+    )
     municipalities: str = Field(
         default="",
         max_length=20_000,
         description="Municipalities that take part beside those admitted: codes with commas.",
     )
+
+    def on(self, copies: tuple[int, int]) -> ApplySettings:
+        """The same, with these copies (all, and those that must have a record) where a setting leaves them open."""
+        factor = self.replication_factor or copies[0]
+        in_sync = self.min_insync_replicas or min(copies[1], factor)
+        return self.model_copy(update={"replication_factor": factor, "min_insync_replicas": in_sync})
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def make_topics(client: AdminClient, topics: Iterable[TopicDeclaration], setting
         NewTopic(
             name,
             partitions(topic, settings),
-            settings.replication_factor,
+            settings.replication_factor or 1,
             config=topic_config(topic, settings),
         )
         for name, topic in declared.items()

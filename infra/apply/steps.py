@@ -49,7 +49,7 @@ def apply(
     Repeatable. Raises UnknownMunicipalityError before anything is touched, ApplyError where a server refuses.
     """
     installation.admit(municipalities)
-    settings, topics = ApplySettings(), topics_of(installation.municipalities())
+    settings, topics = ApplySettings().on(environment.copies), topics_of(installation.municipalities())
     progress("keys", 0, 6)
     ensure_keys(installation.key_file)
     progress("users", 1, 6)

@@ -27,17 +27,30 @@ from infra.local.stack import ServerStatus, Stack, uptime_s
 app = typer.Typer(no_args_is_help=True, help="Kafka, schema registry and PostgreSQL on this machine.")
 
 
+def _one_or_three(brokers: int | None) -> int | None:
+    if brokers not in (None, 1, 3):
+        raise typer.BadParameter("1 or 3")
+    return brokers
+
+
 @app.command()
 def up(
     new_ports: Annotated[
         bool, typer.Option("--new-ports", help="Choose other ports where somebody took ours.")
     ] = False,
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            help="Brokers of a new home: 1 (by default), or 3, which go on when one of them is gone.",
+            callback=_one_or_three,
+        ),
+    ] = None,
 ) -> None:
     """Start the servers; return when they are ready. What runs already is left alone."""
     begun = time.monotonic()
     with _clear_errors():
         stack = Stack(progress=OnConsole())
-        stack.up(new_ports=new_ports)
+        stack.up(new_ports=new_ports, brokers=brokers)
         Console(stderr=True).print(f"ready after {time.monotonic() - begun:.1f} s", highlight=False)
         _show(stack.status(), Console())
 

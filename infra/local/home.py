@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ CACHE_NAME = "public-service-mesh"
 #: Longer than the slowest first start: whoever comes second waits for whoever came first.
 LOCK_TIMEOUT_S = 600.0
 STATE_FILE = "stack.json"
+#: Ports of which an installation has one, whatever its number of brokers.
+SINGLE_PORTS = ("kafka", "controller", "registry", "registry_management", "postgres")
 LOCK_FILE = ".lock"
 
 
@@ -35,14 +38,62 @@ class LocalSettings(BaseSettings):
     )
 
 
+class BrokerPorts(BaseModel, frozen=True):
+    """Ports of one broker."""
+
+    client: int
+    controller: int
+
+
+class Tunnel(BaseModel, frozen=True):
+    """A broker's second listener: who comes by it is told of `advertised`, where something leads back to `port`."""
+
+    port: int
+    advertised: int
+
+
 class Ports(BaseModel, frozen=True):
-    """Ports on 127.0.0.1, chosen at the first start and kept."""
+    """Ports on 127.0.0.1, chosen at the first start and kept. `kafka` and `controller` are the first broker's."""
 
     kafka: int
     controller: int
     registry: int
     registry_management: int
     postgres: int
+    more_brokers: tuple[BrokerPorts, ...] = ()
+    #: One for each broker, or none.
+    tunnels: tuple[Tunnel, ...] = ()
+
+    @property
+    def brokers(self) -> tuple[BrokerPorts, ...]:
+        """Every broker's, the first one's first."""
+        return (BrokerPorts(client=self.kafka, controller=self.controller), *self.more_brokers)
+
+    def named(self) -> dict[str, int]:
+        """Every port that a server listens on; those of further brokers as `kafka-2`, `controller-2`, `tunnel-2`."""
+        single = {name: getattr(self, name) for name in SINGLE_PORTS}
+        brokers = dict(enumerate(self.more_brokers, start=2))
+        return (
+            single
+            | {f"kafka-{number}": each.client for number, each in brokers.items()}
+            | {f"controller-{number}": each.controller for number, each in brokers.items()}
+            | {f"tunnel-{number}": each.port for number, each in enumerate(self.tunnels, start=1)}
+        )
+
+    def moved(self, to: Mapping[str, int]) -> Ports:
+        """The same, but for these ports by their names."""
+        named = {**self.named(), **to}
+        return Ports(
+            **{name: named[name] for name in SINGLE_PORTS},
+            more_brokers=tuple(
+                BrokerPorts(client=named[f"kafka-{number}"], controller=named[f"controller-{number}"])
+                for number in range(2, len(self.brokers) + 1)
+            ),
+            tunnels=tuple(
+                Tunnel(port=named[f"tunnel-{number}"], advertised=each.advertised)
+                for number, each in enumerate(self.tunnels, start=1)
+            ),
+        )
 
 
 class StackState(BaseModel, frozen=True):
@@ -53,6 +104,8 @@ class StackState(BaseModel, frozen=True):
     postgres: Path
     #: Whether the registry's user has its rights in Kafka.
     registry_granted: bool = False
+    #: What brokers know each other by; empty for a broker of an earlier release, which knows its own.
+    cluster_id: str = ""
 
 
 class Home:
@@ -86,6 +139,10 @@ class Home:
         except OSError as error:
             raise HomeError(f"MESH_HOME {self.folder} can't be used: {error.strerror}") from error
 
+    def broker(self, number: int) -> Path:
+        """The folder of a broker; they count from 1."""
+        return self.kafka if number == 1 else self.folder / f"{self.kafka.name}-{number}"
+
     def lock(self) -> FileLock:
         """Held by whoever changes what runs here."""
         if not self.folder.is_dir():
@@ -112,7 +169,10 @@ class Home:
     def _holds_anything(self) -> bool:
         # A start that ended before its first state left empty folders and the lock; those are ours.
         ours = {LOCK_FILE, self.logs.name, self.kafka.name, self.registry.name, "run"}
-        return any(entry.name not in ours for entry in self.folder.iterdir())
+        return any(
+            entry.name not in ours and not entry.name.startswith(f"{self.kafka.name}-")
+            for entry in self.folder.iterdir()
+        )
 
 
 def cache_folder() -> Path:

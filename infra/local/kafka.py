@@ -1,4 +1,4 @@
-"""The broker: one node in KRaft mode, users by SCRAM, rights by ACLs, and what isn't allowed is denied."""
+"""The brokers: one or three nodes in KRaft mode, users by SCRAM, rights by ACLs, and what isn't allowed is denied."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import os
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -55,17 +56,26 @@ def program(jars: Iterable[Path]) -> Program:
     return Program("kafka", (*FLAGS, "-cp", classpath), ("kafka.Kafka",), files)
 
 
-def server(home: Home) -> Server:
-    """The broker's process."""
+def server(home: Home, number: int = 1) -> Server:
+    """A broker's process."""
+    folder = home.broker(number)
     return Server(
-        "Kafka", f"-Dmesh.kafka={home.kafka}", home.logs / "kafka.log", home.folder / "run" / "kafka"
+        "Kafka" if number == 1 else f"Kafka {number}",
+        f"-Dmesh.kafka={folder}",
+        home.logs / f"{folder.name}.log",
+        home.folder / "run" / folder.name,
     )
+
+
+def bootstrap(ports: Ports) -> str:
+    """Every broker's address."""
+    return ",".join(f"{HOST}:{each.client}" for each in ports.brokers)
 
 
 def client(ports: Ports, user: str, secrets: Secrets) -> dict[str, str]:
     """The librdkafka properties by which `user` connects."""
     return {
-        "bootstrap.servers": f"{HOST}:{ports.kafka}",
+        "bootstrap.servers": bootstrap(ports),
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": MECHANISM,
         "sasl.username": user,
@@ -73,33 +83,78 @@ def client(ports: Ports, user: str, secrets: Secrets) -> dict[str, str]:
     }
 
 
-def start(home: Home, ports: Ports, jars: Iterable[Path], secrets: Secrets, startup: Startup) -> None:
-    """Format the storage if this is the first time, and start the broker. Does not wait until it is ready."""
-    broker = program(jars)
-    data = home.kafka / "data"
-    password = secrets.password(ADMIN).get_secret_value()
-    write_private(home.kafka / "log4j2.properties", LOG4J.encode())
-    if not data.exists():
-        _format(home, ports, broker, secrets)
-    write_private(home.kafka / "server.properties", properties(ports, data, password).encode())
-    given = [f"-Dlog4j2.configurationFile={home.kafka / 'log4j2.properties'}", f"-Dmesh.kafka={home.kafka}"]
-    command = [*broker.command(startup, given), str(home.kafka / "server.properties")]
-    server(home).start(command, home.kafka)
+@dataclass(frozen=True)
+class Broker:
+    """One broker of an installation; they count from 1."""
 
+    home: Home
+    ports: Ports
+    secrets: Secrets
+    number: int = 1
 
-def wait_ready(home: Home, ports: Ports, secrets: Secrets) -> None:
-    """Return when the broker answers the administrator. StartError: it does not."""
-    server(home).wait_ready(lambda: answers(ports, secrets), READY_TIMEOUT_S)
+    def start(self, jars: Iterable[Path], startup: Startup, cluster: str) -> None:
+        """Format the storage if this is the first time, and start it. Does not wait until it is ready."""
+        folder = self.home.broker(self.number)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        java_program, data = program(jars), folder / "data"
+        write_private(folder / "log4j2.properties", LOG4J.encode())
+        if not data.exists():
+            self._format(folder, java_program, cluster)
+        write_private(folder / "server.properties", self._properties(data).encode())
+        given = [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-Dmesh.kafka={folder}"]
+        command = [*java_program.command(startup, given), str(folder / "server.properties")]
+        server(self.home, self.number).start(command, folder)
+
+    def wait_ready(self) -> None:
+        """Return when it answers the administrator. StartError: it does not."""
+        server(self.home, self.number).wait_ready(self.answers, READY_TIMEOUT_S)
+
+    def answers(self) -> bool:
+        """Whether it answers the administrator now, as a member of its cluster."""
+        return self.number in known_brokers(self.ports, self.secrets, self.number)
+
+    def _properties(self, data: Path) -> str:
+        return properties(self.ports, data, self.secrets.password(ADMIN).get_secret_value(), self.number)
+
+    def _format(self, folder: Path, java_program: Program, cluster: str) -> None:
+        """Make the storage with its first users; it takes its place only when whole."""
+        clear_drafts(folder)
+        draft = folder / f"draft-{uuid.uuid4().hex}"
+        settings = draft.with_suffix(".properties")
+        write_private(settings, self._properties(draft).encode())
+        arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
+        for user in scram_users(self.secrets):
+            arguments += ["--add-scram", user]
+        logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
+        # Passwords go by a file: everybody on the machine can read a command line.
+        argument_file = draft.with_suffix(".arguments")
+        flags = [*java_program.flags, "-XX:TieredStopAtLevel=1", logging]
+        write_private(argument_file, "\n".join(map(quoted, [*flags, *arguments])).encode())
+        try:
+            process.run([java(), f"@{argument_file}"], folder)
+            draft.rename(folder / "data")
+        finally:
+            argument_file.unlink()
+            settings.unlink()
 
 
 def answers(ports: Ports, secrets: Secrets) -> bool:
-    """Whether the broker answers the administrator now."""
+    """Whether the first broker answers the administrator now."""
+    return bool(known_brokers(ports, secrets, 1))
+
+
+def known_brokers(ports: Ports, secrets: Secrets, asked: int) -> set[int]:
+    """The numbers of the brokers that take part now, as one of them knows it; none where it doesn't answer."""
     # That nobody listens yet is expected, and not worth a line on standard error.
-    admin = AdminClient({**client(ports, ADMIN, secrets), "log_level": 0, "reconnect.backoff.max.ms": 100})
+    told = client(ports, ADMIN, secrets) | {
+        "bootstrap.servers": f"{HOST}:{ports.brokers[asked - 1].client}",
+        "log_level": "0",
+        "reconnect.backoff.max.ms": "100",
+    }
     try:
-        return bool(admin.list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
+        return set(AdminClient({**told}).list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
     except KafkaException:
-        return False
+        return set()
 
 
 def grant_registry(ports: Ports, secrets: Secrets) -> None:
@@ -127,28 +182,6 @@ def registry_acls() -> list[AclBinding]:
     ]
 
 
-def _format(home: Home, ports: Ports, broker: Program, secrets: Secrets) -> None:
-    """Make the storage with its first users; it takes its place only when whole."""
-    clear_drafts(home.kafka)
-    draft = home.kafka / f"draft-{uuid.uuid4().hex}"
-    settings = draft.with_suffix(".properties")
-    write_private(settings, properties(ports, draft, secrets.password(ADMIN).get_secret_value()).encode())
-    arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id()}", "-c", str(settings)]
-    for user in scram_users(secrets):
-        arguments += ["--add-scram", user]
-    logging = f"-Dlog4j2.configurationFile={home.kafka / 'log4j2.properties'}"
-    # Passwords go by a file: everybody on the machine can read a command line.
-    argument_file = draft.with_suffix(".arguments")
-    flags = [*broker.flags, "-XX:TieredStopAtLevel=1", logging]
-    write_private(argument_file, "\n".join(map(quoted, [*flags, *arguments])).encode())
-    try:
-        process.run([java(), f"@{argument_file}"], home.kafka)
-        draft.rename(home.kafka / "data")
-    finally:
-        argument_file.unlink()
-        settings.unlink()
-
-
 def cluster_id() -> str:
     """A name for a new cluster: 128 random bits as Kafka writes them."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -160,21 +193,38 @@ def scram_users(secrets: Secrets) -> list[str]:
     return [f"{MECHANISM}=[name={user},password={password}]" for user, password in passwords.items()]
 
 
-def properties(ports: Ports, data: Path, admin_password: str) -> str:
-    """`server.properties`. The limits are those of a mesh on one machine; each odd one says why."""
+def copies(brokers: int) -> tuple[int, int]:
+    """With so many brokers: how many copies a topic has, and how many of them must have a record."""
+    return (3, 2) if brokers >= 3 else (1, 1)
+
+
+def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -> str:
+    """`server.properties` of a broker. The limits are those of a mesh on one machine; each odd one says why."""
     login = f'required username="{ADMIN}" password="{admin_password}"'
+    own, (factor, in_sync) = ports.brokers[number - 1], copies(len(ports.brokers))
+    voters = [f"{n}@{HOST}:{each.controller}" for n, each in enumerate(ports.brokers, start=1)]
+    scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
+    clients = {"CLIENT": (own.client, own.client)}
+    if ports.tunnels:
+        tunnel = ports.tunnels[number - 1]
+        clients["TUNNEL"] = tunnel.port, tunnel.advertised
+    listeners = [f"{name}://{HOST}:{port}" for name, (port, _) in clients.items()]
     return "\n".join(
         f"{key}={value}"
         for key, value in {
             "process.roles": "broker,controller",
-            "node.id": 1,
-            # A fixed voter, not one kept in the log: so the port may change.
-            "controller.quorum.voters": f"1@{HOST}:{ports.controller}",
-            "listeners": f"CLIENT://{HOST}:{ports.kafka},CONTROLLER://{HOST}:{ports.controller}",
-            "advertised.listeners": f"CLIENT://{HOST}:{ports.kafka}",
+            "node.id": number,
+            # Fixed voters, not kept in the log: so the ports may change.
+            "controller.quorum.voters": ",".join(voters),
+            "listeners": ",".join([*listeners, f"CONTROLLER://{HOST}:{own.controller}"]),
+            "advertised.listeners": ",".join(
+                f"{name}://{HOST}:{advertised}" for name, (_, advertised) in clients.items()
+            ),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
-            "listener.security.protocol.map": "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            "listener.security.protocol.map": ",".join(
+                f"{name}:SASL_PLAINTEXT" for name in (*clients, "CONTROLLER")
+            ),
             "sasl.enabled.mechanisms": MECHANISM,
             "sasl.mechanism.inter.broker.protocol": MECHANISM,
             # SCRAM users are in the log, which the controller has yet to read: it knows its client by PLAIN.
@@ -182,21 +232,24 @@ def properties(ports: Ports, data: Path, admin_password: str) -> str:
             "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.controller.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain."
             f'PlainLoginModule {login} user_{ADMIN}="{admin_password}";',
-            f"listener.name.client.{MECHANISM.lower()}.sasl.jaas.config": "org.apache.kafka.common.security."
-            f"scram.ScramLoginModule {login};",
+            **{
+                f"listener.name.{name.lower()}.{MECHANISM.lower()}.sasl.jaas.config": f"{scram} {login};"
+                for name in clients
+            },
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:{ADMIN}",
             "allow.everyone.if.no.acl.found": "false",
             "log.dirs": data,
             "auto.create.topics.enable": "false",
-            "default.replication.factor": 1,
-            "offsets.topic.replication.factor": 1,
+            "default.replication.factor": factor,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": factor,
             "offsets.topic.num.partitions": 10,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.replication.factor": factor,
+            "transaction.state.log.min.isr": in_sync,
             "transaction.state.log.num.partitions": 10,
-            "share.coordinator.state.topic.replication.factor": 1,
-            "share.coordinator.state.topic.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": factor,
+            "share.coordinator.state.topic.min.isr": in_sync,
             "share.coordinator.state.topic.num.partitions": 1,
             # A killed worker's transaction blocks all readers until it is aborted: look every second.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,

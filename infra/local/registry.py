@@ -108,7 +108,7 @@ def properties(ports: Ports, secrets: Secrets, scratch: Path) -> str:
             "quarkus.management.port": ports.registry_management,
             "quarkus.http.cors.enabled": "false",
             "apicurio.storage.kind": "kafkasql",
-            "apicurio.kafkasql.bootstrap.servers": f"{HOST}:{ports.kafka}",
+            "apicurio.kafkasql.bootstrap.servers": kafka.bootstrap(ports),
             "apicurio.kafkasql.consumer.group-prefix": "kafkasql-",
             "apicurio.kafkasql.consumer.poll.timeout": POLL_TIMEOUT_MS,
             "apicurio.kafka.common.security.protocol": "SASL_PLAINTEXT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 
 from infra.local import artifacts, database, kafka, ports, postgres, registry
-from infra.local.errors import PortTakenError, StackError, StartError
-from infra.local.home import Home, Ports, StackState, cache_folder
+from infra.local.errors import HomeError, PortTakenError, StackError, StartError
+from infra.local.home import SINGLE_PORTS, BrokerPorts, Home, Ports, StackState, Tunnel, cache_folder
 from infra.local.java import Program, Startup
 from infra.local.ports import HOST
 from infra.local.process import Server
@@ -57,17 +57,29 @@ class Stack:
         self.secrets = Secrets(self.home.secrets_file)
         self._progress = progress or Silent()
 
-    def up(self, wait_for_registry: bool = True, new_ports: bool = False) -> StackState:
+    def up(
+        self,
+        wait_for_registry: bool = True,
+        new_ports: bool = False,
+        brokers: int | None = None,
+        tunnels: Sequence[int] = (),
+    ) -> StackState:
         """Have all servers running; what runs already is left alone.
 
-        Returns when they answer (the registry too, unless `wait_for_registry` is false: then it goes on
+        How many brokers there are is for the first start to say (one by default), and so is where the way to each
+        leads through by which its clients may come (`tunnels`: an advertised port a broker; None of them by default).
+        Returns when all answer (the registry too, unless `wait_for_registry` is false: then it goes on
         starting by itself). Raises StackError.
         """
         files = fetch(self._progress)
         record_startup(files, self._progress)
         with self.home.lock():
-            state = self._prepare(new_ports)
+            state = self._prepare(new_ports, brokers, tunnels)
             return _Start(self.home, self.secrets, files, state).run(wait_for_registry)
+
+    def servers(self) -> dict[str, Server]:
+        """Every server by its name, brokers first. HomeError: nothing was ever set up here."""
+        return {server.name: server for server in self._servers()}
 
     def down(self) -> None:
         """Stop all servers, in the order in which they need each other; what is down is left alone."""
@@ -91,40 +103,48 @@ class Stack:
             return []
         state = self.home.state()
         addresses = (
-            f"{HOST}:{state.ports.kafka}",
+            *(f"{HOST}:{each.client}" for each in state.ports.brokers),
             registry.url(state.ports),
             f"{HOST}:{state.ports.postgres}/{postgres.DATABASE}",
         )
         return [_status(server, address) for server, address in zip(self._servers(), addresses, strict=True)]
 
-    def _servers(self) -> tuple[Server, Server, Server]:
-        folder = self.home.state().postgres
-        return kafka.server(self.home), registry.server(self.home), postgres.server(self.home, folder)
+    def _servers(self) -> list[Server]:
+        state = self.home.state()
+        return [
+            *_brokers(self.home, state.ports),
+            registry.server(self.home),
+            postgres.server(self.home, state.postgres),
+        ]
 
-    def _prepare(self, new_ports: bool) -> StackState:
+    def _prepare(self, new_ports: bool, brokers: int | None, tunnels: Sequence[int]) -> StackState:
         self.home.make()
         self.secrets.ensure(FIRST_SECRETS)
-        state = self.home.state() if self.home.state_exists() else self._first_state()
+        known = self.home.state_exists()
+        state = self.home.state() if known else self._first_state(brokers or 1, tunnels)
+        there = len(state.ports.brokers)
+        if brokers not in (None, there):
+            raise HomeError(
+                f"{self.home.folder} was made with --brokers {there}: mesh local reset --yes comes first"
+            )
         state = self._check_ports(state, new_ports)
         self.home.remember(state)
         return state
 
-    def _first_state(self) -> StackState:
-        names = list(Ports.model_fields)
-        chosen = Ports(**dict(zip(names, ports.choose(len(names)), strict=True)))
-        return StackState(ports=chosen, postgres=postgres.place(self.home))
+    def _first_state(self, brokers: int, tunnels: Sequence[int]) -> StackState:
+        return StackState(
+            ports=first_ports(brokers, tunnels),
+            postgres=postgres.place(self.home),
+            cluster_id=kafka.cluster_id(),
+        )
 
     def _check_ports(self, state: StackState, new_ports: bool) -> StackState:
         """Ports that clients know stay, or it is said; the others are changed without a word."""
         self.home.remember(state)
-        broker, schemas, database = (server.process() is not None for server in self._servers())
-        owners = {"kafka": broker, "controller": broker, "registry": schemas, "registry_management": schemas}
-        owners["postgres"] = database
-        kept = state.ports.model_dump()
-        lost = [
-            name for name, running in owners.items() if not running and not ports.becomes_free(kept[name])
-        ]
-        public = [name for name in lost if name in ("kafka", "registry", "postgres")]
+        kept = state.ports.named()
+        running = {name for server in self._servers() if server.process() for name in _ports_of(server, kept)}
+        lost = [name for name in kept if name not in running and not ports.becomes_free(kept[name])]
+        public = [name for name in lost if name.startswith(("kafka", "postgres")) or name == "registry"]
         if public and not new_ports:
             name = public[0]
             raise PortTakenError(
@@ -132,16 +152,17 @@ class Stack:
                 "end that, or let the servers have other ports: mesh local up --new-ports"
             )
         fresh = dict(zip(lost, ports.choose(len(lost), kept.values()), strict=True)) if lost else {}
-        return state.model_copy(update={"ports": Ports(**kept | fresh)})
+        return state.model_copy(update={"ports": state.ports.moved(fresh)})
 
     def _stop_all(self) -> None:
         if not self.home.state_exists():
             return
-        broker, schemas, database = self._servers()
-        with ThreadPoolExecutor(2) as pool:
+        *brokers, schemas, database = self._servers()
+        with ThreadPoolExecutor(1 + len(brokers)) as pool:
             stopped = pool.submit(database.stop)
             schemas.stop()
-            broker.stop()
+            # All at once: a broker that is told to stop when most others are gone waits for them in vain.
+            list(pool.map(Server.stop, brokers))
             stopped.result()
 
 
@@ -160,7 +181,7 @@ class _Start:
             granted: Future[None] = Future()
             schemas = pool.submit(self._schemas, granted, wait_for_registry)
             try:
-                self._broker()
+                self._brokers()
                 granted.set_result(None)
             except BaseException as error:
                 granted.set_exception(error)
@@ -169,16 +190,22 @@ class _Start:
             schemas.result()
         return self._state
 
-    def _broker(self) -> None:
+    def _brokers(self) -> None:
         home, given = self._home, self._state.ports
-        if kafka.server(home).process() is None:
-            startup = Startup(use=kafka.program(self._files.kafka).startup_cache(cache_folder()))
-            kafka.start(home, given, self._files.kafka, self._secrets, startup)
-        kafka.wait_ready(home, given, self._secrets)
+        numbers = range(1, len(given.brokers) + 1)
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            list(pool.map(self._broker, numbers))
         if not self._state.registry_granted:
             kafka.grant_registry(given, self._secrets)
             self._state = self._state.model_copy(update={"registry_granted": True})
             home.remember(self._state)
+
+    def _broker(self, number: int) -> None:
+        broker = kafka.Broker(self._home, self._state.ports, self._secrets, number)
+        if kafka.server(self._home, number).process() is None:
+            startup = Startup(use=kafka.program(self._files.kafka).startup_cache(cache_folder()))
+            broker.start(self._files.kafka, startup, self._state.cluster_id or kafka.cluster_id())
+        broker.wait_ready()
 
     def _schemas(self, granted: Future[None], wait: bool) -> None:
         home, given = self._home, self._state.ports
@@ -198,6 +225,18 @@ class _Start:
         if postgres.server(home, folder).process() is None:
             postgres.start(home, folder, self._files.postgres, given, self._secrets)
         database.wait_ready(home, folder, given, self._secrets)
+
+
+def first_ports(brokers: int = 1, tunnels: Sequence[int] = ()) -> Ports:
+    """Free ports for everything; `tunnels` as in `Stack.up`. PortTakenError: too few are free."""
+    chosen = ports.choose(len(SINGLE_PORTS) + 2 * (brokers - 1) + len(tunnels), tunnels)
+    single = dict(zip(SINGLE_PORTS, chosen, strict=False))
+    rest = iter(chosen[len(SINGLE_PORTS) :])
+    return Ports(
+        **single,
+        more_brokers=tuple(BrokerPorts(client=next(rest), controller=next(rest)) for _ in range(brokers - 1)),
+        tunnels=tuple(Tunnel(port=next(rest), advertised=advertised) for advertised in tunnels),
+    )
 
 
 def fetch(progress: Progress) -> Files:
@@ -240,11 +279,11 @@ def _record(files: Files, targets: list[Path]) -> None:
         drafts = [home.folder / target.name for target in targets]
         secrets = Secrets(home.secrets_file)
         secrets.ensure(FIRST_SECRETS)
-        names = list(Ports.model_fields)
-        given = Ports(**dict(zip(names, ports.choose(len(names)), strict=True)))
+        given = first_ports()
+        broker = kafka.Broker(home, given, secrets)
         try:
-            kafka.start(home, given, files.kafka, secrets, Startup(make=drafts[0]))
-            kafka.wait_ready(home, given, secrets)
+            broker.start(files.kafka, Startup(make=drafts[0]), kafka.cluster_id())
+            broker.wait_ready()
             kafka.grant_registry(given, secrets)
             registry.start(home, given, files.registry, secrets, Startup(make=drafts[1]))
             registry.wait_ready(home, given)
@@ -265,6 +304,22 @@ def _throwaway() -> Iterator[Home]:
         home = Home(Path(folder))
         home.make()
         yield home
+
+
+def _brokers(home: Home, given: Ports) -> list[Server]:
+    return [kafka.server(home, number) for number in range(1, len(given.brokers) + 1)]
+
+
+def _ports_of(server: Server, names: Iterable[str]) -> list[str]:
+    """The names of a server's ports; a broker's pid file is named as its port."""
+    own = server.pid_file.name
+    _, _, number = own.partition("-")
+    inner = {
+        "kafka": [f"controller{number and '-'}{number}", f"tunnel-{number or 1}"],
+        "registry": ["registry_management"],
+    }
+    wanted = {own, *inner.get(own.partition("-")[0], ())}
+    return [name for name in names if name in wanted]
 
 
 def _status(server: Server, address: str) -> ServerStatus:

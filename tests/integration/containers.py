@@ -18,7 +18,7 @@ from infra.environment import Environment
 from infra.local import database, kafka, ports, postgres, registry
 from infra.local.home import Home, Ports, StackState, write_private
 from infra.local.secrets import Secrets
-from infra.local.stack import FIRST_SECRETS
+from infra.local.stack import FIRST_SECRETS, first_ports
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 REGISTRY_IMAGE = "apicurio/apicurio-registry:3.3.3"
@@ -49,8 +49,7 @@ def running(folder: Path) -> Iterator[Environment]:
     home.make()
     secrets = Secrets(home.secrets_file)
     secrets.ensure(FIRST_SECRETS)
-    names = list(Ports.model_fields)
-    given = Ports(**dict(zip(names, ports.choose(len(names)), strict=True)))
+    given = first_ports()
     home.remember(StackState(ports=given, postgres=home.folder / "postgres"))
     with ExitStack() as containers:
         containers.enter_context(_postgres(given, secrets))
