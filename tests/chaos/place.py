@@ -1,0 +1,215 @@
+"""The mesh under test: three brokers, registry, database, workers of every step; and a network that can be broken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+from confluent_kafka.admin import AdminClient
+
+from infra.apply.installation import Installation
+from infra.apply.steps import apply
+from infra.environment import Environment
+from infra.local import ports
+from infra.local.home import Home
+from infra.local.kafka import ADMIN
+from infra.local.stack import Stack
+from infra.look.groups import groups, partitions_of, ready
+from infra.run import background
+from infra.run.slots import Slot, groups_of, slots
+from infra.run.supervisor import WorkerState, supervised
+from streams.clients import Partition
+from tests.chaos.proxy import HOST, ROOT, Proxies, Route
+
+BROKERS: Final = 3
+#: Every step but the tracker, which only looks on: its updates are idempotent, and Faust promises no more.
+STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
+DATABASE: Final = "database"
+READY_TIMEOUT_S: Final = 120.0
+END_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """What runs, by the names that faults strike it by."""
+
+    stack: Stack
+    installation: Installation
+    proxies: Proxies
+    slots: Sequence[Slot]
+
+    @property
+    def environment(self) -> Environment:
+        """The servers as the harness reaches them: not through the proxies."""
+        return Environment.of_stack(self.stack.home)
+
+    @property
+    def admin(self) -> AdminClient:
+        """An administrator of the brokers."""
+        return AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
+
+    @property
+    def brokers(self) -> list[str]:
+        """Names of the brokers; the number of each is its place in the list, from 1."""
+        return [name for name in self.stack.servers() if name.startswith("Kafka")]
+
+    def route(self, broker: str) -> str:
+        """The proxy's route to a broker."""
+        return f"kafka-{self.brokers.index(broker) + 1}"
+
+    def server(self, name: str) -> psutil.Process:
+        """A server's process, with its children. RuntimeError: it is not running."""
+        found = self.stack.servers()[name].process()
+        if found is None:
+            raise RuntimeError(f"{name} is not running")
+        return found
+
+    def workers(self) -> dict[Slot, WorkerState]:
+        """Every worker as its supervisor knows it; none where the supervisor is gone."""
+        found = supervised(self.installation)
+        return {Slot(each.step, each.slot): each for each in found.workers} if found else {}
+
+    def worker(self, slot: Slot) -> psutil.Process:
+        """A worker's process. RuntimeError: it is not running."""
+        state = self.workers().get(slot)
+        if state is None or state.pid is None:
+            raise RuntimeError(f"{slot.name} is not running")
+        return psutil.Process(state.pid)
+
+    def supervisor(self) -> psutil.Process:
+        """The supervisor's process. RuntimeError: it is gone."""
+        found = supervised(self.installation)
+        if found is None:
+            raise RuntimeError("the supervisor is gone")
+        return psutil.Process(found.pid)
+
+    def partitions(self, slot: Slot) -> list[Partition]:
+        """What a worker has now."""
+        return partitions_of(groups(self.admin, groups_of([slot])), slot)
+
+    def whole(self) -> bool:
+        """Whether every worker runs and is in its stable groups, and every copy of every topic is in sync."""
+        running = self.workers()
+        if not all(slot in running and running[slot].state == "running" for slot in self.slots):
+            return False
+        admin = self.admin
+        return ready(admin, self.slots) and _in_sync(admin)
+
+
+def _in_sync(admin: AdminClient) -> bool:
+    known = admin.list_topics(timeout=5)
+    partitions = [each for topic in known.topics.values() for each in topic.partitions.values()]
+    return len(known.brokers) == BROKERS and all(len(p.isrs) == len(p.replicas) for p in partitions)
+
+
+@contextmanager
+def running(
+    folder: Path, municipalities: Sequence[str], workers: int, defect: str | None = None
+) -> Iterator[Place]:
+    """A mesh of its own in `folder`, from nothing to nothing; with a defect, its workers have that."""
+    stack, installation = Stack(Home(folder)), Installation(folder)
+    advertised = ports.choose(BROKERS + 1)
+    with ExitStack() as ending, _surroundings(folder):
+        stack.reset()
+        ending.callback(stack.reset)
+        given = stack.up(brokers=BROKERS, tunnels=advertised[:BROKERS]).ports
+        apply(Environment.of_stack(stack.home), installation, municipalities)
+        routes = {f"kafka-{n}": Route(each.advertised, each.port) for n, each in enumerate(given.tunnels, 1)}
+        routes[DATABASE] = Route(advertised[BROKERS], given.postgres)
+        proxies = ending.enter_context(Proxies(routes))
+        chosen = slots(STEPS, workers)
+        place = Place(stack, installation, proxies, chosen)
+        os.environ.update(_through(routes, place.environment))
+        ending.callback(_stop, place)
+        _start(place, workers, defect)
+        yield place
+
+
+def _start(place: Place, workers: int, defect: str | None) -> None:
+    if defect is None:
+        background.start(place.installation, STEPS, workers)
+    else:
+        _start_broken(place, workers, defect)
+    admin = place.admin
+    background.wait_ready(place.installation, place.slots, lambda: ready(admin, place.slots), READY_TIMEOUT_S)
+
+
+def _start_broken(place: Place, workers: int, defect: str) -> None:
+    place.installation.run.mkdir(parents=True, exist_ok=True)
+    place.installation.logs.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tests.chaos.broken_supervisor", defect, str(workers), *STEPS]
+    with (place.installation.logs / "supervisor.log").open("wb") as log:
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
+
+
+def _stop(place: Place) -> None:
+    """Whatever state faults have left it in: what stands still goes on, and ends."""
+    place.proxies.open_all()
+    for process in _all_of(place):
+        _signal(process, signal.SIGCONT)
+    background.stop(place.installation)
+
+
+def _all_of(place: Place) -> list[psutil.Process]:
+    found = [each.process() for each in place.stack.servers().values()]
+    state = supervised(place.installation)
+    pids = [state.pid, *(each.pid for each in state.workers if each.pid)] if state else []
+    workers = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    servers = [each for server in found if server for each in family(server)]
+    return [*servers, *workers]
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all below it: PostgreSQL is many, and a pause is of all of them."""
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    """To each of them that is still there."""
+    for process in processes:
+        _signal(process, number)
+
+
+def _through(routes: Mapping[str, Route], environment: Environment) -> dict[str, str]:
+    """The settings by which workers reach brokers and database through the proxies, and the registry as it is."""
+    brokers = [f"{HOST}:{route.port}" for name, route in routes.items() if name != DATABASE]
+    database = f"postgresql://{HOST}:{routes[DATABASE].port}/{environment.database_name}"
+    return {
+        "MESH_SECRETS": str(environment.secrets_file),
+        "MESH_KAFKA_BOOTSTRAP": ",".join(brokers),
+        "MESH_REGISTRY_URL": environment.registry_url,
+        "MESH_DATABASE_URL": database,
+    }
+
+
+@contextmanager
+def _surroundings(folder: Path) -> Iterator[None]:
+    """MESH_* settings of this run alone; those of before come back."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MESH_")}
+    for name in before:
+        del os.environ[name]
+    os.environ["MESH_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("MESH_")]:
+            del os.environ[name]
+        os.environ.update(before)

@@ -1,0 +1,127 @@
+"""How long partitions stood still, from what was seen of their offsets. Pure: times are seconds of one clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from streams.clients import Partition
+
+#: A commit that was under way when a worker was killed may be seen so much later.
+GRACE_S: Final = 0.3
+#: Markers of transactions take offsets, and nobody commits past them: so many at the end of a partition mean nothing.
+MARKERS_MAX: Final = 3
+#: Between two looks at an end; after a longer gap nobody knows what was in between.
+GAP_MAX_S: Final = 2.0
+
+
+class Seen(NamedTuple):
+    """What an offset was from a moment on."""
+
+    at_s: float
+    offset: int
+
+
+class Standstill(NamedTuple):
+    """From `begun_s` to `ended_s` readers of committed records could not go on in a partition, as one was open."""
+
+    begun_s: float
+    ended_s: float
+    partition: Partition
+
+
+@dataclass
+class Track:
+    """Offsets of one partition as one consumer committed them, and the ends that it could read to; changes only."""
+
+    committed: list[Seen] = field(default_factory=list)
+    ends: list[Seen] = field(default_factory=list)
+
+    def note(self, at_s: float, committed: int | None, end: int | None) -> None:
+        """What was seen now; None where nobody answered."""
+        for offset, kept in ((committed, self.committed), (end, self.ends)):
+            if offset is not None and (not kept or kept[-1].offset != offset):
+                kept.append(Seen(at_s, offset))
+
+    @property
+    def left(self) -> int:
+        """Records (and markers) between the two now."""
+        return max(0, self.ends[-1].offset - self.committed[-1].offset) if self.ends and self.committed else 0
+
+
+def at(kept: Sequence[Seen], moment_s: float) -> int:
+    """The offset as it was then; 0 where nothing was seen before."""
+    index = bisect_right(kept, moment_s, key=lambda seen: seen.at_s)
+    return kept[index - 1].offset if index else 0
+
+
+def first_beyond(kept: Sequence[Seen], offset: int, since_s: float) -> float | None:
+    """When it was first seen beyond `offset`, from `since_s` on; None: never."""
+    return next(
+        (max(seen.at_s, since_s) for seen in kept if seen.offset > offset and _lasts(kept, seen, since_s)),
+        None,
+    )
+
+
+def _lasts(kept: Sequence[Seen], seen: Seen, since_s: float) -> bool:
+    """Whether it was still so at that moment, or came later."""
+    return seen.at_s >= since_s or at(kept, since_s) == seen.offset
+
+
+def went_on(
+    track: Track, since_s: float, until_s: float, handed_over: bool, grace_s: float = GRACE_S
+) -> float | None:
+    """Seconds that a partition stood still from `since_s` on, as far as anything was there to be read.
+
+    `handed_over`: its records come without transactions, so that no marker takes an offset. None where nothing came
+    before it went on, or nothing came at all; infinite where it did not go on by `until_s`.
+    """
+    base = at(track.committed, since_s + grace_s)
+    waiting_s = first_beyond(track.ends, base + (0 if handed_over else MARKERS_MAX), since_s)
+    if waiting_s is None or waiting_s >= until_s:
+        return None
+    went_s = first_beyond(track.committed, base, since_s + grace_s)
+    if went_s is None or went_s > until_s:
+        return float("inf")
+    return went_s - waiting_s if went_s >= waiting_s else None
+
+
+def slowest(
+    tracks: Mapping[Partition, Track], since_s: float, until_s: float, grace_s: float = GRACE_S
+) -> tuple[float, Partition] | None:
+    """The partition that stood still longest, and how long; None where none of them had anything to do."""
+    found = [
+        (seconds, partition)
+        for partition, track in tracks.items()
+        if (seconds := went_on(track, since_s, until_s, partition[0].startswith("in."), grace_s)) is not None
+    ]
+    return max(found, default=None)
+
+
+@dataclass
+class Held:
+    """Watches for open transactions that hold up readers of committed records."""
+
+    standstills: list[Standstill] = field(default_factory=list)
+    _since: dict[Partition, tuple[float, float, int]] = field(default_factory=dict)
+
+    def note(self, at_s: float, partition: Partition, end: int, stable: int) -> None:
+        """The end of a partition, and the last stable offset, as seen now."""
+        begun_s, last_s, before = self._since.get(partition, (at_s, at_s, stable))
+        if stable == before and at_s - last_s <= GAP_MAX_S and end > stable:
+            self._since[partition] = begun_s, at_s, stable
+            return
+        if last_s > begun_s:
+            self.standstills.append(Standstill(begun_s, last_s, partition))
+        if end > stable:
+            self._since[partition] = at_s, at_s, stable
+        else:
+            self._since.pop(partition, None)
+
+    def longest(self, since_s: float, until_s: float) -> Standstill | None:
+        """The longest standstill that began in this time, those that are not over included."""
+        open_ones = [Standstill(begun, last, at) for at, (begun, last, _) in self._since.items()]
+        within = [each for each in (*self.standstills, *open_ones) if since_s <= each.begun_s <= until_s]
+        return max(within, key=lambda each: each.ended_s - each.begun_s, default=None)
