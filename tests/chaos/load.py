@@ -118,11 +118,15 @@ class Load:
         if self.accepted != self.city.hand_overs and not self.failures:
             self.failures.append(f"{self.city.hand_overs - self.accepted} hand-overs were not acknowledged")
 
+    def wait(self, seconds: float) -> None:
+        """Returns after so long, or when it was told to end."""
+        self._stop.wait(seconds)
+
     def give_up(self) -> None:
-        """Ends without the rest."""
-        self.failures.append("given up")
-        self._stop.set()
-        if self._thread:
+        """Ends, where it has not ended yet, without the rest."""
+        if self._thread and self._thread.is_alive():
+            self.failures.append("given up")
+            self._stop.set()
             self._thread.join(10)
 
     def _run(self) -> None:

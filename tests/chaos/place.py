@@ -33,7 +33,7 @@ BROKERS: Final = 3
 #: Every step but the tracker, which only looks on: its updates are idempotent, and Faust promises no more.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
 DATABASE: Final = "database"
-READY_TIMEOUT_S: Final = 120.0
+READY_TIMEOUT_S: Final = 300.0
 END_TIMEOUT_S: Final = 10.0
 
 

@@ -11,8 +11,6 @@ from streams.clients import Partition
 
 #: A commit that was under way when a worker was killed may be seen so much later.
 GRACE_S: Final = 0.3
-#: Markers of transactions take offsets, and nobody commits past them: so many at the end of a partition mean nothing.
-MARKERS_MAX: Final = 3
 #: Between two looks at an end; after a longer gap nobody knows what was in between.
 GAP_MAX_S: Final = 2.0
 
@@ -34,21 +32,33 @@ class Standstill(NamedTuple):
 
 @dataclass
 class Track:
-    """Offsets of one partition as one consumer committed them, and the ends that it could read to; changes only."""
+    """Offsets of one partition as its step committed them, and those after the last record there was; changes only.
+
+    Markers of transactions and aborted records take offsets, and nobody commits past them: `records` are those that a
+    reader of committed records was given.
+    """
 
     committed: list[Seen] = field(default_factory=list)
-    ends: list[Seen] = field(default_factory=list)
+    records: list[Seen] = field(default_factory=list)
 
-    def note(self, at_s: float, committed: int | None, end: int | None) -> None:
+    def note(self, at_s: float, committed: int | None, after_last: int | None) -> None:
         """What was seen now; None where nobody answered."""
-        for offset, kept in ((committed, self.committed), (end, self.ends)):
+        for offset, kept in ((committed, self.committed), (after_last, self.records)):
             if offset is not None and (not kept or kept[-1].offset != offset):
                 kept.append(Seen(at_s, offset))
 
     @property
     def left(self) -> int:
-        """Records (and markers) between the two now."""
-        return max(0, self.ends[-1].offset - self.committed[-1].offset) if self.ends and self.committed else 0
+        """Records (and markers between them) that are still to be done now."""
+        return (
+            max(0, self.records[-1].offset - self.committed[-1].offset)
+            if self.records and self.committed
+            else 0
+        )
+
+    def done(self, since_s: float) -> bool:
+        """Whether all that was there at that moment is done by now."""
+        return not self.committed or self.committed[-1].offset >= at(self.records, since_s)
 
 
 def at(kept: Sequence[Seen], moment_s: float) -> int:
@@ -59,27 +69,18 @@ def at(kept: Sequence[Seen], moment_s: float) -> int:
 
 def first_beyond(kept: Sequence[Seen], offset: int, since_s: float) -> float | None:
     """When it was first seen beyond `offset`, from `since_s` on; None: never."""
-    return next(
-        (max(seen.at_s, since_s) for seen in kept if seen.offset > offset and _lasts(kept, seen, since_s)),
-        None,
-    )
+    if at(kept, since_s) > offset:
+        return since_s
+    return next((seen.at_s for seen in kept if seen.at_s > since_s and seen.offset > offset), None)
 
 
-def _lasts(kept: Sequence[Seen], seen: Seen, since_s: float) -> bool:
-    """Whether it was still so at that moment, or came later."""
-    return seen.at_s >= since_s or at(kept, since_s) == seen.offset
-
-
-def went_on(
-    track: Track, since_s: float, until_s: float, handed_over: bool, grace_s: float = GRACE_S
-) -> float | None:
+def went_on(track: Track, since_s: float, until_s: float, grace_s: float = GRACE_S) -> float | None:
     """Seconds that a partition stood still from `since_s` on, as far as anything was there to be read.
 
-    `handed_over`: its records come without transactions, so that no marker takes an offset. None where nothing came
-    before it went on, or nothing came at all; infinite where it did not go on by `until_s`.
+    None where nothing came before it went on, or nothing came at all; infinite where it did not go on by `until_s`.
     """
     base = at(track.committed, since_s + grace_s)
-    waiting_s = first_beyond(track.ends, base + (0 if handed_over else MARKERS_MAX), since_s)
+    waiting_s = first_beyond(track.records, base, since_s)
     if waiting_s is None or waiting_s >= until_s:
         return None
     went_s = first_beyond(track.committed, base, since_s + grace_s)
@@ -95,7 +96,7 @@ def slowest(
     found = [
         (seconds, partition)
         for partition, track in tracks.items()
-        if (seconds := went_on(track, since_s, until_s, partition[0].startswith("in."), grace_s)) is not None
+        if (seconds := went_on(track, since_s, until_s, grace_s)) is not None
     ]
     return max(found, default=None)
 
@@ -123,5 +124,9 @@ class Held:
     def longest(self, since_s: float, until_s: float) -> Standstill | None:
         """The longest standstill that began in this time, those that are not over included."""
         open_ones = [Standstill(begun, last, at) for at, (begun, last, _) in self._since.items()]
-        within = [each for each in (*self.standstills, *open_ones) if since_s <= each.begun_s <= until_s]
+        within = [
+            each
+            for each in (*self.standstills, *open_ones)
+            if since_s <= each.begun_s <= until_s and each.ended_s > each.begun_s
+        ]
         return max(within, key=lambda each: each.ended_s - each.begun_s, default=None)

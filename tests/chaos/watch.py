@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psycopg
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from psycopg import sql
 
@@ -27,6 +33,7 @@ from schemas.topics import (
     topics_of,
 )
 from streams.clients import Partition
+from streams.kafka import reader_properties
 from tests.chaos.recovery import Held, Track
 
 EVERY_S: Final = 0.25
@@ -56,19 +63,27 @@ class Watch:
     samples: list[Sample] = field(default_factory=list)
     ahead: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-    _store: psycopg.Connection[Any] | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
+    #: Offsets as the stores have them, by a thread of their own: a database that stands still holds up nothing else.
+    _stored: dict[Key, int] = field(default_factory=dict)
+    #: The offset after the last committed record that a reader was given.
+    _given: dict[Partition, int] = field(default_factory=dict)
 
     def start(self, told: Callable[[Sample], None] = lambda sample: None) -> None:
         """Looks from now on; `told` is called with each sample."""
-        self._thread = threading.Thread(target=self._run, args=[told], name="watch", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, args=[told], name="watch", daemon=True),
+            threading.Thread(target=self._run_stores, name="watch-stores", daemon=True),
+            threading.Thread(target=self._run_reader, name="watch-reader", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Ends after the look at hand."""
         self._stop.set()
-        if self._thread:
-            self._thread.join(10 * REQUEST_TIMEOUT_S)
+        for thread in self._threads:
+            thread.join(10 * REQUEST_TIMEOUT_S)
 
     def of_step(self, step: str) -> dict[Partition, Track]:
         """The partitions of a step."""
@@ -79,8 +94,33 @@ class Watch:
         partitions = self._partitions(admin)
         while not self._stop.wait(EVERY_S):
             told(self._look(admin, partitions))
-        if self._store is not None:
-            self._store.close()
+
+    def _run_stores(self) -> None:
+        connection: psycopg.Connection[Any] | None = None
+        while not self._stop.wait(EVERY_S):
+            try:
+                connection = connection or connected(self.environment.dsn(AUDITOR))
+                self._stored = dict(_in_stores(connection))
+            except psycopg.Error:
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _run_reader(self) -> None:
+        """Reads committed records from everywhere, as any reader would; only where they stand is kept."""
+        given = {**self.environment.kafka(ADMIN), "log_level": 0, "client.id": "chaos.reader"}
+        reader = Consumer(reader_properties(given, ADMIN) | {"enable.partition.eof": False})
+        topics = reader.list_topics(timeout=10).topics
+        names = {name for names in self.topics.values() for name in names}
+        reader.assign(
+            [TopicPartition(name, number, 0) for name in sorted(names) for number in topics[name].partitions]
+        )
+        while not self._stop.is_set():
+            for message in reader.consume(1_000, 0.1):
+                if message.error() is None:
+                    place = (str(message.topic()), int(message.partition() or 0))
+                    self._given[place] = int(message.offset() or 0) + 1
+        reader.close()
 
     def _partitions(self, admin: AdminClient) -> dict[str, list[Partition]]:
         known = admin.list_topics(timeout=10).topics
@@ -91,7 +131,7 @@ class Watch:
 
     def _look(self, admin: AdminClient, partitions: Mapping[str, list[Partition]]) -> Sample:
         at_s = time.monotonic()
-        committed: dict[Key, int] = dict(self._in_stores())
+        committed: dict[Key, int] = dict(self._stored)
         for step, places in partitions.items():
             if step != SINK:
                 committed.update(
@@ -112,26 +152,10 @@ class Watch:
         return sample
 
     def _note(self, at_s: float, key: Key, committed: int | None, stable: int | None) -> None:
-        self.tracks.setdefault(key, Track()).note(at_s, committed, stable)
+        self.tracks.setdefault(key, Track()).note(at_s, committed, self._given.get(key[1]))
         if committed is not None and stable is not None and committed > stable:
             step, (topic, number) = key
             self.ahead.append(f"{step} is at {committed} of {topic}/{number}, where {stable} was stable")
-
-    def _in_stores(self) -> Iterator[tuple[Key, int]]:
-        """Offsets as the stores have them; none where the database doesn't answer."""
-        try:
-            if self._store is None:
-                self._store = connected(self.environment.dsn(AUDITOR))
-            for domain in DOMAINS.values():
-                query = sql.SQL("SELECT topic, partition, next_offset FROM {}").format(
-                    sql.Identifier(domain.schema_name, "sink_offset")
-                )
-                for topic, number, offset in self._store.execute(query).fetchall():
-                    yield (SINK, (topic, number)), offset
-        except psycopg.Error:
-            if self._store is not None:
-                self._store.close()
-            self._store = None
 
 
 def connected(dsn: str) -> psycopg.Connection[Any]:
@@ -170,3 +194,12 @@ def _ends(admin: AdminClient, places: list[Partition], isolation: IsolationLevel
         with suppress(KafkaException, TimeoutError):
             found[at.topic, at.partition] = answer.result(REQUEST_TIMEOUT_S).offset
     return found
+
+
+def _in_stores(connection: psycopg.Connection[Any]) -> Iterator[tuple[Key, int]]:
+    for domain in DOMAINS.values():
+        query = sql.SQL("SELECT topic, partition, next_offset FROM {}").format(
+            sql.Identifier(domain.schema_name, "sink_offset")
+        )
+        for topic, number, offset in connection.execute(query).fetchall():
+            yield (SINK, (topic, number)), offset

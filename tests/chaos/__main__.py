@@ -1,0 +1,57 @@
+"""`python -m tests.chaos --minutes 10 [--seed N]`: one run, added to build/chaos.json and build/chaos.html."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import sys
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import Plan, run
+
+
+def main() -> int:
+    """0 where nothing was found, 1 where anything was, 130 where it was interrupted."""
+    told = _arguments().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
+    plan = Plan(
+        folder=told.folder / "chaos",
+        minutes=told.minutes,
+        seed=seed,
+        kinds=told.kinds or list(FAULTS),
+        rate=told.rate,
+        defect=told.defect,
+    )
+    try:
+        result = run(plan, _say)
+    except KeyboardInterrupt:
+        _say("interrupted; everything is stopped")
+        return 130
+    for each in result.anomalies:
+        _say(f"ANOMALY {each.kind}: {each.count}, for example: {'; '.join(each.examples)}")
+    _say(
+        f"{len(result.outcomes)} faults, {len(result.anomalies)} kinds of anomalies; seed {seed}; {result.counts}"
+    )
+    return 1 if result.anomalies else 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, help="which faults strike what, and when; by default any")
+    parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
+    parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
+    parser.add_argument("--defect", help="a defect of the workers, that the checker is to find")
+    parser.add_argument("--folder", type=Path, default=Path("build"))
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - whoever started it looks on
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Faults, one after the other: struck, held, mended, recovered from; and how long each held the mesh up."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from infra.errors import OperatorError
+from streams.clients import Partition
+from tests.chaos.faults import FAULTS, Struck, schedule
+from tests.chaos.history import History
+from tests.chaos.place import Place
+from tests.chaos.recovery import GRACE_S, Track, slowest
+from tests.chaos.watch import Key, Watch
+
+POLL_S: Final = 0.1
+WHOLE_EVERY_S: Final = 0.5
+#: How long a mesh may take until another has taken over, and until all is as before.
+ON_TIMEOUT_S: Final = 60.0
+RECOVERED_TIMEOUT_S: Final = 180.0
+BREATH_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One fault. Times are seconds since the run's beginning; `stood_still_s` is None where nothing had to be done.
+
+    `held_up_s` is the longest time that an open transaction held up readers of committed records meanwhile.
+    """
+
+    kind: str
+    target: str
+    detail: str
+    struck_s: float
+    mended_s: float
+    recovered_s: float
+    recovered: bool
+    stood_still_s: float | None
+    where: str
+    held_up_s: float
+
+
+@dataclass
+class Campaign:
+    """Strikes until told to stop, or the time is over."""
+
+    place: Place
+    watch: Watch
+    history: History
+    say: Callable[[str], None]
+    before: Mapping[str, int] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    _wait: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, kinds: Sequence[str], seed: int, until_s: float) -> None:
+        """Faults of these kinds until that moment; the last one is recovered from, too."""
+        chance = random.Random(seed)  # noqa: S311 - what strikes is no secret
+        due: list[str] = []
+        while time.monotonic() < until_s:
+            due = due or schedule(kinds, chance, Counter(self.before) + self._struck())
+            self._one(due.pop(0), chance)
+            if not self.outcomes[-1].recovered:
+                return
+            self._wait.wait(chance.uniform(BREATH_S, 3 * BREATH_S))
+
+    def _struck(self) -> Counter[str]:
+        return Counter(each.kind for each in self.outcomes)
+
+    def _one(self, kind: str, chance: random.Random) -> None:
+        struck = FAULTS[kind](self.place, chance)
+        self.history.note("struck", kind=kind, target=struck.target, detail=struck.detail)
+        self._hold(struck)
+        struck.mend()
+        mended_s = time.monotonic()
+        self.history.note("mended", kind=kind)
+        recovered = self._until(lambda: self._recovered(mended_s), RECOVERED_TIMEOUT_S, WHOLE_EVERY_S)
+        outcome = self._outcome(kind, struck, mended_s, recovered)
+        self.outcomes.append(outcome)
+        self.history.note("recovered" if recovered else "not-recovered", **asdict(outcome))
+        self.say(_line(outcome))
+
+    def _hold(self, struck: Struck) -> None:
+        self._wait.wait(max(0.0, struck.at_s + struck.hold_s - time.monotonic()))
+        if struck.until_on:
+            self._until(lambda: self._went_on(struck), ON_TIMEOUT_S, POLL_S)
+
+    def _until(self, condition: Callable[[], bool], timeout_s: float, every_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._wait.wait(every_s)
+        return True
+
+    def _went_on(self, struck: Struck) -> bool:
+        found = slowest(self._tracks(struck.keys), struck.at_s, time.monotonic())
+        return found is None or found[0] != float("inf")
+
+    def _recovered(self, since_s: float) -> bool:
+        """Whether all that was there when it was mended is done, and everything runs as before."""
+        if not all(track.done(since_s) for track in list(self.watch.tracks.values())):
+            return False
+        try:
+            return self.place.whole()
+        except (KafkaException, OperatorError):
+            return False
+
+    def _outcome(self, kind: str, struck: Struck, mended_s: float, recovered: bool) -> Outcome:
+        now_s = time.monotonic()
+        since_s, grace_s = (struck.at_s, GRACE_S) if struck.alone else (mended_s, 0.0)
+        found = slowest(self._tracks(struck.keys), since_s, now_s, grace_s)
+        held = self.watch.held.longest(struck.at_s, now_s)
+        return Outcome(
+            kind=kind,
+            target=struck.target,
+            detail=struck.detail,
+            struck_s=self._moment(struck.at_s),
+            mended_s=self._moment(mended_s),
+            recovered_s=self._moment(now_s),
+            recovered=recovered,
+            stood_still_s=None if found is None else round(found[0], 3),
+            where="" if found is None else "{}/{}".format(*found[1]),
+            held_up_s=round(held.ended_s - held.begun_s, 3) if held else 0.0,
+        )
+
+    def _moment(self, moment_s: float) -> float:
+        return round(self.history.since(moment_s), 3)
+
+    def _tracks(self, keys: Sequence[Key]) -> dict[Partition, Track]:
+        """A partition is read by one step only, so its name is enough."""
+        tracks = dict(self.watch.tracks)
+        return {key[1]: tracks[key] for key in keys or tracks if key in tracks}
+
+
+def _line(outcome: Outcome) -> str:
+    still = (
+        "nothing to do" if outcome.stood_still_s is None else f"stood still {outcome.stood_still_s:5.1f} s"
+    )
+    took_s = outcome.recovered_s - outcome.struck_s
+    verdict = f"whole after {took_s:5.1f} s" if outcome.recovered else f"NOT WHOLE after {took_s:.0f} s"
+    detail = f" ({outcome.detail})" if outcome.detail else ""
+    minutes, seconds = divmod(int(outcome.struck_s), 60)
+    return f"{minutes:3d}:{seconds:02d}  {outcome.kind:24} {still}, {verdict}  {outcome.target}{detail}"

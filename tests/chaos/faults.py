@@ -1,0 +1,257 @@
+"""What is done to the mesh: each fault strikes once, is held, and is mended before the next.
+
+How long the mesh stood still is counted from the moment that it has to go on without help: for a worker or a broker
+from the strike, for the database and the network from the mending.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from infra.run.slots import Slot
+from schemas.topics import transactional_id
+from streams.clients import Partition
+from tests.chaos.place import DATABASE, Place, family, signal_all
+from tests.chaos.proxy import Mode
+from tests.chaos.watch import SINK, Key
+
+POSTGRES: Final = "PostgreSQL"
+REGISTRY: Final = "the schema registry"
+TRANSACTIONS: Final = "__transaction_state"
+END_TIMEOUT_S: Final = 20.0
+#: Longer than the session's and the transaction's timeout (10 s each) of the steps between topics.
+PAUSE_S: Final = (12.0, 15.0)
+#: Longer than the longest timeout of a store's transaction (20 s).
+PAUSE_OF_STORES_S: Final = (21.5, 24.0)
+#: Longer than a broker's session with its controller (9 s), and than the timeouts of its clients (10 s).
+PAUSE_OF_BROKERS_S: Final = (12.0, 16.0)
+
+
+def nothing() -> None:
+    """What heals by itself needs no mending."""
+
+
+@dataclass(frozen=True)
+class Struck:
+    """What was struck, and how it is mended. `keys` are the partitions that have to go on; empty: all of them.
+
+    `hold_s`: seconds until it is mended. With `until_on` it is mended when they went on, and not before `hold_s`.
+    """
+
+    target: str
+    mend: Callable[[], None] = nothing
+    keys: Sequence[Key] = ()
+    hold_s: float = 0.0
+    until_on: bool = False
+    #: Counted from the strike; else from the mending.
+    alone: bool = True
+    detail: str = ""
+    at_s: float = field(default_factory=time.monotonic)
+
+
+Fault = Callable[[Place, random.Random], Struck]
+
+
+def worker_kill(place: Place, chance: random.Random) -> Struck:
+    """kill -9; its supervisor starts it again."""
+    slot = chance.choice(place.slots)
+    keys = _keys(place, slot)
+    place.worker(slot).kill()
+    return Struck(slot.name, keys=keys)
+
+
+def worker_gone(place: Place, chance: random.Random) -> Struck:
+    """kill -9, and nobody starts it again until another has taken its partitions over."""
+    slot = chance.choice(place.slots)
+    keys, supervisor = _keys(place, slot), place.supervisor()
+    supervisor.suspend()
+    worker = place.worker(slot)
+    at_s = time.monotonic()
+    worker.kill()
+    return Struck(slot.name, supervisor.resume, keys, hold_s=5.0, until_on=True, at_s=at_s)
+
+
+def worker_pause(place: Place, chance: random.Random) -> Struck:
+    """SIGSTOP, longer than every timeout; then it goes on as if nothing had been."""
+    slot = chance.choice(place.slots)
+    keys, worker = _keys(place, slot), place.worker(slot)
+    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
+    at_s = time.monotonic()
+    worker.suspend()
+    return Struck(slot.name, worker.resume, keys, hold_s, at_s=at_s)
+
+
+def _broker_kill(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
+    def strike(place: Place, chance: random.Random) -> Struck:
+        name, why = choose(place, chance)
+        at_s = time.monotonic()
+        _kill(place, name)
+        return Struck(name, lambda: _up(place), hold_s=3.0, until_on=True, detail=why, at_s=at_s)
+
+    return strike
+
+
+def _broker_pause(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
+    def strike(place: Place, chance: random.Random) -> Struck:
+        name, why = choose(place, chance)
+        broker, at_s = place.server(name), time.monotonic()
+        broker.suspend()
+        return Struck(name, broker.resume, hold_s=chance.uniform(*PAUSE_OF_BROKERS_S), detail=why, at_s=at_s)
+
+    return strike
+
+
+def database_kill(place: Place, chance: random.Random) -> Struck:
+    """kill -9 of the server and all its processes, as by a power cut."""
+    _kill(place, POSTGRES)
+    hold_s = chance.uniform(1.0, 4.0)
+    return Struck(POSTGRES, lambda: _up(place), _keys_of_sinks(place), hold_s, alone=False)
+
+
+def database_pause(place: Place, chance: random.Random) -> Struck:
+    """SIGSTOP of all its processes, longer than every timeout of its clients."""
+    processes = family(place.server(POSTGRES))
+    signal_all(processes, signal.SIGSTOP)
+    return Struck(
+        POSTGRES,
+        lambda: signal_all(processes, signal.SIGCONT),
+        _keys_of_sinks(place),
+        chance.uniform(*PAUSE_OF_STORES_S),
+        alone=False,
+    )
+
+
+def brokers_cut(place: Place, chance: random.Random) -> Struck:
+    """The network between workers and one broker, or all, is cut: by resets, or without a word."""
+    names = place.brokers if chance.random() < 0.5 else [chance.choice(place.brokers)]
+    mode: Mode = chance.choice(["cut", "silent"])
+    return _network(place, [place.route(name) for name in names], mode, hold_s=chance.uniform(4.0, 14.0))
+
+
+def brokers_slow(place: Place, chance: random.Random) -> Struck:
+    """Every packet between workers and brokers is late."""
+    routes, delay_s = [place.route(name) for name in place.brokers], chance.uniform(0.1, 0.5)
+    return _network(place, routes, "slow", hold_s=chance.uniform(8.0, 12.0), delay_s=delay_s)
+
+
+def database_cut(place: Place, chance: random.Random) -> Struck:
+    """The network between workers and the database is cut: by resets, or without a word."""
+    mode: Mode = chance.choice(["cut", "silent"])
+    return _network(place, [DATABASE], mode, hold_s=chance.uniform(3.0, 24.0))
+
+
+def database_slow(place: Place, chance: random.Random) -> Struck:
+    """Every packet between workers and the database is late."""
+    return _network(
+        place, [DATABASE], "slow", hold_s=chance.uniform(8.0, 12.0), delay_s=chance.uniform(0.02, 0.1)
+    )
+
+
+def registry_gone(place: Place, chance: random.Random) -> Struck:
+    """kill -9 of the registry, and of a worker that must then start without it."""
+    _kill(place, REGISTRY)
+    struck = worker_kill(place, chance)
+    return Struck(
+        f"registry, {struck.target}",
+        lambda: _up(place),
+        struck.keys,
+        hold_s=3.0,
+        until_on=True,
+        at_s=struck.at_s,
+    )
+
+
+def _any_broker(place: Place, chance: random.Random) -> tuple[str, str]:
+    return chance.choice(place.brokers), ""
+
+
+def _leader(place: Place, chance: random.Random) -> tuple[str, str]:
+    """The leader of a partition that steps write and read in transactions."""
+    topic, number = chance.choice([("notice", 0), ("person.change", 1), ("state.fan-out.persons", 1)])
+    return _name(place, _leader_of(place, (topic, number))), f"leader of {topic}/{number}"
+
+
+def _coordinator(place: Place, chance: random.Random) -> tuple[str, str]:
+    """The coordinator of a slot's transactions."""
+    slot = chance.choice([slot for slot in place.slots if slot.step != SINK])
+    name = transactional_id(slot.step, slot.number)
+    topics = place.admin.list_topics(TRANSACTIONS, timeout=10).topics
+    number = _java_hash(name) % len(topics[TRANSACTIONS].partitions)
+    return _name(place, _leader_of(place, (TRANSACTIONS, number))), f"coordinator of {name}"
+
+
+def _leader_of(place: Place, partition: Partition) -> int:
+    topic, number = partition
+    return int(place.admin.list_topics(topic, timeout=10).topics[topic].partitions[number].leader)
+
+
+def _name(place: Place, number: int) -> str:
+    return place.brokers[number - 1]
+
+
+def _java_hash(text: str) -> int:
+    """`String.hashCode`, made positive as Kafka does it, which tells a transactional id's partition."""
+    value = 0
+    for letter in text:
+        value = (31 * value + ord(letter)) & 0xFFFFFFFF
+    return value & 0x7FFFFFFF
+
+
+def _network(place: Place, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0) -> Struck:
+    for route in routes:
+        place.proxies.set(route, mode, delay_s)
+    detail = f"{delay_s:.2f} s each way" if mode == "slow" else mode
+    keys = _keys_of_sinks(place) if routes == [DATABASE] else ()
+    return Struck(", ".join(routes), place.proxies.open_all, keys, hold_s, alone=False, detail=detail)
+
+
+def _kill(place: Place, name: str) -> None:
+    processes = family(place.server(name))
+    signal_all(processes, signal.SIGKILL)
+    processes[0].wait(END_TIMEOUT_S)
+
+
+def _up(place: Place) -> None:
+    place.stack.up()
+
+
+def _keys(place: Place, slot: Slot) -> list[Key]:
+    return [(slot.step, partition) for partition in place.partitions(slot)]
+
+
+def _keys_of_sinks(place: Place) -> list[Key]:
+    return [key for slot in place.slots if slot.step == SINK for key in _keys(place, slot)]
+
+
+FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
+    {
+        "worker-kill": worker_kill,
+        "worker-gone": worker_gone,
+        "worker-pause": worker_pause,
+        "broker-kill": _broker_kill(_any_broker),
+        "broker-kill-leader": _broker_kill(_leader),
+        "broker-kill-coordinator": _broker_kill(_coordinator),
+        "broker-pause": _broker_pause(_any_broker),
+        "broker-pause-leader": _broker_pause(_leader),
+        "broker-pause-coordinator": _broker_pause(_coordinator),
+        "database-kill": database_kill,
+        "database-pause": database_pause,
+        "brokers-cut": brokers_cut,
+        "brokers-slow": brokers_slow,
+        "database-cut": database_cut,
+        "database-slow": database_slow,
+        "registry-gone": registry_gone,
+    }
+)
+
+
+def schedule(kinds: Sequence[str], chance: random.Random, before: Mapping[str, int]) -> list[str]:
+    """Kinds in the order in which they are to strike: every kind once, in any order, those first that had fewest."""
+    mixed = chance.sample(kinds, len(kinds))
+    return sorted(mixed, key=lambda kind: before.get(kind, 0))

@@ -1,0 +1,125 @@
+"""What is left of a run: records of every topic, rows of every store, and what was seen on the way. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from streams.clients import Partition
+from tests.chaos.stores import Look, RowKey
+
+
+class Origin(NamedTuple):
+    """Where a hand-over stands."""
+
+    topic: str
+    offset: int
+
+
+#: Municipality and number of a notice.
+Case = tuple[str, str]
+
+
+class Notice(NamedTuple):
+    """Of topic `notice`."""
+
+    origin: Origin
+    case: Case
+
+
+class Change(NamedTuple):
+    """Of topic `person.change`; `case` is None for enrolments and accounts."""
+
+    origin: Origin
+    person: str
+    case: Case | None
+
+
+class Opened(NamedTuple):
+    """Of topic `case.opened`."""
+
+    case: Case
+    persons: int
+
+
+class Part(NamedTuple):
+    """Of topic `case.part`; `told` are domains with revisions."""
+
+    case: Case
+    person: str
+    told: Sequence[tuple[str, int]]
+
+
+class Told(NamedTuple):
+    """Of topic `change.<domain>`, by the mesh's code of the person."""
+
+    person: str
+    revision: int
+    of_case: bool
+    partition: int
+    offset: int
+
+
+class Given(NamedTuple):
+    """Of topic `domain.<domain>`, by the domain's code: `key` is the row that it is for."""
+
+    key: RowKey
+    revision: int
+    deleted: bool
+    partition: int
+    offset: int
+    receipt: str
+
+
+class Receipt(NamedTuple):
+    """Of topic `receipt.<domain>`."""
+
+    id: str
+    applied_at: object
+
+
+class Converted(NamedTuple):
+    """Of topic `receipt`."""
+
+    domain: str
+    person: str
+    revision: int
+    applied_at: object
+
+
+class Batch(NamedTuple):
+    """A committed batch, as a worker logged it."""
+
+    step: str
+    partition: Partition
+    offset_next: int
+
+
+@dataclass
+class Evidence:
+    """All that the checker holds against each other."""
+
+    submitted: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    taken: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    notices: Sequence[Notice] = ()
+    changes: Sequence[Change] = ()
+    rejected: Sequence[Origin] = ()
+    opened: Sequence[Opened] = ()
+    parts: Sequence[Part] = ()
+    told: Mapping[str, Sequence[Told]] = field(default_factory=dict)
+    given: Mapping[str, Sequence[Given]] = field(default_factory=dict)
+    #: By domain, its code of each person.
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    #: By domain, code and revision of each disclosure.
+    disclosed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    receipts: Mapping[str, Sequence[Receipt]] = field(default_factory=dict)
+    converted: Sequence[Converted] = ()
+    rows: Mapping[RowKey, int] = field(default_factory=dict)
+    #: Offsets of records that were written and aborted, and of those that were committed.
+    aborted: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
+    committed: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
+    batches: Sequence[Batch] = ()
+    looks: Sequence[Look] = ()
+    #: What needs no model: by kind of anomaly, what was found.
+    found: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -1,0 +1,60 @@
+"""A small history that is as it must be; tests of the checker break it in one place each."""
+
+from __future__ import annotations
+
+from tests.chaos.model import (
+    Batch,
+    Change,
+    Converted,
+    Evidence,
+    Given,
+    Notice,
+    Opened,
+    Origin,
+    Part,
+    Receipt,
+    Told,
+)
+from tests.chaos.stores import Look, RowKey
+
+IN = "in.juki.131041"
+ENROLLED = "in.pension"
+CASE = ("131041", "n1")
+ROW_A, ROW_B = RowKey("pension", "PERSON", "code-a", ""), RowKey("pension", "PERSON", "code-b", "")
+
+
+def right() -> Evidence:
+    """Two notices, of which the second is refused, and an enrolment; two persons, one domain; all went well."""
+    told = [Told("a", 1, True, 0, 0), Told("b", 1, True, 1, 0), Told("a", 2, False, 0, 2)]
+    given = [
+        Given(ROW_A, 1, False, 0, 0, "code-a.PERSON..1"),
+        Given(ROW_B, 1, False, 1, 0, "code-b.PERSON..1"),
+        Given(ROW_A, 2, False, 0, 2, "code-a.PERSON..2"),
+    ]
+    return Evidence(
+        submitted={IN: [b"1", b"2"], ENROLLED: [b"3"]},
+        taken={IN: [b"1", b"2"], ENROLLED: [b"3"]},
+        notices=[Notice(Origin(IN, 0), CASE), Notice(Origin(IN, 1), CASE)],
+        changes=[
+            Change(Origin(IN, 0), "a", CASE),
+            Change(Origin(IN, 0), "b", CASE),
+            Change(Origin(ENROLLED, 0), "a", None),
+        ],
+        rejected=[Origin(IN, 1)],
+        opened=[Opened(CASE, 2)],
+        parts=[Part(CASE, "a", [("pension", 1)]), Part(CASE, "b", [("pension", 1)])],
+        told={"pension": told},
+        given={"pension": given},
+        codes={"pension": {"a": "code-a", "b": "code-b"}},
+        disclosed={"pension": [("code-a", 1), ("code-b", 1), ("code-a", 2)]},
+        receipts={"pension": [Receipt(each.receipt, 7) for each in given]},
+        converted=[Converted("pension", each.person, each.revision, 7) for each in told],
+        rows={ROW_A: 2, ROW_B: 1},
+        committed={("notice", 0): frozenset({0, 2})},
+        aborted={("notice", 0): frozenset({4})},
+        batches=[Batch("household", ("notice", 0), 1), Batch("household", ("notice", 0), 3)],
+        looks=[
+            Look("pension", {ROW_A: 1}, {0: 1, 1: 0}),
+            Look("pension", {ROW_A: 2, ROW_B: 1}, {0: 3, 1: 1}),
+        ],
+    )
