@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test prove demo up down status lock pin clean
+.PHONY: help setup check test prove chaos chaos-seeded demo up down status lock pin clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv from the lock file, every package checked by its hash; `.venv/bin/mesh` is there afterwards
 
@@ -43,6 +43,16 @@ test: check ## check, then everything against real servers
 
 prove: $(READY) ## the slow proofs: whole cities by four workers, kills, on real servers
 	$(RUN)/pytest -m proof
+
+# By default any seed, which is printed; a run of the same seed strikes the same faults in the same order.
+MINUTES ?= 10
+chaos: $(READY) ## faults of every kind on real servers for MINUTES=10 [SEED=…]; adds to build/chaos.json and build/chaos.html
+	@mkdir -p build
+	$(RUN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+chaos-seeded: $(READY) ## short runs with workers that are wrong in one way each: the checker must find every one
+	@mkdir -p build
+	$(RUN)/python -m tests.chaos.seeded
 
 demo: $(READY) ## from nothing to a report, in a place of its own
 	$(RUN)/mesh demo

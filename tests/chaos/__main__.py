@@ -7,9 +7,15 @@ import random
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
+from tests.chaos import figures
 from tests.chaos.faults import FAULTS
+from tests.chaos.page import page
 from tests.chaos.run import Plan, run
+
+FIGURES: Final = "chaos.json"
+PAGE: Final = "chaos.html"
 
 
 def main() -> int:
@@ -17,13 +23,14 @@ def main() -> int:
     told = _arguments().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
+    before = figures.load(told.folder / FIGURES)
     plan = Plan(
         folder=told.folder / "chaos",
         minutes=told.minutes,
         seed=seed,
         kinds=told.kinds or list(FAULTS),
         rate=told.rate,
-        defect=told.defect,
+        before=figures.struck(before, figures.digest()),
     )
     try:
         result = run(plan, _say)
@@ -32,9 +39,15 @@ def main() -> int:
         return 130
     for each in result.anomalies:
         _say(f"ANOMALY {each.kind}: {each.count}, for example: {'; '.join(each.examples)}")
+    after = figures.added(before, figures.of_run(plan, result))
+    figures.save(told.folder / FIGURES, after)
+    (told.folder / PAGE).write_text(page(after, told.folder / "chaos"), "utf-8")
+    anomalies = sum(each.count for each in result.anomalies)
     _say(
-        f"{len(result.outcomes)} faults, {len(result.anomalies)} kinds of anomalies; seed {seed}; {result.counts}"
+        f"{len(result.outcomes)} faults, {anomalies} anomalies, "
+        f"{result.counts['batches_committed']:,} batches committed; seed {seed}"
     )
+    _say(f"{told.folder / FIGURES}, {told.folder / PAGE}, {result.history}")
     return 1 if result.anomalies else 0
 
 
@@ -44,7 +57,6 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="which faults strike what, and when; by default any")
     parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
-    parser.add_argument("--defect", help="a defect of the workers, that the checker is to find")
     parser.add_argument("--folder", type=Path, default=Path("build"))
     return parser
 

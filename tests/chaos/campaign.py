@@ -17,7 +17,7 @@ from streams.clients import Partition
 from tests.chaos.faults import FAULTS, Struck, schedule
 from tests.chaos.history import History
 from tests.chaos.place import Place
-from tests.chaos.recovery import GRACE_S, Track, slowest
+from tests.chaos.recovery import Span, Track, slowest
 from tests.chaos.watch import Key, Watch
 
 POLL_S: Final = 0.1
@@ -100,7 +100,7 @@ class Campaign:
         return True
 
     def _went_on(self, struck: Struck) -> bool:
-        found = slowest(self._tracks(struck.keys), struck.at_s, time.monotonic())
+        found = slowest(self._tracks(struck.keys), Span(struck.at_s, time.monotonic()))
         return found is None or found[0] != float("inf")
 
     def _recovered(self, since_s: float) -> bool:
@@ -114,8 +114,8 @@ class Campaign:
 
     def _outcome(self, kind: str, struck: Struck, mended_s: float, recovered: bool) -> Outcome:
         now_s = time.monotonic()
-        since_s, grace_s = (struck.at_s, GRACE_S) if struck.alone else (mended_s, 0.0)
-        found = slowest(self._tracks(struck.keys), since_s, now_s, grace_s)
+        span = Span(struck.at_s, mended_s) if struck.alone else Span(mended_s, mended_s, 0.0)
+        found = slowest(self._tracks(struck.keys), span)
         held = self.watch.held.longest(struck.at_s, now_s)
         return Outcome(
             kind=kind,

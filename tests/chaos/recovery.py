@@ -74,29 +74,35 @@ def first_beyond(kept: Sequence[Seen], offset: int, since_s: float) -> float | N
     return next((seen.at_s for seen in kept if seen.at_s > since_s and seen.offset > offset), None)
 
 
-def went_on(track: Track, since_s: float, until_s: float, grace_s: float = GRACE_S) -> float | None:
+class Span(NamedTuple):
+    """The time in which a standstill is looked for. What comes after `judged_s` and isn't done yet says nothing."""
+
+    since_s: float
+    judged_s: float
+    grace_s: float = GRACE_S
+
+
+def went_on(track: Track, span: Span) -> float | None:
     """Seconds that a partition stood still from `since_s` on, as far as anything was there to be read.
 
-    None where nothing came before it went on, or nothing came at all; infinite where it did not go on by `until_s`.
+    None where nothing came before it went on, or nothing came at all; infinite where it never went on.
     """
-    base = at(track.committed, since_s + grace_s)
-    waiting_s = first_beyond(track.records, base, since_s)
-    if waiting_s is None or waiting_s >= until_s:
+    base = at(track.committed, span.since_s + span.grace_s)
+    waiting_s = first_beyond(track.records, base, span.since_s)
+    if waiting_s is None:
         return None
-    went_s = first_beyond(track.committed, base, since_s + grace_s)
-    if went_s is None or went_s > until_s:
-        return float("inf")
+    went_s = first_beyond(track.committed, base, span.since_s + span.grace_s)
+    if went_s is None:
+        return float("inf") if waiting_s <= span.judged_s else None
     return went_s - waiting_s if went_s >= waiting_s else None
 
 
-def slowest(
-    tracks: Mapping[Partition, Track], since_s: float, until_s: float, grace_s: float = GRACE_S
-) -> tuple[float, Partition] | None:
+def slowest(tracks: Mapping[Partition, Track], span: Span) -> tuple[float, Partition] | None:
     """The partition that stood still longest, and how long; None where none of them had anything to do."""
     found = [
         (seconds, partition)
         for partition, track in tracks.items()
-        if (seconds := went_on(track, since_s, until_s, grace_s)) is not None
+        if (seconds := went_on(track, span)) is not None
     ]
     return max(found, default=None)
 

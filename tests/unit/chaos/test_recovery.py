@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.chaos.recovery import Held, Track, at, slowest, went_on
+from tests.chaos.recovery import Held, Span, Track, at, slowest, went_on
 
 IN = ("in.juki.131041", 0)
 NOTICE = ("notice", 0)
@@ -39,6 +39,8 @@ def test_only_changes_are_kept_and_told_by_time() -> None:
         ([(0, 10, 10), (9, 10, 10)], None),
         # Something came, and nobody ever went on.
         ([(0, 10, 10), (2, 10, 20)], math.inf),
+        # Something came when it was over, and is not done yet.
+        ([(0, 10, 10), (11, 10, 20)], None),
         # A commit seen just after the strike was under way before it: what follows counts.
         ([(0, 10, 20), (1.2, 12, 20), (4, 20, 20)], 3.0),
     ],
@@ -47,7 +49,7 @@ def test_a_standstill_is_counted_from_when_something_waited(
     looks: list[tuple[float, int, int]], seconds: float | None
 ) -> None:
     """Struck at second 1."""
-    assert went_on(track(*looks), 1.0, 10.0) == seconds
+    assert went_on(track(*looks), Span(1.0, 10.0)) == seconds
 
 
 def test_what_was_there_at_a_moment_is_done_or_not() -> None:
@@ -61,8 +63,8 @@ def test_what_was_there_at_a_moment_is_done_or_not() -> None:
 def test_the_slowest_partition_is_told() -> None:
     """With its name."""
     tracks = {IN: track((0, 1, 1), (1, 1, 9), (2, 9, 9)), NOTICE: track((0, 1, 1), (1, 1, 9), (6, 9, 9))}
-    assert slowest(tracks, 1.0, 10.0) == (5.0, NOTICE)
-    assert slowest({}, 1.0, 10.0) is None
+    assert slowest(tracks, Span(1.0, 10.0)) == (5.0, NOTICE)
+    assert slowest({}, Span(1.0, 10.0)) is None
 
 
 def test_an_open_transaction_holds_up_readers_as_long_as_nothing_gets_stable() -> None:

@@ -1,0 +1,193 @@
+"""Defects that the checker must find: each makes the real classes wrong in one way, in the worker's own process.
+
+None of this is in the product. `kinds` are the faults by which a defect shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
+
+import pyarrow as pa
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import KafkaException
+from psycopg import Connection
+
+KILLS: Final = ("worker-kill", "worker-gone")
+BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is wrong, the faults that bring it to light, and how it is put in."""
+
+    what: str
+    kinds: Sequence[str]
+    install: Callable[[], None]
+
+
+def no_group_metadata() -> None:
+    """Offsets go with the transaction, but not under the group's generation: a zombie's are taken."""
+    from streams import kafka  # noqa: PLC0415
+
+    make = kafka.KafkaClients.consumer
+
+    def consumer(self: kafka.KafkaClients) -> Any:
+        stranger = KafkaConsumer({**self._connection, "group.id": self._group})
+        return _Standing(make(self), consumer_group_metadata=stranger.consumer_group_metadata)
+
+    kafka.KafkaClients.consumer = consumer  # type: ignore[method-assign]
+
+
+def no_rewind() -> None:
+    """After an abort the consumer goes on from where it is."""
+    from streams.assignment import Assignment  # noqa: PLC0415
+
+    def rewind(self: Assignment, partitions: Any) -> dict[Any, int]:
+        return self._committed([each for each in partitions if each in self.positions])
+
+    Assignment.rewind = rewind  # type: ignore[method-assign]
+
+
+def producer_kept() -> None:
+    """After a timeout the same producer goes on: it aborts what it believes is open, and begins the next."""
+    from streams.transactions import Transactions  # noqa: PLC0415
+
+    def replace_(self: Transactions) -> None:
+        try:
+            self._producer.abort_transaction(self._settings.commit_timeout_s)
+        except KafkaException:
+            return
+
+    Transactions.replace = replace_  # type: ignore[method-assign]
+
+
+def auto_commit() -> None:
+    """The consumer commits by itself what it has handed out, done or not."""
+    from streams import kafka  # noqa: PLC0415
+
+    wrong = {
+        "enable.auto.commit": True,
+        "enable.auto.offset.store": True,
+        "auto.commit.interval.ms": 100,
+    }
+    _with(kafka, "consumer_properties", wrong)
+
+
+def restored_uncommitted() -> None:
+    """State is restored from whatever stands in the changelog."""
+    from streams import kafka  # noqa: PLC0415
+
+    _with(kafka, "reader_properties", {"isolation.level": "read_uncommitted"})
+
+
+def offsets_after() -> None:
+    """A store's offsets are written by a transaction of their own, after that of the rows."""
+    from connectors.postgres.sink import PostgresSink, _together  # noqa: PLC0415
+
+    def flush(self: PostgresSink) -> Mapping[int, int]:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            whole = _together(waiting)
+            wanted = self._started | whole.wanted
+            self._store.transaction(lambda connection: _rows(self, connection, whole))
+            self._store.transaction(lambda connection: self._advanced(connection, wanted))
+            self._started = wanted
+        return dict(self._started)
+
+    PostgresSink.flush = flush  # type: ignore[method-assign]
+
+
+def revision_ignored() -> None:
+    """Whatever comes last is written, newer or not; offsets are stored apart, and nobody is fenced by them."""
+    from connectors.postgres import merge  # noqa: PLC0415
+    from connectors.postgres.offsets import Offsets  # noqa: PLC0415
+
+    offsets_after()
+    merge._UPSERT = merge._UPSERT.replace(" WHERE t.revision < excluded.revision", "")
+
+    def advance(self: Offsets, connection: Connection[Any], started: Any, wanted: Mapping[int, int]) -> bool:
+        for partition, offset in wanted.items():
+            connection.execute(
+                self._advance,
+                [offset, self._topic, partition, self.stored(connection, [partition])[partition]],
+            )
+        return True
+
+    Offsets.advance = advance  # type: ignore[method-assign]
+
+
+def receipts_apart() -> None:
+    """Receipts are written after the rows' transaction, by one of their own."""
+    from connectors.postgres.outbox import Outbox  # noqa: PLC0415
+    from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
+
+    write, flush = Outbox.add_receipts, PostgresSink.flush
+    later: dict[int, list[pa.Table]] = {}
+
+    def hold(self: Outbox, connection: Connection[Any], receipts: pa.Table) -> None:
+        later.setdefault(id(self), []).append(receipts)
+
+    def after(self: PostgresSink) -> Mapping[int, int]:
+        stored = flush(self)
+        for receipts in later.pop(id(self._outbox), ()):
+            self._store.transaction(lambda c, r=receipts: write(self._outbox, c, r))  # type: ignore[misc]
+        return stored
+
+    Outbox.add_receipts = hold  # type: ignore[method-assign]
+    PostgresSink.flush = after  # type: ignore[method-assign]
+
+
+def uncommitted_reads() -> None:
+    """Steps and sinks read whatever stands in their topics."""
+    from connectors.postgres import worker  # noqa: PLC0415
+    from streams import kafka  # noqa: PLC0415
+
+    for module in (kafka, worker):
+        _with(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
+
+
+def _with(module: ModuleType, name: str, wrong: Mapping[str, Any]) -> None:
+    """A function of properties of a client gives these, whatever it gave."""
+    properties = getattr(module, name)
+    setattr(module, name, lambda *given: properties(*given) | wrong)
+
+
+def _rows(sink: Any, connection: Connection[Any], waiting: Any) -> None:
+    """What a sink's transaction writes, but for the offsets."""
+    from connectors.postgres.outbox import receipts_of  # noqa: PLC0415
+    from connectors.postgres.sink import _without  # noqa: PLC0415
+
+    refused = [*waiting.lost, *sink._merged(connection, waiting)]
+    sink._outbox.add_letters(connection, sink._letters(waiting, refused))
+    sink._outbox.add_receipts(connection, receipts_of(sink._domain, _without(waiting, refused)))
+
+
+class _Standing:
+    """A client with some of its methods replaced."""
+
+    def __init__(self, inner: Any, **replaced: Any) -> None:
+        self._inner = inner
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
+    {
+        "no-group-metadata": Defect(
+            "offsets without the group's generation", ("worker-pause",), no_group_metadata
+        ),
+        "no-rewind": Defect("no way back after an abort", BROKERS, no_rewind),
+        "producer-kept": Defect("the producer is kept after a timeout", BROKERS, producer_kept),
+        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit),
+        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after),
+        "restored-uncommitted": Defect("state of what was never committed", KILLS, restored_uncommitted),
+        "revision-ignored": Defect("an older change overwrites a newer", ("worker-pause",), revision_ignored),
+        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart),
+        "uncommitted-reads": Defect("records that were never committed are read", BROKERS, uncommitted_reads),
+    }
+)

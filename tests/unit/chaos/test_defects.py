@@ -1,0 +1,49 @@
+"""Defects are put into the real classes: what they replace is there, under the name that they replace it by."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.chaos.defects import DEFECTS
+from tests.chaos.faults import FAULTS
+from tests.chaos.proxy import ROOT
+
+#: What each defect changes, as a process of its own sees it before and after.
+CHANGED = {
+    "no-group-metadata": "streams.kafka:KafkaClients.consumer",
+    "no-rewind": "streams.assignment:Assignment.rewind",
+    "producer-kept": "streams.transactions:Transactions.replace",
+    "auto-commit": "streams.kafka:consumer_properties",
+    "offsets-after": "connectors.postgres.sink:PostgresSink.flush",
+    "restored-uncommitted": "streams.kafka:reader_properties",
+    "revision-ignored": "connectors.postgres.merge:_UPSERT",
+    "receipts-apart": "connectors.postgres.outbox:Outbox.add_receipts",
+    "uncommitted-reads": "connectors.postgres.worker:consumer_properties",
+}
+PROGRAM = """
+import importlib, json, sys
+from operator import attrgetter
+from tests.chaos.defects import DEFECTS
+for defect, place in json.loads(sys.argv[1]).items():
+    module, _, name = place.partition(":")
+    found = importlib.import_module(module)
+    before = attrgetter(name)(found)
+    DEFECTS[defect].install()
+    if before == attrgetter(name)(found):
+        sys.exit(f"{defect} changes nothing")
+"""
+
+
+def test_a_defect_changes_what_is_there() -> None:
+    """A renamed method would leave the worker right, and the checker with nothing to find."""
+    assert DEFECTS.keys() == CHANGED.keys()
+    command = [sys.executable, "-c", PROGRAM, json.dumps(CHANGED)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_faults_that_bring_a_defect_to_light_exist() -> None:
+    """By their names."""
+    assert {kind for defect in DEFECTS.values() for kind in defect.kinds} <= FAULTS.keys()
