@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,15 +13,32 @@ from typing import Final
 from tests.chaos import figures
 from tests.chaos.faults import FAULTS
 from tests.chaos.page import page
-from tests.chaos.run import Plan, run
+from tests.chaos.place import clear
+from tests.chaos.run import WORK, Plan, run
 
 FIGURES: Final = "chaos.json"
 PAGE: Final = "chaos.html"
 
 
 def main() -> int:
-    """0 where nothing was found, 1 where anything was, 130 where it was interrupted."""
+    """0 where nothing was found, 1 where anything was, 130 where it was interrupted.
+
+    The run is a process of its own: whatever ends it, what it left running is ended too.
+    """
     told = _arguments().parse_args()
+    if told.alone:
+        return one_run(told)
+    with subprocess.Popen([sys.executable, "-m", "tests.chaos", "--alone", *sys.argv[1:]]) as child:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # A terminal tells both; who tells only us means the run.
+            signal.signal(number, lambda number, _: child.send_signal(number))
+        code = child.wait()
+    clear(told.folder / "chaos" / WORK)
+    return code if code >= 0 else 128 - code
+
+
+def one_run(told: argparse.Namespace) -> int:
+    """In this process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
     before = figures.load(told.folder / FIGURES)
@@ -58,6 +76,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
     parser.add_argument("--folder", type=Path, default=Path("build"))
+    parser.add_argument("--alone", action="store_true", help="in this process, and nobody clears up after it")
     return parser
 
 

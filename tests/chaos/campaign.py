@@ -18,7 +18,7 @@ from tests.chaos.faults import FAULTS, Struck, schedule
 from tests.chaos.history import History
 from tests.chaos.place import Place
 from tests.chaos.recovery import Span, Track, slowest
-from tests.chaos.watch import Key, Watch
+from tests.chaos.watch import Watch
 
 POLL_S: Final = 0.1
 WHOLE_EVERY_S: Final = 0.5
@@ -100,7 +100,7 @@ class Campaign:
         return True
 
     def _went_on(self, struck: Struck) -> bool:
-        found = slowest(self._tracks(struck.keys), Span(struck.at_s, time.monotonic()))
+        found = slowest(self._tracks(struck.partitions), Span(struck.at_s, time.monotonic()))
         return found is None or found[0] != float("inf")
 
     def _recovered(self, since_s: float) -> bool:
@@ -114,8 +114,8 @@ class Campaign:
 
     def _outcome(self, kind: str, struck: Struck, mended_s: float, recovered: bool) -> Outcome:
         now_s = time.monotonic()
-        span = Span(struck.at_s, mended_s) if struck.alone else Span(mended_s, mended_s, 0.0)
-        found = slowest(self._tracks(struck.keys), span)
+        span = Span(struck.at_s, mended_s) if struck.alone else Span(mended_s, mended_s, struck=False)
+        found = slowest(self._tracks(struck.partitions), span)
         held = self.watch.held.longest(struck.at_s, now_s)
         return Outcome(
             kind=kind,
@@ -133,10 +133,9 @@ class Campaign:
     def _moment(self, moment_s: float) -> float:
         return round(self.history.since(moment_s), 3)
 
-    def _tracks(self, keys: Sequence[Key]) -> dict[Partition, Track]:
-        """A partition is read by one step only, so its name is enough."""
+    def _tracks(self, chosen: Sequence[Partition]) -> dict[Partition, Track]:
         tracks = dict(self.watch.tracks)
-        return {key[1]: tracks[key] for key in keys or tracks if key in tracks}
+        return {place: tracks[place] for place in chosen or tracks if place in tracks}
 
 
 def _line(outcome: Outcome) -> str:

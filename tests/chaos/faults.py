@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from infra.run.slots import Slot
 from schemas.topics import transactional_id
 from streams.clients import Partition
 from tests.chaos.place import DATABASE, Place, family, signal_all
 from tests.chaos.proxy import Mode
-from tests.chaos.watch import SINK, Key
+from tests.chaos.watch import SINK
 
 POSTGRES: Final = "PostgreSQL"
 REGISTRY: Final = "the schema registry"
@@ -39,14 +38,14 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Struck:
-    """What was struck, and how it is mended. `keys` are the partitions that have to go on; empty: all of them.
+    """What was struck, and how it is mended. `partitions` are those that have to go on; empty: all of them.
 
     `hold_s`: seconds until it is mended. With `until_on` it is mended when they went on, and not before `hold_s`.
     """
 
     target: str
     mend: Callable[[], None] = nothing
-    keys: Sequence[Key] = ()
+    partitions: Sequence[Partition] = ()
     hold_s: float = 0.0
     until_on: bool = False
     #: Counted from the strike; else from the mending.
@@ -61,30 +60,30 @@ Fault = Callable[[Place, random.Random], Struck]
 def worker_kill(place: Place, chance: random.Random) -> Struck:
     """kill -9; its supervisor starts it again."""
     slot = chance.choice(place.slots)
-    keys = _keys(place, slot)
+    theirs = place.partitions(slot)
     place.worker(slot).kill()
-    return Struck(slot.name, keys=keys)
+    return Struck(slot.name, partitions=theirs)
 
 
 def worker_gone(place: Place, chance: random.Random) -> Struck:
     """kill -9, and nobody starts it again until another has taken its partitions over."""
     slot = chance.choice(place.slots)
-    keys, supervisor = _keys(place, slot), place.supervisor()
+    theirs, supervisor = place.partitions(slot), place.supervisor()
     supervisor.suspend()
     worker = place.worker(slot)
     at_s = time.monotonic()
     worker.kill()
-    return Struck(slot.name, supervisor.resume, keys, hold_s=5.0, until_on=True, at_s=at_s)
+    return Struck(slot.name, supervisor.resume, theirs, hold_s=5.0, until_on=True, at_s=at_s)
 
 
 def worker_pause(place: Place, chance: random.Random) -> Struck:
     """SIGSTOP, longer than every timeout; then it goes on as if nothing had been."""
     slot = chance.choice(place.slots)
-    keys, worker = _keys(place, slot), place.worker(slot)
+    theirs, worker = place.partitions(slot), place.worker(slot)
     hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
     at_s = time.monotonic()
     worker.suspend()
-    return Struck(slot.name, worker.resume, keys, hold_s, at_s=at_s)
+    return Struck(slot.name, worker.resume, theirs, hold_s, at_s=at_s)
 
 
 def _broker_kill(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
@@ -111,7 +110,7 @@ def database_kill(place: Place, chance: random.Random) -> Struck:
     """kill -9 of the server and all its processes, as by a power cut."""
     _kill(place, POSTGRES)
     hold_s = chance.uniform(1.0, 4.0)
-    return Struck(POSTGRES, lambda: _up(place), _keys_of_sinks(place), hold_s, alone=False)
+    return Struck(POSTGRES, lambda: _up(place), _of_sinks(place), hold_s, alone=False)
 
 
 def database_pause(place: Place, chance: random.Random) -> Struck:
@@ -121,7 +120,7 @@ def database_pause(place: Place, chance: random.Random) -> Struck:
     return Struck(
         POSTGRES,
         lambda: signal_all(processes, signal.SIGCONT),
-        _keys_of_sinks(place),
+        _of_sinks(place),
         chance.uniform(*PAUSE_OF_STORES_S),
         alone=False,
     )
@@ -160,7 +159,7 @@ def registry_gone(place: Place, chance: random.Random) -> Struck:
     return Struck(
         f"registry, {struck.target}",
         lambda: _up(place),
-        struck.keys,
+        struck.partitions,
         hold_s=3.0,
         until_on=True,
         at_s=struck.at_s,
@@ -182,7 +181,7 @@ def _coordinator(place: Place, chance: random.Random) -> tuple[str, str]:
     slot = chance.choice([slot for slot in place.slots if slot.step != SINK])
     name = transactional_id(slot.step, slot.number)
     topics = place.admin.list_topics(TRANSACTIONS, timeout=10).topics
-    number = _java_hash(name) % len(topics[TRANSACTIONS].partitions)
+    number = coordinating(name, len(topics[TRANSACTIONS].partitions))
     return _name(place, _leader_of(place, (TRANSACTIONS, number))), f"coordinator of {name}"
 
 
@@ -195,20 +194,21 @@ def _name(place: Place, number: int) -> str:
     return place.brokers[number - 1]
 
 
-def _java_hash(text: str) -> int:
-    """`String.hashCode`, made positive as Kafka does it, which tells a transactional id's partition."""
+def coordinating(transactional: str, partitions: int) -> int:
+    """The partition of a transactional id's coordinator, by Java's `String.hashCode` as Kafka takes it."""
     value = 0
-    for letter in text:
+    for letter in transactional:
         value = (31 * value + ord(letter)) & 0xFFFFFFFF
-    return value & 0x7FFFFFFF
+    signed = value - (1 << 32) if value >> 31 else value
+    return 0 if signed == -(1 << 31) else abs(signed) % partitions
 
 
 def _network(place: Place, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0) -> Struck:
     for route in routes:
         place.proxies.set(route, mode, delay_s)
     detail = f"{delay_s:.2f} s each way" if mode == "slow" else mode
-    keys = _keys_of_sinks(place) if routes == [DATABASE] else ()
-    return Struck(", ".join(routes), place.proxies.open_all, keys, hold_s, alone=False, detail=detail)
+    theirs = _of_sinks(place) if routes == [DATABASE] else ()
+    return Struck(", ".join(routes), place.proxies.open_all, theirs, hold_s, alone=False, detail=detail)
 
 
 def _kill(place: Place, name: str) -> None:
@@ -221,12 +221,8 @@ def _up(place: Place) -> None:
     place.stack.up()
 
 
-def _keys(place: Place, slot: Slot) -> list[Key]:
-    return [(slot.step, partition) for partition in place.partitions(slot)]
-
-
-def _keys_of_sinks(place: Place) -> list[Key]:
-    return [key for slot in place.slots if slot.step == SINK for key in _keys(place, slot)]
+def _of_sinks(place: Place) -> list[Partition]:
+    return [each for slot in place.slots if slot.step == SINK for each in place.partitions(slot)]
 
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(

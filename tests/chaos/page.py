@@ -93,6 +93,7 @@ def _runs(runs: Iterable[Figures]) -> str:
             f"{run['counts'].get('hand_overs', 0):,}",
             f"{run['counts'].get('batches_committed', 0):,}",
             f"{run['counts'].get('records_aborted', 0):,}",
+            f"{run['counts'].get('load_average', 0):g}",
             str(sum(run["anomalies"].values())),
         ]
         for run in runs

@@ -37,7 +37,7 @@ def picture(events: Sequence[Event]) -> str:
     samples = [event for event in events if event["event"] == "sample"]
     if len(samples) < 2:
         return "<p>Too short to be drawn.</p>"
-    end_s = events[-1]["at_s"]
+    end_s = max(1.0, *(event.get("recovered_s", event["at_s"]) for event in events))
     height = NAMES + LOAD + GAP + WAITING + AXIS
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="load, faults and recovery over time">',

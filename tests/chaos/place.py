@@ -45,16 +45,12 @@ class Place:
     installation: Installation
     proxies: Proxies
     slots: Sequence[Slot]
+    admin: AdminClient
 
     @property
     def environment(self) -> Environment:
         """The servers as the harness reaches them: not through the proxies."""
         return Environment.of_stack(self.stack.home)
-
-    @property
-    def admin(self) -> AdminClient:
-        """An administrator of the brokers."""
-        return AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
 
     @property
     def brokers(self) -> list[str]:
@@ -100,8 +96,8 @@ class Place:
         running = self.workers()
         if not all(slot in running and running[slot].state == "running" for slot in self.slots):
             return False
-        admin = self.admin
-        return ready(admin, self.slots) and _in_sync(admin)
+        # Groups last: a request to a broker that isn't well may be answered too late, which ends the whole process.
+        return _in_sync(self.admin) and ready(self.admin, self.slots)
 
 
 def _in_sync(admin: AdminClient) -> bool:
@@ -126,7 +122,8 @@ def running(
         routes[DATABASE] = Route(advertised[BROKERS], given.postgres)
         proxies = ending.enter_context(Proxies(routes))
         chosen = slots(STEPS, workers)
-        place = Place(stack, installation, proxies, chosen)
+        admin = AdminClient({**Environment.of_stack(stack.home).kafka(ADMIN), "log_level": 0})
+        place = Place(stack, installation, proxies, chosen, admin)
         os.environ.update(_through(routes, place.environment))
         ending.callback(_stop, place)
         _start(place, workers, defect)
@@ -138,8 +135,9 @@ def _start(place: Place, workers: int, defect: str | None) -> None:
         background.start(place.installation, STEPS, workers)
     else:
         _start_broken(place, workers, defect)
-    admin = place.admin
-    background.wait_ready(place.installation, place.slots, lambda: ready(admin, place.slots), READY_TIMEOUT_S)
+    background.wait_ready(
+        place.installation, place.slots, lambda: ready(place.admin, place.slots), READY_TIMEOUT_S
+    )
 
 
 def _start_broken(place: Place, workers: int, defect: str) -> None:
@@ -198,6 +196,17 @@ def _through(routes: Mapping[str, Route], environment: Environment) -> dict[str,
         "MESH_REGISTRY_URL": environment.registry_url,
         "MESH_DATABASE_URL": database,
     }
+
+
+def clear(folder: Path) -> None:
+    """Ends whatever a run that was cut short has left running in `folder`."""
+    if not (folder / "stack.json").is_file():
+        return
+    stack = Stack(Home(folder))
+    found = [each.process() for each in stack.servers().values()]
+    signal_all([each for server in found if server for each in family(server)], signal.SIGCONT)
+    background.stop(Installation(folder))
+    stack.reset()
 
 
 @contextmanager

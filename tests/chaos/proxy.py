@@ -7,6 +7,7 @@ starts it and tells it what to do.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -134,6 +135,8 @@ async def _obey(routes: Mapping[str, Route]) -> None:
         told = orjson.loads(line)
         ways[told["route"]].set(told["mode"], told["delay_s"])
         print("done", flush=True)  # noqa: T201
+    # Whoever told it what to do is gone; what is still under way is nobody's.
+    os._exit(0)
 
 
 class Proxies:

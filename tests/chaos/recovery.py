@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from streams.clients import Partition
 
-#: A commit that was under way when a worker was killed may be seen so much later.
-GRACE_S: Final = 0.3
 #: Between two looks at an end; after a longer gap nobody knows what was in between.
 GAP_MAX_S: Final = 2.0
 
@@ -30,6 +28,12 @@ class Standstill(NamedTuple):
     partition: Partition
 
 
+def note(kept: list[Seen], at_s: float, offset: int) -> None:
+    """Keeps what was seen, where it is another than before."""
+    if not kept or kept[-1].offset != offset:
+        kept.append(Seen(at_s, offset))
+
+
 @dataclass
 class Track:
     """Offsets of one partition as its step committed them, and those after the last record there was; changes only.
@@ -40,12 +44,16 @@ class Track:
 
     committed: list[Seen] = field(default_factory=list)
     records: list[Seen] = field(default_factory=list)
+    #: When each look at what was committed began and ended; shared by those that are looked at together.
+    looks: list[tuple[float, float]] = field(default_factory=list)
 
-    def note(self, at_s: float, committed: int | None, after_last: int | None) -> None:
-        """What was seen now; None where nobody answered."""
-        for offset, kept in ((committed, self.committed), (after_last, self.records)):
-            if offset is not None and (not kept or kept[-1].offset != offset):
-                kept.append(Seen(at_s, offset))
+    def settled(self, since_s: float) -> int | None:
+        """What was committed by the end of the first look that began at that moment or later; None: there was none.
+
+        A commit of somebody who was killed at that moment is in it, as nobody's comes so soon after.
+        """
+        index = bisect_left(self.looks, since_s, key=lambda look: look[0])
+        return at(self.committed, self.looks[index][1]) if index < len(self.looks) else None
 
     @property
     def left(self) -> int:
@@ -75,11 +83,14 @@ def first_beyond(kept: Sequence[Seen], offset: int, since_s: float) -> float | N
 
 
 class Span(NamedTuple):
-    """The time in which a standstill is looked for. What comes after `judged_s` and isn't done yet says nothing."""
+    """The time in which a standstill is looked for. What comes after `judged_s` and isn't done yet says nothing.
+
+    `struck`: it begins with somebody's end, whose last commit may be seen a little later.
+    """
 
     since_s: float
     judged_s: float
-    grace_s: float = GRACE_S
+    struck: bool = True
 
 
 def went_on(track: Track, span: Span) -> float | None:
@@ -87,11 +98,11 @@ def went_on(track: Track, span: Span) -> float | None:
 
     None where nothing came before it went on, or nothing came at all; infinite where it never went on.
     """
-    base = at(track.committed, span.since_s + span.grace_s)
-    waiting_s = first_beyond(track.records, base, span.since_s)
-    if waiting_s is None:
+    base = track.settled(span.since_s) if span.struck else at(track.committed, span.since_s)
+    waiting_s = None if base is None else first_beyond(track.records, base, span.since_s)
+    if base is None or waiting_s is None:
         return None
-    went_s = first_beyond(track.committed, base, span.since_s + span.grace_s)
+    went_s = first_beyond(track.committed, base, span.since_s)
     if went_s is None:
         return float("inf") if waiting_s <= span.judged_s else None
     return went_s - waiting_s if went_s >= waiting_s else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +33,8 @@ from tests.chaos.place import Place
 from tests.chaos.stores import StoreWatch
 from tests.chaos.watch import Sample, Watch, topics_by_step
 
+#: Where in a run's folder the mesh lives while it lasts.
+WORK: Final = "work/home"
 HURRY_TIMEOUT_S: Final = 300.0
 IDLE_TIMEOUT_S: Final = 300.0
 #: Before the first fault the mesh gets so long to be at work.
@@ -73,7 +77,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
     say("starting three brokers, registry, database and workers")
     file = plan.folder / f"{datetime.now().astimezone():%Y-%m-%dT%H-%M-%S}-{plan.seed}.jsonl"
     with (
-        place.running(work / "home", municipalities(city), plan.workers, plan.defect) as mesh,
+        place.running(plan.folder / WORK, municipalities(city), plan.workers, plan.defect) as mesh,
         history(file) as told,
     ):
         told.note("begun", minutes=plan.minutes, seed=plan.seed, rate=plan.rate, defect=plan.defect)
@@ -90,6 +94,7 @@ class _Run:
     file: Path
     _found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _sampled_s: float = 0.0
+    _load_averages: list[float] = field(default_factory=list)
 
     def result(self) -> Result:
         environment = self.mesh.environment
@@ -134,7 +139,10 @@ class _Run:
         def told(sample: Sample) -> None:
             if sample.at_s - self._sampled_s >= SAMPLE_EVERY_S:
                 self._sampled_s = sample.at_s
-                self.history.note("sample", accepted=handing.accepted, left=dict(sample.left))
+                load_average = os.getloadavg()[0]
+                self._load_averages.append(load_average)
+                left = dict(sample.left)
+                self.history.note("sample", accepted=handing.accepted, left=left, load=load_average)
 
         watch.start(told)
         stores.start()
@@ -197,4 +205,6 @@ class _Run:
             "transactions_failed": sum(line.get("event") == "transaction.failed" for line in lines),
             "rows": len(left.rows),
             "looks_at_stores": stores.count,
+            # Other work on the machine slows all that is measured here.
+            "load_average": round(statistics.fmean(self._load_averages), 1),
         }

@@ -1,7 +1,11 @@
-"""Looks at every partition from outside, all the while: what is there, what is stable, what each step has committed."""
+"""Looks at every partition from outside, all the while: what is there, what is stable, what each step has committed.
+
+By consumers alone: librdkafka's administrator aborts the whole process when a request of its is answered too late.
+"""
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,15 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
 import psycopg
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from psycopg import sql
 
 from infra.environment import Environment
@@ -34,14 +32,14 @@ from schemas.topics import (
 )
 from streams.clients import Partition
 from streams.kafka import reader_properties
-from tests.chaos.recovery import Held, Track
+from tests.chaos.recovery import Held, Track, note
 
 EVERY_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2.0
 SINK: Final = "sink"
-
-#: A step, and one of its partitions.
-Key = tuple[str, Partition]
+#: Of so many partitions a look asks for the last stable offset by itself.
+ASKED: Final = 6
+FETCH_WAIT_MS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,17 @@ class Sample:
 
 @dataclass
 class Watch:
-    """One thread. `tracks` by step and partition, `held` what open transactions held up, `ahead` reads too far."""
+    """`tracks` by partition (one step reads each), `held` what open transactions held up, `ahead` reads too far."""
 
     environment: Environment
     topics: Mapping[str, list[str]]
-    tracks: dict[Key, Track] = field(default_factory=dict)
+    tracks: dict[Partition, Track] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
-    samples: list[Sample] = field(default_factory=list)
     ahead: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    #: Offsets as the stores have them, by a thread of their own: a database that stands still holds up nothing else.
-    _stored: dict[Key, int] = field(default_factory=dict)
-    #: The offset after the last committed record that a reader was given.
-    _given: dict[Partition, int] = field(default_factory=dict)
+    _of_groups: list[tuple[float, float]] = field(default_factory=list)
+    _of_stores: list[tuple[float, float]] = field(default_factory=list)
 
     def start(self, told: Callable[[Sample], None] = lambda sample: None) -> None:
         """Looks from now on; `told` is called with each sample."""
@@ -85,22 +80,37 @@ class Watch:
         for thread in self._threads:
             thread.join(10 * REQUEST_TIMEOUT_S)
 
-    def of_step(self, step: str) -> dict[Partition, Track]:
-        """The partitions of a step."""
-        return {partition: track for (owner, partition), track in list(self.tracks.items()) if owner == step}
-
     def _run(self, told: Callable[[Sample], None]) -> None:
-        admin = AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
-        partitions = self._partitions(admin)
+        consumers = {
+            step: self._consumer(group(step), "read_uncommitted") for step in self.topics if step != SINK
+        }
+        asking = self._consumer(ADMIN, "read_committed")
+        partitions = self._partitions(asking)
         while not self._stop.wait(EVERY_S):
-            told(self._look(admin, partitions))
+            begun_s = time.monotonic()
+            committed: dict[Partition, int] = {}
+            for step, consumer in consumers.items():
+                committed |= _committed(consumer, partitions[step])
+            self._committed(committed, begun_s, self._of_groups)
+            self._hold_to_stable(asking)
+            left = {step: sum(self._track(p).left for p in places) for step, places in partitions.items()}
+            told(Sample(begun_s, left))
+        for consumer in (*consumers.values(), asking):
+            consumer.close()
+
+    def _consumer(self, group_id: str, isolation: str) -> Consumer:
+        """It joins no group; as `read_uncommitted`, it isn't kept waiting for transactions that hold other offsets."""
+        given = reader_properties({**self.environment.kafka(ADMIN), "log_level": 0}, group_id)
+        return Consumer(given | {"isolation.level": isolation})
 
     def _run_stores(self) -> None:
+        """By a thread of its own: a database that stands still holds up nothing else."""
         connection: psycopg.Connection[Any] | None = None
         while not self._stop.wait(EVERY_S):
+            begun_s = time.monotonic()
             try:
                 connection = connection or connected(self.environment.dsn(AUDITOR))
-                self._stored = dict(_in_stores(connection))
+                self._committed(dict(_in_stores(connection)), begun_s, self._of_stores)
             except psycopg.Error:
                 connection = None
         if connection is not None:
@@ -109,53 +119,64 @@ class Watch:
     def _run_reader(self) -> None:
         """Reads committed records from everywhere, as any reader would; only where they stand is kept."""
         given = {**self.environment.kafka(ADMIN), "log_level": 0, "client.id": "chaos.reader"}
-        reader = Consumer(reader_properties(given, ADMIN) | {"enable.partition.eof": False})
-        topics = reader.list_topics(timeout=10).topics
-        names = {name for names in self.topics.values() for name in names}
-        reader.assign(
-            [TopicPartition(name, number, 0) for name in sorted(names) for number in topics[name].partitions]
+        reader = Consumer(
+            reader_properties(given, ADMIN)
+            | {
+                "enable.partition.eof": False,
+                "fetch.wait.max.ms": FETCH_WAIT_MS,
+                "statistics.interval.ms": int(1_000 * EVERY_S),
+                "stats_cb": self._statistics,
+            }
         )
+        reader.assign([TopicPartition(*place, 0) for of in self._partitions(reader).values() for place in of])
         while not self._stop.is_set():
             for message in reader.consume(1_000, 0.1):
                 if message.error() is None:
                     place = (str(message.topic()), int(message.partition() or 0))
-                    self._given[place] = int(message.offset() or 0) + 1
+                    note(self._track(place).records, time.monotonic(), int(message.offset() or 0) + 1)
         reader.close()
 
-    def _partitions(self, admin: AdminClient) -> dict[str, list[Partition]]:
-        known = admin.list_topics(timeout=10).topics
+    def _statistics(self, told: str) -> None:
+        """What the reader's last answers said of each partition: its end, and up to where it is stable."""
+        now_s = time.monotonic()
+        for topic, found in orjson.loads(told)["topics"].items():
+            for number, each in found["partitions"].items():
+                if int(number) >= 0 and each["hi_offset"] >= 0 and each["ls_offset"] >= 0:
+                    self.held.note(now_s, (topic, int(number)), each["hi_offset"], each["ls_offset"])
+
+    def _partitions(self, consumer: Consumer) -> dict[str, list[Partition]]:
+        known = consumer.list_topics(timeout=10).topics
         return {
             step: [(name, number) for name in names for number in known[name].partitions]
             for step, names in self.topics.items()
         }
 
-    def _look(self, admin: AdminClient, partitions: Mapping[str, list[Partition]]) -> Sample:
-        at_s = time.monotonic()
-        committed: dict[Key, int] = dict(self._stored)
-        for step, places in partitions.items():
-            if step != SINK:
-                committed.update(
-                    {(step, at): offset for at, offset in _of_group(admin, step, places).items()}
+    def _hold_to_stable(self, asking: Consumer) -> None:
+        """Whoever has committed beyond the end that was stable afterwards has read too far."""
+        before = {
+            place: track.committed[-1].offset for place, track in list(self.tracks.items()) if track.committed
+        }
+        for place in random.sample(sorted(before), min(ASKED, len(before))):
+            with suppress(KafkaException):
+                _, stable = asking.get_watermark_offsets(
+                    TopicPartition(*place), REQUEST_TIMEOUT_S, cached=False
                 )
-        everywhere = sorted({place for places in partitions.values() for place in places})
-        # Offsets first, ends afterwards: whoever is beyond the end that was stable later has read too far.
-        stable = _ends(admin, everywhere, IsolationLevel.READ_COMMITTED)
-        ends = _ends(admin, everywhere, IsolationLevel.READ_UNCOMMITTED)
-        for place, end in ends.items():
-            if place in stable:
-                self.held.note(at_s, place, end, stable[place])
-        for step, places in partitions.items():
-            for place in places:
-                self._note(at_s, (step, place), committed.get((step, place)), stable.get(place))
-        sample = Sample(at_s, {step: sum(t.left for t in self.of_step(step).values()) for step in partitions})
-        self.samples.append(sample)
-        return sample
+                if before[place] > stable:
+                    self.ahead.append(f"{before[place]} of {place[0]}/{place[1]}, where {stable} was stable")
 
-    def _note(self, at_s: float, key: Key, committed: int | None, stable: int | None) -> None:
-        self.tracks.setdefault(key, Track()).note(at_s, committed, self._given.get(key[1]))
-        if committed is not None and stable is not None and committed > stable:
-            step, (topic, number) = key
-            self.ahead.append(f"{step} is at {committed} of {topic}/{number}, where {stable} was stable")
+    def _committed(
+        self, offsets: Mapping[Partition, int], begun_s: float, looks: list[tuple[float, float]]
+    ) -> None:
+        ended_s = time.monotonic()
+        for place, offset in offsets.items():
+            track = self._track(place)
+            track.looks = looks
+            note(track.committed, ended_s, offset)
+        if offsets:
+            looks.append((begun_s, ended_s))
+
+    def _track(self, place: Partition) -> Track:
+        return self.tracks.setdefault(place, Track())
 
 
 def connected(dsn: str) -> psycopg.Connection[Any]:
@@ -175,31 +196,18 @@ def topics_by_step(municipalities: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _of_group(admin: AdminClient, step: str, places: list[Partition]) -> dict[Partition, int]:
-    asked = [ConsumerGroupTopicPartitions(group(step), [TopicPartition(*place) for place in places])]
-    with suppress(KafkaException, TimeoutError):
-        told = admin.list_consumer_group_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
-        found = told[group(step)].result(REQUEST_TIMEOUT_S).topic_partitions
-        return {(each.topic, each.partition): max(0, each.offset) for each in found or () if not each.error}
+def _committed(consumer: Consumer, places: list[Partition]) -> dict[Partition, int]:
+    """What its group has committed; none where nobody answers in time."""
+    with suppress(KafkaException):
+        found = consumer.committed([TopicPartition(*place) for place in places], REQUEST_TIMEOUT_S)
+        return {(each.topic, each.partition): max(0, each.offset) for each in found if not each.error}
     return {}
 
 
-def _ends(admin: AdminClient, places: list[Partition], isolation: IsolationLevel) -> dict[Partition, int]:
-    """Of those whose leader answers."""
-    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(*place): latest for place in places}
-    found = {}
-    told = admin.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_TIMEOUT_S)
-    for at, answer in told.items():
-        with suppress(KafkaException, TimeoutError):
-            found[at.topic, at.partition] = answer.result(REQUEST_TIMEOUT_S).offset
-    return found
-
-
-def _in_stores(connection: psycopg.Connection[Any]) -> Iterator[tuple[Key, int]]:
+def _in_stores(connection: psycopg.Connection[Any]) -> Iterator[tuple[Partition, int]]:
     for domain in DOMAINS.values():
         query = sql.SQL("SELECT topic, partition, next_offset FROM {}").format(
             sql.Identifier(domain.schema_name, "sink_offset")
         )
         for topic, number, offset in connection.execute(query).fetchall():
-            yield (SINK, (topic, number)), offset
+            yield (topic, number), offset

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.chaos.recovery import Held, Span, Track, at, slowest, went_on
+from tests.chaos.recovery import Held, Span, Track, at, note, slowest, went_on
 
 IN = ("in.juki.131041", 0)
 NOTICE = ("notice", 0)
@@ -15,8 +15,11 @@ NOTICE = ("notice", 0)
 def track(*looks: tuple[float, int | None, int | None]) -> Track:
     """From looks: when, committed, end."""
     made = Track()
-    for look in looks:
-        made.note(*look)
+    for moment, committed, after_last in looks:
+        for kept, offset in ((made.committed, committed), (made.records, after_last)):
+            if offset is not None:
+                note(kept, moment, offset)
+        made.looks.append((moment, moment))
     return made
 
 

@@ -1,0 +1,142 @@
+"""The figures of all runs together, the page that shows them, and the order in which faults strike."""
+
+from __future__ import annotations
+
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.chaos.campaign import Outcome
+from tests.chaos.checker import Anomaly
+from tests.chaos.faults import FAULTS, coordinating, schedule
+from tests.chaos.figures import added, load, of_run, save, struck
+from tests.chaos.history import history, read
+from tests.chaos.page import page
+from tests.chaos.run import Plan, Result
+
+
+def outcome(kind: str, still_s: float | None, target: str = "fan-out.0") -> Outcome:
+    """Struck in second 10, mended in second 12, whole in second 20."""
+    return Outcome(kind, target, "", 10.0, 12.0, 20.0, True, still_s, "person.change/3", 1.5)
+
+
+def result(*outcomes: Outcome, anomalies: tuple[Anomaly, ...] = (), file: Path = Path("a.jsonl")) -> Result:
+    restores = [("fan-out", 3, 14.0, 2.0), ("fan-out", 2, 14.0, 9.0), ("household", 3, 14.0, 9.0)]
+    return Result(file, outcomes, anomalies, restores, {"batches_committed": 7, "hand_overs": 5})
+
+
+def run(code: str, *outcomes: Outcome, anomalies: tuple[Anomaly, ...] = ()) -> dict[str, Any]:
+    plan = Plan(Path("build"), minutes=2.5, seed=3, kinds=list(FAULTS))
+    return of_run(plan, result(*outcomes, anomalies=anomalies)) | {"code": code}
+
+
+def test_runs_of_the_same_code_add_up() -> None:
+    """Faults, minutes and times by kind; restoring is told apart, as far as it was of the slowest partition."""
+    figures: dict[str, Any] = {}
+    for still_s in (4.0, 5.0, 9.0):
+        figures = added(figures, run("now", outcome("worker-kill", still_s), outcome("broker-kill", None)))
+    assert (figures["minutes"], figures["runs_counted"], figures["commits"]) == (7.5, 3, 21)
+    assert figures["faults"] == {"broker-kill": 3, "worker-kill": 3}
+    of = figures["recovery"]["worker-kill"]
+    assert of["stood_still_s"] == {"median": 5.0, "max": 9.0}
+    assert of["without_restore_s"] == {"median": 3.0, "max": 7.0}
+    assert (of["within"], of["limit_s"], of["measured"]) == (2, 3.0, 3)
+    assert figures["recovery"]["broker-kill"]["stood_still_s"] is None
+    assert struck(figures, "now") == figures["faults"]
+
+
+def test_other_code_begins_anew() -> None:
+    """Its runs stay in the list, and count no more; nor do its anomalies."""
+    bad = Anomaly("torn-case", 2, ("x",))
+    figures = added({}, run("before", outcome("worker-kill", 1.0), anomalies=(bad,)))
+    assert figures["anomalies"] == {"torn-case": 2}
+    figures = added(figures, run("now", outcome("worker-kill", 1.0)))
+    assert (figures["anomalies"], figures["faults"], len(figures["runs"])) == ({}, {"worker-kill": 1}, 2)
+    assert struck(figures, "other") == {}
+
+
+def test_figures_are_kept(tmp_path: Path) -> None:
+    """As they were; nothing where nothing was."""
+    file = tmp_path / "chaos.json"
+    assert load(file) == {}
+    figures = added({}, run("now", outcome("worker-kill", float("inf"))))
+    save(file, figures)
+    assert load(file) == orjson.loads(orjson.dumps(figures))
+    assert load(file)["runs"][0]["faults"][0]["stood_still_s"] is None
+
+
+def test_the_page_shows_every_fault_and_every_anomaly(tmp_path: Path) -> None:
+    """It is well-formed, fetches nothing, and draws the run's history."""
+    file = tmp_path / "a.jsonl"
+    with history(file) as told:
+        for count in (1, 2, 3):
+            told.note("sample", accepted=count, left={"intake": count})
+        told.note("recovered", **vars(outcome("worker-kill", 2.0)))
+    figures = added(
+        {}, run("now", outcome("worker-kill", 2.0), anomalies=(Anomaly("torn-case", 2, ("<x>",)),))
+    )
+    text = page(figures, tmp_path)
+    assert "2 anomalies" in text
+    assert "&lt;x&gt;" in text
+    assert text.count("<svg") == 1
+    assert ">worker-kill<" in text
+    assert "http" not in text
+    assert _Tags().balanced(text)
+
+
+def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """But for a last line that was cut short."""
+    file = tmp_path / "h.jsonl"
+    with history(file) as told:
+        told.note("begun", seed=1)
+        told.note("settled", accepted=5)
+    with file.open("ab") as stream:
+        stream.write(b'{"at_s": 3, "eve')
+    assert [event["event"] for event in read(file)] == ["begun", "settled"]
+
+
+def test_a_seed_tells_the_order_and_rare_kinds_come_first() -> None:
+    """Every kind once a round, whatever the seed."""
+    kinds = list(FAULTS)
+    one, other = (schedule(kinds, random.Random(seed), {}) for seed in (1, 2))  # noqa: S311
+    assert one == schedule(kinds, random.Random(1), {})  # noqa: S311
+    assert one != other
+    assert sorted(one) == sorted(other) == sorted(kinds)
+    before = dict.fromkeys(kinds, 3) | {"registry-gone": 2}
+    assert schedule(kinds, random.Random(1), before)[0] == "registry-gone"  # noqa: S311
+
+
+def test_the_coordinator_of_an_id_is_where_java_puts_it() -> None:
+    """`String.hashCode` of "polygenelubricants" is the least integer, of which Kafka makes 0."""
+    assert coordinating("", 50) == 0
+    assert coordinating("abc", 100_000) == 96354
+    assert coordinating("polygenelubricants", 7) == 0
+
+
+class _Tags(HTMLParser):
+    """Follows the nesting of a page."""
+
+    EMPTY = frozenset({"meta", "rect", "line", "polyline", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: list[str] = []
+        self._well = True
+
+    def balanced(self, text: str) -> bool:
+        """Whether every element that needs an end has it, in its place."""
+        self.feed(text)
+        return self._well and not self._open
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        """Whole in itself."""
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.EMPTY:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._well = self._well and bool(self._open) and self._open.pop() == tag
