@@ -12,7 +12,7 @@ WIDTH: Final = 1_120
 LEFT: Final = 46
 RIGHT: Final = 8
 #: Height of the labels of faults, of the load, of what waits, and of the axis.
-NAMES, LOAD, WAITING, AXIS = 92, 70, 170, 22
+NAMES, LOAD, WAITING, AXIS = 124, 70, 170, 22
 GAP: Final = 14
 STEPS: Final[Mapping[str, str]] = {
     "intake": "#2f6db5",
