@@ -35,10 +35,12 @@ from tests.chaos.watch import Sample, Watch, topics_by_step
 
 #: Where in a run's folder the mesh lives while it lasts.
 WORK: Final = "work/home"
+#: Logs of the last run's servers and workers.
+LOGS: Final = "logs"
 HURRY_TIMEOUT_S: Final = 300.0
 IDLE_TIMEOUT_S: Final = 300.0
 #: Before the first fault the mesh gets so long to be at work.
-WARM_UP_S: Final = 5.0
+WARM_UP_S: Final = 12.0
 SAMPLE_EVERY_S: Final = 1.0
 
 
@@ -81,7 +83,11 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
         history(file) as told,
     ):
         told.note("begun", minutes=plan.minutes, seed=plan.seed, rate=plan.rate, defect=plan.defect)
-        return _Run(plan, mesh, told, say, city, file).result()
+        try:
+            return _Run(plan, mesh, told, say, city, file).result()
+        finally:
+            shutil.rmtree(plan.folder / LOGS, ignore_errors=True)
+            shutil.copytree(mesh.installation.logs, plan.folder / LOGS)
 
 
 @dataclass
