@@ -20,7 +20,7 @@ from connectors.errors import FencedError
 from connectors.sink import Record, Sink, batch_of
 from connectors.sink_acts import SinkActs
 from schemas.codec import Codec
-from streams.clients import Message
+from streams.clients import RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
 from streams.refusals import Refusals
 from streams.verdict import read_error
@@ -227,6 +227,7 @@ def consumer_properties(
     """librdkafka properties of a sink's consumer. Eager assignment: a worker's partitions change all at once."""
     return {
         **kafka,
+        "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
         "group.id": group,
         "group.instance.id": instance,
         "client.id": instance,

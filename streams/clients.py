@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, TopicPartition
+
+#: A broker that comes back is found within a second; by default a client that missed it for long waits ten.
+RECONNECT_BACKOFF_MAX_MS: Final = 1_000
 
 #: A topic and the number of one of its partitions.
 Partition = tuple[str, int]

@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import group, transactional_id
-from streams.clients import Consumer, Partition, Producer, Reader
+from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader
 from streams.errors import UnavailableError
 from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
@@ -120,6 +120,7 @@ def producer_properties(
     """A producer of transactions; its `transactional.id` is the slot's own, so that the next worker fences it."""
     return {
         **connection,
+        "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
         "client.id": transactional,
         "transactional.id": transactional,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
@@ -147,6 +148,7 @@ def consumer_properties(
     """
     return {
         **connection,
+        "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
         "client.id": member,
         "group.id": group_id,
         "group.instance.id": member,
@@ -170,6 +172,7 @@ def reader_properties(connection: Mapping[str, Any], group_id: str) -> Propertie
     """A reader of given partitions that tells their ends; `group_id` is only named, never joined."""
     return {
         **connection,
+        "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
         "group.id": group_id,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,

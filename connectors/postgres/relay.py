@@ -23,7 +23,7 @@ from connectors.postgres.store import Store
 from schemas.codec import Codec
 from schemas.systems import Domain
 from schemas.topics import dlq_topic, domain_receipt_topic, sink_step
-from streams.clients import Outgoing
+from streams.clients import RECONNECT_BACKOFF_MAX_MS, Outgoing
 
 log = structlog.get_logger()
 
@@ -117,6 +117,7 @@ class KafkaSend:
         self._producer = Producer(
             {
                 **kafka,
+                "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
                 "client.id": client_id,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",

@@ -75,6 +75,8 @@ def test_properties_keep_to_the_design() -> None:
     assert consumer["enable.auto.commit"] is reader["enable.auto.commit"] is False
     assert consumer["auto.offset.reset"] == "error"
     assert "group.instance.id" not in reader
+    # Whoever waits longer for a broker that is back already holds up its whole group.
+    assert {each["reconnect.backoff.max.ms"] for each in (producer, consumer, reader)} == {1_000}
     assert producer["a"] == consumer["a"] == reader["a"] == 1
 
 
