@@ -1,6 +1,6 @@
 """A supervisor whose workers have a defect: `python -m tests.chaos.broken_supervisor DEFECT WORKERS STEP …`.
 
-It is the real one, but that it starts `tests.chaos.broken_worker` in place of `infra.run.worker`.
+It is the real one, but that it starts `tests.chaos.broken_worker` in place of `infra.run`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from infra.run import supervise, supervisor
 
-WORKER = "infra.run.worker"
+#: The module that a supervisor starts as a worker.
+WORKER = "infra.run"
 
 
 def main() -> int:
