@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
+import psutil
 from confluent_kafka import KafkaException
 
 from infra.errors import OperatorError
@@ -66,7 +67,7 @@ class Campaign:
         while time.monotonic() < until_s:
             due = due or schedule(kinds, chance, Counter(self.before) + self._struck())
             self._one(due.pop(0), chance)
-            if not self.outcomes[-1].recovered:
+            if self.outcomes and not self.outcomes[-1].recovered:
                 return
             self._wait.wait(chance.uniform(BREATH_S, 3 * BREATH_S))
 
@@ -74,7 +75,12 @@ class Campaign:
         return Counter(each.kind for each in self.outcomes)
 
     def _one(self, kind: str, chance: random.Random) -> None:
-        struck = FAULTS[kind](self.place, chance)
+        try:
+            struck = FAULTS[kind](self.place, chance)
+        except (KafkaException, OperatorError, RuntimeError, psutil.Error) as error:
+            # Whom it was to strike could not be found out; nothing was done.
+            self.history.note("missed", kind=kind, reason=type(error).__name__)
+            return
         self.history.note("struck", kind=kind, target=struck.target, detail=struck.detail)
         self._hold(struck)
         struck.mend()

@@ -68,11 +68,10 @@ def worker_kill(place: Place, chance: random.Random) -> Struck:
 def worker_gone(place: Place, chance: random.Random) -> Struck:
     """kill -9, and nobody starts it again until another has taken its partitions over."""
     slot = chance.choice(place.slots)
-    theirs, supervisor = place.partitions(slot), place.supervisor()
+    theirs, supervisor, worker = place.partitions(slot), place.supervisor(), place.worker(slot)
     supervisor.suspend()
-    worker = place.worker(slot)
     at_s = time.monotonic()
-    worker.kill()
+    signal_all([worker], signal.SIGKILL)
     return Struck(slot.name, supervisor.resume, theirs, hold_s=5.0, until_on=True, at_s=at_s)
 
 

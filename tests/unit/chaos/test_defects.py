@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+from infra.run import supervisor
+from tests.chaos.broken_supervisor import WORKER
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS
 from tests.chaos.proxy import ROOT
@@ -42,6 +45,11 @@ def test_a_defect_changes_what_is_there() -> None:
     command = [sys.executable, "-c", PROGRAM, json.dumps(CHANGED)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_the_worker_that_is_replaced_is_the_one_that_a_supervisor_starts() -> None:
+    """By its name in the command line."""
+    assert f'"-m", "{WORKER}"' in Path(supervisor.__file__).read_text("utf-8")
 
 
 def test_faults_that_bring_a_defect_to_light_exist() -> None:
