@@ -15,7 +15,12 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaException
 from psycopg import Connection
 
-KILLS: Final = ("worker-kill", "worker-gone")
+from tests.chaos.place import STEPS
+
+KILLS: Final = ("worker-kill",)
+BETWEEN_TOPICS: Final = ("intake", "household", "fan-out", "conversion")
+WITH_STATE: Final = ("household", "fan-out")
+SINKS: Final = ("sink",)
 BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
 
 
@@ -26,6 +31,8 @@ class Defect:
     what: str
     kinds: Sequence[str]
     install: Callable[[], None]
+    #: Whose workers are struck.
+    steps: Sequence[str] = STEPS
 
 
 def no_group_metadata() -> None:
@@ -126,24 +133,26 @@ def revision_ignored() -> None:
 
 
 def receipts_apart() -> None:
-    """Receipts are written after the rows' transaction, by one of their own."""
+    """Receipts are written after the rows' transaction, by one of their own, before the next batch."""
     from connectors.postgres.outbox import Outbox  # noqa: PLC0415
     from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
+    from connectors.sink_worker import SinkWorker  # noqa: PLC0415
 
-    write, flush = Outbox.add_receipts, PostgresSink.flush
+    write, read = Outbox.add_receipts, SinkWorker._read
     later: dict[int, list[pa.Table]] = {}
 
     def hold(self: Outbox, connection: Connection[Any], receipts: pa.Table) -> None:
         later.setdefault(id(self), []).append(receipts)
 
-    def after(self: PostgresSink) -> Mapping[int, int]:
-        stored = flush(self)
-        for receipts in later.pop(id(self._outbox), ()):
-            self._store.transaction(lambda c, r=receipts: write(self._outbox, c, r))  # type: ignore[misc]
-        return stored
+    def before_the_next(self: SinkWorker) -> Any:
+        found, sink = read(self), self._sink
+        if isinstance(sink, PostgresSink):
+            for receipts in later.pop(id(sink._outbox), ()):
+                sink._store.transaction(lambda c, r=receipts: write(sink._outbox, c, r))  # type: ignore[misc]
+        return found
 
     Outbox.add_receipts = hold  # type: ignore[method-assign]
-    PostgresSink.flush = after  # type: ignore[method-assign]
+    SinkWorker._read = before_the_next  # type: ignore[method-assign]
 
 
 def uncommitted_reads() -> None:
@@ -185,15 +194,19 @@ class _Standing:
 DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
     {
         "no-group-metadata": Defect(
-            "offsets without the group's generation", ("worker-pause",), no_group_metadata
+            "offsets without the group's generation", ("worker-pause",), no_group_metadata, BETWEEN_TOPICS
         ),
         "no-rewind": Defect("no way back after an abort", BROKERS, no_rewind),
         "producer-kept": Defect("the producer is kept after a timeout", BROKERS, producer_kept),
-        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit),
-        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after),
-        "restored-uncommitted": Defect("state of what was never committed", KILLS, restored_uncommitted),
-        "revision-ignored": Defect("an older change overwrites a newer", ("worker-pause",), revision_ignored),
-        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart),
+        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit, BETWEEN_TOPICS),
+        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after, SINKS),
+        "restored-uncommitted": Defect(
+            "state of what was never committed", KILLS, restored_uncommitted, WITH_STATE
+        ),
+        "revision-ignored": Defect(
+            "an older change overwrites a newer", ("worker-pause",), revision_ignored, SINKS
+        ),
+        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS),
         "uncommitted-reads": Defect("records that were never committed are read", BROKERS, uncommitted_reads),
     }
 )

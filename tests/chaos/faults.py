@@ -59,7 +59,7 @@ Fault = Callable[[Place, random.Random], Struck]
 
 def worker_kill(place: Place, chance: random.Random) -> Struck:
     """kill -9; its supervisor starts it again."""
-    slot = chance.choice(place.slots)
+    slot = chance.choice(place.targets)
     theirs = place.partitions(slot)
     place.worker(slot).kill()
     return Struck(slot.name, partitions=theirs)
@@ -67,7 +67,7 @@ def worker_kill(place: Place, chance: random.Random) -> Struck:
 
 def worker_gone(place: Place, chance: random.Random) -> Struck:
     """kill -9, and nobody starts it again until another has taken its partitions over."""
-    slot = chance.choice(place.slots)
+    slot = chance.choice(place.targets)
     theirs, supervisor, worker = place.partitions(slot), place.supervisor(), place.worker(slot)
     supervisor.suspend()
     at_s = time.monotonic()
@@ -77,7 +77,7 @@ def worker_gone(place: Place, chance: random.Random) -> Struck:
 
 def worker_pause(place: Place, chance: random.Random) -> Struck:
     """SIGSTOP, longer than every timeout; then it goes on as if nothing had been."""
-    slot = chance.choice(place.slots)
+    slot = chance.choice(place.targets)
     theirs, worker = place.partitions(slot), place.worker(slot)
     hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
     at_s = time.monotonic()

@@ -45,6 +45,8 @@ class Place:
     installation: Installation
     proxies: Proxies
     slots: Sequence[Slot]
+    #: Those that faults of workers strike.
+    targets: Sequence[Slot]
     admin: AdminClient
 
     @property
@@ -108,9 +110,16 @@ def _in_sync(admin: AdminClient) -> bool:
 
 @contextmanager
 def running(
-    folder: Path, municipalities: Sequence[str], workers: int, defect: str | None = None
+    folder: Path,
+    municipalities: Sequence[str],
+    workers: int,
+    defect: str | None = None,
+    steps: Sequence[str] = STEPS,
 ) -> Iterator[Place]:
-    """A mesh of its own in `folder`, from nothing to nothing; with a defect, its workers have that."""
+    """A mesh of its own in `folder`, from nothing to nothing; with a defect, its workers have that.
+
+    `steps` are those whose workers are struck.
+    """
     stack, installation = Stack(Home(folder)), Installation(folder)
     advertised = ports.choose(BROKERS + 1)
     with ExitStack() as ending, _surroundings(folder):
@@ -123,7 +132,8 @@ def running(
         proxies = ending.enter_context(Proxies(routes))
         chosen = slots(STEPS, workers)
         admin = AdminClient({**Environment.of_stack(stack.home).kafka(ADMIN), "log_level": 0})
-        place = Place(stack, installation, proxies, chosen, admin)
+        targets = [slot for slot in chosen if slot.step in steps]
+        place = Place(stack, installation, proxies, chosen, targets, admin)
         os.environ.update(_through(routes, place.environment))
         ending.callback(_stop, place)
         _start(place, workers, defect)

@@ -55,6 +55,7 @@ class Plan:
     rate: float = 30.0
     workers: int = 2
     defect: str | None = None
+    steps: Sequence[str] = place.STEPS
     before: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -79,7 +80,9 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
     say("starting three brokers, registry, database and workers")
     file = plan.folder / f"{datetime.now().astimezone():%Y-%m-%dT%H-%M-%S}-{plan.seed}.jsonl"
     with (
-        place.running(plan.folder / WORK, municipalities(city), plan.workers, plan.defect) as mesh,
+        place.running(
+            plan.folder / WORK, municipalities(city), plan.workers, plan.defect, plan.steps
+        ) as mesh,
         history(file) as told,
     ):
         told.note("begun", minutes=plan.minutes, seed=plan.seed, rate=plan.rate, defect=plan.defect)

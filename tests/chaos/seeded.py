@@ -45,6 +45,7 @@ def _found(name: str, told: argparse.Namespace) -> bool:
         kinds=defect.kinds,
         rate=told.rate,
         defect=name,
+        steps=defect.steps,
     )
     result = run(plan, _say)
     file = told.folder / FIGURES
