@@ -86,8 +86,10 @@ class Campaign:
         struck.mend()
         mended_s = time.monotonic()
         self.history.note("mended", kind=kind)
-        recovered = self._until(lambda: self._recovered(mended_s), RECOVERED_TIMEOUT_S, WHOLE_EVERY_S)
+        recovered = self._until(lambda: not self._lacks(mended_s), RECOVERED_TIMEOUT_S, WHOLE_EVERY_S)
         outcome = self._outcome(kind, struck, mended_s, recovered)
+        if not recovered:
+            self.history.note("lacking", what=self._lacks(mended_s))
         self.outcomes.append(outcome)
         self.history.note("recovered" if recovered else "not-recovered", **asdict(outcome))
         self.say(_line(outcome))
@@ -109,14 +111,15 @@ class Campaign:
         found = slowest(self._tracks(struck.partitions), Span(struck.at_s, time.monotonic()))
         return found is None or found[0] != float("inf")
 
-    def _recovered(self, since_s: float) -> bool:
-        """Whether all that was there when it was mended is done, and everything runs as before."""
-        if not all(track.done(since_s) for track in list(self.watch.tracks.values())):
-            return False
+    def _lacks(self, since_s: float) -> str:
+        """What isn't done of all that was there when it was mended, or doesn't run as before; nothing where all is."""
+        left = [place for place, track in list(self.watch.tracks.items()) if not track.done(since_s)]
+        if left:
+            return f"{len(left)} partitions, of {left[0][0]}"
         try:
-            return self.place.whole()
-        except (KafkaException, OperatorError):
-            return False
+            return self.place.lacks()
+        except (KafkaException, OperatorError) as error:
+            return f"an answer ({error})"
 
     def _outcome(self, kind: str, struck: Struck, mended_s: float, recovered: bool) -> Outcome:
         now_s = time.monotonic()

@@ -93,13 +93,17 @@ class Place:
         """What a worker has now."""
         return partitions_of(groups(self.admin, groups_of([slot])), slot)
 
-    def whole(self) -> bool:
-        """Whether every worker runs and is in its stable groups, and every copy of every topic is in sync."""
+    def lacks(self) -> str:
+        """What is not as it was before a fault: workers, copies in sync, members of groups; nothing where all is."""
         running = self.workers()
-        if not all(slot in running and running[slot].state == "running" for slot in self.slots):
-            return False
-        # Groups last: a request to a broker that isn't well may be answered too late, which ends the whole process.
-        return _in_sync(self.admin) and ready(self.admin, self.slots)
+        gone = [slot.name for slot in self.slots if slot not in running or running[slot].state != "running"]
+        if gone:
+            return f"workers {', '.join(gone)}"
+        if not _in_sync(self.admin):
+            return "copies in sync"
+        # Last: an administrator whose request to an ailing broker is answered too late ends the whole process.
+        asked = AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
+        return "" if ready(asked, self.slots) else "members of groups"
 
 
 def _in_sync(admin: AdminClient) -> bool:
