@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient
 from infra.apply.installation import Installation
 from infra.apply.steps import apply
 from infra.environment import Environment
-from infra.local import ports
 from infra.local.home import Home
 from infra.local.kafka import ADMIN
 from infra.local.stack import Stack
@@ -27,7 +26,7 @@ from infra.run import background
 from infra.run.slots import Slot, groups_of, slots
 from infra.run.supervisor import WorkerState, supervised
 from streams.clients import Partition
-from tests.chaos.proxy import HOST, ROOT, Proxies, Route
+from tests.chaos.proxy import HOST, ROOT, Proxies
 
 BROKERS: Final = 3
 #: Every step but the tracker, which only looks on: its updates are idempotent, and Faust promises no more.
@@ -125,20 +124,21 @@ def running(
     `steps` are those whose workers are struck.
     """
     stack, installation = Stack(Home(folder)), Installation(folder)
-    advertised = ports.choose(BROKERS + 1)
+    brokers = [f"kafka-{number}" for number in range(1, BROKERS + 1)]
     with ExitStack() as ending, _surroundings(folder):
         stack.reset()
         ending.callback(stack.reset)
-        given = stack.up(brokers=BROKERS, tunnels=advertised[:BROKERS]).ports
+        proxies = ending.enter_context(Proxies(*brokers, DATABASE))
+        given = stack.up(brokers=BROKERS, tunnels=[proxies.ports[name] for name in brokers]).ports
         apply(Environment.of_stack(stack.home), installation, municipalities)
-        routes = {f"kafka-{n}": Route(each.advertised, each.port) for n, each in enumerate(given.tunnels, 1)}
-        routes[DATABASE] = Route(advertised[BROKERS], given.postgres)
-        proxies = ending.enter_context(Proxies(routes))
+        for name, tunnel in zip(brokers, given.tunnels, strict=True):
+            proxies.lead(name, tunnel.port)
+        proxies.lead(DATABASE, given.postgres)
         chosen = slots(STEPS, workers)
         admin = AdminClient({**Environment.of_stack(stack.home).kafka(ADMIN), "log_level": 0})
         targets = [slot for slot in chosen if slot.step in steps]
         place = Place(stack, installation, proxies, chosen, targets, admin)
-        os.environ.update(_through(routes, place.environment))
+        os.environ.update(_through(proxies.ports, place.environment))
         ending.callback(_stop, place)
         _start(place, workers, defect)
         yield place
@@ -200,10 +200,10 @@ def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> N
         _signal(process, number)
 
 
-def _through(routes: Mapping[str, Route], environment: Environment) -> dict[str, str]:
+def _through(ports: Mapping[str, int], environment: Environment) -> dict[str, str]:
     """The settings by which workers reach brokers and database through the proxies, and the registry as it is."""
-    brokers = [f"{HOST}:{route.port}" for name, route in routes.items() if name != DATABASE]
-    database = f"postgresql://{HOST}:{routes[DATABASE].port}/{environment.database_name}"
+    brokers = [f"{HOST}:{port}" for name, port in ports.items() if name != DATABASE]
+    database = f"postgresql://{HOST}:{ports[DATABASE]}/{environment.database_name}"
     return {
         "MESH_SECRETS": str(environment.secrets_file),
         "MESH_KAFKA_BOOTSTRAP": ",".join(brokers),

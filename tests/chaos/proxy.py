@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, Self
 
 import orjson
 
@@ -26,17 +26,11 @@ STOP_TIMEOUT_S: Final = 5.0
 CHUNK_BYTES: Final = 65_536
 #: Chunks on their way in one direction of a connection; who sends more has to wait.
 CHUNKS_MAX: Final = 64
+DONE: Final = "done"
 
 #: open: all passes. cut: connections are reset, and new ones too. silent: nothing passes and nothing is closed, as
 #: where a cable is pulled; what was sent arrives when it is open again. slow: all passes, later.
 Mode = Literal["open", "cut", "silent", "slow"]
-
-
-class Route(NamedTuple):
-    """Who connects to `port` reaches `target`; both on this host."""
-
-    port: int
-    target: int
 
 
 _Queue = asyncio.Queue[tuple[float, bytes]]
@@ -46,7 +40,7 @@ _Queue = asyncio.Queue[tuple[float, bytes]]
 class _Way:
     """One route as it is now."""
 
-    route: Route
+    target: int = 0
     mode: Mode = "open"
     delay_s: float = 0.0
     passing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,7 +63,7 @@ class _Way:
             _reset(writer)
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(HOST, self.route.target)
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
         except OSError:
             _reset(writer)
             return
@@ -122,39 +116,40 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _obey(routes: Mapping[str, Route]) -> None:
-    """Serves until standard input ends; each line of it is a command, answered by a line."""
-    ways = {name: _Way(Route(*route)) for name, route in routes.items()}
-    servers = []
-    for way in ways.values():
-        way.passing.set()
-        servers.append(await asyncio.start_server(way.serve, HOST, way.route.port))
-    print("ready", flush=True)  # noqa: T201 - the answer
+async def _obey(names: Sequence[str]) -> None:
+    """Serves until standard input ends; each line of it is a command, answered by a line. Says its ports first."""
+    ways = {name: _Way() for name in names}
+    servers = [await asyncio.start_server(way.serve, HOST, 0) for way in ways.values()]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    print(orjson.dumps(dict(zip(ways, ports, strict=True))).decode(), flush=True)  # noqa: T201 - the answer
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         told = orjson.loads(line)
-        ways[told["route"]].set(told["mode"], told["delay_s"])
-        print("done", flush=True)  # noqa: T201
+        way = ways[told["route"]]
+        way.target = told.get("target", way.target)
+        way.set(told["mode"], told["delay_s"])
+        print(DONE, flush=True)  # noqa: T201
     # Whoever told it what to do is gone; what is still under way is nobody's.
     os._exit(0)
 
 
 class Proxies:
-    """The proxy's process, from `with` to its end."""
+    """The proxy's process, from `with` to its end. Each route has a port of its own from the first moment on."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
-        self._routes = dict(routes)
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        #: By route, where to connect on this host.
+        self.ports: dict[str, int] = {}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        routes = {name: list(route) for name, route in self._routes.items()}
-        command = [sys.executable, "-m", "tests.chaos.proxy", orjson.dumps(routes).decode()]
+        command = [sys.executable, "-m", "tests.chaos.proxy", *self._names]
         # Its own group: Ctrl-C at the terminal is for the harness to act on.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, process_group=0
         )
-        self._answered(b"ready")
+        self.ports = orjson.loads(self._answer())
         return self
 
     def __exit__(
@@ -176,29 +171,34 @@ class Proxies:
     @property
     def names(self) -> list[str]:
         """The routes."""
-        return list(self._routes)
+        return list(self._names)
+
+    def lead(self, name: str, target: int) -> None:
+        """Route `name` leads to that port of this host; until then it leads nowhere."""
+        self._tell({"route": name, "mode": "open", "delay_s": 0.0, "target": target})
 
     def set(self, name: str, mode: Mode, delay_s: float = 0.0) -> None:
         """From the return of this call on, route `name` is as told; `delay_s` is for `slow`, each way."""
-        if name not in self._routes or self._process is None or self._process.stdin is None:
-            raise KeyError(f"no route {name!r} runs")
-        with self._lock:
-            told = {"route": name, "mode": mode, "delay_s": delay_s}
-            self._process.stdin.write(orjson.dumps(told) + b"\n")
-            self._process.stdin.flush()
-            self._answered(b"done")
+        self._tell({"route": name, "mode": mode, "delay_s": delay_s})
 
     def open_all(self) -> None:
         """Everything passes again."""
-        for name in self._routes:
+        for name in self._names:
             self.set(name, "open")
 
-    def _answered(self, wanted: bytes) -> None:
+    def _tell(self, told: Mapping[str, object]) -> None:
+        if told["route"] not in self._names or self._process is None or self._process.stdin is None:
+            raise KeyError(f"no route {told['route']!r} runs")
+        with self._lock:
+            self._process.stdin.write(orjson.dumps(told) + b"\n")
+            self._process.stdin.flush()
+            if self._answer() != DONE.encode():
+                raise RuntimeError("the proxy did not do as told")
+
+    def _answer(self) -> bytes:
         process = self._process
-        answer = process.stdout.readline().strip() if process and process.stdout else b""
-        if answer != wanted:
-            raise RuntimeError(f"the proxy said {answer!r}, not {wanted!r}")
+        return process.stdout.readline().strip() if process and process.stdout else b""
 
 
 if __name__ == "__main__":
-    asyncio.run(_obey(orjson.loads(sys.argv[1])))
+    asyncio.run(_obey(sys.argv[1:]))

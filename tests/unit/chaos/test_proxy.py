@@ -10,8 +10,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from infra.local.ports import choose
-from tests.chaos.proxy import Proxies, Route
+from tests.chaos.proxy import Proxies
 
 HOST = "127.0.0.1"
 TIMEOUT_S = 5.0
@@ -47,9 +46,9 @@ def echo() -> Iterator[int]:
 @pytest.fixture
 def through(echo: int) -> Iterator[tuple[Proxies, int]]:
     """A proxy with one route, `way`, to the server; and its port."""
-    (port,) = choose(1)
-    with Proxies({"way": Route(port, echo)}) as proxies:
-        yield proxies, port
+    with Proxies("way") as proxies:
+        proxies.lead("way", echo)
+        yield proxies, proxies.ports["way"]
 
 
 def connected(port: int) -> closing[socket.socket]:
