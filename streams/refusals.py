@@ -1,6 +1,7 @@
 """Why a producer's calls fail: librdkafka tells it beside them, and the calls themselves by the names of consequences.
 
 A record that the broker refuses makes the commit fail as "inconsistent"; a wrong password makes every call time out.
+Each call that has a timeout comes back in time (`streams.bounded`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Producer as KafkaProducer
+
+from streams.bounded import bounded
 
 #: Refusals that trying again doesn't change, before somebody acts: rights, topics that aren't there, sizes.
 _LASTING: Final = frozenset(
@@ -61,8 +64,9 @@ class SlotProducer(KafkaProducer):
 
     def init_transactions(self, timeout: float = -1) -> None:
         """KafkaException of the refused user, where that is why."""
+        initialise = super().init_transactions
         try:
-            super().init_transactions(timeout)
+            bounded(lambda: initialise(timeout), timeout)
         except KafkaException:
             self.poll(0)
             _raise_instead(self._refusals.user)
@@ -70,12 +74,25 @@ class SlotProducer(KafkaProducer):
 
     def commit_transaction(self, timeout: float = -1) -> None:
         """KafkaException of the refused record, where that is why."""
+        commit = super().commit_transaction
         try:
-            super().commit_transaction(timeout)
+            bounded(lambda: commit(timeout), timeout)
         except KafkaException:
             self.poll(0)
             _raise_instead(self._refusals.record)
             raise
+
+    def send_offsets_to_transaction(
+        self, positions: list[TopicPartition], group_metadata: Any, timeout: float = -1
+    ) -> None:
+        """KafkaException in time, whatever the group's coordinator does."""
+        send = super().send_offsets_to_transaction
+        bounded(lambda: send(positions, group_metadata, timeout), timeout)
+
+    def abort_transaction(self, timeout: float = -1) -> None:
+        """KafkaException in time."""
+        abort = super().abort_transaction
+        bounded(lambda: abort(timeout), timeout)
 
 
 def _raise_instead(cause: KafkaError | None) -> None:
