@@ -33,7 +33,8 @@ def of_run(plan: Plan, result: Result) -> Run:
         "commit": _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
         "code": digest(),
         "seed": plan.seed,
-        "minutes": plan.minutes,
+        # Those that faults took: a run ends where one of them isn't recovered from.
+        "minutes": round(max((each.recovered_s for each in result.outcomes), default=0.0) / 60, 2),
         "rate": plan.rate,
         "workers": plan.workers,
         "defect": plan.defect,
