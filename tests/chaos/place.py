@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,7 @@ BROKERS: Final = 3
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
 DATABASE: Final = "database"
 READY_TIMEOUT_S: Final = 300.0
-END_TIMEOUT_S: Final = 10.0
+POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,13 @@ def _start_broken(place: Place, workers: int, defect: str) -> None:
     place.installation.logs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.chaos.broken_supervisor", defect, str(workers), *STEPS]
     with (place.installation.logs / "supervisor.log").open("wb") as log:
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
+        started = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+        )
+    while supervised(place.installation) is None:
+        # It ends by itself where it can't begin; while it lives it is about to.
+        with suppress(subprocess.TimeoutExpired):
+            raise RuntimeError(f"the supervisor ended with {started.wait(POLL_S)}")
 
 
 def _stop(place: Place) -> None:
