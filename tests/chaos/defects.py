@@ -33,6 +33,8 @@ class Defect:
     install: Callable[[], None]
     #: Whose workers are struck.
     steps: Sequence[str] = STEPS
+    #: Of each step; where nobody has to take over, one is enough.
+    workers: int = 2
 
 
 def no_group_metadata() -> None:
@@ -198,15 +200,15 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
         ),
         "no-rewind": Defect("no way back after an abort", BROKERS, no_rewind),
         "producer-kept": Defect("the producer is kept after a timeout", BROKERS, producer_kept),
-        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit, BETWEEN_TOPICS),
-        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after, SINKS),
+        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit, BETWEEN_TOPICS, 1),
+        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after, SINKS, 1),
         "restored-uncommitted": Defect(
-            "state of what was never committed", KILLS, restored_uncommitted, WITH_STATE
+            "state of what was never committed", KILLS, restored_uncommitted, WITH_STATE, 1
         ),
         "revision-ignored": Defect(
             "an older change overwrites a newer", ("worker-pause",), revision_ignored, SINKS
         ),
-        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS),
+        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS, 1),
         "uncommitted-reads": Defect("records that were never committed are read", BROKERS, uncommitted_reads),
     }
 )

@@ -44,6 +44,7 @@ def _found(name: str, told: argparse.Namespace) -> bool:
         seed=told.seed,
         kinds=defect.kinds,
         rate=told.rate,
+        workers=defect.workers,
         defect=name,
         steps=defect.steps,
     )
