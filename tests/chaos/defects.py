@@ -100,14 +100,15 @@ def restored_uncommitted() -> None:
 
 def offsets_after() -> None:
     """A store's offsets are written by a transaction of their own, after that of the rows."""
-    from connectors.postgres.sink import PostgresSink, _together  # noqa: PLC0415
+    from connectors.postgres.settling import together  # noqa: PLC0415
+    from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
 
     def flush(self: PostgresSink) -> Mapping[int, int]:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            whole = _together(waiting)
-            wanted = self._started | whole.wanted
-            self._store.transaction(lambda connection: _rows(self, connection, whole))
+            whole = together(waiting)
+            wanted = self._started | dict(whole.wanted)
+            self._store.transaction(lambda connection: self._settle(connection, whole, (), {}))
             self._store.transaction(lambda connection: self._advanced(connection, wanted))
             self._started = wanted
         return dict(self._started)
@@ -170,16 +171,6 @@ def _with(module: ModuleType, name: str, wrong: Mapping[str, Any]) -> None:
     """A function of properties of a client gives these, whatever it gave."""
     properties = getattr(module, name)
     setattr(module, name, lambda *given: properties(*given) | wrong)
-
-
-def _rows(sink: Any, connection: Connection[Any], waiting: Any) -> None:
-    """What a sink's transaction writes, but for the offsets."""
-    from connectors.postgres.outbox import receipts_of  # noqa: PLC0415
-    from connectors.postgres.sink import _without  # noqa: PLC0415
-
-    refused = [*waiting.lost, *sink._merged(connection, waiting)]
-    sink._outbox.add_letters(connection, sink._letters(waiting, refused))
-    sink._outbox.add_receipts(connection, receipts_of(sink._domain, _without(waiting, refused)))
 
 
 class _Standing:
