@@ -20,7 +20,7 @@ from connectors.postgres.parking import Entry, Parking
 from connectors.postgres.rows import rows_of
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.settling import Waiting, applied, settled, together, waiting_of
-from connectors.postgres.store import Store
+from connectors.postgres.store import Connect, Store
 from connectors.postgres.tables import tables_of
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
@@ -33,12 +33,12 @@ log = structlog.get_logger()
 
 
 class PostgresSink:
-    """Applies a domain's records to its store. `dsn` is that of the role `sink_<schema>`."""
+    """Applies a domain's records to its store. `dsn` is that of the role `sink_<schema>`, or makes connections."""
 
     def __init__(
         self,
         domain: Domain,
-        dsn: str,
+        dsn: str | Connect,
         coding: Coding,
         settings: PostgresSettings | None = None,
         pause: Callable[[float], object] = time.sleep,

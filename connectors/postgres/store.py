@@ -15,23 +15,26 @@ from connectors.postgres.verdict import Verdict, described, named, verdict
 
 log = structlog.get_logger()
 T = TypeVar("T")
+#: Makes a connection in autocommit, of that name and with the limits of the settings; psycopg.Error: there is none.
+Connect = Callable[[str, PostgresSettings], Connection[Any]]
 
 
 class Store:
-    """One connection of one thread. `prepare` is called with every new connection.
+    """One connection of one thread: to the database at `dsn`, or as `dsn` connects; `prepare` is called with each.
 
     `pause` waits between two attempts; where it says True, somebody wants us to stop, and there is no other attempt.
     """
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | Connect,
         name: str,
         settings: PostgresSettings,
         prepare: Callable[[Connection[Any]], None] = lambda connection: None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._dsn, self._name, self._settings = dsn, name, settings
+        self._connect = connecting(dsn) if isinstance(dsn, str) else dsn
+        self._name, self._settings = name, settings
         self._prepare, self._pause = prepare, pause
         self._connection: Connection[Any] | None = None
 
@@ -67,7 +70,7 @@ class Store:
 
     def _connected(self) -> Connection[Any]:
         if self._connection is None:
-            connection = self._connect()
+            connection = self._connect(self._name, self._settings)
             try:
                 with connection.transaction():
                     self._prepare(connection)
@@ -77,20 +80,25 @@ class Store:
             self._connection = connection
         return self._connection
 
-    def _connect(self) -> Connection[Any]:
-        settings = self._settings
+
+def connecting(dsn: str) -> Connect:
+    """Connections to a real database, with limits that the server keeps."""
+
+    def connect(name: str, settings: PostgresSettings) -> Connection[Any]:
         limits = {
             "statement_timeout": settings.statement_timeout_s,
             "lock_timeout": settings.lock_timeout_s,
             "transaction_timeout": settings.transaction_timeout_s,
             "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_s,
         }
-        options = " ".join(f"-c {name}={int(1000 * seconds)}" for name, seconds in limits.items())
+        options = " ".join(f"-c {limit}={int(1000 * seconds)}" for limit, seconds in limits.items())
         return psycopg.connect(
-            self._dsn,
+            dsn,
             autocommit=True,
-            application_name=self._name,
+            application_name=name,
             connect_timeout=settings.connect_timeout_s,
             tcp_user_timeout=int(1000 * settings.transaction_timeout_s),
             options=options,
         )
+
+    return connect
