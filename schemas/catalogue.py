@@ -46,6 +46,11 @@ class Schema:
             raise UnsupportedSchemaError("not JSON") from error
 
     @cached_property
+    def compact(self) -> str:
+        """The text without what is written for people: pyruhvro parses it again for every batch."""
+        return json.dumps(_without_docs(self.json), separators=(",", ":"))
+
+    @cached_property
     def type(self) -> AvroType:
         """The record; UnsupportedSchemaError where it is something else, or can't be columns."""
         parsed = parse_type(self.json)
@@ -72,7 +77,7 @@ class Schema:
         if not _kinds(self.type).isdisjoint(_NOT_FOR_PYRUHVRO):
             return "fastavro"
         try:
-            pyruhvro.avro_to_arrow_schema(self.text)
+            pyruhvro.avro_to_arrow_schema(self.compact)
         except BaseException as error:  # pyruhvro's panics aren't Exceptions
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
@@ -119,6 +124,19 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The catalogue of the released files; each is read when it is first asked for."""
     return Catalogue()
+
+
+def _without_docs(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_docs(each) for each in part]
+    if isinstance(part, dict):
+        # A field may well be called "doc": its name is a value, never a key; defaults are let be.
+        return {
+            key: each if key == "default" else _without_docs(each)
+            for key, each in part.items()
+            if key != "doc"
+        }
+    return part
 
 
 def _kinds(avro: AvroType) -> set[str]:

@@ -41,7 +41,7 @@ def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
 
 
 def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
-    batch = pyruhvro.deserialize_array(list(records), schema.text)
+    batch = pyruhvro.deserialize_array(list(records), schema.compact)
     # It leaves the time zone away, which Avro's instants have by definition.
     return pa.Table.from_batches([batch]).cast(schema.arrow)
 
@@ -59,7 +59,7 @@ def _write_columns(schema: Schema, table: pa.Table) -> pa.BinaryArray:
     # A copy of each column: pyruhvro panics on a slice of a struct within a struct.
     whole = [pa.concat_arrays(column.chunks) for column in table.columns]
     batch = pa.RecordBatch.from_arrays(whole, schema=schema.arrow)
-    return pa.concat_arrays(pyruhvro.serialize_record_batch(batch, schema.text, 1))
+    return pa.concat_arrays(pyruhvro.serialize_record_batch(batch, schema.compact, 1))
 
 
 def _write_rows(schema: Schema, table: pa.Table) -> pa.BinaryArray:
