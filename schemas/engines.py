@@ -42,8 +42,12 @@ def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
 
 def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
     batch = pyruhvro.deserialize_array(list(records), schema.compact)
-    # It leaves the time zone away, which Avro's instants have by definition.
-    return pa.Table.from_batches([batch]).cast(schema.arrow)
+    # It leaves the time zone away, which Avro's instants have by definition. To cast what is right already costs too.
+    columns = [
+        column if column.type.equals(field.type) else column.cast(field.type)
+        for column, field in zip(batch.columns, schema.arrow, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema.arrow)
 
 
 def _read_rows(schema: Schema, records: Sequence[bytes]) -> pa.Table:

@@ -42,6 +42,8 @@ def table_resolver(writer: AvroType, reader: AvroType) -> Callable[[pa.Table], p
     A null that the writer may write and the reader doesn't allow stays null: it is found by `violations`.
     """
     column = _record(writer, reader)
+    if column is _same:
+        return lambda table: table
 
     def resolve(table: pa.Table) -> pa.Table:
         struct = pa.StructArray.from_arrays(

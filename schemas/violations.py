@@ -20,6 +20,8 @@ from schemas.types import PRIMITIVES, AvroType
 
 _FIRST_DAY: Final = (date(1, 1, 1) - date(1970, 1, 1)).days
 _LAST_DAY: Final = (date(9999, 12, 31) - date(1970, 1, 1)).days
+#: So many values are looked at faster one by one.
+_FEW: Final = 64
 _PER_DAY: Final = {"date": 1, "timestamp-millis": 86_400_000, "timestamp-micros": 86_400_000_000}
 
 
@@ -88,6 +90,10 @@ def _outside(kind: str, values: pa.Array, rows: pa.Array | None, path: str) -> I
     per_day = _PER_DAY[kind]
     first, last = _FIRST_DAY * per_day, (_LAST_DAY + 1) * per_day - 1
     numbers = values.view(pa.int32() if kind == "date" else pa.int64())
+    if len(values) <= _FEW and all(
+        number is None or first <= number <= last for number in numbers.to_pylist()
+    ):
+        return
     bounds = pc.min_max(numbers).as_py()
     if bounds["min"] is not None and (bounds["min"] < first or bounds["max"] > last):
         outside = pc.or_(pc.less(numbers, first), pc.greater(numbers, last)).fill_null(False)
@@ -97,9 +103,17 @@ def _outside(kind: str, values: pa.Array, rows: pa.Array | None, path: str) -> I
 def _unknown_symbols(
     avro: AvroType, values: pa.Array, rows: pa.Array | None, path: str
 ) -> Iterator[Violation]:
+    if len(values) <= _FEW and _allowed(avro.symbols).issuperset(values.to_pylist()):
+        return
     known = pc.is_in(values, value_set=_symbols(avro.symbols))
     if not pc.all(known, min_count=0).as_py():
         yield Violation(path, "not a symbol of the enum", _at(pc.invert(known), rows))
+
+
+@cache
+def _allowed(symbols: tuple[str, ...]) -> frozenset[str | None]:
+    """The symbols, and null."""
+    return frozenset((*symbols, None))
 
 
 @cache
