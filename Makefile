@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test prove chaos chaos-seeded demo up down status lock pin clean
+.PHONY: help setup check test prove simulate simulated chaos chaos-seeded demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +31,12 @@ $(READY): $(LOCK)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-check: $(READY) ## everything that needs no server: ruff, mypy, import-linter, unit, contract and property tests
+check: $(READY) ## everything that needs no server: ruff, mypy, import-linter, unit, contract, property tests, a few simulations
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/pytest -m "not integration"
+	$(RUN)/pytest -m "not integration and not proof"
 
 test: check ## check, then everything against real servers
 	$(RUN)/pytest -m "integration and not proof"
@@ -53,6 +53,14 @@ chaos: $(READY) ## faults of every kind on real servers for MINUTES=10 [SEED=…
 chaos-seeded: $(READY) ## short runs with workers that are wrong in one way each: the checker must find every one
 	@mkdir -p build
 	$(RUN)/python -m tests.chaos.seeded
+
+HOURS ?= 0.1
+PROCESSES ?= 2
+simulate: $(READY) ## histories on a simulated log, store and clock, SEED=… HOURS=…; counts add up in build/simulate.json
+	$(RUN)/python -m tests.simulation.cli run --seed $(or $(SEED),1) --hours $(HOURS) --processes $(PROCESSES)
+
+simulated: $(READY) ## write what all of them come to into docs/reliability.md
+	$(RUN)/python -m tests.simulation.cli write
 
 demo: $(READY) ## from nothing to a report, in a place of its own
 	$(RUN)/mesh demo

@@ -1,0 +1,189 @@
+"""Many histories, by several processes, counted over runs for as long as the code under test stays the same."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import structlog
+from pydantic import BaseModel, Field
+
+from tests.simulation.cities import NOTICES_MIN
+from tests.simulation.faults import KINDS
+from tests.simulation.history import FAULTS_MIN, history_of, run
+
+ROOT: Final = Path(__file__).parents[2]
+KEPT: Final = ROOT / "build" / "simulate.json"
+#: What a count stands for.
+UNDER_TEST: Final = ("streams", "processors", "connectors")
+#: Histories that a process runs before it tells of them.
+_SHARE: Final = 10
+#: Findings that are kept with their sentences.
+_FINDINGS_MAX: Final = 100
+#: Seeds of one campaign lie side by side.
+SEEDS: Final = 1_000_000_000
+
+
+class Finding(BaseModel, frozen=True, extra="forbid"):
+    """A history that failed."""
+
+    seed: int
+    what: list[str]
+
+
+class Count(BaseModel, extra="forbid"):
+    """All histories so far, of one tree of code. `faults` by kind and call: how often each has struck."""
+
+    tree: str
+    commit: str
+    begun: datetime
+    last: datetime
+    histories: int = 0
+    #: Run, but too few faults struck: they prove nothing, and don't count.
+    passed_over: int = 0
+    findings: int = 0
+    notices: int = 0
+    struck: int = 0
+    cpu_s: float = 0
+    faults: dict[str, dict[str, int]] = Field(default_factory=dict)
+    kept: list[Finding] = Field(default_factory=list)
+    #: By seed of a campaign, how many of its histories have been run.
+    next: dict[int, int] = Field(default_factory=dict)
+
+    def add(self, other: Count) -> None:
+        """Another's histories too."""
+        for name in ("histories", "passed_over", "findings", "notices", "struck", "cpu_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, calls in other.faults.items():
+            sums = self.faults.setdefault(kind, {})
+            for call, number in calls.items():
+                sums[call] = sums.get(call, 0) + number
+        self.kept = [*self.kept, *other.kept][:_FINDINGS_MAX]
+        self.last = datetime.now(UTC)
+
+    @property
+    def empty(self) -> list[tuple[str, str]]:
+        """Faults that have never struck a call that they may strike."""
+        return [
+            (kind, call)
+            for kind, calls in KINDS.items()
+            for call in calls
+            if not self.faults.get(kind, {}).get(call)
+        ]
+
+
+def tree() -> str:
+    """A digest of all files under test."""
+    digest = hashlib.sha256()
+    for folder in UNDER_TEST:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    """The commit at hand; with a plus where files under test differ from it."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    changed = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", *UNDER_TEST], cwd=ROOT, check=False
+    ).returncode
+    return f"{found}+" if changed else found
+
+
+def counted() -> Count:
+    """The count so far; a new one where the code is another."""
+    now = datetime.now(UTC)
+    new = Count(tree=tree(), commit=commit(), begun=now, last=now)
+    if not KEPT.exists():
+        return new
+    before = Count.model_validate_json(KEPT.read_bytes())
+    if before.tree != new.tree:
+        return new
+    before.commit = new.commit
+    return before
+
+
+def keep(count: Count) -> None:
+    """Writes the count, whole or not at all."""
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    draft = KEPT.with_suffix(".draft")
+    draft.write_text(count.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    draft.replace(KEPT)
+
+
+def campaign(
+    seed: int, seconds: float, processes: int, told: Callable[[Count], None], histories_max: int | None = None
+) -> Count:
+    """Histories of a seed, from where the last run of it ended, for so long; `told` now and then."""
+    count = counted()
+    end_s = time.monotonic() + seconds
+    shares = _shares(count, seed, histories_max)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=quiet) as pool:
+        running = {pool.submit(_share, *each) for each in _first(shares, processes + 1)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                _taken(count, each, seed)
+            keep(count)
+            told(count)
+            if time.monotonic() < end_s:
+                running |= {pool.submit(_share, *each) for each in _first(shares, len(done))}
+    return count
+
+
+def quiet() -> None:
+    """No log of what workers do."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+def _taken(count: Count, share: Future[Count], seed: int) -> None:
+    found = share.result()
+    count.add(found)
+    # A share that is left unfinished leaves a gap in the seeds, and never a seed counted twice.
+    count.next[seed] = max(count.next.get(seed, 0), *found.next.values())
+
+
+def _shares(count: Count, seed: int, histories_max: int | None) -> Iterator[tuple[int, int, int]]:
+    start = count.next.get(seed, 0)
+    end = SEEDS if histories_max is None else start + histories_max
+    for first in range(start, end, _SHARE):
+        yield seed, first, min(_SHARE, end - first)
+
+
+def _first(shares: Iterator[tuple[int, int, int]], number: int) -> list[tuple[int, int, int]]:
+    return [each for each, _ in zip(shares, range(number), strict=False)]
+
+
+def _share(seed: int, first: int, number: int) -> Count:
+    """Some histories, one after the other."""
+    now = datetime.now(UTC)
+    count = Count(tree="", commit="", begun=now, last=now, next={seed: first + number})
+    begun_s = time.process_time()
+    struck: Counter[tuple[str, str]] = Counter()
+    for place in range(first, first + number):
+        told = run(history_of(seed * SEEDS + place))
+        struck.update((fault.kind, fault.call) for fault in told.struck)
+        if told.findings:
+            count.findings += 1
+            count.kept.append(Finding(seed=told.seed, what=told.findings[:5]))
+        if len(told.struck) < FAULTS_MIN or told.notices < NOTICES_MIN:
+            count.passed_over += 1
+            continue
+        count.histories += 1
+        count.notices += told.notices
+        count.struck += len(told.struck)
+    for (kind, call), times in struck.items():
+        count.faults.setdefault(kind, {})[call] = times
+    count.cpu_s = time.process_time() - begun_s
+    return count

@@ -1,0 +1,71 @@
+"""`make simulate`: runs histories, replays one, writes what all of them come to into docs/reliability.md."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tests.simulation import report
+from tests.simulation.campaign import Count, campaign, counted, quiet
+from tests.simulation.history import CITIES, FAULTS, history_of
+from tests.simulation.shrink import shrunk
+
+app = typer.Typer(no_args_is_help=True, help="The mesh on a simulated log, store and clock.")
+
+
+@app.command()
+def run(
+    seed: Annotated[int, typer.Option(help="Which campaign; run again, it goes on where it ended.")] = 1,
+    hours: Annotated[float, typer.Option(min=0, help="How long.")] = 0.1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many at once.")] = 2,
+) -> None:
+    """Run histories, counted over runs in build/simulate.json; ends with 1 where any has failed."""
+    count = campaign(seed, 3_600 * hours, processes, _told)
+    typer.echo("")
+    for finding in count.kept:
+        typer.echo(f"seed {finding.seed}: {'; '.join(finding.what)}")
+    if count.empty:
+        typer.echo(f"{len(count.empty)} places where a fault has not struck yet, the first: {count.empty[0]}")
+    raise typer.Exit(1 if count.findings else 0)
+
+
+@app.command()
+def replay(
+    seed: int,
+    cities: Annotated[int, typer.Option(min=1, help="Of how many cities the seed chooses.")] = CITIES,
+) -> None:
+    """Run one history again, and make it smaller where it fails."""
+    quiet()
+    history = history_of(seed, cities)
+    typer.echo(
+        f"history {seed}: city {history.city.number}, {history.city.notices} notices, {FAULTS} faults drawn"
+    )
+    typer.echo(f"sinks of {history.domain}; batches of {history.batch_records_max} records at most")
+    try:
+        smaller = shrunk(seed, cities)
+    except ValueError as fine:
+        typer.echo(str(fine))
+        return
+    typer.echo(f"fails by {len(smaller.told.struck)} faults, after {smaller.tries} tries to do with fewer:")
+    for line in (*smaller.told.log, *smaller.told.findings):
+        typer.echo(f"  {line}")
+    raise typer.Exit(1)
+
+
+@app.command()
+def write() -> None:
+    """Write the count into docs/reliability.md."""
+    report.write(counted())
+
+
+def _told(count: Count) -> None:
+    rate = 1_000 * count.cpu_s / max(1, count.histories + count.passed_over)
+    typer.echo(
+        f"\r{count.histories} histories, {count.findings} findings, {count.struck} faults, {rate:.0f} ms each ",
+        nl=False,
+    )
+
+
+if __name__ == "__main__":
+    app()

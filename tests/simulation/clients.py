@@ -1,0 +1,354 @@
+"""confluent-kafka's clients on the simulated log, made of the very properties that the real ones are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams import kafka
+from streams.clients import Partition, Rebalanced
+from streams.settings import PipelineSettings
+from tests.simulation.coordinator import Coordinator, refusal
+from tests.simulation.groups import Groups, Member, Metadata
+from tests.simulation.host import Host
+from tests.simulation.log import Entry, Log, end_of
+from tests.simulation.producer import SimProducer
+
+Properties = Mapping[str, Any]
+
+
+def _pair(each: TopicPartition) -> Partition:
+    return each.topic, each.partition
+
+
+class Offset(NamedTuple):
+    """A group's offset, as `committed` tells it (`confluent_kafka.TopicPartition`, whose error can't be set)."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: KafkaError | None = None
+
+
+class Fetcher:
+    """Positions in partitions, and what stands there."""
+
+    def __init__(self, log: Log, properties: Properties) -> None:
+        self._log = log
+        self._committed = properties.get("isolation.level") == "read_committed"
+        self._ends = bool(properties.get("enable.partition.eof", False))
+        self._told: dict[Partition, int] = {}
+        self.positions: dict[Partition, int] = {}
+        self.paused: set[Partition] = set()
+        #: The log's version at which there was nothing to be had.
+        self._nothing_at = -1
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Goes on from there."""
+        self.positions[partition] = max(0, offset)
+        self._told.pop(partition, None)
+        self._nothing_at = -1
+
+    def forget(self, partition: Partition) -> None:
+        """Reads it no more."""
+        self.positions.pop(partition, None)
+        self._told.pop(partition, None)
+        self.paused.discard(partition)
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Holds these back no more."""
+        self.paused.difference_update(partitions)
+        self._nothing_at = -1
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to hand out or to step over."""
+        if self._nothing_at == self._log.version:
+            return False
+        for of, at in self.positions.items():
+            if of not in self.paused and self._behind(of, at):
+                return True
+        self._nothing_at = self._log.version
+        return False
+
+    def fetch(self, most: int) -> list[Entry]:
+        """Records, and the ends of partitions where these are to be told."""
+        found: list[Entry] = []
+        for of in [each for each in self.positions if each not in self.paused]:
+            if len(found) >= most:
+                break
+            got, self.positions[of] = self._log.read(
+                of, self.positions[of], most - len(found), committed=self._committed
+            )
+            found += got
+            at = self.positions[of]
+            if self._ends and len(found) < most and self._told.get(of) != at and at >= self._end(of):
+                self._told[of] = at
+                found.append(end_of(of, at))
+        return found
+
+    def _end(self, of: Partition) -> int:
+        return self._log.stable_end(of) if self._committed else self._log.end(of)
+
+    def _behind(self, of: Partition, at: int) -> bool:
+        end = self._end(of)
+        return at < end or (self._ends and self._told.get(of) != end)
+
+
+class SimConsumer:
+    """A static member of a group: the pipeline's kind and the sinks' kind."""
+
+    def __init__(self, log: Log, groups: Groups, host: Host, properties: Properties) -> None:
+        self._log, self._groups, self._host = log, groups, host
+        self._group, self._instance = properties["group.id"], properties["group.instance.id"]
+        self._session_s = properties["session.timeout.ms"] / 1_000
+        self._cooperative = properties["partition.assignment.strategy"] == "cooperative-sticky"
+        # Both have to be on: without a stored offset there is nothing to commit.
+        self._auto = properties["enable.auto.commit"] and properties["enable.auto.offset.store"]
+        self._auto_s = 0.0
+        self.fetcher = Fetcher(log, properties)
+        self.member: Member | None = None
+
+    def subscribe(
+        self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
+    ) -> None:
+        """Joins; the callbacks come from within `consume`."""
+        self._topics = tuple(topics)
+        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        self._host.request("subscribe", self._join)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `consume` would do anything."""
+        member = self.member
+        if member is None:
+            return False
+        preparing = self._groups.of(self._group).preparing and not member.joined
+        return member.news or member.ended is not None or preparing or self.fetcher.ready
+
+    def consume(self, num_messages: int, timeout: float) -> list[Entry]:
+        """What is there; nothing is waited for."""
+        most = min(num_messages, self._host.most())
+        stale: list[Entry] = []
+        self._host.request("consume", lambda: None)
+        if self.stale_first:
+            # What was fetched before a rebalance stands in front of what comes after it.
+            self.stale_first = False
+            stale = self.fetcher.fetch(max(1, most // 2))
+            self._groups.expel(self._group, self._joined())
+            self._host.meanwhile(2.0)
+        found = self._rebalanced()
+        if found is None:
+            found = stale + self.fetcher.fetch(max(0, most - len(stale)))
+        self._commit_by_itself()
+        return self._host.request("consumed", lambda: found)
+
+    #: Set by a fault: the next read has a rebalance in the midst of its records.
+    stale_first = False
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these."""
+        self.unassign()
+        self.incremental_assign(partitions)
+
+    def unassign(self) -> None:
+        """Reads nothing."""
+        for each in list(self.fetcher.positions):
+            self.fetcher.forget(each)
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these too."""
+        for each in partitions:
+            self.fetcher.seek(_pair(each), each.offset)
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these no more."""
+        for each in partitions:
+            self.fetcher.forget(_pair(each))
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        """Holds these back."""
+        self.fetcher.paused.update(map(_pair, partitions))
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        """Goes on with these."""
+        self.fetcher.resume(map(_pair, partitions))
+
+    def seek(self, partition: TopicPartition) -> None:
+        """Goes on from there."""
+        if _pair(partition) not in self.fetcher.positions:
+            raise refusal(KafkaError._STATE)
+        self.fetcher.seek(_pair(partition), partition.offset)
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[Any]:
+        """At once: an offset that an open transaction holds comes as an error."""
+        asked = [_pair(each) for each in partitions]
+        return self._host.request("committed", lambda: [self._told(each) for each in asked], timeout)
+
+    def _told(self, of: Partition) -> Offset:
+        if self._groups.unstable(self._group, [of]):
+            return Offset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
+        return Offset(*of, self._groups.of(self._group).offsets.get(of, -1001))
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        """Tells the group; nobody waits for the answer."""
+        self._tell({_pair(each): each.offset for each in offsets})
+
+    def consumer_group_metadata(self) -> Metadata:
+        """As the client knows it now."""
+        member = self._joined()
+        return Metadata(self._group, member.generation, member.number, self._instance)
+
+    def close(self) -> None:
+        """Stops; a static member doesn't leave: its session ends when it isn't back in time."""
+        member = self.member
+        if member is not None:
+            self._commit_by_itself(at_last=True)
+            owned, member.owned = sorted(member.owned), set()
+            self.member = None
+            self._groups.silent(self._group, member)
+            if owned:
+                self._on_revoke(self, [TopicPartition(*each) for each in owned])
+
+    def _join(self) -> None:
+        self.member = Member(
+            self._instance, 0, self._topics, self._session_s, self._cooperative, self._answers()
+        )
+        self._groups.join(self._group, self.member)
+
+    def _answers(self) -> Any:
+        return lambda: self.member is not None and self._host.heard()
+
+    def _joined(self) -> Member:
+        if self.member is None:
+            raise refusal(KafkaError._STATE)
+        return self.member
+
+    def _rebalanced(self) -> list[Entry] | None:
+        """Hears the group's news; not None where there is an error to tell instead of records."""
+        member = self._joined()
+        if member.ended is not None:
+            if member.ended.code() == KafkaError._FATAL:
+                return [_failed(member.ended)]
+            self._give_back(member, set(member.owned), self._on_lost)
+            self._join()
+            member = self._joined()
+        self._groups.heartbeats(self._group)
+        if not self._cooperative and self._groups.of(self._group).preparing and not member.joined:
+            self._give_back(member, set(member.owned), self._on_revoke)
+            self._groups.released(self._group, member)
+        if member.news:
+            self._take(member)
+        return None
+
+    def _take(self, member: Member) -> None:
+        member.news = False
+        gone, new = member.owned - member.wanted, member.wanted - member.owned
+        if gone:
+            self._give_back(member, gone, self._on_revoke)
+            self._groups.released(self._group, member)
+        if new or not self._cooperative:
+            member.owned |= new
+            self._on_assign(self, [TopicPartition(*each) for each in sorted(new)])
+
+    def _give_back(self, member: Member, gone: set[Partition], call: Rebalanced) -> None:
+        self._commit_by_itself(at_last=True)
+        if gone:
+            call(self, [TopicPartition(*each) for each in sorted(gone)])
+        member.owned -= gone
+
+    def _commit_by_itself(self, *, at_last: bool = False) -> None:
+        now_s = self._log.time.now_s
+        if self._auto and (at_last or now_s - self._auto_s >= 5):
+            self._auto_s = now_s
+            self._tell(dict(self.fetcher.positions))
+
+    def _tell(self, offsets: Mapping[Partition, int]) -> None:
+        try:
+            self._groups.check(self.consumer_group_metadata())
+        except KafkaException:
+            return
+        self._groups.of(self._group).offsets.update(offsets)
+
+
+class SimReader:
+    """Reads partitions of its own choice."""
+
+    def __init__(self, log: Log, host: Host, properties: Properties, call: str = "read") -> None:
+        self._log, self._host, self._properties, self._call = log, host, properties, call
+        self.fetcher = Fetcher(log, properties)
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Reads these, from their offsets."""
+        self.fetcher = Fetcher(self._log, self._properties)
+        for each in partitions:
+            self.fetcher.seek(_pair(each), each.offset)
+
+    def consume(self, num_messages: int, timeout: float) -> list[Entry]:
+        """Records, or ends of partitions."""
+        return self._host.request(self._call, lambda: self.fetcher.fetch(num_messages))
+
+    def close(self) -> None:
+        """Reads nothing more."""
+        self.fetcher = Fetcher(self._log, self._properties)
+
+
+class Brokers(NamedTuple):
+    """What there is to connect to."""
+
+    log: Log
+    groups: Groups
+    coordinator: Coordinator
+
+
+class SimClients:
+    """One slot's clients (`streams.clients.Clients`), with the properties that `KafkaClients` would give them."""
+
+    def __init__(
+        self,
+        brokers: Brokers,
+        host: Host,
+        names: tuple[str, str],
+        settings: PipelineSettings,
+    ) -> None:
+        self._log, self._groups, self._coordinator = brokers
+        self._host = host
+        (self._group, self._id), self._settings = names, settings
+        self.last_consumer: SimConsumer | None = None
+        self.last_reader: SimReader | None = None
+        self.last_follower: SimReader | None = None
+
+    def producer(self) -> SimProducer:
+        """A new producer of the slot."""
+        properties = kafka.producer_properties({}, self._id, self._settings)
+        return SimProducer(self._coordinator, self._host, properties)
+
+    def consumer(self) -> SimConsumer:
+        """The slot's member."""
+        properties = kafka.consumer_properties({}, self._group, self._id, self._settings)
+        self.last_consumer = SimConsumer(self._log, self._groups, self._host, properties)
+        return self.last_consumer
+
+    def reader(self) -> SimReader:
+        """Reads changelogs."""
+        self.last_reader = SimReader(self._log, self._host, kafka.reader_properties({}, self._group))
+        return self.last_reader
+
+    def follower(self) -> SimReader:
+        """Reads a topic in which little happens."""
+        self.last_follower = SimReader(
+            self._log, self._host, kafka.reader_properties({}, self._group), "follow"
+        )
+        return self.last_follower
+
+    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
+        """The offset after the last record, of whatever transaction."""
+        return self._host.request("end_offsets", lambda: {each: self._log.end(each) for each in partitions})
+
+
+def _failed(error: KafkaError) -> Entry:
+    entry = Entry(("", 0), -1)
+    entry.failure = error
+    return entry

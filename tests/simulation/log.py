@@ -1,0 +1,197 @@
+"""A log as brokers keep it: transactions stand open on it, and what is aborted stays there with its marker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import cache
+
+from confluent_kafka import KafkaError
+
+from streams.clients import Partition
+from streams.memory import partition_for
+from tests.simulation.ticking import Time
+
+
+class State(Enum):
+    """Of a transaction, as the coordinator has decided it."""
+
+    OPEN = auto()
+    COMMITTED = auto()
+    ABORTED = auto()
+
+
+@dataclass(eq=False, slots=True)
+class Transaction:
+    """One transaction: where it has records, and the offsets that come with it."""
+
+    slot: str
+    state: State = State.OPEN
+    partitions: dict[Partition, None] = field(default_factory=dict)
+    offsets: dict[str, dict[Partition, int]] = field(default_factory=dict)
+
+
+class Entry:
+    """A record (`streams.clients.Message`), a marker of a transaction, or what a client says of a partition."""
+
+    __slots__ = ("at", "control", "failure", "key_bytes", "of", "timestamp_ms", "transaction", "value_bytes")
+
+    def __init__(
+        self,
+        of: Partition,
+        at: int,
+        key: bytes | None = None,
+        value: bytes | None = None,
+        timestamp_ms: int = 0,
+    ) -> None:
+        self.of, self.at, self.timestamp_ms = of, at, timestamp_ms
+        self.key_bytes, self.value_bytes = key, value
+        self.transaction: Transaction | None = None
+        self.control = False
+        self.failure: KafkaError | None = None
+
+    def topic(self) -> str:
+        """Its topic."""
+        return self.of[0]
+
+    def partition(self) -> int:
+        """Its partition."""
+        return self.of[1]
+
+    def offset(self) -> int:
+        """Its offset."""
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind (1: given by the producer) and time, ms."""
+        return 1, self.timestamp_ms
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        """Its value; None is a tombstone."""
+        return self.value_bytes
+
+    def error(self) -> KafkaError | None:
+        """None for a record."""
+        return self.failure
+
+    @property
+    def aborted(self) -> bool:
+        """Whether it never counted."""
+        return self.transaction is not None and self.transaction.state is State.ABORTED
+
+
+def end_of(partition: Partition, offset: int) -> Entry:
+    """The client's word for the end of a partition."""
+    entry = Entry(partition, offset)
+    entry.failure = KafkaError(KafkaError._PARTITION_EOF)
+    return entry
+
+
+#: As Java's clients have it; keys come again and again.
+where = cache(partition_for)
+
+
+class Log:
+    """Topics and their partitions. `read` notes what was handed out before its transaction was committed."""
+
+    def __init__(self, time: Time, partitions: int) -> None:
+        self.time, self.partitions = time, partitions
+        self.topics: dict[str, int] = {}
+        self.entries: dict[Partition, list[Entry]] = {}
+        #: First offset of each open transaction.
+        self._open: dict[Partition, dict[Transaction, int]] = {}
+        #: Nothing can be written before that moment.
+        self.full_until_s = 0.0
+        self.uncommitted_reads: list[Entry] = []
+        #: Grows with everything that a reader might get on by.
+        self.version = 0
+        self._watching: list[Callable[[str], None]] = []
+        #: A wall clock's distance from time as it passes.
+        self.wall_s = 1_767_225_600.0
+
+    def watch(self, told: Callable[[str], None]) -> None:
+        """Calls with the name of each new topic."""
+        self._watching.append(told)
+
+    def create(self, topic: str, partitions: int | None = None) -> None:
+        """Makes a topic where it isn't there."""
+        if topic not in self.topics:
+            self.topics[topic] = partitions or self.partitions
+            for number in range(self.topics[topic]):
+                self.entries[topic, number] = []
+                self._open[topic, number] = {}
+            for told in self._watching:
+                told(topic)
+
+    def append(self, topic: str, record: Entry, transaction: Transaction | None = None) -> Entry:
+        """Writes a record to its partition; where that is -1, its key chooses (a null key: partition 0)."""
+        if topic not in self.topics:
+            self.create(topic)
+        number = record.of[1] if record.of[1] >= 0 else where(record.key_bytes or b"", self.topics[topic])
+        of = (topic, number)
+        self.version += 1
+        entries = self.entries[of]
+        stamp = record.timestamp_ms or int(1_000 * (self.wall_s + self.time.now_s))
+        entry = Entry(of, len(entries), record.key_bytes, record.value_bytes, stamp)
+        entries.append(entry)
+        if transaction is not None:
+            entry.transaction = transaction
+            transaction.partitions[of] = None
+            self._open[of].setdefault(transaction, entry.at)
+        return entry
+
+    def mark(self, of: Partition, transaction: Transaction) -> None:
+        """Ends a transaction in one partition."""
+        entry = Entry(of, len(self.entries[of]))
+        entry.control, entry.transaction = True, transaction
+        self.entries[of].append(entry)
+        self._open[of].pop(transaction, None)
+        self.version += 1
+
+    def end(self, of: Partition) -> int:
+        """The offset after the last record, of whatever transaction."""
+        return len(self.entries.get(of, ()))
+
+    def stable_end(self, of: Partition) -> int:
+        """The offset that readers of committed records get to."""
+        still = self._open.get(of)
+        return min(still.values()) if still else self.end(of)
+
+    def read(self, of: Partition, start: int, most: int, *, committed: bool) -> tuple[list[Entry], int]:
+        """Records from an offset on, and the offset to go on from: over markers, and over what is aborted."""
+        end = self.stable_end(of) if committed else self.end(of)
+        entries, found = self.entries.get(of, []), list[Entry]()
+        while start < end and len(found) < most:
+            entry = entries[start]
+            start += 1
+            if entry.control or (committed and entry.aborted):
+                continue
+            if entry.transaction is not None and entry.transaction.state is not State.COMMITTED:
+                self.uncommitted_reads.append(entry)
+            found.append(entry)
+        return found, start
+
+    def committed(self, topic: str) -> list[Entry]:
+        """A topic's committed records, partition after partition."""
+        return [
+            entry
+            for number in range(self.topics.get(topic, 0))
+            for entry in self.entries[topic, number]
+            if not entry.control and (entry.transaction is None or entry.transaction.state is State.COMMITTED)
+        ]
+
+    def matching(self, inputs: Sequence[str]) -> list[Partition]:
+        """Partitions of topics that are named, or match an expression that begins with `^`."""
+        return [each for each in self.entries if matches(each[0], tuple(inputs))]
+
+
+@cache
+def matches(topic: str, inputs: tuple[str, ...]) -> bool:
+    """Whether a subscription to these inputs has the topic."""
+    return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)

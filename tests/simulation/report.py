@@ -1,0 +1,47 @@
+"""The section "Simulation" of docs/reliability.md, made of build/simulate.json."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.simulation.campaign import ROOT, Count
+from tests.simulation.faults import KINDS
+
+DOCUMENT: Final = ROOT / "docs" / "reliability.md"
+BEGIN: Final = "<!-- simulation: written by `make simulated` -->"
+END: Final = "<!-- simulation: end -->"
+
+
+def section(count: Count) -> str:
+    """The figures and the table of faults."""
+    each_ms = 1_000 * count.cpu_s / max(1, count.histories + count.passed_over)
+    figures = [f"{count.histories:,}", f"{count.findings}", f"{count.notices:,}", f"{count.struck:,}"]
+    figures += [f"{count.last:%Y-%m-%d}", count.commit, count.tree, f"{each_ms:.0f} ms"]
+    lines = [
+        BEGIN,
+        "",
+        "| histories | findings | notices | faults that struck | until | commit | tree | CPU a history |",
+        "| ---: | ---: | ---: | ---: | --- | --- | --- | ---: |",
+        "| " + " | ".join(figures) + " |",
+        "",
+        "Which fault struck at which call, and how often:",
+        "",
+        "| fault | calls |",
+        "| --- | --- |",
+        *(_row(kind, calls, count.faults.get(kind, {})) for kind, calls in KINDS.items()),
+        "",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def write(count: Count) -> None:
+    """Puts the section in place of the one before."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{section(count)}{after}", encoding="utf-8")
+
+
+def _row(kind: str, calls: tuple[str, ...], struck: dict[str, int]) -> str:
+    return f"| {kind} | {', '.join(f'{call} {struck.get(call, 0):,}' for call in calls)} |"

@@ -1,0 +1,153 @@
+"""Faults seeded into the real code, as somebody might write them: the simulation must find each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+
+from connectors.postgres import merge
+from connectors.postgres.outbox import Outbox
+from connectors.postgres.settling import together
+from connectors.postgres.sink import PostgresSink
+from streams import kafka
+from streams.assignment import Assignment
+from streams.clients import Outgoing, Partition
+from streams.transactions import Transactions
+from tests.simulation.clients import SimConsumer
+from tests.simulation.groups import Metadata
+
+#: Sets an attribute of a class or module, until the fault is taken out again.
+Seed = Callable[[Any, str, Any], None]
+
+
+class _Nobody:
+    """A consumer that doesn't say who it is."""
+
+    def __init__(self, consumer: SimConsumer) -> None:
+        self._group = consumer.consumer_group_metadata().group
+
+    def consumer_group_metadata(self) -> Metadata:
+        """Without generation, member and instance."""
+        return Metadata(self._group)
+
+
+def _no_group_metadata(seed: Seed) -> None:
+    real = Transactions.publish
+
+    def publish(
+        self: Transactions, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], consumer: Any
+    ) -> None:
+        real(self, outgoing, offsets, _Nobody(consumer))  # type: ignore[arg-type]
+
+    seed(Transactions, "publish", publish)
+
+
+def _no_rewind(seed: Seed) -> None:
+    def rewind(self: Assignment, partitions: Any) -> dict[Partition, int]:
+        return self._stable([each for each in partitions if each in self.positions])
+
+    seed(Assignment, "rewind", rewind)
+
+
+def _producer_kept(seed: Seed) -> None:
+    def replace(self: Transactions) -> None:
+        with suppress(KafkaException):
+            self._producer.abort_transaction(self._settings.commit_timeout_s)
+
+    seed(Transactions, "replace", replace)
+
+
+def _auto_commit(seed: Seed) -> None:
+    real = kafka.consumer_properties
+
+    def properties(*given: Any) -> dict[str, Any]:
+        return {**real(*given), "enable.auto.commit": True, "enable.auto.offset.store": True}
+
+    seed(kafka, "consumer_properties", properties)
+
+
+def _offsets_after(seed: Seed) -> None:
+    def flush(self: PostgresSink) -> Mapping[int, int]:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            whole, started = together(waiting), self._started
+            wanted = started | dict(whole.wanted)
+            with _as_if_advanced(self):
+                self._store.transaction(lambda connection: self._commit(connection, whole, wanted))
+            self._store.transaction(lambda connection: self._offsets.advance(connection, started, wanted))
+            self._started = wanted
+        return dict(self._started)
+
+    seed(PostgresSink, "flush", flush)
+
+
+@contextmanager
+def _as_if_advanced(sink: PostgresSink) -> Iterator[None]:
+    sink._advanced = lambda connection, wanted: True  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del sink._advanced
+
+
+def _uncommitted_state(seed: Seed) -> None:
+    real = kafka.reader_properties
+
+    def properties(*given: Any) -> dict[str, Any]:
+        return {**real(*given), "isolation.level": "read_uncommitted"}
+
+    seed(kafka, "reader_properties", properties)
+
+
+def _revision_ignored(seed: Seed) -> None:
+    seed(merge, "_UPSERT", merge._UPSERT.replace(" WHERE t.revision < excluded.revision", ""))
+    seed(merge, "_DELETE", merge._DELETE.replace(" AND t.revision < s.revision", ""))
+
+
+def _receipts_apart(seed: Seed) -> None:
+    add, flush = Outbox.add_receipts, PostgresSink.flush
+    kept: dict[int, list[Any]] = {}
+
+    def later(self: Outbox, connection: Any, receipts: Any) -> None:
+        kept[id(self)] = [receipts]
+
+    def flushed(self: PostgresSink) -> Mapping[int, int]:
+        done = flush(self)
+        for receipts in kept.pop(id(self._outbox), []):
+            self._store.transaction(lambda connection, r=receipts: add(self._outbox, connection, r))  # type: ignore[misc]
+        return done
+
+    seed(Outbox, "add_receipts", later)
+    seed(PostgresSink, "flush", flushed)
+
+
+SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
+    "no group metadata": _no_group_metadata,
+    "no rewind after abort": _no_rewind,
+    "producer kept after a timeout": _producer_kept,
+    "auto-commit on": _auto_commit,
+    "offsets stored after instead of with the rows": _offsets_after,
+    "state restored with uncommitted reads": _uncommitted_state,
+    "revision ignored": _revision_ignored,
+    "receipts sent outside the transaction": _receipts_apart,
+}
+
+
+@contextmanager
+def seeded(name: str) -> Iterator[None]:
+    """The code with that fault in it."""
+    before: list[tuple[Any, str, Any]] = []
+
+    def seed(owner: Any, attribute: str, value: Any) -> None:
+        before.append((owner, attribute, getattr(owner, attribute)))
+        setattr(owner, attribute, value)
+
+    SEEDED[name](seed)
+    try:
+        yield
+    finally:
+        for owner, attribute, value in reversed(before):
+            setattr(owner, attribute, value)

@@ -1,0 +1,83 @@
+"""Counts add up over runs, for one tree of code; the document says what they come to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import campaign as campaigns
+from tests.simulation.campaign import Count, campaign, counted, tree
+from tests.simulation.faults import KINDS
+from tests.simulation.report import BEGIN, DOCUMENT, END, section
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place of this test's own for the count."""
+    monkeypatch.setattr(campaigns, "KEPT", tmp_path / "build" / "simulate.json")
+    return tmp_path
+
+
+def test_counts_add_up_over_runs() -> None:
+    """A run goes on where the one before ended, with its seeds and its figures."""
+    before = counted()
+    before.histories, before.next = 7, {5: 3, 6: 1}
+    campaigns.keep(before)
+    seen: list[Count] = []
+    count = campaign(5, 60, 1, seen.append, histories_max=1)
+    assert count.histories + count.passed_over == 8
+    assert count.findings == 0
+    assert count.next == {5: 4, 6: 1}
+    assert [*seen, counted()] == [count, count]
+
+
+def test_other_code_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was counted of other code says nothing of this."""
+    count = counted()
+    count.histories = 7
+    campaigns.keep(count)
+    assert counted().histories == 7
+    monkeypatch.setattr(campaigns, "tree", lambda: "another")
+    assert counted().histories == 0
+
+
+def test_a_change_of_the_code_is_another_tree(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each of the three folders, a byte is enough."""
+    monkeypatch.setattr(campaigns, "ROOT", place)
+    digests = set()
+    for folder in ("streams", "processors", "connectors"):
+        (place / folder).mkdir()
+        (place / folder / "a.py").write_text("1")
+        digests.add(tree())
+    (place / "connectors" / "a.py").write_text("2")
+    digests.add(tree())
+    assert len(digests) == 4
+
+
+def test_the_section_names_every_fault_and_call() -> None:
+    """So that an empty place is seen."""
+    count = counted()
+    count.faults = {"zombie": {"consume": 3}}
+    text = section(count)
+    assert all(f"| {kind} |" in text for kind in KINDS)
+    assert "consume 3," in text
+    assert ("zombie", "consume") not in count.empty
+    assert ("crash before", "consume") in count.empty
+
+
+def test_the_document_has_the_section_in_form() -> None:
+    """Count, findings, date and commit, as the command writes them."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    written = text.partition(BEGIN)[2].partition(END)[0]
+    row = re.search(
+        r"^\| [\d,]+ \| (\d+) \| [\d,]+ \| [\d,]+ \| \d{4}-\d\d-\d\d"
+        r" \| [0-9a-f]{12}\+? \| [0-9a-f]{16} \| \d+ ms \|$",
+        written,
+        re.MULTILINE,
+    )
+    assert row is not None
+    assert row[1] == "0"
+    assert all(f"| {kind} |" in written for kind in KINDS)
+    assert isinstance(counted(), Count)

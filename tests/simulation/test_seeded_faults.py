@@ -1,0 +1,21 @@
+"""The checker is tested: each fault that somebody might write into the pipeline is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.history import history_of, run
+from tests.simulation.seeded import SEEDED, seeded
+from tests.simulation.test_history import CITIES
+
+#: The rarest shows in one of about sixty histories.
+HISTORIES_MAX = 600
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", SEEDED)
+def test_a_fault_in_the_code_is_found(name: str) -> None:
+    """Within a bounded number of histories, by at least one check."""
+    with seeded(name):
+        assert any(run(history_of(seed, CITIES)).findings for seed in range(HISTORIES_MAX))

@@ -1,0 +1,128 @@
+"""The workers of production on the simulation's clients: a pipeline, or a sink with its relay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaException
+
+from connectors import sink_worker
+from connectors.errors import BrokerUnavailableError
+from connectors.postgres.relay import Relay
+from connectors.postgres.sink import PostgresSink
+from connectors.postgres.worker import PostgresSinkSettings, Relayed
+from connectors.sink_acts import SinkActs
+from connectors.sink_worker import Input, SinkWorker
+from schemas.systems import Domain
+from schemas.topics import domain_topic, group, transactional_id
+from streams.clients import Outgoing
+from streams.pipeline import Pipeline
+from streams.sealing import Coding
+from streams.settings import PipelineSettings
+from streams.step import Step
+from tests.simulation.clients import Brokers, SimClients, SimConsumer
+from tests.simulation.log import Entry, Log
+from tests.simulation.postgres import Database, Line
+from tests.simulation.world import Process
+
+
+class StepWorker:
+    """A pipeline in a process (`tests.simulation.world.Worker`)."""
+
+    def __init__(self, process: Process, step: Step, coding: Coding, settings: PipelineSettings) -> None:
+        world = process.world
+        self._groups, self._group = world.groups, group(step.name)
+        names = (self._group, transactional_id(step.name, process.slot))
+        self.clients = SimClients(
+            Brokers(world.log, world.groups, world.coordinator), process, names, settings
+        )
+        self.pipeline = Pipeline(step, self.clients, coding, settings, process.clock)
+        self.start, self.turn, self.close = self.pipeline.start, self.pipeline.turn, self.pipeline.close
+
+    @property
+    def ready(self) -> bool:
+        """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
+        if self.pipeline.restoring and (self._settled or self._restores):
+            return True
+        return self.consumer is not None and self.consumer.ready
+
+    @property
+    def _settled(self) -> bool:
+        """Whether an offset can be told by now that a transaction held."""
+        waiting = self.pipeline._assignment.unsettled
+        return any(not self._groups.unstable(self._group, [each]) for each in waiting)
+
+    @property
+    def _restores(self) -> bool:
+        reader = self.clients.last_reader
+        if not self.pipeline._restorer.active:
+            return False
+        return reader is None or not reader.fetcher.positions or reader.fetcher.ready
+
+    @property
+    def consumer(self) -> SimConsumer | None:
+        """The member of the group."""
+        return self.clients.last_consumer
+
+    @property
+    def line(self) -> Line | None:
+        """It has no store."""
+        return None
+
+
+class SinkProcess:
+    """A sink with its relay in a process (`tests.simulation.world.Worker`)."""
+
+    def __init__(
+        self,
+        process: Process,
+        domain: Domain,
+        database: Database,
+        coding: Coding,
+        settings: PostgresSinkSettings,
+    ) -> None:
+        world, self._database = process.world, database
+        instance = transactional_id(process.step, process.slot)
+        properties = sink_worker.consumer_properties({}, group(process.step), instance, settings.read)
+        self.consumer = SimConsumer(world.log, world.groups, process, properties)
+        self.line, topic = Line(database, process), domain_topic(domain.id)
+        brokers = Brokers(world.log, world.groups, world.coordinator)
+        clients = SimClients(brokers, process, (group(process.step), instance), PipelineSettings())
+        acts = SinkActs(process.step, topic, clients, coding.codec, process.clock)
+        sink = PostgresSink(domain, self.line.connect, coding, settings.store, self.line.pause)
+        relay = Relay(domain, sink.store, coding.codec, Send(world.log, process), settings.store)
+        self.worker = SinkWorker(
+            Input(topic, domain.event, coding.codec, acts),
+            sink,
+            self.consumer,
+            settings.read,
+            after=Relayed(relay, settings.store.attempts_max),
+        )
+        self.start, self.turn, self.close = self.worker.start, self.worker.turn, self.worker.close
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to apply or to tell."""
+        return self.consumer.ready or self._database.waiting("receipt_outbox", "dead_letter_outbox")
+
+
+class Send:
+    """What a relay sends by; an idempotent producer without transactions."""
+
+    def __init__(self, log: Log, process: Process) -> None:
+        self._log, self._process = log, process
+
+    def __call__(self, records: Sequence[Outgoing]) -> None:
+        """Sends, and returns when the broker has it."""
+        try:
+            self._process.request("relay.send", lambda: self._sent(records), 30.0)
+        except KafkaException:
+            raise BrokerUnavailableError("not acknowledged in time") from None
+
+    def _sent(self, records: Sequence[Outgoing]) -> None:
+        if self._log.time.now_s < self._log.full_until_s:
+            raise BrokerUnavailableError("the disk is full")
+        for out in records:
+            stamps = out.timestamps_ms or [0] * len(out)
+            for key, value, stamp in zip(out.keys, out.values, stamps, strict=True):
+                self._log.append(out.topic, Entry((out.topic, out.partition), -1, key, value, stamp))
