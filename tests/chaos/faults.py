@@ -54,6 +54,7 @@ class Struck:
     at_s: float = field(default_factory=time.monotonic)
 
 
+#: Finds out first whom it strikes: what raises has done nothing.
 Fault = Callable[[Place, random.Random], Struck]
 
 
@@ -107,22 +108,17 @@ def _broker_pause(choose: Callable[[Place, random.Random], tuple[str, str]]) -> 
 
 def database_kill(place: Place, chance: random.Random) -> Struck:
     """kill -9 of the server and all its processes, as by a power cut."""
+    theirs, hold_s = _of_sinks(place), chance.uniform(1.0, 4.0)
     _kill(place, POSTGRES)
-    hold_s = chance.uniform(1.0, 4.0)
-    return Struck(POSTGRES, lambda: _up(place), _of_sinks(place), hold_s, alone=False)
+    return Struck(POSTGRES, lambda: _up(place), theirs, hold_s, alone=False)
 
 
 def database_pause(place: Place, chance: random.Random) -> Struck:
     """SIGSTOP of all its processes, longer than every timeout of its clients."""
+    theirs, hold_s = _of_sinks(place), chance.uniform(*PAUSE_OF_STORES_S)
     processes = family(place.server(POSTGRES))
     signal_all(processes, signal.SIGSTOP)
-    return Struck(
-        POSTGRES,
-        lambda: signal_all(processes, signal.SIGCONT),
-        _of_sinks(place),
-        chance.uniform(*PAUSE_OF_STORES_S),
-        alone=False,
-    )
+    return Struck(POSTGRES, lambda: signal_all(processes, signal.SIGCONT), theirs, hold_s, alone=False)
 
 
 def brokers_cut(place: Place, chance: random.Random) -> Struck:
@@ -153,8 +149,8 @@ def database_slow(place: Place, chance: random.Random) -> Struck:
 
 def registry_gone(place: Place, chance: random.Random) -> Struck:
     """kill -9 of the registry, and of a worker that must then start without it."""
-    _kill(place, REGISTRY)
     struck = worker_kill(place, chance)
+    _kill(place, REGISTRY)
     return Struck(
         f"registry, {struck.target}",
         lambda: _up(place),
@@ -203,10 +199,10 @@ def coordinating(transactional: str, partitions: int) -> int:
 
 
 def _network(place: Place, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0) -> Struck:
+    theirs = _of_sinks(place) if routes == [DATABASE] else ()
     for route in routes:
         place.proxies.set(route, mode, delay_s)
     detail = f"{delay_s:.2f} s each way" if mode == "slow" else mode
-    theirs = _of_sinks(place) if routes == [DATABASE] else ()
     return Struck(", ".join(routes), place.proxies.open_all, theirs, hold_s, alone=False, detail=detail)
 
 

@@ -90,7 +90,7 @@ class Place:
 
     def partitions(self, slot: Slot) -> list[Partition]:
         """What a worker has now."""
-        return partitions_of(groups(self.admin, groups_of([slot])), slot)
+        return partitions_of(groups(self._asking(), groups_of([slot])), slot)
 
     def lacks(self) -> str:
         """What is not as it was before a fault: workers, copies in sync, members of groups; nothing where all is."""
@@ -101,8 +101,11 @@ class Place:
         if not _in_sync(self.admin):
             return "copies in sync"
         # Last: an administrator whose request to an ailing broker is answered too late ends the whole process.
-        asked = AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
-        return "" if ready(asked, self.slots) else "members of groups"
+        return "" if ready(self._asking(), self.slots) else "members of groups"
+
+    def _asking(self) -> AdminClient:
+        """A new one: one that has seen a broker go may ask it for a group's members ever after."""
+        return AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
 
 
 def _in_sync(admin: AdminClient) -> bool:
