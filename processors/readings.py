@@ -39,7 +39,7 @@ _ROWS: Final = (
 _LETTERS: Final = {kana: text for row, texts in _ROWS for kana, text in zip(row, texts.split(), strict=True)}
 _READABLE: Final = re.compile("[ァ-ヺー]+")
 _LONG: Final = {"オ": "O", "ウ": "OU"}
-_N_BEFORE_LABIAL: Final = re.compile("N(?=[BMP])")
+_N_BEFORE_LABIAL: Final = re.compile("N+(?=[BMP])")
 _PARTS_KEPT: Final = 65_536
 
 
@@ -94,7 +94,7 @@ def _joined(letters: list[str]) -> str:
     text = ""
     for here, following in pairwise([*letters, ""]):
         text += here if here != "ッ" else _doubling(following)
-    return _N_BEFORE_LABIAL.sub("M", text)
+    return _N_BEFORE_LABIAL.sub(lambda found: "M" * len(found[0]), text)
 
 
 def _doubling(following: str) -> str:

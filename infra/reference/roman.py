@@ -85,4 +85,4 @@ def _doubling(latin: str) -> str:
 
 def _nasals(letters: str) -> str:
     """ン, kept as a small n until its follower is known."""
-    return re.sub("n(?=[BMP])", "M", letters).replace("n", "N")
+    return re.sub("n+(?=[BMP])", lambda found: "M" * len(found[0]), letters).replace("n", "N")

@@ -7,7 +7,7 @@ import re
 from importlib import resources
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processors.readings import UnreadableKanaError, roman, roman_part
@@ -69,6 +69,7 @@ def test_surname_and_given_name() -> None:
     assert roman("オオノ　ユウマ") == "ONO YUMA"
 
 
+@example("ンンヷ")
 @given(st.from_regex("[ァ-ヺー]{1,12}", fullmatch=True))
 def test_any_katakana_can_be_written(part: str) -> None:
     """In plain capitals, with no N before B, M, P."""
