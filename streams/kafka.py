@@ -18,9 +18,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import group, transactional_id
 from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader
-from streams.errors import UnavailableError
+from streams.errors import DeniedError, UnavailableError
 from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
+from streams.verdict import stopped_by
 
 Properties = dict[str, Any]
 
@@ -198,5 +199,10 @@ def end_offsets(
     )
     try:
         return {(at.topic, at.partition): found.result(timeout_s).offset for at, found in told.items()}
-    except (KafkaException, TimeoutError) as error:
-        raise UnavailableError(f"list_offsets: {type(error).__name__}") from None
+    except KafkaException as failure:
+        # A topic that isn't there, or that we may not see, doesn't come by waiting.
+        stopped = stopped_by(failure.args[0])
+        told_apart = stopped if isinstance(stopped, DeniedError) else None
+        raise told_apart or UnavailableError(f"list_offsets: {failure.args[0].name()}") from None
+    except TimeoutError:
+        raise UnavailableError("list_offsets: no answer") from None

@@ -38,6 +38,8 @@ def test_a_topic_that_is_not_there(broker: Broker) -> None:
     broker.create(topic)
     broker.create(f"state.{broker.name('total')}.sums", compacted=True)
     broker.feed(topic, [("a", 1)])
+    assert isinstance(ended(broker.pipeline("total")), DeniedError), "what it sets aside has no place"
+    broker.create_aside("total")
     error = ended(broker.pipeline("total"))
     assert isinstance(error, DeniedError)
     assert str(error) in {"_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"}

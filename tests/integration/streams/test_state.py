@@ -168,7 +168,10 @@ def catalogue(engine: str, versions: int) -> Catalogue:
         for number in range(1, versions + 1)
     }
     same = ("dead-letter", "item", "parked", "letter-act")
-    others = {name: {1: toys.CATALOGUE.schema(name).text} for name in same}
+    others = {
+        name: {number: toys.CATALOGUE.schema(name, number).text for number in toys.CATALOGUE.versions(name)}
+        for name in same
+    }
     return Catalogue(others | {"total": texts})
 
 
