@@ -36,7 +36,7 @@ check: $(READY) ## everything that needs no server: ruff, mypy, import-linter, u
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/pytest -m "not integration and not proof"
+	$(RUN)/pytest -n auto --dist worksteal -m "not integration and not proof"
 
 test: check ## check, then everything against real servers
 	$(RUN)/pytest -m "integration and not proof"
