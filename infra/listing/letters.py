@@ -129,7 +129,7 @@ def _content(environment: Environment, codec: Codec, opener: Sealer, told: Row) 
         key, value = (_opened(opener, first, part) for part in ("key", "value"))
     decoded = codec.decode(_schema_of(first["topic"]), [value]).table if value is not None else None
     readable = decoded.to_pylist()[0] if decoded is not None and decoded.num_rows else None
-    return {"key": _text(key), "value": readable, "bytes": None if readable else _base64(value)}
+    return {"key": _text(key), "value": readable, "bytes": _base64(value)}
 
 
 def _opened(opener: Sealer, first: Row, part: str) -> bytes | None:

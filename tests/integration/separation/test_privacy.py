@@ -175,7 +175,7 @@ def test_dead_letters_hold_what_was_refused(city: City) -> None:
     for letter in letters:
         shown = city.mesh("dlq", "show", letter["id"])
         city.told = city.told[:-2]  # what was asked for is content, by its purpose
-        value = base64.b64decode(json.loads(shown.stdout)["value"])
+        value = base64.b64decode(json.loads(shown.stdout)["bytes"])
         stood = {
             (message.partition(), message.offset()): message.value()
             for message in messages(city, letter["topic"])
