@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
@@ -107,8 +107,10 @@ class Assignment:
         ours = [(each.topic, each.partition) for each in partitions]
         starts = self._stable(ours)
         waiting = [partition for partition in ours if partition not in starts]
+        # Those that wait start at a number, and are paused: an end that had to be looked up could be found after the seek
+        # to where they go on, and would take its place.
         self._consumer.incremental_assign(
-            _with_offsets(starts) + [TopicPartition(*partition, OFFSET_END) for partition in waiting]
+            _with_offsets(starts) + [TopicPartition(*partition, 0) for partition in waiting]
         )
         self.unsettled.update(waiting)
         self._consumer.pause([TopicPartition(*partition) for partition in ours])
