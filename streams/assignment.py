@@ -107,8 +107,8 @@ class Assignment:
         ours = [(each.topic, each.partition) for each in partitions]
         starts = self._stable(ours)
         waiting = [partition for partition in ours if partition not in starts]
-        # Those that wait start at a number, and are paused: an end that had to be looked up could be found after the seek
-        # to where they go on, and would take its place.
+        # Those that wait start at a number, and are paused: an end that had to be looked up could be found after the
+        # seek to where they go on, and would take its place.
         self._consumer.incremental_assign(
             _with_offsets(starts) + [TopicPartition(*partition, 0) for partition in waiting]
         )

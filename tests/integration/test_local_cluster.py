@@ -18,6 +18,9 @@ from infra.local.home import Home
 from infra.local.stack import Stack
 from schemas.topics import NOTICE
 
+#: Three brokers take minutes: `make prove` runs them.
+pytestmark = pytest.mark.proof
+
 TIMEOUT_S = 30.0
 DEADLINE_S = 60.0
 INTERNAL = ("__consumer_offsets", "__transaction_state")

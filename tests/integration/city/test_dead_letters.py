@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from confluent_kafka import Producer
 
 from infra.listing.records import rows as read
@@ -96,6 +97,7 @@ def test_a_row_that_the_store_refuses(place: Place) -> None:
     assert json.loads(said(place, "status", "--json"))["aside"] == {}
 
 
+@pytest.mark.proof
 def test_a_change_that_a_step_can_not_process(place: Place, tmp_path: Path) -> None:
     """Poison in a domain's changes holds back that person there alone; what nobody can read is repaired or dismissed.
 

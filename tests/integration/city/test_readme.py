@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cities import ROOT
 from tests.integration.place import Place
 
@@ -23,6 +25,7 @@ def script() -> str:
     return found[1]
 
 
+@pytest.mark.proof
 def test_a_day_as_the_readme_has_it(place: Place, tmp_path: Path) -> None:
     """Every line ends well, one after the other; afterwards the workers and servers are down."""
     place.forget()
