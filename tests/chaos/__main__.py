@@ -75,7 +75,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="which faults strike what, and when; by default any")
     parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
-    parser.add_argument("--folder", type=Path, default=Path("build"))
+    # Servers and workers have working folders of their own: a relative one would mean another place to each.
+    parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())
     parser.add_argument("--alone", action="store_true", help="in this process, and nobody clears up after it")
     return parser
 
