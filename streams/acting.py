@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from streams.attempts import Attempts
-from streams.clients import Message, Partition
+from streams.clients import Message, Partition, Placed
 from streams.dead_letters import DeadLetter, seal_place
 from streams.decoding import decode
 from streams.kept import Kept
@@ -47,44 +47,6 @@ class Act:
     digest: str
     reason: str | None = None
     value: str | None = None
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A record at its place, with other content, or with none (`streams.clients.Message`)."""
-
-    at: Partition
-    number: int
-    value_bytes: bytes | None = None
-    key_bytes: bytes | None = None
-    timestamp_ms: int = 0
-
-    def topic(self) -> str:
-        """Its topic."""
-        return self.at[0]
-
-    def partition(self) -> int:
-        """Its partition."""
-        return self.at[1]
-
-    def offset(self) -> int:
-        """Its offset."""
-        return self.number
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind (1: given by the producer) and time, ms."""
-        return 1, self.timestamp_ms
-
-    def key(self) -> bytes | None:
-        """Its key."""
-        return self.key_bytes
-
-    def value(self) -> bytes | None:
-        """What to process in its place."""
-        return self.value_bytes
-
-    def error(self) -> None:
-        """It is a record."""
 
 
 def concerned(parked: Parked, digest: str) -> list[Aside]:
@@ -156,7 +118,7 @@ class Acting:
         except (binascii.Error, SealedError):
             return None
         key, stamp = (None, 0) if record is None else (record.key(), record.timestamp()[1])
-        return Placed(self._partition, letter.offset, value, key, stamp)
+        return Placed(self._partition, letter.offset, key_bytes=key, value_bytes=value, timestamp_ms=stamp)
 
     def _follow(self, waiting: Sequence[Aside], records: Mapping[int, Message]) -> None:
         """What was parked is processed, or parked again behind whatever holds it now."""

@@ -34,6 +34,46 @@ class Message(Protocol):
     def error(self) -> KafkaError | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A record at its place, held by itself, with other content than it had there, or with none (a `Message`)."""
+
+    of: Partition
+    at: int
+    key_bytes: bytes | None = None
+    value_bytes: bytes | None = None
+    timestamp_ms: int = 0
+    failure: KafkaError | None = None
+
+    def topic(self) -> str:
+        """Its topic."""
+        return self.of[0]
+
+    def partition(self) -> int:
+        """Its partition."""
+        return self.of[1]
+
+    def offset(self) -> int:
+        """Its offset."""
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind (1: given by the producer) and time, ms."""
+        return 1, self.timestamp_ms
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        """Its value; None is a tombstone."""
+        return self.value_bytes
+
+    def error(self) -> KafkaError | None:
+        """None for a record."""
+        return self.failure
+
+
 class Consumer(Protocol):
     """A member of a group that reads committed records; it never commits by itself."""
 

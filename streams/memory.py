@@ -13,47 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Partition, Rebalanced
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record in the log (`streams.clients.Message`)."""
-
-    of: Partition
-    at: int
-    key_bytes: bytes | None
-    value_bytes: bytes | None
-    timestamp_ms: int = 0
-    failure: KafkaError | None = None
-
-    def topic(self) -> str:
-        """Its topic."""
-        return self.of[0]
-
-    def partition(self) -> int:
-        """Its partition."""
-        return self.of[1]
-
-    def offset(self) -> int:
-        """Its offset."""
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind (1: given by the producer) and time, ms."""
-        return 1, self.timestamp_ms
-
-    def key(self) -> bytes | None:
-        """Its key."""
-        return self.key_bytes
-
-    def value(self) -> bytes | None:
-        """Its value; None is a tombstone."""
-        return self.value_bytes
-
-    def error(self) -> KafkaError | None:
-        """None for a record."""
-        return self.failure
+from streams.clients import Partition, Placed, Rebalanced
 
 
 @dataclass
@@ -64,7 +24,7 @@ class MemoryLog:
     now_ms: int = 0
     #: Called before and after each call of a producer with its name; may raise a KafkaException.
     strike: Callable[[str, str], None] = lambda call, when: None
-    records: dict[Partition, list[Record]] = field(default_factory=dict)
+    records: dict[Partition, list[Placed]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     committed: dict[str, dict[Partition, int]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
@@ -78,15 +38,15 @@ class MemoryLog:
 
     def append(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, timestamp_ms: int = 0
-    ) -> Record:
+    ) -> Placed:
         """Writes a record; without a partition, murmur2 of its key chooses (a null key: partition 0)."""
         self.create(topic)
         number = partition if partition >= 0 else partition_for(key or b"", self.sizes[topic])
         at = self.records[topic, number]
-        at.append(Record((topic, number), len(at), key, value, timestamp_ms or self.now_ms))
+        at.append(Placed((topic, number), len(at), key, value, timestamp_ms or self.now_ms))
         return at[-1]
 
-    def of_topic(self, topic: str) -> list[Record]:
+    def of_topic(self, topic: str) -> list[Placed]:
         """A topic's records, partition after partition."""
         return [each for number in range(self.sizes.get(topic, 0)) for each in self.records[topic, number]]
 
@@ -121,10 +81,10 @@ class MemoryConsumer:
         self._inputs, self._on_assign, self._on_revoke, self._on_lost = topics, on_assign, on_revoke, on_lost
         self._log.generations[self._group] = self._log.generations.get(self._group, 0) + 1
 
-    def consume(self, num_messages: int, timeout: float) -> list[Record]:
+    def consume(self, num_messages: int, timeout: float) -> list[Placed]:
         """What is there; nothing is waited for."""
         self._rebalance()
-        wanted, taken = min(num_messages, self._limit()), list[Record]()
+        wanted, taken = min(num_messages, self._limit()), list[Placed]()
         for partition in sorted(self._positions.keys() - self._paused):
             start = self._positions[partition]
             got = self._log.records[partition][start : start + wanted - len(taken)]
@@ -196,9 +156,9 @@ class MemoryReader:
         self._positions = {(each.topic, each.partition): max(0, each.offset) for each in partitions}
         self._told.clear()
 
-    def consume(self, num_messages: int, timeout: float) -> list[Record]:
+    def consume(self, num_messages: int, timeout: float) -> list[Placed]:
         """Records, or the end of a partition."""
-        taken: list[Record] = []
+        taken: list[Placed] = []
         for partition, start in self._positions.items():
             got = self._log.records.get(partition, [])[start : start + num_messages - len(taken)]
             taken.extend(got)
@@ -208,7 +168,7 @@ class MemoryReader:
             if len(taken) < num_messages and partition not in self._told:
                 self._told.add(partition)
                 eof = KafkaError(KafkaError._PARTITION_EOF)
-                taken.append(Record(partition, end, None, None, failure=eof))
+                taken.append(Placed(partition, end, None, None, failure=eof))
         return taken
 
     def close(self) -> None:

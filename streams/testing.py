@@ -20,8 +20,9 @@ from schemas.ids import LocalSchemaIds
 from schemas.tables import table_from_rows
 from schemas.topics import act_topic, dlq_topic, group, parked_topic, transactional_id
 from streams import acts, parking
+from streams.clients import Placed
 from streams.dead_letters import SCHEMA, seal_place
-from streams.memory import MemoryClients, MemoryLog, Record
+from streams.memory import MemoryClients, MemoryLog
 from streams.pipeline import Pipeline
 from streams.sealing import Coding, Sealer
 from streams.settings import PipelineSettings
@@ -191,5 +192,5 @@ class Driver:
         return self._random.choice((0, 1, 2, 3, 7, 50, 1_000)) if self._random else 1_000_000
 
 
-def _place(record: Record) -> tuple[int, int, int]:
+def _place(record: Placed) -> tuple[int, int, int]:
     return record.partition(), record.offset(), record.timestamp_ms

@@ -18,7 +18,8 @@ from connectors.postgres.settling import Waiting, waiting_of
 from connectors.sink import Record, batch_of
 from schemas.systems import Domain
 from schemas.topics import domain_topic, sink_step
-from streams.acting import GONE, NOT_SEALED, STATUS, Act, Deed, Placed
+from streams.acting import GONE, NOT_SEALED, STATUS, Act, Deed
+from streams.clients import Placed
 from streams.dead_letters import DeadLetter, seal_place
 from streams.sealing import Coding, SealedError
 
@@ -89,7 +90,7 @@ class Acting:
         except (binascii.Error, SealedError):
             return None
         key, stamp = (None, 0) if record is None else (record.key(), record.timestamp()[1])
-        return Placed(self._at(letter), letter.offset, value, key, stamp)
+        return Placed(self._at(letter), letter.offset, key_bytes=key, value_bytes=value, timestamp_ms=stamp)
 
     def _again(
         self, connection: Connection[Any], vain: Mapping[Entry, str], records: Mapping[int, Record]

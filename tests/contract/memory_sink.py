@@ -11,7 +11,8 @@ from typing import Any
 from connectors.errors import FencedError, NotOpenError
 from connectors.sink import Record, SinkBatch, batch_of
 from schemas.codec import Codec
-from streams.acting import Act, Deed, Placed
+from streams.acting import Act, Deed
+from streams.clients import Placed
 from streams.dead_letters import seal_place
 from streams.parking import identity
 from streams.sealing import Coding
@@ -116,7 +117,9 @@ class MemorySink:
             if before.name and act.deed is Deed.REPAIR:
                 sealed = base64.b64decode(act.value or "")
                 value = self._coding.sealer.open(sealed, seal_place(self._step, act.digest, "repair"))
-                record = Placed((str(record.topic()), partition), place[1], value, record.key())
+                record = Placed(
+                    (str(record.topic()), partition), place[1], key_bytes=record.key(), value_bytes=value
+                )
             batch = batch_of(self._codec, self._schema, [record], {})
             self._apply(self._store, batch, {place: before})
         self._store.acts.add(act.id)

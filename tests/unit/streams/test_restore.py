@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from streams.clients import Partition
+from streams.clients import Partition, Placed
 from streams.errors import StateError
-from streams.memory import MemoryClients, MemoryLog, Record
+from streams.memory import MemoryClients, MemoryLog
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
@@ -23,7 +23,7 @@ INPUT: Partition = ("item", 0)
 class Scripted(MemoryClients):
     """A reader that gives what a test says, batch after batch; the changelog ends at 3."""
 
-    batches: list[Sequence[Record]]
+    batches: list[Sequence[Placed]]
     closed = 0
 
     def reader(self) -> Scripted:  # type: ignore[override]
@@ -38,7 +38,7 @@ class Scripted(MemoryClients):
         """Notes it."""
         self.assigned = [(each.topic, each.partition, each.offset) for each in partitions]
 
-    def consume(self, num_messages: int, timeout: float) -> Sequence[Record]:
+    def consume(self, num_messages: int, timeout: float) -> Sequence[Placed]:
         """The next batch."""
         return self.batches.pop(0) if self.batches else []
 
@@ -47,17 +47,17 @@ class Scripted(MemoryClients):
         self.closed += 1
 
 
-def record(offset: int, key: str, value: bytes | None) -> Record:
+def record(offset: int, key: str, value: bytes | None) -> Placed:
     """A record of the changelog."""
-    return Record(CHANGELOG, offset, key.encode(), value)
+    return Placed(CHANGELOG, offset, key.encode(), value)
 
 
-def end(offset: int) -> Record:
+def end(offset: int) -> Placed:
     """The end of what committed records there are."""
-    return Record(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
+    return Placed(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
 
 
-def begun(batches: list[Sequence[Record]], now: list[float]) -> tuple[Restorer, Scripted, dict[str, bytes]]:
+def begun(batches: list[Sequence[Placed]], now: list[float]) -> tuple[Restorer, Scripted, dict[str, bytes]]:
     """A restoration under way, and what it has restored."""
     step, settings = toys.steps()[1], PipelineSettings()
     clients = Scripted(MemoryLog(), "g", "t")
@@ -108,6 +108,6 @@ def test_a_partition_that_goes_is_not_restored_further() -> None:
 
 def test_a_record_without_a_key_is_no_changelog() -> None:
     """Half a state is none."""
-    restorer, _, _ = begun([[Record(CHANGELOG, 0, None, b"1")]], [0.0])
+    restorer, _, _ = begun([[Placed(CHANGELOG, 0, None, b"1")]], [0.0])
     with pytest.raises(StateError):
         restorer.turn(0)
