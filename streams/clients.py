@@ -124,6 +124,16 @@ class Producer(Protocol):
     def purge(self) -> None: ...
 
 
+class Rebalancer(Protocol):
+    """A call for a group's rebalance, under way."""
+
+    def heard(self) -> bool:
+        """Whether the group was balanced anew; waits for nothing."""
+
+    def close(self) -> None:
+        """Calls no more."""
+
+
 class Clients(Protocol):
     """Makes the clients of one worker slot."""
 
@@ -141,6 +151,12 @@ class Clients(Protocol):
 
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
         """The offset after the last record, those of open transactions included (not the last stable offset)."""
+
+    def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
+        """Partitions of these topics that no member of the group has, as far as can be told; None: ask again later."""
+
+    def rebalancer(self) -> Rebalancer:
+        """Has the group balanced anew; who has a partition goes on with it meanwhile."""
 
 
 class Clock(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
@@ -16,8 +16,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from schemas.topics import group, transactional_id
-from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader
+from schemas.topics import act_topic, group, transactional_id
+from streams.balance import GroupView, PassingMember
+from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader, Rebalancer
 from streams.errors import DeniedError, UnavailableError
 from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
@@ -53,7 +54,9 @@ class KafkaClients:
     ) -> None:
         self._connection, self._settings = dict(connection), settings
         self._group, self._id = group(step), transactional_id(step, slot)
+        self._passing = act_topic(step)
         self._admin: AdminClient | None = None
+        self._view: GroupView | None = None
 
     def producer(self) -> Producer:
         """A new producer of the slot's `transactional.id`."""
@@ -76,6 +79,17 @@ class KafkaClients:
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
         """High watermarks. UnavailableError where the brokers don't tell in time."""
         return end_offsets(self._administrator(), partitions, timeout_s)
+
+    def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
+        """Partitions of these topics that no member of the step's group has."""
+        self._view = self._view or GroupView(self._administrator(), self._group)
+        return self._view.unread(inputs)
+
+    def rebalancer(self) -> Rebalancer:
+        """A member that passes by: with the topic of acts, which all workers read apart from the group."""
+        return PassingMember(
+            passing_properties(self._connection, self._group, self._id, self._settings), self._passing
+        )
 
     def _administrator(self) -> AdminClient:
         self._admin = self._admin or AdminClient(dict(self._connection))
@@ -167,6 +181,15 @@ def consumer_properties(
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
         "fetch.message.max.bytes": settings.batch_size_bytes,
     }
+
+
+def passing_properties(
+    connection: Mapping[str, Any], group_id: str, member: str, settings: PipelineSettings
+) -> Properties:
+    """A member with nothing to come back to: it leaves as it closes."""
+    properties = consumer_properties(connection, group_id, f"{member}.passing", settings)
+    del properties["group.instance.id"]
+    return properties
 
 
 def reader_properties(connection: Mapping[str, Any], group_id: str) -> Properties:

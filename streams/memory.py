@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Partition, Placed, Rebalanced
+from streams.clients import Partition, Placed, Rebalanced, Rebalancer
 
 
 @dataclass
@@ -276,6 +276,25 @@ class MemoryClients:
     def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
         """The offset after the last record; 0 where there is none."""
         return {each: len(self.log.records.get(each, [])) for each in partitions}
+
+    def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
+        """None: a group has one member here, which has them all."""
+        return frozenset()
+
+    def rebalancer(self) -> Rebalancer:
+        """A group of one is balanced at once."""
+        return _Balanced()
+
+
+class _Balanced:
+    """A rebalance that has come (`streams.clients.Rebalancer`)."""
+
+    def heard(self) -> bool:
+        """It has."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is under way."""
 
 
 def partition_for(key: bytes, partitions: int) -> int:

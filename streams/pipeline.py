@@ -15,6 +15,7 @@ from streams.clients import Clients, Clock, Outgoing, Partition
 from streams.decoding import offset_of
 from streams.errors import UnavailableError
 from streams.metrics import StepMetrics
+from streams.oversight import Oversight
 from streams.parking import Kind
 from streams.processing import Processing
 from streams.restore import Restorer
@@ -42,6 +43,7 @@ class Pipeline:
         self._transactions = Transactions(clients, settings, clock)
         self._restorer = Restorer(step, clients, settings, clock)
         self._acts = Acts(step.name, clients, coding.codec)
+        self.oversight = Oversight(step.inputs, clients, settings, clock)
         #: Whether an act may have found its letter since we last looked.
         self._acts_due = False
         #: Letters and parked records of the partitions that have any.
@@ -80,6 +82,7 @@ class Pipeline:
         Waits `poll_timeout_s` for the first record. A failed transaction is recovered from: the same records come
         again. StreamError: this worker can't go on.
         """
+        self.oversight.turn()
         self._restore()
         # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older.
         if self._acts.turn() or self._acts_due:
@@ -103,6 +106,7 @@ class Pipeline:
         """Leaves; a static member's partitions wait for the slot until the session's timeout."""
         self._restorer.close()
         self._acts.close()
+        self.oversight.close()
         self._transactions.close()
         self._consumer.close()
 

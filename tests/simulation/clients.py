@@ -347,6 +347,30 @@ class SimClients:
         """The offset after the last record, of whatever transaction."""
         return self._host.request("end_offsets", lambda: {each: self._log.end(each) for each in partitions})
 
+    def unread(self, inputs: Iterable[str]) -> frozenset[Partition]:
+        """At once."""
+        return self._groups.unread(self._group, inputs)
+
+    def rebalancer(self) -> Passing:
+        """Has everybody join again as it comes, and once more as it goes."""
+        return Passing(self._groups, self._group)
+
+
+class Passing:
+    """A member that joins, takes nothing, and leaves."""
+
+    def __init__(self, groups: Groups, name: str) -> None:
+        self._groups, self._name = groups, name
+        groups.rebalance(name)
+
+    def heard(self) -> bool:
+        """When all have joined."""
+        return not self._groups.of(self._name).preparing
+
+    def close(self) -> None:
+        """Leaves."""
+        self._groups.rebalance(self._name)
+
 
 def _failed(error: KafkaError) -> Entry:
     entry = Entry(("", 0), -1)

@@ -105,11 +105,6 @@ class Groups:
         self._log.time.after(_JOIN_S, partial(self._without, name, group.round))
         self.heartbeats(name)
 
-    def rebalance_all(self) -> None:
-        """Everybody of every group has to join again."""
-        for name in list(self._groups):
-            self.rebalance(name)
-
     def heartbeats(self, name: str) -> None:
         """Clients that are heard hear of a rebalance; what the application has to do comes with its next read."""
         group = self.of(name)
@@ -171,6 +166,14 @@ class Groups:
         """Whether a transaction holds offsets of these."""
         asked = set(partitions)
         return any(not asked.isdisjoint(held) for held in self.of(name).pending.values())
+
+    def unread(self, name: str, inputs: Iterable[str]) -> frozenset[Partition]:
+        """Partitions that no member is to have; none while the group is between two generations."""
+        group = self.of(name)
+        if group.preparing or not group.members:
+            return frozenset()
+        taken = set[Partition]().union(*(member.wanted for member in group.members.values()))
+        return frozenset(self._log.matching(list(inputs))) - taken
 
     def _created(self, topic: str) -> None:
         for name, group in self._groups.items():

@@ -77,10 +77,6 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> Told:
         world.run(_TURNS_MAX)
         drawn.over = True
         world.run(_TURNS_MAX)
-        # A static member that dies between a rebalance and giving back what others are to have, and is back at once,
-        # leaves that to nobody until the next rebalance (KIP-345 and KIP-429 together): so here is one.
-        world.groups.rebalance_all()
-        world.run(_TURNS_MAX)
     except (FoundError, StuckError) as error:
         told.findings.append(str(error))
     except Exception as error:

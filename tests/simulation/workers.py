@@ -38,13 +38,31 @@ class StepWorker:
         )
         self.pipeline = Pipeline(step, self.clients, coding, settings, process.clock)
         self.start, self.turn, self.close = self.pipeline.start, self.pipeline.turn, self.pipeline.close
+        self._process, self._inputs, self._looks_s = process, step.inputs, 0.0
 
     @property
     def ready(self) -> bool:
         """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
+        if self._oversees:
+            return True
         if self.pipeline.restoring and (self._settled or self._restores):
             return True
         return self.consumer is not None and self.consumer.ready
+
+    @property
+    def _oversees(self) -> bool:
+        """Whether a look at the group would find something, or it follows its call; else time goes on to its look."""
+        oversight = self.pipeline.oversight
+        if oversight.calling:
+            return not self._groups.of(self._group).preparing or self._is_due(oversight.due_s)
+        return bool(self._groups.unread(self._group, self._inputs)) and self._is_due(oversight.due_s)
+
+    def _is_due(self, due_s: float) -> bool:
+        left_s = due_s - self._process.clock()
+        if left_s > 0 and self._looks_s != due_s:
+            self._looks_s = due_s
+            self._process.world.time.after(left_s, lambda: None)
+        return left_s <= 0
 
     @property
     def _settled(self) -> bool:

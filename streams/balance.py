@@ -1,0 +1,82 @@
+"""What the group's coordinator says of who reads what, and a member that only passes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+
+from streams.clients import Partition
+
+#: An answer may come when a broker that stood still goes on: nobody waits for it.
+_ANSWER_S: Final = 60
+#: Brokers that told of the group tell of topics at once.
+_TOPICS_S: Final = 2
+
+
+class GroupView:
+    """Asks which partitions no member of a group has; one question at a time, and nobody waits for the answer."""
+
+    def __init__(self, admin: AdminClient, group_id: str) -> None:
+        self._admin, self._group_id = admin, group_id
+        self._asked: Future[ConsumerGroupDescription] | None = None
+
+    def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
+        """As `streams.clients.Clients.unread`."""
+        if self._asked is None:
+            asked = self._admin.describe_consumer_groups([self._group_id], request_timeout=_ANSWER_S)
+            self._asked = asked[self._group_id]
+        if not self._asked.done():
+            return None
+        answer, self._asked = self._asked, None
+        try:
+            told = answer.result()
+            # Between two generations nothing is anybody's.
+            return self._without(told, inputs) if told.state == ConsumerGroupState.STABLE else frozenset()
+        except KafkaException:
+            return frozenset()
+
+    def _without(self, told: ConsumerGroupDescription, inputs: Sequence[str]) -> frozenset[Partition]:
+        topics = self._admin.list_topics(timeout=_TOPICS_S).topics
+        taken = {
+            (each.topic, each.partition)
+            for member in told.members
+            for each in member.assignment.topic_partitions
+        }
+        there = {
+            (name, number)
+            for name, topic in topics.items()
+            if any(re.match(each, name) if each.startswith("^") else each == name for each in inputs)
+            for number in topic.partitions
+        }
+        return frozenset(there - taken)
+
+
+class PassingMember:
+    """Joins a group with a topic that nobody else of it reads, so that it takes nothing from anybody, and leaves.
+
+    A rebalance begins as it comes, and another as it goes; all others go on with what they have meanwhile.
+    """
+
+    def __init__(self, properties: Mapping[str, Any], topic: str) -> None:
+        self._consumer = KafkaConsumer(dict(properties))
+        self._joined = False
+        self._consumer.subscribe([topic], on_assign=self._on_assign)
+
+    def heard(self) -> bool:
+        """Whether the group was balanced with it."""
+        self._consumer.poll(0)
+        return self._joined
+
+    def close(self) -> None:
+        """Leaves."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        # It reads nothing, and gives back at once what it was given.
+        self._joined = True
