@@ -31,4 +31,7 @@ class Restarts:
         if exit_code in FINAL or (self._in_a_row > ENDS_MAX and exit_code not in _PATIENT):
             return None
         self.total += 1
+        if lived_s >= STARTED_WELL_S:
+            # Its partitions stand still: there is nothing to wait for.
+            return 0.0
         return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._in_a_row - 1, 10))

@@ -24,11 +24,14 @@ from infra.errors import OperatorError
 from infra.local.home import write_json
 from infra.run.restart import Restarts
 from infra.run.slots import Slot
+from infra.run.spare import Spares
 
 #: How long workers may take to end their transactions, before they are killed.
 STOP_TIMEOUT_S = 15.0
 #: A log larger than this is put aside when its worker starts again; one older log is kept.
 LOG_BYTES_MAX = 50_000_000
+#: How often it is looked whether a spare is to be made.
+SPARE_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
+        self._spares = Spares(_spare)
 
     def stop(self) -> None:
         """Have `run` end."""
@@ -85,7 +89,9 @@ class Supervisor:
             ]
             for watcher in watchers:
                 watcher.start()
-            self._stopping.wait()
+            while not self._stopping.wait(SPARE_EVERY_S):
+                self._spares.keep()
+            self._spares.end()
             self._end_all()
             for watcher in watchers:
                 watcher.join()
@@ -125,17 +131,13 @@ class Supervisor:
 
     def _once(self, slot: Slot, restarts: Restarts) -> int:
         """One life of a worker; its exit code."""
-        command = [sys.executable, "-m", "infra.run", slot.step, str(slot.number)]
         log = self._log(slot)
         _put_aside(log)
-        with self._lock, log.open("ab") as output:
+        with self._lock:
             if self._stopping.is_set():
                 return 0
-            # Ctrl-C at the terminal is ours to hear, not theirs: workers are told in order.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
-            )
-            self._processes[slot] = process
+            process = self._processes[slot] = self._spares.take(slot, log) or _cold(slot, log)
+        self._spares.started()
         self._note(slot, "running", process.pid, restarts, None)
         self._say(f"{slot.name} runs (pid {process.pid})")
         exit_code = process.wait()
@@ -169,6 +171,19 @@ def supervised(installation: Installation) -> Supervised | None:
         return None
     workers = tuple(WorkerState(**worker) for worker in found["workers"])
     return Supervised(found["pid"], workers) if alive else None
+
+
+def _cold(slot: Slot, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "infra.run", slot.step, str(slot.number)]
+    with log.open("ab") as output:
+        # Ctrl-C at the terminal is ours to hear, not theirs: workers are told in order.
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+        )
+
+
+def _spare(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0)
 
 
 def _state_file(installation: Installation) -> Path:

@@ -22,6 +22,7 @@ from infra.run.logs import configure
 from infra.run.restart import HOPELESS
 from infra.run.settings import RunSettings
 from infra.run.slots import RUN_STEPS, WORKERS_MAX, Slot
+from infra.run.spare import SPARE, load_all, told_slot
 
 log = structlog.get_logger()
 
@@ -125,9 +126,12 @@ def _ended(code: int, event: str, error: Exception) -> int:
 
 def main() -> None:
     """Entry point."""
-    slot = Slot(sys.argv[1], int(sys.argv[2]))
+    parent = os.getppid()
+    slot = told_slot(load_all) if sys.argv[1] == SPARE else Slot(sys.argv[1], int(sys.argv[2]))
+    if slot is None:
+        return
     configure(slot.step, slot.number)
-    follow_parent(os.getppid())
+    follow_parent(parent)
     try:
         code = run(slot)
     except Exception as error:  # whatever it is, the supervisor is told by a code
