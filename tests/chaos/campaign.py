@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 
 from infra.errors import OperatorError
 from streams.clients import Partition
-from tests.chaos.faults import FAULTS, Struck, schedule
+from tests.chaos.faults import FAULTS, SEEDED, Struck, schedule
 from tests.chaos.history import History
 from tests.chaos.place import Place
 from tests.chaos.recovery import Span, Track, slowest
@@ -76,7 +76,7 @@ class Campaign:
 
     def _one(self, kind: str, chance: random.Random) -> None:
         try:
-            struck = FAULTS[kind](self.place, chance)
+            struck = {**FAULTS, **SEEDED}[kind](self.place, chance)
         except (KafkaException, OperatorError, RuntimeError, psutil.Error) as error:
             # Whom it was to strike could not be found out; nothing was done.
             self.history.note("missed", kind=kind, reason=type(error).__name__)

@@ -1,11 +1,14 @@
 """Defects that the checker must find: each makes the real classes wrong in one way, in the worker's own process.
 
-None of this is in the product. `kinds` are the faults by which a defect shows.
+None of this is in the product. `kinds` are the faults by which a defect shows. What shows only where a fault meets a
+certain moment is given longer such moments (`slowed`), so that a short run finds it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
@@ -15,6 +18,7 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaException
 from psycopg import Connection
 
+from tests.chaos.load import DAYS
 from tests.chaos.place import STEPS
 
 KILLS: Final = ("worker-kill",)
@@ -22,6 +26,9 @@ BETWEEN_TOPICS: Final = ("intake", "household", "fan-out", "conversion")
 WITH_STATE: Final = ("household", "fan-out")
 SINKS: Final = ("sink",)
 BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
+PAUSES: Final = ("worker-pause",)
+#: A batch of a step that is slowed takes so much longer, with its records in hand and nothing begun.
+SLOW_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,18 @@ class Defect:
     steps: Sequence[str] = STEPS
     #: Of each step; where nobody has to take over, one is enough.
     workers: int = 2
+    #: The anomalies by which it is known; empty: any. Where it brings others about by its make, those say nothing.
+    shows: Sequence[str] = ()
+    #: Days that the city's hand-overs are from: in more days fewer residents have more changes each.
+    days: int = DAYS
 
 
 def no_group_metadata() -> None:
     """Offsets go with the transaction, but not under the group's generation: a zombie's are taken."""
     from streams import kafka  # noqa: PLC0415
+    from streams.processing import Processing  # noqa: PLC0415
 
+    Processing.run = slowed(Processing.run)  # type: ignore[method-assign]
     make = kafka.KafkaClients.consumer
 
     def consumer(self: kafka.KafkaClients) -> Any:
@@ -67,16 +80,24 @@ def no_rewind() -> None:
 
 
 def producer_kept() -> None:
-    """After a timeout the same producer goes on: it aborts what it believes is open, and begins the next."""
+    """After a timeout the same producer goes on: it ends what is open, and takes that for an end of nothing."""
+    from streams.assignment import Assignment  # noqa: PLC0415
     from streams.transactions import Transactions  # noqa: PLC0415
 
     def replace_(self: Transactions) -> None:
-        try:
-            self._producer.abort_transaction(self._settings.commit_timeout_s)
-        except KafkaException:
-            return
+        for end in (self._producer.abort_transaction, self._producer.commit_transaction):
+            # The client knows of a commit that was begun, and has it end as one.
+            with suppress(KafkaException):
+                end(self._settings.commit_timeout_s)
+                return
+
+    def rewind(self: Assignment, partitions: Any) -> Any:
+        starts = {each: self.positions[each] for each in partitions if each in self.positions}
+        self._seek(starts)
+        return starts
 
     Transactions.replace = replace_  # type: ignore[method-assign]
+    Assignment.rewind = rewind  # type: ignore[method-assign]
 
 
 def auto_commit() -> None:
@@ -117,11 +138,12 @@ def offsets_after() -> None:
 
 
 def revision_ignored() -> None:
-    """Whatever comes last is written, newer or not; offsets are stored apart, and nobody is fenced by them."""
+    """Whatever comes last is written, newer or not; and nobody is fenced by offsets, which would keep older away."""
     from connectors.postgres import merge  # noqa: PLC0415
     from connectors.postgres.offsets import Offsets  # noqa: PLC0415
+    from connectors.sink_worker import SinkWorker  # noqa: PLC0415
 
-    offsets_after()
+    SinkWorker._apply = slowed(SinkWorker._apply)  # type: ignore[method-assign]
     merge._UPSERT = merge._UPSERT.replace(" WHERE t.revision < excluded.revision", "")
 
     def advance(self: Offsets, connection: Connection[Any], started: Any, wanted: Mapping[int, int]) -> bool:
@@ -167,6 +189,17 @@ def uncommitted_reads() -> None:
         _with(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
 
 
+def slowed(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but that it takes its time first."""
+    never = threading.Event()
+
+    def slow(*given: Any) -> Any:
+        never.wait(SLOW_S)
+        return right(*given)
+
+    return slow
+
+
 def _with(module: ModuleType, name: str, wrong: Mapping[str, Any]) -> None:
     """A function of properties of a client gives these, whatever it gave."""
     properties = getattr(module, name)
@@ -187,19 +220,28 @@ class _Standing:
 DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
     {
         "no-group-metadata": Defect(
-            "offsets without the group's generation", ("worker-pause",), no_group_metadata, BETWEEN_TOPICS
+            "offsets without the group's generation", PAUSES, no_group_metadata, BETWEEN_TOPICS
         ),
         "no-rewind": Defect("no way back after an abort", BROKERS, no_rewind),
-        "producer-kept": Defect("the producer is kept after a timeout", BROKERS, producer_kept),
+        "producer-kept": Defect(
+            "the producer is kept after a timeout", ("brokers-late",), producer_kept, BETWEEN_TOPICS
+        ),
         "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit, BETWEEN_TOPICS, 1),
         "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after, SINKS, 1),
         "restored-uncommitted": Defect(
             "state of what was never committed", KILLS, restored_uncommitted, WITH_STATE, 1
         ),
         "revision-ignored": Defect(
-            "an older change overwrites a newer", ("worker-pause",), revision_ignored, SINKS
+            "an older change overwrites a newer",
+            PAUSES,
+            revision_ignored,
+            SINKS,
+            shows=("row-went-back", "row-behind"),
+            days=10 * DAYS,
         ),
         "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS, 1),
-        "uncommitted-reads": Defect("records that were never committed are read", BROKERS, uncommitted_reads),
+        "uncommitted-reads": Defect(
+            "records that were never committed are read", KILLS, uncommitted_reads, BETWEEN_TOPICS
+        ),
     }
 )

@@ -134,6 +134,12 @@ def brokers_slow(place: Place, chance: random.Random) -> Struck:
     return _network(place, routes, "slow", hold_s=chance.uniform(8.0, 12.0), delay_s=delay_s)
 
 
+def brokers_late(place: Place, chance: random.Random) -> Struck:
+    """Nothing passes for a little longer than a commit may take, and shorter than a record: all of it arrives then."""
+    routes = [place.route(name) for name in place.brokers]
+    return _network(place, routes, "silent", hold_s=chance.uniform(7.3, 7.7))
+
+
 def database_cut(place: Place, chance: random.Random) -> Struck:
     """The network between workers and the database is cut: by resets, or without a word."""
     mode: Mode = chance.choice(["cut", "silent"])
@@ -240,6 +246,10 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "registry-gone": registry_gone,
     }
 )
+
+
+#: Made for one defect, and no kind that has to be struck: each is a case of one above, at the right moment.
+SEEDED: Final[Mapping[str, Fault]] = MappingProxyType({"brokers-late": brokers_late})
 
 
 def schedule(kinds: Sequence[str], chance: random.Random, before: Mapping[str, int]) -> list[str]:

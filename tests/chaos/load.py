@@ -32,9 +32,10 @@ DELIVERY_TIMEOUT_MS: Final = 1_800_000
 QUEUE_MAX: Final = 5_000
 #: After an outage so much faster than the steady pace, at most.
 CATCH_UP: Final = 3.0
-#: What a city comes to by its residents, in hand-overs: measured, and only a size to begin with.
 DAYS: Final = 120
-PER_RESIDENT: Final = 4.4
+#: What a city comes to by its residents, in hand-overs: measured, and only a size to begin with. Once, and each day.
+PER_RESIDENT: Final = 1.6
+PER_RESIDENT_AND_DAY: Final = 0.0236
 RESIDENTS_MIN: Final = 120
 
 
@@ -61,9 +62,10 @@ class City:
         return sum(map(len, self.by_topic.values()))
 
 
-def write(folder: Path, hand_overs: int, seed: int) -> None:
+def write(folder: Path, hand_overs: int, seed: int, days: int = DAYS) -> None:
     """A city of about so many hand-overs."""
-    write_city(folder, max(RESIDENTS_MIN, round(hand_overs / PER_RESIDENT)), DAYS, seed)
+    per_resident = PER_RESIDENT + PER_RESIDENT_AND_DAY * days
+    write_city(folder, max(RESIDENTS_MIN, round(hand_overs / per_resident)), days, seed)
 
 
 def read(folder: Path, codec: Codec) -> City:

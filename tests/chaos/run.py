@@ -57,6 +57,7 @@ class Plan:
     defect: str | None = None
     steps: Sequence[str] = place.STEPS
     before: Mapping[str, int] = field(default_factory=dict)
+    days: int = load.DAYS
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
     work = plan.folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     city = work / "city"
-    load.write(city, round(plan.rate * 60 * plan.minutes), plan.seed)
+    load.write(city, round(plan.rate * 60 * plan.minutes), plan.seed, plan.days)
     say("starting three brokers, registry, database and workers")
     file = plan.folder / f"{datetime.now().astimezone():%Y-%m-%dT%H-%M-%S}-{plan.seed}.jsonl"
     with (
