@@ -46,9 +46,9 @@ prove: $(READY) ## the slow proofs: whole cities by four workers, kills, on real
 
 # By default any seed, which is printed; a run of the same seed strikes the same faults in the same order.
 MINUTES ?= 10
-chaos: $(READY) ## faults of every kind on real servers for MINUTES=10 [SEED=…]; adds to build/chaos.json and build/chaos.html
+chaos: $(READY) ## faults of every kind on real servers for MINUTES=10 [SEED=…] [EACH=…]; adds to build/chaos.json and build/chaos.html
 	@mkdir -p build
-	$(RUN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(RUN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(EACH),--each $(EACH))
 
 chaos-seeded: $(READY) ## short runs with workers that are wrong in one way each: the checker must find every one
 	@mkdir -p build

@@ -49,6 +49,7 @@ def one_run(told: argparse.Namespace) -> int:
         kinds=told.kinds or list(FAULTS),
         rate=told.rate,
         before=figures.struck(before, figures.digest()),
+        enough=told.each,
     )
     try:
         result = run(plan, _say)
@@ -73,7 +74,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, help="which faults strike what, and when; by default any")
-    parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
+    parser.add_argument("--rate", type=float, default=15.0, help="hand-overs a second")
+    parser.add_argument(
+        "--each", type=int, help="ends earlier, when each kind struck so often in all runs together"
+    )
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
     # Servers and workers have working folders of their own: a relative one would mean another place to each.
     parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())

@@ -15,18 +15,18 @@ from confluent_kafka import KafkaException
 
 from infra.errors import OperatorError
 from streams.clients import Partition
-from tests.chaos.faults import FAULTS, SEEDED, Struck, schedule
+from tests.chaos.faults import FAULTS, SEEDED, Struck, next_kind
 from tests.chaos.history import History
 from tests.chaos.place import Place
 from tests.chaos.recovery import Span, Track, slowest
 from tests.chaos.watch import Watch
 
 POLL_S: Final = 0.1
-WHOLE_EVERY_S: Final = 0.5
+WHOLE_EVERY_S: Final = 0.25
 #: How long a mesh may take until another has taken over, and until all is as before.
 ON_TIMEOUT_S: Final = 60.0
 RECOVERED_TIMEOUT_S: Final = 180.0
-BREATH_S: Final = 1.0
+BREATH_S: Final = (0.5, 1.5)
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,35 @@ class Campaign:
     say: Callable[[str], None]
     before: Mapping[str, int] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    #: By kind, how often nothing was done, as it could not be found out to whom.
+    missed: Counter[str] = field(default_factory=Counter)
     _wait: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, kinds: Sequence[str], seed: int, until_s: float) -> None:
-        """Faults of these kinds until that moment; the last one is recovered from, too."""
+    def run(self, kinds: Sequence[str], seed: int, until_s: float, enough: int | None = None) -> None:
+        """Faults of these kinds until that moment, or until each struck `enough` times, earlier runs included.
+
+        Those come first that struck least often. The last one is recovered from, too.
+        """
         chance = random.Random(seed)  # noqa: S311 - what strikes is no secret
-        due: list[str] = []
         while time.monotonic() < until_s:
-            due = due or schedule(kinds, chance, Counter(self.before) + self._struck())
-            self._one(due.pop(0), chance)
+            kind = next_kind(kinds, chance, self._struck(), enough)
+            if kind is None:
+                return
+            self._one(kind, chance)
             if self.outcomes and not self.outcomes[-1].recovered:
                 return
-            self._wait.wait(chance.uniform(BREATH_S, 3 * BREATH_S))
+            self._wait.wait(chance.uniform(*BREATH_S))
 
     def _struck(self) -> Counter[str]:
-        return Counter(each.kind for each in self.outcomes)
+        """What was missed comes later again, when the others had their turn."""
+        return Counter(self.before) + Counter(each.kind for each in self.outcomes) + self.missed
 
     def _one(self, kind: str, chance: random.Random) -> None:
         try:
             struck = {**FAULTS, **SEEDED}[kind](self.place, chance)
         except (KafkaException, OperatorError, RuntimeError, psutil.Error) as error:
             # Whom it was to strike could not be found out; nothing was done.
+            self.missed[kind] += 1
             self.history.note("missed", kind=kind, reason=type(error).__name__)
             return
         self.history.note("struck", kind=kind, target=struck.target, detail=struck.detail)

@@ -25,11 +25,16 @@ REGISTRY: Final = "the schema registry"
 TRANSACTIONS: Final = "__transaction_state"
 END_TIMEOUT_S: Final = 20.0
 #: Longer than the session's and the transaction's timeout (10 s each) of the steps between topics.
-PAUSE_S: Final = (12.0, 15.0)
+PAUSE_S: Final = (11.5, 13.0)
 #: Longer than the longest timeout of a store's transaction (20 s).
-PAUSE_OF_STORES_S: Final = (21.5, 24.0)
+PAUSE_OF_STORES_S: Final = (21.0, 22.0)
 #: Longer than a broker's session with its controller (9 s), and than the timeouts of its clients (10 s).
-PAUSE_OF_BROKERS_S: Final = (12.0, 16.0)
+PAUSE_OF_BROKERS_S: Final = (11.0, 13.0)
+#: How long a way is late, or cut: shorter than all timeouts as often as longer than most.
+LATE_S: Final = (5.0, 8.0)
+CUT_S: Final = (3.0, 12.0)
+#: Of the cuts of the way to the database so many are longer than all timeouts.
+LONG_CUTS: Final = 0.25
 
 
 def nothing() -> None:
@@ -125,13 +130,13 @@ def brokers_cut(place: Place, chance: random.Random) -> Struck:
     """The network between workers and one broker, or all, is cut: by resets, or without a word."""
     names = place.brokers if chance.random() < 0.5 else [chance.choice(place.brokers)]
     mode: Mode = chance.choice(["cut", "silent"])
-    return _network(place, [place.route(name) for name in names], mode, hold_s=chance.uniform(4.0, 14.0))
+    return _network(place, [place.route(name) for name in names], mode, hold_s=chance.uniform(*CUT_S))
 
 
 def brokers_slow(place: Place, chance: random.Random) -> Struck:
     """Every packet between workers and brokers is late."""
     routes, delay_s = [place.route(name) for name in place.brokers], chance.uniform(0.1, 0.5)
-    return _network(place, routes, "slow", hold_s=chance.uniform(8.0, 12.0), delay_s=delay_s)
+    return _network(place, routes, "slow", hold_s=chance.uniform(*LATE_S), delay_s=delay_s)
 
 
 def brokers_late(place: Place, chance: random.Random) -> Struck:
@@ -143,13 +148,14 @@ def brokers_late(place: Place, chance: random.Random) -> Struck:
 def database_cut(place: Place, chance: random.Random) -> Struck:
     """The network between workers and the database is cut: by resets, or without a word."""
     mode: Mode = chance.choice(["cut", "silent"])
-    return _network(place, [DATABASE], mode, hold_s=chance.uniform(3.0, 24.0))
+    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if chance.random() < LONG_CUTS else CUT_S))
+    return _network(place, [DATABASE], mode, hold_s)
 
 
 def database_slow(place: Place, chance: random.Random) -> Struck:
     """Every packet between workers and the database is late."""
     return _network(
-        place, [DATABASE], "slow", hold_s=chance.uniform(8.0, 12.0), delay_s=chance.uniform(0.02, 0.1)
+        place, [DATABASE], "slow", hold_s=chance.uniform(*LATE_S), delay_s=chance.uniform(0.02, 0.1)
     )
 
 
@@ -252,7 +258,11 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
 SEEDED: Final[Mapping[str, Fault]] = MappingProxyType({"brokers-late": brokers_late})
 
 
-def schedule(kinds: Sequence[str], chance: random.Random, before: Mapping[str, int]) -> list[str]:
-    """Kinds in the order in which they are to strike: every kind once, in any order, those first that had fewest."""
-    mixed = chance.sample(kinds, len(kinds))
-    return sorted(mixed, key=lambda kind: before.get(kind, 0))
+def next_kind(
+    kinds: Sequence[str], chance: random.Random, struck: Mapping[str, int], enough: int | None = None
+) -> str | None:
+    """Any of those that struck least often so far; None where each struck `enough` times."""
+    least = min(struck.get(kind, 0) for kind in kinds)
+    if enough is not None and least >= enough:
+        return None
+    return chance.choice([kind for kind in kinds if struck.get(kind, 0) == least])

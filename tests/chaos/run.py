@@ -52,12 +52,14 @@ class Plan:
     minutes: float
     seed: int
     kinds: Sequence[str]
-    rate: float = 30.0
+    rate: float = 15.0
     workers: int = 2
     defect: str | None = None
     steps: Sequence[str] = place.STEPS
     before: Mapping[str, int] = field(default_factory=dict)
     days: int = load.DAYS
+    #: So often each kind is to have struck, `before` included; None: until the time is over.
+    enough: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,14 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
         ) as mesh,
         history(file) as told,
     ):
-        told.note("begun", minutes=plan.minutes, seed=plan.seed, rate=plan.rate, defect=plan.defect)
+        told.note(
+            "begun",
+            at=told.begun_at,
+            minutes=plan.minutes,
+            seed=plan.seed,
+            rate=plan.rate,
+            defect=plan.defect,
+        )
         try:
             return _Run(plan, mesh, told, say, city, file).result()
         finally:
@@ -120,7 +129,7 @@ class _Run:
             begun_s = time.monotonic()
             while time.monotonic() < begun_s + WARM_UP_S:
                 handing.wait(0.2)
-            campaign.run(self.plan.kinds, self.plan.seed, begun_s + duration_s)
+            campaign.run(self.plan.kinds, self.plan.seed, begun_s + duration_s, self.plan.enough)
             self._settle(handing)
         background.stop(self.mesh.installation)
         self.say("reading every topic and every store")

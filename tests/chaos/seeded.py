@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos-seeded", description=__doc__)
     parser.add_argument("defects", nargs="*", help=f"of: {', '.join(DEFECTS)}; all by default")
     parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--rate", type=float, default=30.0, help="hand-overs a second")
+    parser.add_argument("--rate", type=float, default=15.0, help="hand-overs a second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("build"))
     told = parser.parse_args()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 
 from tests.chaos.campaign import Outcome
 from tests.chaos.checker import Anomaly
-from tests.chaos.faults import FAULTS, coordinating, schedule
+from tests.chaos.faults import FAULTS, coordinating, next_kind
 from tests.chaos.figures import added, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
@@ -98,15 +99,32 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [event["event"] for event in read(file)] == ["begun", "settled"]
 
 
-def test_a_seed_tells_the_order_and_rare_kinds_come_first() -> None:
-    """Every kind once a round, whatever the seed."""
+def test_kinds_strike_evenly_in_an_order_that_the_seed_tells() -> None:
+    """Those first that struck least often in earlier runs; then every kind once a round, whatever the seed."""
     kinds = list(FAULTS)
-    one, other = (schedule(kinds, random.Random(seed), {}) for seed in (1, 2))  # noqa: S311
-    assert one == schedule(kinds, random.Random(1), {})  # noqa: S311
+    before = dict.fromkeys(kinds, 3) | {"registry-gone": 1}
+    assert _order(kinds, 1, before, 2) == ["registry-gone"] * 2
+    one, other = (_order(kinds, seed, {}, len(kinds)) for seed in (1, 2))
+    assert one == _order(kinds, 1, {}, len(kinds))
     assert one != other
     assert sorted(one) == sorted(other) == sorted(kinds)
-    before = dict.fromkeys(kinds, 3) | {"registry-gone": 2}
-    assert schedule(kinds, random.Random(1), before)[0] == "registry-gone"  # noqa: S311
+
+
+def test_a_run_may_end_when_each_kind_struck_often_enough() -> None:
+    """Earlier runs count."""
+    kinds = list(FAULTS)
+    before = dict.fromkeys(kinds, 10)
+    assert next_kind(kinds, random.Random(1), before, 10) is None  # noqa: S311
+    assert next_kind(kinds, random.Random(1), before | {"worker-gone": 9}, 10) == "worker-gone"  # noqa: S311
+    assert next_kind(kinds, random.Random(1), before) in kinds  # noqa: S311
+
+
+def _order(kinds: list[str], seed: int, before: dict[str, int], count: int) -> list[str]:
+    chance, struck, found = random.Random(seed), Counter(before), list[str]()  # noqa: S311
+    for _ in range(count):
+        found.append(next_kind(kinds, chance, struck) or "")
+        struck[found[-1]] += 1
+    return found
 
 
 def test_the_coordinator_of_an_id_is_where_java_puts_it() -> None:
