@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from schemas.topics import act_topic, group, transactional_id
+from schemas.topics import act_topic, dlq_topic, group, transactional_id
 from streams.balance import GroupView, PassingMember
 from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader, Rebalancer
 from streams.errors import DeniedError, UnavailableError
@@ -54,13 +54,14 @@ class KafkaClients:
     ) -> None:
         self._connection, self._settings = dict(connection), settings
         self._group, self._id = group(step), transactional_id(step, slot)
-        self._passing = act_topic(step)
+        self._passing, self._letters = act_topic(step), dlq_topic(step)
         self._admin: AdminClient | None = None
         self._view: GroupView | None = None
 
     def producer(self) -> Producer:
         """A new producer of the slot's `transactional.id`."""
-        return cast("Producer", SlotProducer(producer_properties(self._connection, self._id, self._settings)))
+        properties = producer_properties(self._connection, self._id, self._settings)
+        return cast("Producer", SlotProducer(properties, self._letters))
 
     def consumer(self) -> Consumer:
         """The slot's static member of the step's group."""

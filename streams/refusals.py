@@ -6,7 +6,9 @@ Each call that has a timeout comes back in time (`streams.bounded`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -26,6 +28,11 @@ _LASTING: Final = frozenset(
         KafkaError.RECORD_LIST_TOO_LARGE,
     }
 )
+
+
+#: Between two questions that keep a client awake, and how long each may take.
+_ASK_EVERY_S: Final = 0.05
+_ASK_TIMEOUT_S: Final = 0.5
 
 
 class Refusals:
@@ -49,9 +56,13 @@ class Refusals:
 
 
 class SlotProducer(KafkaProducer):
-    """A transactional producer whose calls raise the cause, where librdkafka has told one."""
+    """A transactional producer whose calls raise the cause, where librdkafka has told one.
 
-    def __init__(self, properties: Mapping[str, Any]) -> None:
+    `topic` is any that it may write to.
+    """
+
+    def __init__(self, properties: Mapping[str, Any], topic: str) -> None:
+        self._topic = topic
         self._refusals = Refusals()
         super().__init__(
             {
@@ -62,15 +73,38 @@ class SlotProducer(KafkaProducer):
             }
         )
 
-    def init_transactions(self, timeout: float = -1) -> None:
+    def init_transactions(self, timeout: float = 30.0) -> None:
         """KafkaException of the refused user, where that is why."""
         initialise = super().init_transactions
         try:
-            bounded(lambda: initialise(timeout), timeout)
+            with self._awake():
+                bounded(lambda: initialise(timeout), timeout)
         except KafkaException:
             self.poll(0)
             _raise_instead(self._refusals.user)
             raise
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        """Has the client look again at once, whenever it has something to wait for.
+
+        Where no broker is connected yet, and where a dead worker's transaction is still being aborted, librdkafka looks
+        again after half a second, or with whatever else it is asked: a slot starts in 0.14 s in place of 0.6 to 1.1 s.
+        """
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.wait(_ASK_EVERY_S):
+                with suppress(KafkaException):
+                    self.list_topics(self._topic, _ASK_TIMEOUT_S)
+
+        asking = threading.Thread(target=ask, name="awake", daemon=True)
+        asking.start()
+        try:
+            yield
+        finally:
+            done.set()
+            asking.join()
 
     def commit_transaction(self, timeout: float = -1) -> None:
         """KafkaException of the refused record, where that is why."""

@@ -48,7 +48,7 @@ def test_every_call_of_a_transaction_that_has_a_timeout_is_bounded(monkeypatch: 
         return bounded(call, timeout_s)  # type: ignore[arg-type]
 
     monkeypatch.setattr("streams.refusals.bounded", noting)
-    producer = SlotProducer(producer_properties(NOBODY, "mesh.x.0", PipelineSettings()))
+    producer = SlotProducer(producer_properties(NOBODY, "mesh.x.0", PipelineSettings()), "dlq.x")
     consumer = Consumer({**NOBODY, "group.id": "mesh.x"})
     calls: tuple[Callable[[], object], ...] = (
         lambda: producer.init_transactions(0.1),
