@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Attempts:
     ) -> dict[_Place, str]:
         """Processes all of it; the poison in it. Where that spoils the rest, `spoils` has seen to it otherwise."""
         result = self._call([part.batch for part in parts])
-        outgoing = [self._encode(output) for output in result.outputs if output.table.num_rows]
+        outgoing = self._encoded([output for output in result.outputs if output.table.num_rows])
         poison = {(each.batch, each.index): each.reason for each in _in_order(result.poison)}
         if poison and spoils(parts, poison):
             return {}
@@ -173,10 +174,21 @@ class Attempts:
         process: Callable[..., Result] = self._shop.step.processor.process
         return process(batches) if self._state is None else process(batches[0], self._state)
 
-    def _encode(self, output: Output) -> Outgoing:
-        limit = self._shop.settings.record_bytes_max
-        values: list[bytes] = self._shop.codec.encode(output.schema, output.table).to_pylist()
-        if max(map(len, values)) > limit:
+    def _encoded(self, outputs: Sequence[Output]) -> list[Outgoing]:
+        """Each as records. Those of one schema are encoded together: for few rows a call costs more than they do."""
+        alike: dict[tuple[str, pa.Schema], list[int]] = {}
+        for at, output in enumerate(outputs):
+            alike.setdefault((output.schema, output.table.schema), []).append(at)
+        found: dict[int, Outgoing] = {}
+        for (schema, _), places in alike.items():
+            joined = pa.concat_tables([outputs[at].table for at in places])
+            values = iter(self._shop.codec.encode(schema, joined).to_pylist())
+            for at in places:
+                found[at] = self._outgoing(outputs[at], list(islice(values, outputs[at].table.num_rows)))
+        return [found[at] for at in range(len(outputs))]
+
+    def _outgoing(self, output: Output, values: list[bytes]) -> Outgoing:
+        if max(map(len, values)) > self._shop.settings.record_bytes_max:
             raise ValueError(f"a record for {output.topic} is larger than record_bytes_max")
         keys: list[Any] = output.key.cast(pa.binary()).to_pylist()
         stamps = None if output.timestamps_ms is None else output.timestamps_ms.to_pylist()
