@@ -11,12 +11,11 @@ from streams import kafka
 from streams.clients import Partition, Rebalanced
 from streams.settings import PipelineSettings
 from tests.simulation.coordinator import Coordinator, refusal
+from tests.simulation.fetching import Fetcher, Properties
 from tests.simulation.groups import Groups, Member, Metadata
 from tests.simulation.host import Host
-from tests.simulation.log import Entry, Log, end_of
+from tests.simulation.log import Entry, Log
 from tests.simulation.producer import SimProducer
-
-Properties = Mapping[str, Any]
 
 
 def _pair(each: TopicPartition) -> Partition:
@@ -30,71 +29,6 @@ class Offset(NamedTuple):
     partition: int
     offset: int
     error: KafkaError | None = None
-
-
-class Fetcher:
-    """Positions in partitions, and what stands there."""
-
-    def __init__(self, log: Log, properties: Properties) -> None:
-        self._log = log
-        self._committed = properties.get("isolation.level") == "read_committed"
-        self._ends = bool(properties.get("enable.partition.eof", False))
-        self._told: dict[Partition, int] = {}
-        self.positions: dict[Partition, int] = {}
-        self.paused: set[Partition] = set()
-        #: The log's version at which there was nothing to be had.
-        self._nothing_at = -1
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Goes on from there."""
-        self.positions[partition] = max(0, offset)
-        self._told.pop(partition, None)
-        self._nothing_at = -1
-
-    def forget(self, partition: Partition) -> None:
-        """Reads it no more."""
-        self.positions.pop(partition, None)
-        self._told.pop(partition, None)
-        self.paused.discard(partition)
-
-    def resume(self, partitions: Iterable[Partition]) -> None:
-        """Holds these back no more."""
-        self.paused.difference_update(partitions)
-        self._nothing_at = -1
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is anything to hand out or to step over."""
-        if self._nothing_at == self._log.version:
-            return False
-        for of, at in self.positions.items():
-            if of not in self.paused and self._behind(of, at):
-                return True
-        self._nothing_at = self._log.version
-        return False
-
-    def fetch(self, most: int) -> list[Entry]:
-        """Records, and the ends of partitions where these are to be told."""
-        found: list[Entry] = []
-        for of in [each for each in self.positions if each not in self.paused]:
-            if len(found) >= most:
-                break
-            got, self.positions[of] = self._log.read(
-                of, self.positions[of], most - len(found), committed=self._committed
-            )
-            found += got
-            at = self.positions[of]
-            if self._ends and len(found) < most and self._told.get(of) != at and at >= self._end(of):
-                self._told[of] = at
-                found.append(end_of(of, at))
-        return found
-
-    def _end(self, of: Partition) -> int:
-        return self._log.stable_end(of) if self._committed else self._log.end(of)
-
-    def _behind(self, of: Partition, at: int) -> bool:
-        end = self._end(of)
-        return at < end or (self._ends and self._told.get(of) != end)
 
 
 class SimConsumer:
@@ -161,7 +95,10 @@ class SimConsumer:
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         """Reads these too."""
         for each in partitions:
-            self.fetcher.seek(_pair(each), each.offset)
+            if each.offset >= 0:
+                self.fetcher.seek(_pair(each), each.offset)
+            else:
+                self.fetcher.look_up(_pair(each), each.offset, self._log.look_up_s())
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         """Reads these no more."""
@@ -263,7 +200,8 @@ class SimConsumer:
         now_s = self._log.time.now_s
         if self._auto and (at_last or now_s - self._auto_s >= 5):
             self._auto_s = now_s
-            self._tell(dict(self.fetcher.positions))
+            found = self.fetcher
+            self._tell({each: at for each, at in found.positions.items() if each not in found.unknown})
 
     def _tell(self, offsets: Mapping[Partition, int]) -> None:
         try:

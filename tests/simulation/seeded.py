@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 
 from connectors.postgres import merge
 from connectors.postgres.outbox import Outbox
@@ -124,6 +124,35 @@ def _receipts_apart(seed: Seed) -> None:
     seed(PostgresSink, "flush", flushed)
 
 
+class _AtTheEnd:
+    """A consumer that has those partitions looked up whose offset isn't known yet, rather than start at a number."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """0 is where those stand that wait; others without an offset begin at the beginning."""
+        self._consumer.incremental_assign(
+            [TopicPartition(each.topic, each.partition, each.offset or OFFSET_END) for each in partitions]
+        )
+
+
+def _waiting_at_the_end(seed: Seed) -> None:
+    real = Assignment._on_assign
+
+    def on_assign(self: Assignment, consumer: Any, partitions: list[TopicPartition]) -> None:
+        given, self._consumer = self._consumer, _AtTheEnd(self._consumer)
+        try:
+            real(self, consumer, partitions)
+        finally:
+            self._consumer = given
+
+    seed(Assignment, "_on_assign", on_assign)
+
+
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no rewind after abort": _no_rewind,
@@ -133,6 +162,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "state restored with uncommitted reads": _uncommitted_state,
     "revision ignored": _revision_ignored,
     "receipts sent outside the transaction": _receipts_apart,
+    "a waiting partition assigned at the end": _waiting_at_the_end,
 }
 
 

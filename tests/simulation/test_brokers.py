@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from tests.simulation.coordinator import BusyError, Coordinator
+from tests.simulation.fetching import Fetcher
 from tests.simulation.groups import Groups, Member, Metadata
 from tests.simulation.log import Entry, Log, State
 from tests.simulation.ticking import Time
@@ -149,3 +150,25 @@ def test_a_silent_member_is_taken_for_gone() -> None:
     brokers.time.pass_to(brokers.time.now_s + 11)
     assert other.wanted == {TOPIC}
     assert gone.ended is not None
+
+
+def test_an_end_that_is_looked_up_undoes_a_seek() -> None:
+    """Nothing is read before the answer; which counts whenever it comes, but for a partition given back by then."""
+    brokers = Brokers()
+    epoch = brokers.coordinator.init("p")
+    brokers.write(epoch, b"1")
+    brokers.coordinator.end("p", epoch, State.COMMITTED)
+    end = brokers.log.end(TOPIC)
+    fetcher = Fetcher(brokers.log, {"isolation.level": "read_committed"})
+    fetcher.look_up(TOPIC, OFFSET_END, 1.0)
+    assert not fetcher.ready
+    assert fetcher.fetch(10) == []
+    fetcher.seek(TOPIC, 0)
+    assert [entry.value_bytes for entry in fetcher.fetch(10)] == [b"1"]
+    fetcher.seek(TOPIC, 0)
+    brokers.time.pass_to(brokers.time.now_s + 1)
+    assert fetcher.positions == {TOPIC: end}
+    fetcher.look_up(TOPIC, OFFSET_BEGINNING, 1.0)
+    fetcher.forget(TOPIC)
+    brokers.time.pass_to(brokers.time.now_s + 1)
+    assert fetcher.positions == {}
