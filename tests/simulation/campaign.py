@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import signal
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -125,21 +129,55 @@ def keep(count: Count) -> None:
 def campaign(
     seed: int, seconds: float, processes: int, told: Callable[[Count], None], histories_max: int | None = None
 ) -> Count:
-    """Histories of a seed, from where the last run of it ended, for so long; `told` now and then."""
+    """Histories of a seed, from where the last run of it ended, for so long, or until SIGINT or SIGTERM.
+
+    `told` now and then. What is under way when it ends is run to its end, and counted.
+    """
     count = counted()
     end_s = time.monotonic() + seconds
     shares = _shares(count, seed, histories_max)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=quiet) as pool:
-        running = {pool.submit(_share, *each) for each in _first(shares, processes + 1)}
+    with (
+        told_to_stop() as stop,
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=quiet) as pool,
+    ):
+        running = _begun(pool, _first(shares, processes + 1))
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
             for each in done:
                 _taken(count, each, seed)
-            keep(count)
-            told(count)
-            if time.monotonic() < end_s:
-                running |= {pool.submit(_share, *each) for each in _first(shares, len(done))}
+            if done:
+                keep(count)
+                told(count)
+            if time.monotonic() < end_s and not stop.is_set():
+                running |= _begun(pool, _first(shares, len(done)))
+            else:
+                running = {each for each in running if not each.cancel()}
     return count
+
+
+@contextmanager
+def told_to_stop() -> Iterator[Event]:
+    """Set by SIGINT or SIGTERM, instead of what these do otherwise; for the main thread."""
+    stop = Event()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _begun(pool: ProcessPoolExecutor, shares: list[tuple[int, int, int]]) -> set[Future[Count]]:
+    """A pool makes its processes when it is given work. Ctrl-C reaches all of a terminal's: they are not to hear it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return {pool.submit(_share, *each) for each in shares}
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def quiet() -> None:

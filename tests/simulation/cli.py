@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -21,7 +24,8 @@ def run(
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many at once.")] = 2,
 ) -> None:
     """Run histories, counted over runs in build/simulate.json; ends with 1 where any has failed."""
-    count = campaign(seed, 3_600 * hours, processes, _told)
+    progress = Progress(counted(), 3_600 * hours)
+    count = campaign(seed, 3_600 * hours, processes, progress.told)
     typer.echo("")
     for finding in count.kept:
         typer.echo(f"seed {finding.seed}: {'; '.join(finding.what)}")
@@ -59,12 +63,31 @@ def write() -> None:
     report.write(counted())
 
 
-def _told(count: Count) -> None:
-    rate = 1_000 * count.cpu_s / max(1, count.histories + count.passed_over)
-    typer.echo(
-        f"\r{count.histories} histories, {count.findings} findings, {count.struck} faults, {rate:.0f} ms each ",
-        nl=False,
-    )
+class Progress:
+    """One line of a terminal that says how far a campaign is; `before` is what was counted when it began."""
+
+    def __init__(self, before: Count, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._run, self._seconds, self._clock = _run(before), seconds, clock
+        self._begun_s = clock()
+
+    def line(self, count: Count) -> str:
+        """All histories so far, how many a second in this run, what they cost and found, and how long it still goes."""
+        passed_s = self._clock() - self._begun_s
+        rate = (_run(count) - self._run) / max(passed_s, 0.001)
+        each_ms = 1_000 * count.cpu_s / max(1, _run(count))
+        left_s = max(0, round(self._seconds - passed_s))
+        return (
+            f"{count.histories:,} histories, {rate:.1f} a second, {each_ms:.0f} ms of CPU each, "
+            f"{count.struck:,} faults, {count.findings} findings, {timedelta(seconds=left_s)} left"
+        )
+
+    def told(self, count: Count) -> None:
+        """Writes the line anew."""
+        typer.echo(f"\r{self.line(count)} ", nl=False)
+
+
+def _run(count: Count) -> int:
+    return count.histories + count.passed_over
 
 
 if __name__ == "__main__":

@@ -118,6 +118,7 @@ class SimConsumer:
         if _pair(partition) not in self.fetcher.positions:
             raise refusal(KafkaError._STATE)
         self.fetcher.seek(_pair(partition), partition.offset)
+        self.fetcher.overtakes(_pair(partition))
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[Any]:
         """At once: an offset that an open transaction holds comes as an error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_END
@@ -25,7 +25,7 @@ class Fetcher:
         self.paused: set[Partition] = set()
         #: Where these go on has to be asked of the broker first.
         self.unknown: set[Partition] = set()
-        self._asked: dict[Partition, object] = {}
+        self._asked: dict[Partition, Callable[[], None]] = {}
         #: The log's version at which there was nothing to be had.
         self._nothing_at = -1
 
@@ -43,14 +43,19 @@ class Fetcher:
         """
         self.positions[partition] = 0
         self.unknown.add(partition)
-        asked = self._asked[partition] = object()
 
         def answered() -> None:
-            if self._asked.get(partition) is asked:
+            if self._asked.get(partition) is answered:
                 del self._asked[partition]
                 self.seek(partition, self._end(partition) if offset == OFFSET_END else 0)
 
+        self._asked[partition] = answered
         self._log.time.after(seconds, answered)
+
+    def overtakes(self, partition: Partition) -> None:
+        """What is being looked up is found a moment after what has just been asked for: there is no worse one."""
+        if partition in self._asked:
+            self._log.time.after(0.0, self._asked[partition])
 
     def forget(self, partition: Partition) -> None:
         """Reads it no more."""

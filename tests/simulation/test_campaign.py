@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.simulation import campaign as campaigns
 from tests.simulation.campaign import Count, campaign, counted, tree
+from tests.simulation.cli import Progress
 from tests.simulation.faults import KINDS
 from tests.simulation.report import BEGIN, DOCUMENT, END, section
 
@@ -54,6 +57,33 @@ def test_a_change_of_the_code_is_another_tree(place: Path, monkeypatch: pytest.M
     (place / "connectors" / "a.py").write_text("2")
     digests.add(tree())
     assert len(digests) == 4
+
+
+def test_a_run_that_is_told_to_stop_keeps_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After SIGINT what is under way is run to its end and counted, and nothing more is begun."""
+    monkeypatch.setattr(campaigns, "_SHARE", 1)
+    told: list[Count] = []
+
+    def stop(count: Count) -> None:
+        told.append(count.model_copy())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    count = campaign(6, 3_600, 1, stop)
+    run = count.histories + count.passed_over
+    assert 1 <= run <= 2
+    assert counted() == count
+    assert told[0].next[6] <= count.next[6] <= 2
+
+
+def test_the_line_says_how_far_it_is() -> None:
+    """Histories of all runs; the rate and the time left of this one."""
+    count, clock = counted(), iter((100.0, 110.0))
+    count.histories = 1_000
+    progress = Progress(count, 60, lambda: next(clock))
+    later = count.model_copy(update={"histories": 1_250, "passed_over": 50, "cpu_s": 130.0, "findings": 2})
+    line = progress.line(later)
+    assert line.startswith("1,250 histories, 30.0 a second, 100 ms of CPU each")
+    assert line.endswith("2 findings, 0:00:50 left")
 
 
 def test_the_section_names_every_fault_and_call() -> None:

@@ -8,7 +8,7 @@ from tests.simulation.history import history_of, run
 from tests.simulation.seeded import SEEDED, seeded
 from tests.simulation.test_history import CITIES
 
-#: The rarest shows in one of about sixty histories.
+#: The rarest shows in one of about two hundred histories.
 HISTORIES_MAX = 600
 
 

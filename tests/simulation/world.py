@@ -23,6 +23,8 @@ from tests.simulation.ticking import Time
 
 #: Processes that may be held up inside one another's calls.
 _DEPTH_MAX = 3
+#: How long a look-up of an offset takes: mostly nothing, now and then longer than others take to settle their affairs.
+_LOOK_UP_S = (0.0, 0.0, 0.0, 0.01, 0.5, 8.0)
 
 
 class StuckError(Exception):
@@ -188,6 +190,8 @@ class World:
         self.chance = random.Random(f"world {seed}")  # noqa: S311 - repeatable on purpose
         self.time, self.faults = Time(), faults
         self.log = Log(self.time, partitions)
+        late = random.Random(f"look-ups {seed}")  # noqa: S311 - repeatable on purpose
+        self.log.look_up_s = lambda: late.choice(_LOOK_UP_S)
         self.groups = Groups(self.log)
         self.coordinator = Coordinator(self.log, self.groups)
         self.processes: list[Process] = []
