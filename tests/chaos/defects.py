@@ -237,7 +237,7 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             revision_ignored,
             SINKS,
             shows=("row-went-back", "row-behind"),
-            days=10 * DAYS,
+            days=5 * DAYS,
         ),
         "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS, 1),
         "uncommitted-reads": Defect(
