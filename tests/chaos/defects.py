@@ -28,7 +28,7 @@ SINKS: Final = ("sink",)
 BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
 PAUSES: Final = ("worker-pause",)
 #: A batch of a step that is slowed takes so much longer, with its records in hand and nothing begun.
-SLOW_S: Final = 0.5
+SLOW_S: Final = 2.0
 
 
 @dataclass(frozen=True)
