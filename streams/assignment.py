@@ -10,7 +10,7 @@ ended that transaction, and all others go on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
@@ -27,6 +27,10 @@ from streams.verdict import read_error, stopped_by
 log = structlog.get_logger()
 
 Groups = dict[Partition, list[Message]]
+
+#: So often it is waited for others' records, when partitions have just begun: their brokers answer one after the other,
+#: and whose answer comes too late for the first transaction waits for the whole of it.
+_FIRST_WAITS: Final = 6
 
 
 class Assignment:
@@ -49,6 +53,7 @@ class Assignment:
         self.unsettled: set[Partition] = set()
         self._fresh: set[Partition] = set()
         self._heard: int | None = None
+        self._begun = False
 
     def subscribe(self, inputs: Sequence[str]) -> None:
         """Joins the group."""
@@ -61,7 +66,7 @@ class Assignment:
         self._fresh.clear()
         self._settle()
         taken: list[Message] = []
-        size, wait_s = 0, timeout_s
+        size, wait_s, waits = 0, timeout_s, _FIRST_WAITS if self._begun else 0
         while len(taken) < records_max and size < bytes_max:
             # The first is worth a wait; the others come at once or with the next batch.
             wanted = 1 if not taken and wait_s else min(1_000, records_max - len(taken))
@@ -69,8 +74,10 @@ class Assignment:
             taken.extend(got)
             size += sum(len(message.value() or b"") for message in got if message.error() is None)
             wait_s = self._settings.gather_timeout_s
-            if len(got) < wanted:
+            if len(got) < wanted and not (taken and waits):
                 break
+            waits -= len(got) < wanted
+        self._begun = self._begun and not taken
         return self._admit(taken)
 
     def advance(self, offsets: Mapping[Partition, int]) -> None:
@@ -94,6 +101,7 @@ class Assignment:
     def restored(self, partitions: Iterable[Partition]) -> None:
         """What is kept of these is whole: they go on."""
         going_on = [partition for partition in partitions if partition in self.positions]
+        self._begun = self._begun or bool(going_on)
         self._consumer.resume([TopicPartition(*partition) for partition in going_on])
 
     def restore(self, partitions: Iterable[Partition]) -> None:
