@@ -82,13 +82,13 @@ def worker_gone(place: Place, chance: random.Random) -> Struck:
 
 
 def worker_pause(place: Place, chance: random.Random) -> Struck:
-    """SIGSTOP, longer than every timeout; then it goes on as if nothing had been."""
+    """SIGSTOP, longer than every timeout, and until another took over; then it goes on as if nothing had been."""
     slot = chance.choice(place.targets)
     theirs, worker = place.partitions(slot), place.worker(slot)
     hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
     at_s = time.monotonic()
     worker.suspend()
-    return Struck(slot.name, worker.resume, theirs, hold_s, at_s=at_s)
+    return Struck(slot.name, worker.resume, theirs, hold_s, until_on=True, at_s=at_s)
 
 
 def _broker_kill(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
