@@ -39,6 +39,8 @@ WORK: Final = "work/home"
 LOGS: Final = "logs"
 HURRY_TIMEOUT_S: Final = 300.0
 IDLE_TIMEOUT_S: Final = 300.0
+#: Where it was waited for already, and in vain.
+STUCK_TIMEOUT_S: Final = 30.0
 #: Before the first fault the mesh gets so long to be at work.
 WARM_UP_S: Final = 12.0
 SAMPLE_EVERY_S: Final = 1.0
@@ -130,7 +132,8 @@ class _Run:
             while time.monotonic() < begun_s + WARM_UP_S:
                 handing.wait(0.2)
             campaign.run(self.plan.kinds, self.plan.seed, begun_s + duration_s, self.plan.enough)
-            self._settle(handing)
+            whole = all(each.recovered for each in campaign.outcomes)
+            self._settle(handing, IDLE_TIMEOUT_S if whole else STUCK_TIMEOUT_S)
         background.stop(self.mesh.installation)
         self.say("reading every topic and every store")
         left = self._evidence(shared, city)
@@ -173,13 +176,13 @@ class _Run:
             stores.stop()
             watch.stop()
 
-    def _settle(self, handing: load.Load) -> None:
+    def _settle(self, handing: load.Load, idle_timeout_s: float) -> None:
         """All is handed over, and done everywhere; where that isn't so in time, what is left is held to the model."""
         self.say("handing over the rest, and waiting until all is done")
         handing.hurry(HURRY_TIMEOUT_S)
         self._found["hand-over-lost"] += handing.failures
         try:
-            wait_idle(self.mesh.environment, self.mesh.installation, timeout_s=IDLE_TIMEOUT_S)
+            wait_idle(self.mesh.environment, self.mesh.installation, timeout_s=idle_timeout_s)
         except OperatorError as error:
             self._found["left-over"].append(str(error))
         self.history.note("settled", accepted=handing.accepted)
