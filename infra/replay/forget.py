@@ -18,16 +18,16 @@ from infra.errors import OperatorError
 from schemas.systems import DOMAINS
 from schemas.topics import STEPS, group, sink_step
 
-#: A killed worker is a member of its group until its session ends (10 s).
+#: A worker that was killed, or stopped elsewhere, is a member of its group until its session ends (10 s).
 MEMBERS_TIMEOUT_S = 45.0
-POLL_S = 0.2
+POLL_S = 0.05
 _GONE = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.UNKNOWN_TOPIC_OR_PART})
 
 
 def forget(environment: Environment, installation: Installation) -> int:
     """Forget; how many topics were deleted. Repeatable. OperatorError: workers are in their groups still."""
     client = admin(environment)
-    _forget_groups(client, [group(step) for step in (*STEPS, *map(sink_step, DOMAINS))])
+    forget_groups(client, [group(step) for step in (*STEPS, *map(sink_step, DOMAINS))])
     stores.drop(environment)
     return forget_topics(client, derived(installation))
 
@@ -37,7 +37,8 @@ def derived(installation: Installation) -> list[str]:
     return [topic.name for topic in declared(installation) if not topic.name.startswith("in.")]
 
 
-def _forget_groups(client: AdminClient, names: Collection[str]) -> None:
+def forget_groups(client: AdminClient, names: Collection[str]) -> None:
+    """Delete those of these groups that there are. OperatorError: members do not leave."""
     deadline = time.monotonic() + MEMBERS_TIMEOUT_S
     left = list(names)
     while left:

@@ -14,6 +14,7 @@ from infra.look.stages import Stage
 from infra.look.waiting import wait_idle
 from infra.replay.forget import forget
 from infra.run import background
+from infra.run.leaving import leave
 from infra.run.ready import start_workers
 from infra.run.supervisor import supervised
 from infra.stores import digest
@@ -59,6 +60,7 @@ def replay(
             timeout_s,
         )
     background.stop(installation)
+    leave(environment, stopped.slots if stopped else ())
     before = digest(environment.dsn(AUDITOR))
     progress("forgetting stores, topics and groups", [])
     topics = forget(environment, installation)
