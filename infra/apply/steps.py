@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from infra.apply import kafka, schemas, stores
+from infra.apply import kafka
 from infra.apply.installation import ApplySettings, Installation
 from infra.apply.plan import rights
 from infra.environment import Environment
@@ -48,6 +48,10 @@ def apply(
 
     Repeatable. Raises UnknownMunicipalityError before anything is touched, ApplyError where a server refuses.
     """
+    # The registry's client and the database's driver take half as long to import as all else of a command: who only
+    # asks what is declared, as every hand-over of a known municipality does, has no use for them.
+    from infra.apply import schemas, stores  # noqa: PLC0415
+
     installation.admit(municipalities)
     settings, topics = ApplySettings().on(environment.copies), topics_of(installation.municipalities())
     progress("keys", 0, 6)
