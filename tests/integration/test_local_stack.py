@@ -164,7 +164,7 @@ def test_a_pid_that_somebody_else_has_by_now_is_not_taken_for_ours(stack: Stack)
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n", "ascii")
     assert not any(server.running for server in stack.status())
     stack.down()
-    stack.up()
+    stack.up(wait_for_registry=False)
     assert all(server.running for server in stack.status())
 
 
@@ -185,7 +185,7 @@ def test_a_half_finished_first_start_is_begun_anew(tmp_path: Path) -> None:
     (home.kafka / "draft-of-a-killed-start" / "meta.properties").touch()
     stack = Stack(home)
     try:
-        stack.up()
+        stack.up(wait_for_registry=False)
         assert all(server.running for server in stack.status())
         assert not list(home.kafka.glob("draft-*"))
     finally:
@@ -213,7 +213,7 @@ def test_a_taken_inner_port_is_replaced_without_a_word(stack: Stack) -> None:
     stack.down()
     before = stack.home.state().ports
     with socket.create_server(("127.0.0.1", before.controller)):
-        after = stack.up().ports
+        after = stack.up(wait_for_registry=False).ports
     assert after.controller != before.controller
     assert after.kafka == before.kafka
 
@@ -222,7 +222,7 @@ def test_two_stacks_run_side_by_side(running: Environment, tmp_path: Path) -> No
     """Another home, other ports, other passwords; neither knows the other's users."""
     other = Stack(Home(tmp_path / "home"))
     try:
-        other.up()
+        other.up(wait_for_registry=False)
         second = Environment.of_stack(other.home)
         assert second.bootstrap != running.bootstrap
         assert second.kafka("admin")["sasl.password"] != running.kafka("admin")["sasl.password"]
@@ -246,7 +246,7 @@ def test_what_needs_no_registry_does_not_wait_for_it(stack: Stack) -> None:
 def test_reset_forgets_all(tmp_path: Path) -> None:
     """Data and passwords are gone, PostgreSQL's too where they had to lie elsewhere."""
     stack = Stack(Home(tmp_path / "home"))
-    database = stack.up().postgres
+    database = stack.up(wait_for_registry=False).postgres
     stack.reset()
     assert not stack.home.folder.exists()
     assert not database.exists()
