@@ -16,6 +16,7 @@ from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.stack import Stack
 from tests.integration import containers
+from tests.integration.place import Place, running
 
 GIVEN = ("SECRETS", "KAFKA_BOOTSTRAP", "REGISTRY_URL", "DATABASE_URL")
 
@@ -45,3 +46,13 @@ def _local(folder: Path) -> Iterator[Environment]:
         yield Environment.of_stack(stack.home)
     finally:
         stack.reset()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Servers that tests empty, stop and freeze, apart from those of `environment`; not started yet.
+
+    Tests share them, and no state: each, or each module, empties them first.
+    """
+    with running(tmp_path_factory.mktemp("servers") / "home", lambda: request.session.testsfailed) as found:
+        yield found

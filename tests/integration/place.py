@@ -1,4 +1,9 @@
-"""A mesh of a test's own: servers in a home of their own, real worker processes, and the commands an operator types."""
+"""A mesh for tests that begin anew: servers in a home of their own, real worker processes, an operator's commands.
+
+Servers take a dozen seconds to start, and as long again until they are warm: all tests of a session share them, one
+after the other, and each begins by emptying them (`tests.integration.emptied`). Where a test has failed since they were
+last empty, nothing is known of the state that it left them in: then they are made anew.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,6 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.apply.installation import Installation
-from infra.apply.steps import apply
 from infra.environment import Environment
 from infra.listing import kept, letters, rejected
 from infra.local.home import Home
@@ -29,6 +33,7 @@ from infra.run import background
 from infra.run.ready import start_workers
 from infra.schema_ids import codec
 from schemas.topics import AUDITOR
+from tests.integration.emptied import empty
 
 IDLE_TIMEOUT_S = 150.0
 COMMAND_TIMEOUT_S = 120.0
@@ -37,12 +42,15 @@ MUNICIPALITIES = ("012033", "131041", "131130", "141097", "473812")
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Place:
-    """Servers, and an installation on them that MESH_HOME names."""
+    """Servers, and an installation on them that MESH_HOME names; `failed` counts the session's tests that failed."""
 
     stack: Stack
     installation: Installation
+    failed: Callable[[], int]
+    #: How many it were when the servers were emptied last; -1 before they ever were.
+    _failed_before: int = -1
 
     @property
     def environment(self) -> Environment:
@@ -57,9 +65,19 @@ class Place:
     def forget(self) -> None:
         """Servers that hold nothing, all applied; no worker runs."""
         background.stop(self.installation)
-        self.stack.reset()
+        failed = self.failed()
+        if failed != self._failed_before:
+            self.stack.reset()
+        self._failed_before = failed
         self.stack.up()
-        apply(self.environment, self.installation, MUNICIPALITIES)
+        empty(self.environment, self.installation, MUNICIPALITIES)
+
+    def present(self) -> None:
+        """Servers, all applied, whatever they hold."""
+        if self.failed() == self._failed_before:
+            self.stack.up()
+        else:
+            self.forget()
 
     def mesh(self, *words: object) -> subprocess.CompletedProcess[str]:
         """What a command of `mesh` said and how it ended."""
@@ -68,9 +86,9 @@ class Place:
         )
 
     def take_in(self, *files: Path) -> None:
-        """Hand files over by the command of their kind, one after the other in this order."""
-        for file in files:
-            ended = self.mesh("ingest", *kind(file), file)
+        """Hand files over in this order."""
+        for words, some in hand_overs(files):
+            ended = self.mesh("ingest", *words, *some)
             assert ended.returncode == 0, ended.stderr
 
     def settle(self) -> None:
@@ -119,6 +137,18 @@ def command(*words: object) -> Sequence[str]:
     return [str(Path(sys.executable).with_name("mesh")), *map(str, words)]
 
 
+def hand_overs(files: Sequence[Path]) -> list[tuple[Sequence[str], list[Path]]]:
+    """By one command what is of one kind and follows each other; a file that comes again, by another."""
+    found: list[tuple[Sequence[str], list[Path]]] = []
+    for file in files:
+        words = kind(file)
+        if found and found[-1][0] == words and file not in found[-1][1]:
+            found[-1][1].append(file)
+        else:
+            found.append((words, [file]))
+    return found
+
+
 def kind(file: Path) -> Sequence[str]:
     """The words of `mesh ingest` for a file, by its name."""
     first = file.stem.split("_")[0]
@@ -132,19 +162,25 @@ def kind(file: Path) -> Sequence[str]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Place]:
-    """Servers in `folder` for as long as it lasts; commands and workers find them by MESH_HOME."""
+def running(folder: Path, failed: Callable[[], int]) -> Iterator[Place]:
+    """Servers in `folder` for as long as it lasts, started when they are first needed."""
+    installation = Installation(folder)
+    stack = Stack(Home(folder))
+    try:
+        yield Place(stack, installation, failed)
+    finally:
+        background.stop(installation)
+        stack.reset()
+
+
+@contextmanager
+def named(place: Place) -> Iterator[Place]:
+    """Commands and workers find the place by MESH_HOME, and no other setting counts; afterwards no worker runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MESH_")]:
             patch.delenv(name)
-        patch.setenv("MESH_HOME", str(folder))
-        stack = Stack(Home(folder))
-        installation = Installation(folder)
+        patch.setenv("MESH_HOME", str(place.stack.home.folder))
         try:
-            stack.up()
-            place = Place(stack, installation)
-            apply(place.environment, installation, MUNICIPALITIES)
             yield place
         finally:
-            background.stop(installation)
-            stack.reset()
+            background.stop(place.installation)

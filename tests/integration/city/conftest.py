@@ -1,4 +1,4 @@
-"""Servers and an installation for the tests of this folder; each test begins anew on them."""
+"""Each test of this folder begins anew on the session's servers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.place import Place, running
+from tests.integration.place import Place, named
 
 
-@pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Servers of this folder's own, with MESH_HOME set for as long as its tests run."""
-    with running(tmp_path_factory.mktemp("city") / "home") as place:
-        yield place
+@pytest.fixture
+def place(servers: Place) -> Iterator[Place]:
+    """The session's servers as the test before left them; a test that needs them empty begins anew."""
+    with named(servers):
+        yield servers

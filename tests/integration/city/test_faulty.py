@@ -118,6 +118,7 @@ def test_what_is_no_register_file_leaves_nothing(
     place: Place, tmp_path: Path, written: Callable[[Path], None]
 ) -> None:
     """A clear message of one line, exit 2, and nothing published: not of the good file before it either."""
+    place.present()
     file = tmp_path / "juki_131041_x.csv"
     written(file)
     before = place.handed_over()

@@ -1,4 +1,4 @@
-"""Servers of these tests' own, as they are stopped and frozen here, and workers started one by one."""
+"""Servers that are stopped and frozen, and workers started one by one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from infra.local import kafka, postgres, registry
-from tests.integration.place import Place, running
+from tests.integration.place import Place, named
 
 READY_S = 60.0
 
@@ -67,11 +67,12 @@ class Started:
 Begin = Callable[..., Started]
 
 
-@pytest.fixture(scope="package")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Servers, applied; no workers run."""
-    with running(tmp_path_factory.mktemp("limits") / "home") as place:
-        yield place
+@pytest.fixture(scope="module")
+def place(servers: Place) -> Iterator[Place]:
+    """The session's servers, emptied and applied for each module, whose tests share what they add; no workers run."""
+    with named(servers):
+        servers.forget()
+        yield servers
 
 
 @pytest.fixture
