@@ -25,6 +25,12 @@ class RunSettings(BaseSettings):
         le=60_000,
         description="After it the broker aborts a dead worker's transaction.",
     )
+    recovery_timeout_s: float = Field(
+        default=45,
+        ge=5,
+        le=60,
+        description="How long a worker tries to reach a broker before it ends, and its supervisor starts it again.",
+    )
     metrics_port: int = Field(
         default=0,
         ge=0,
@@ -40,4 +46,5 @@ class RunSettings(BaseSettings):
             batch_records_max=self.batch_records_max,
             linger_ms=self.linger_ms,
             transaction_timeout_ms=self.transaction_timeout_ms,
+            recovery_timeout_s=self.recovery_timeout_s,
         )

@@ -40,9 +40,9 @@ def test_a_sink_with_a_wrong_password_of_the_store(place: Place, begin: Begin, t
 
 
 def test_a_broker_that_does_not_answer(place: Place, begin: Begin) -> None:
-    """Its supervisor goes on trying, however long."""
+    """It ends when it has tried for as long as it is told; its supervisor goes on trying, however long."""
     with frozen(place, "kafka"):
-        worker = begin("household")
+        worker = begin("household", MESH_RECOVERY_TIMEOUT_S="6")
         assert worker.process.wait(END_S) == ExitCode.UNAVAILABLE
     (line,) = worker.events("worker.stopped")
     assert line["error"] == "UnavailableError"
