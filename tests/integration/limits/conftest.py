@@ -33,8 +33,9 @@ class Started:
     heartbeat: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The lines of one event; librdkafka's own lines aren't JSON."""
-        lines = [line for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
+        """The lines of one event; librdkafka's own lines aren't JSON, and the last may still be being written."""
+        *written, _ = self.log.read_bytes().split(b"\n")
+        lines = [line for line in written if line.startswith(b"{")]
         return [line for line in map(orjson.loads, lines) if line["event"] == name]
 
     def until(self, what: str, condition: Callable[[], object]) -> None:

@@ -19,8 +19,8 @@ CITY = Path(__file__).parents[2] / "data" / "city"
 
 def logged(place: Place, step: str, event: str) -> dict[int, str]:
     """The last digest of each partition that the step's worker logged with this event."""
-    log = (place.installation.logs / f"{step}.0.log").read_bytes().splitlines()
-    lines = [orjson.loads(line) for line in log if line.startswith(b"{")]
+    *written, _ = (place.installation.logs / f"{step}.0.log").read_bytes().split(b"\n")
+    lines = [orjson.loads(line) for line in written if line.startswith(b"{")]
     return {line["partition"]: line["digest"] for line in lines if line["event"] == event}
 
 
