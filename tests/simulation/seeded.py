@@ -15,6 +15,7 @@ from connectors.postgres.sink import PostgresSink
 from streams import kafka
 from streams.assignment import Assignment
 from streams.clients import Outgoing, Partition
+from streams.oversight import Oversight
 from streams.transactions import Transactions
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import Metadata
@@ -153,6 +154,10 @@ def _waiting_at_the_end(seed: Seed) -> None:
     seed(Assignment, "_on_assign", on_assign)
 
 
+def _not_looked_after(seed: Seed) -> None:
+    seed(Oversight, "turn", lambda self: None)
+
+
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no rewind after abort": _no_rewind,
@@ -163,6 +168,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "revision ignored": _revision_ignored,
     "receipts sent outside the transaction": _receipts_apart,
     "a waiting partition assigned at the end": _waiting_at_the_end,
+    "a group that nobody looks after": _not_looked_after,
 }
 
 
