@@ -44,18 +44,19 @@ class Attempts:
 
     def attempt(self, parts: Sequence[Part]) -> None:
         """Whatever the processor raises, the other records go on; a StreamError or MemoryError passes through."""
-        free = self._free([part for part in parts if len(part)])
-        if not free:
-            return
-        try:
-            poison = self._whole(free, self._spoils)
-        except (StreamError, MemoryError):
-            raise
-        except Exception as error:  # whatever a processor raises, the other records go on
-            self._failed(free, error)
-            return
-        for each, reason in poison.items():
-            self._judge(free, each, reason)
+        parts = [part for part in parts if len(part)]
+        waiting = self._waiting(parts)
+        if not any(waiting):
+            self._try(parts)
+        elif not self._stranding.fixed and _total(parts) > 1:
+            # What a record waits for, and who waits for it, depends on all before it: those come first.
+            self._in_halves(parts)
+        else:
+            self._try([_without(part, set(rows)) for part, rows in zip(parts, waiting, strict=True)])
+            # Last, as it would hold what others before it are not to wait for.
+            for part, rows in zip(parts, waiting, strict=True):
+                for row in rows:
+                    self._aside.park(part.records[row], self._stranding.of(part, row))
 
     def once(self, part: Part) -> str | None:
         """One record, whether it waits or not; None where it was processed, else why not."""
@@ -67,22 +68,26 @@ class Attempts:
             return self._raised(error)
         return poison.get((0, 0))
 
-    def _free(self, parts: list[Part]) -> list[Part]:
-        """The parts without what waits for a strand, which is parked; none where they had to be cut."""
-        if not parts or not self._aside.held:
-            return parts
-        waiting = [self._stranding.waiting(part, self._aside.held) for part in parts]
-        if not any(waiting):
-            return parts
-        if not self._stranding.fixed and _total(parts) > 1:
-            # What a record waits for, and who waits for it, depends on all before it: those come first.
-            self._in_halves(parts)
-            return []
-        for part, rows in zip(parts, waiting, strict=True):
-            for row in rows:
-                self._aside.park(part.records[row], self._stranding.of(part, row))
-        left = [_without(part, set(rows)) for part, rows in zip(parts, waiting, strict=True)]
-        return [part for part in left if len(part)]
+    def _waiting(self, parts: Sequence[Part]) -> list[list[int]]:
+        """By part, the rows that wait for a strand that is held."""
+        if not self._aside.held:
+            return [[] for _ in parts]
+        return [self._stranding.waiting(part, self._aside.held) for part in parts]
+
+    def _try(self, parts: Sequence[Part]) -> None:
+        """Those of which none waits for what is set aside by now."""
+        left = [part for part in parts if len(part)]
+        if not left:
+            return
+        try:
+            poison = self._whole(left, self._spoils)
+        except (StreamError, MemoryError):
+            raise
+        except Exception as error:  # whatever a processor raises, the other records go on
+            self._failed(left, error)
+            return
+        for each, reason in poison.items():
+            self._judge(left, each, reason)
 
     def _whole(
         self, parts: Sequence[Part], spoils: Callable[[Sequence[Part], dict[_Place, str]], bool]

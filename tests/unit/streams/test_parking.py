@@ -114,6 +114,16 @@ def test_what_was_parked_behind_two_letters_waits_for_both(processor: Any) -> No
     assert told(driver) == [("c", 1), ("a+b", 1), ("b", 2)]
 
 
+def test_what_comes_before_a_parked_record_does_not_wait_for_it() -> None:
+    """In the same batch: poison of one person is a letter, though a later entry of hers waits for another's."""
+    driver = ledgers.driver(JointPassing())
+    feed(driver, [("a", 13)])
+    driver.run()
+    feed(driver, [("b", 13), ("a+b", 1)])
+    driver.run()
+    assert _aside(driver) == [(13, True), (13, True), (1, False)]
+
+
 def test_an_act_is_done_once_whatever_restarts() -> None:
     """The worker reads all acts again; what was done is not done again."""
     driver = ledgers.driver(Counting())
