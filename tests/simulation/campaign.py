@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import signal
@@ -208,6 +209,9 @@ def _share(seed: int, first: int, number: int) -> Count:
     now = datetime.now(UTC)
     count = Count(tree="", commit="", begun=now, last=now, next={seed: first + number})
     begun_s = time.process_time()
+    # Cities and what comes of them stay: the collector need not look through them again and again.
+    gc.collect()
+    gc.freeze()
     struck: Counter[tuple[str, str]] = Counter()
     for place in range(first, first + number):
         told = run(history_of(seed * SEEDS + place))
