@@ -1,0 +1,64 @@
+"""`python -m tests.bench [--quick] [PART …]`: the comparisons, into build/bench.json and docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from tests.bench import figures
+from tests.bench.figures import Figure
+from tests.bench.place import running
+from tests.bench.sizes import QUICK, WHOLE, Sizes
+
+#: Modules with a function `measure`, in the order in which they run; each on servers of its own.
+PARTS: Final = ("conversion", "intake", "sink")
+FOLDER: Final = Path("build").resolve()
+
+
+def main() -> int:
+    """0 where all was measured, whatever it came to."""
+    told = _arguments().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sizes = QUICK if told.quick else WHOLE
+    found: list[Figure] = []
+    for part in told.parts or PARTS:
+        found += _measured(part, sizes)
+    figures.save(FOLDER / "bench.json", found)
+    for each in found:
+        _say(_line(each))
+    return 0
+
+
+def _measured(part: str, sizes: Sizes) -> list[Figure]:
+    begun = time.monotonic()
+    _say(f"{part}: servers that hold nothing …")
+    with running(FOLDER / "bench") as place:
+        found: list[Figure] = importlib.import_module(f"tests.bench.{part}").measure(place, sizes, _say)
+    _say(f"{part}: done in {time.monotonic() - begun:.0f} s")
+    return found
+
+
+def _line(figure: Figure) -> str:
+    told = figure.as_json()
+    met = {True: "met", False: "NOT met", None: ""}[figure.met]
+    return f"{figure.name:56} {told['ours']!s:>9} {told['theirs']!s:>9} {figure.unit:16} {told['ratio']!s:>6} {told['goal'] or '':7} {met}"
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="all by default")
+    parser.add_argument("--quick", action="store_true", help="few records, three rounds")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - whoever started it looks on
+
+
+if __name__ == "__main__":
+    sys.exit(main())

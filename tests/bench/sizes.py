@@ -1,0 +1,27 @@
+"""How much a run measures: whole, or quick while developing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow)."""
+
+    rounds: int
+    records: int
+    by_record: int
+
+    def warm(self, records: int) -> int:
+        """Of these, so many are not measured."""
+        return records // 5
+
+
+WHOLE: Final = Sizes(rounds=5, records=400_000, by_record=60_000)
+QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000)
+
+#: Says how far it is.
+Say = Callable[[str], None]
