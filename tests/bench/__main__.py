@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.bench import figures
+from tests.bench import figures, report
 from tests.bench.figures import Figure
 from tests.bench.place import running
 from tests.bench.sizes import QUICK, WHOLE, Sizes
@@ -31,6 +31,9 @@ def main() -> int:
     figures.save(FOLDER / "bench.json", found)
     for each in found:
         _say(_line(each))
+    if not (told.quick or told.parts):
+        # A part, or few records, is for who develops: documents are of whole runs.
+        report.write(found, sizes.rounds)
     return 0
 
 
@@ -46,7 +49,8 @@ def _measured(part: str, sizes: Sizes) -> list[Figure]:
 def _line(figure: Figure) -> str:
     told = figure.as_json()
     met = {True: "met", False: "NOT met", None: ""}[figure.met]
-    return f"{figure.name:56} {told['ours']!s:>9} {told['theirs']!s:>9} {figure.unit:16} {told['ratio']!s:>6} {told['goal'] or '':7} {met}"
+    numbers = f"{told['ours']!s:>9} {told['theirs']!s:>9} {figure.unit:16} {told['ratio']!s:>6}"
+    return f"{figure.name:64} {numbers} {told['goal'] or '':7} {met}"
 
 
 def _arguments() -> argparse.ArgumentParser:

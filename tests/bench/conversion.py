@@ -52,7 +52,10 @@ def changes(place: Place, count: int) -> list[Prepared]:
             "revision": 1,
             "municipality": each["municipality"],
             "effective_on": date(2026, 4, 1),
-            "case": {"municipality": each["municipality"], "notice": f"{each['municipality'][:5]}-{number:06d}"},
+            "case": {
+                "municipality": each["municipality"],
+                "notice": f"{each['municipality'][:5]}-{number:06d}",
+            },
             "reason": "FIRST_REGISTERED",
             "status": "active",
             "facts": {name: each[name] for name in facts} | {"household": household},

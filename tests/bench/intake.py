@@ -1,4 +1,4 @@
-"""(a) Intake: hand-overs of gateway servers, a first registration of one person each, in the topics of municipalities."""
+"""(a) Intake: hand-overs of gateway servers, a first registration of one person each, in municipalities' topics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ def hand_overs(place: Place, count: int, first: int = 0) -> list[Prepared]:
     """Records of `in.juki-cs.<municipality>`; numbers of notices and persons count from `first`."""
     people = residents(count, first=first).to_pylist()
     rows = [
-        {"file": f"juki_{each['municipality']}.csv", "line": line, "encoding": "utf-8", "rows": [_row(line, each)]}
+        {
+            "file": f"juki_{each['municipality']}.csv",
+            "line": line,
+            "encoding": "utf-8",
+            "rows": [_row(line, each)],
+        }
         for line, each in enumerate(people, start=first + 2)
     ]
     values = codec(place.environment, place.installation).encode(

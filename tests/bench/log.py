@@ -70,7 +70,11 @@ class Log:
         """Writes records, and returns when the broker has them."""
         refused: list[KafkaError] = []
         producer = Producer(
-            {**self._kafka, **_FEEDING, "on_delivery": lambda error, _: refused.append(error) if error else None}
+            {
+                **self._kafka,
+                **_FEEDING,
+                "on_delivery": lambda error, _: refused.append(error) if error else None,
+            }
         )
         for number, (topic, key, value, timestamp_ms, partition) in enumerate(records):
             while True:
@@ -96,13 +100,13 @@ class Log:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{topics} could not be read to their end")
             for message in reader.consume(10_000, 0.2):
-                place = message.topic(), message.partition()
-                if message.error() is None:
+                topic, number, error = message.topic() or "", message.partition() or 0, message.error()
+                if error is None:
                     found.append(
-                        Prepared(place[0], message.key(), message.value(), message.timestamp()[1], place[1])
+                        Prepared(topic, message.key(), message.value(), message.timestamp()[1], number)
                     )
-                elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(place)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended.add((topic, number))
         reader.close()
         return found
 

@@ -18,7 +18,7 @@ _STREETS: Final = ("高田馬場", "西早稲田", "大久保", "四谷", "若�
 
 
 def residents(count: int, seed: int = 1, first: int = 0) -> pa.Table:
-    """Columns code, local_number, household (numbers), municipality, name, kana, birth_date, sex, relationship, address.
+    """Columns code, local_number, household, municipality, name, kana, sex, birth_date, relationship, address.
 
     Codes count from `first`: two tables that don't overlap have nobody in common.
     """

@@ -1,4 +1,4 @@
-"""(b) The sink into PostgreSQL against COPY and INSERT ON CONFLICT of the same rows, receipts and offsets, in commits of one size."""
+"""(b) The sink into PostgreSQL against COPY and ON CONFLICT of the same rows, receipts, offsets, commit by commit."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from tests.bench.sizes import Say, Sizes
 DOMAIN: Final = DOMAINS["local-tax"]
 COMMIT_RECORDS: Final = SinkSettings().batch_records_max
 PARTITIONS: Final = 4
-#: Measured before there was a project, on two cores, all in one run: rows a second of COPY and ON CONFLICT in commits of
-#: 5,000, and of Debezium's JDBC sink with its best settings and two tasks; its CPU a row, at best.
+#: Measured before there was a project, on two cores, all in one run: rows a second of COPY and ON CONFLICT in commits
+#: of 5,000, and of Debezium's JDBC sink with its best settings and two tasks; its CPU a row, at best.
 LIMIT_THEN: Final = 200_000
 DEBEZIUM_THEN: Final = 108_000
 DEBEZIUM_CPU_US_THEN: Final = 11.0
-#: Commits of the way without a broker, in a file: what is copied, receipts as the outbox has them, offsets by partition.
+#: Commits made beforehand, in a file: what is copied, receipts as the outbox has them, offsets by partition.
 COMMITS: Final = pa.schema(
     [("csv", pa.binary()), ("receipts", pa.binary()), ("rows", pa.int64()), ("offsets", pa.list_(pa.int64()))]
 )
@@ -47,7 +47,9 @@ COMMITS: Final = pa.schema(
 def measure(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
     """The worker from topic to store, the sink alone, and COPY with ON CONFLICT."""
     count = sizes.records // 2
-    say(f"sink: {count:,} changes of {count // 2:,} persons, each set, then changed; commits of {COMMIT_RECORDS:,}")
+    say(
+        f"sink: {count:,} changes of {count // 2:,} persons, each set, then changed; commits of {COMMIT_RECORDS:,}"
+    )
     table = changes(place, count)
     values = codec(place.environment, place.installation).encode(DOMAIN.event, table).to_pylist()
     keys = [code.encode() for code in table.column("code").to_pylist()]
@@ -59,7 +61,7 @@ def measure(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
     _save_commits(files["commits"], table)
     task = Task(count, sizes.warm(count), str(place.folder / "sides"), files)
     sides = {
-        name: lambda name=name: _on_a_new_store(place, f"sink.{name}", task)  # type: ignore[misc]
+        name: lambda name=name: _on_a_new_store(place, f"sink.{name}", task)
         for name in ("worker", "store", "copy")
     }
     runs = timing.alternate(sides, sizes.rounds, lambda: None, say)
@@ -79,14 +81,25 @@ def _on_a_new_store(place: Place, side: str, task: Task) -> timing.Run:
 def _figures(runs: dict[str, list[timing.Run]]) -> list[Figure]:
     worker, store, copy = (runs[name] for name in ("worker", "store", "copy"))
     rate, cpu, limit = timing.rate, timing.cpu_us, timing.rate(runs["copy"])
-    scale, debezium = limit / LIMIT_THEN, "Debezium's best, as measured before, scaled by COPY and ON CONFLICT"
+    scale, debezium = (
+        limit / LIMIT_THEN,
+        "Debezium's best, as measured before, scaled by COPY and ON CONFLICT",
+    )
     return [
-        Figure("sink: topic to store, against COPY and ON CONFLICT", rate(worker), limit, "rows/s", at_least(0.8)),
+        Figure(
+            "sink: topic to store, against COPY and ON CONFLICT", rate(worker), limit, "rows/s", at_least(0.8)
+        ),
         Figure("sink: records in memory to store, against the same", rate(store), limit, "rows/s"),
         Figure("sink: topic to store, CPU", cpu(worker), cpu(copy), "µs/row"),
         Figure("sink: records in memory to store, CPU", cpu(store), cpu(copy), "µs/row"),
         Figure(f"sink: against {debezium}", rate(worker), DEBEZIUM_THEN * scale, "rows/s", at_least(1.5)),
-        Figure(f"sink: CPU, against {debezium}", cpu(worker), DEBEZIUM_CPU_US_THEN / scale, "µs/row", at_most(0.4)),
+        Figure(
+            f"sink: CPU, against {debezium}",
+            cpu(worker),
+            DEBEZIUM_CPU_US_THEN / scale,
+            "µs/row",
+            at_most(0.4),
+        ),
         Figure("sink: memory", timing.memory_mb(worker), None, "MB"),
     ]
 
@@ -96,7 +109,12 @@ def _on_disk(place: Place, count: int) -> Figure:
         name = f"{DOMAIN.schema_name}.person"
         found = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [name]).fetchone()
     size = int(found[0]) if found else 0
-    return Figure("on disk: a row of PostgreSQL, set and changed once, index included", 2 * size / count, None, "bytes/row")
+    return Figure(
+        "on disk: a row of PostgreSQL, set and changed once, index included",
+        2 * size / count,
+        None,
+        "bytes/row",
+    )
 
 
 def changes(place: Place, count: int) -> pa.Table:
@@ -108,9 +126,7 @@ def changes(place: Place, count: int) -> pa.Table:
     places, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
     households = domain_codes(cipher, household_codes(mesh, places, numbers), Kind.HOUSEHOLD)
     named = list(zip(people.to_pylist(), codes.to_pylist(), households.to_pylist(), strict=True))
-    return table_from_rows(
-        DOMAIN.event, [_change(*each, revision) for revision in (1, 2) for each in named]
-    )
+    return table_from_rows(DOMAIN.event, [_change(*each, revision) for revision in (1, 2) for each in named])
 
 
 def _change(person: dict[str, Any], code: str, household: str, revision: int) -> dict[str, Any]:

@@ -37,7 +37,9 @@ class Stateless:
 class Comparison:
     """One step's sides, on servers that hold nothing yet; `records` are fed once a round."""
 
-    def __init__(self, place: Place, step: Stateless, sizes: Sizes, records: Sequence[Prepared], say: Say) -> None:
+    def __init__(
+        self, place: Place, step: Stateless, sizes: Sizes, records: Sequence[Prepared], say: Say
+    ) -> None:
         self._place, self._step, self._sizes, self._records, self._say = place, step, sizes, records, say
         self._outputs = place.folder / f"{step.name}.outputs.arrow"
 
@@ -68,8 +70,12 @@ class Comparison:
         others = self._read(PREFIX)
         strangers = Counter(others) - Counter(made)
         if strangers or not others:
-            raise RuntimeError(f"{self._step.name}: a record at a time gives {len(strangers)} others of {len(others)}")
-        self._say(f"  {len(made):,} records come out; {len(others):,} of a record at a time are the same bytes")
+            raise RuntimeError(
+                f"{self._step.name}: a record at a time gives {len(strangers)} others of {len(others)}"
+            )
+        self._say(
+            f"  {len(made):,} records come out; {len(others):,} of a record at a time are the same bytes"
+        )
 
     def _read(self, prefix: str = "") -> list[Prepared]:
         """What came out, as it is to be produced again."""
@@ -100,7 +106,9 @@ class Comparison:
         )
 
     def _by_record(self) -> timing.Run:
-        return start(self._step.by_record, self._task(self._sizes.by_record, prefix=PREFIX, **self._step.more))
+        return start(
+            self._step.by_record, self._task(self._sizes.by_record, prefix=PREFIX, **self._step.more)
+        )
 
     def _task(self, records: int, **more: Any) -> Task:
         return Task(records, self._sizes.warm(records), str(self._place.folder / "sides"), more)
@@ -110,7 +118,13 @@ class Comparison:
     ) -> list[Figure]:
         name, rate, cpu = self._step.name, timing.rate, timing.cpu_us
         return [
-            Figure(f"{name}: against the bare loop", rate(ours), rate(bare), "records/s", at_least(self._step.goal)),
+            Figure(
+                f"{name}: against the bare loop",
+                rate(ours),
+                rate(bare),
+                "records/s",
+                at_least(self._step.goal),
+            ),
             Figure(f"{name}: against a record at a time", rate(ours), rate(by_record), "records/s"),
             Figure(f"{name}: CPU, against the bare loop", cpu(ours), cpu(bare), "µs/record"),
             Figure(f"{name}: CPU, against a record at a time", cpu(ours), cpu(by_record), "µs/record"),

@@ -26,8 +26,8 @@ class Avro:
     def read(self, name: str, value: bytes) -> dict[str, Any]:
         """A value as a dict."""
         _, schema = self._schema(name)
-        found: dict[str, Any] = fastavro.schemaless_reader(io.BytesIO(value[_PREFIX_BYTES:]), schema, None)
-        return found
+        found: Any = fastavro.schemaless_reader(io.BytesIO(value[_PREFIX_BYTES:]), schema, None)
+        return dict(found)
 
     def write(self, name: str, content: Mapping[str, Any]) -> bytes:
         """A dict as a value."""

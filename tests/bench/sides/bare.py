@@ -1,4 +1,4 @@
-"""Theirs: the bare loop. It consumes the same bytes and produces the same bytes, made beforehand: the limit in Python."""
+"""Theirs: the bare loop. It consumes the same bytes, and produces the same bytes, made beforehand."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ class ByRecord:
             "roman": roman(facts["kana"]) if facts.get("kana") else None,
             "birth_date": facts.get("birth_date"),
             "address": None if change["status"] == "closed" else facts.get("address"),
-            "household_code": self._code(_raw(facts["household"]), b"household") if facts.get("household") else None,
+            "household_code": self._code(_raw(facts["household"]), b"household")
+            if facts.get("household")
+            else None,
             "relationship": facts.get("relationship"),
         }
         return {
@@ -79,7 +81,10 @@ class ByRecord:
         }
 
     def _disclosure(self, change: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: record[name] for name in ("entity", "revision", "municipality", "effective_on", "code", "case_code")}
+        kept = {
+            name: record[name]
+            for name in ("entity", "revision", "municipality", "effective_on", "code", "case_code")
+        }
         reason = Reason(change["reason"]) if change["reason"] else None
         told = [name for name in self._domain.columns if record["person"][name] is not None]
         basis = self._domain.basis(change["entity"], reason)

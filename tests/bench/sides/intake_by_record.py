@@ -1,4 +1,4 @@
-"""Intake of rows of CSV a record at a time: a dict per hand-over, every column's form by itself; the same bytes come out.
+"""Intake of rows of CSV a record at a time: a dict per hand-over, each column's form by itself; the same bytes.
 
 It takes good hand-overs only: what intake refuses, and why, is left to intake.
 """

@@ -41,7 +41,9 @@ def run(name: str, topics: list[str], work: Work, watch: Stopwatch) -> Run:
             producer.poll(0)
             positions = consumer.position(consumer.assignment())
             producer.send_offsets_to_transaction(
-                [each for each in positions if each.offset >= 0], consumer.consumer_group_metadata(), _COMMIT_S
+                [each for each in positions if each.offset >= 0],
+                consumer.consumer_group_metadata(),
+                _COMMIT_S,
             )
             producer.commit_transaction(_COMMIT_S)
             watch.add(len(messages))

@@ -88,7 +88,9 @@ class _Statements:
     def __init__(self, table: Table) -> None:
         comma = sql.SQL(", ")
         others = [sql.Identifier(name) for name in table.columns if name not in table.key]
-        typed = [sql.SQL(f"{{}} {table.type_of(name)}").format(sql.Identifier(name)) for name in table.columns]
+        typed = [
+            sql.SQL(f"{{}} {table.type_of(name)}").format(sql.Identifier(name)) for name in table.columns
+        ]
         parts = {
             "table": sql.Identifier(DOMAIN.schema_name, table.name),
             "outbox": sql.Identifier(DOMAIN.schema_name, "receipt_outbox"),
