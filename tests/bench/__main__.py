@@ -12,12 +12,10 @@ from typing import Final
 
 from tests.bench import figures, report
 from tests.bench.figures import Figure
-from tests.bench.place import running
 from tests.bench.sizes import QUICK, WHOLE, Sizes
 
-#: Modules with a function `measure`, in the order in which they run; each on servers of its own.
-PARTS: Final = ("conversion", "intake", "sink")
-FOLDER: Final = Path("build").resolve()
+#: Modules with a function `measure`, in the order in which they run; each makes servers of its own.
+PARTS: Final = ("conversion", "intake", "propagation", "sink", "whole_way")
 
 
 def main() -> int:
@@ -27,8 +25,8 @@ def main() -> int:
     sizes = QUICK if told.quick else WHOLE
     found: list[Figure] = []
     for part in told.parts or PARTS:
-        found += _measured(part, sizes)
-    figures.save(FOLDER / "bench.json", found)
+        found += _measured(part, told.folder, sizes)
+    figures.save(told.folder / "bench.json", found)
     for each in found:
         _say(_line(each))
     if not (told.quick or told.parts):
@@ -37,11 +35,11 @@ def main() -> int:
     return 0
 
 
-def _measured(part: str, sizes: Sizes) -> list[Figure]:
+def _measured(part: str, folder: Path, sizes: Sizes) -> list[Figure]:
     begun = time.monotonic()
     _say(f"{part}: servers that hold nothing …")
-    with running(FOLDER / "bench") as place:
-        found: list[Figure] = importlib.import_module(f"tests.bench.{part}").measure(place, sizes, _say)
+    module = importlib.import_module(f"tests.bench.{part}")
+    found: list[Figure] = module.measure(folder / "bench", sizes, _say)
     _say(f"{part}: done in {time.monotonic() - begun:.0f} s")
     return found
 
@@ -57,6 +55,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=PARTS, help="all by default")
     parser.add_argument("--quick", action="store_true", help="few records, three rounds")
+    # Servers have working folders of their own: a relative one would mean another place to each.
+    parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from schemas.topics import change_topic, disclosure_topic, domain_topic
 from tests.bench.figures import Figure
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import Place
+from tests.bench.place import Place, running
 from tests.bench.sizes import Say, Sizes
 from tests.bench.stateless import Comparison, Stateless
 
@@ -30,9 +31,10 @@ STEP: Final = Stateless(
 )
 
 
-def measure(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
+def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
     """Conversion against the bare loop and against itself a record at a time."""
-    return Comparison(place, STEP, sizes, changes(place, sizes.records), say).run()
+    with running(folder) as place:
+        return Comparison(place, STEP, sizes, changes(place, sizes.records), say).run()
 
 
 def changes(place: Place, count: int) -> list[Prepared]:

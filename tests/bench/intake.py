@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from infra.schema_ids import codec
@@ -10,7 +11,7 @@ from schemas.topics import NOTICE, in_topic
 from tests.bench.figures import Figure
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import MUNICIPALITIES, Place
+from tests.bench.place import MUNICIPALITIES, Place, running
 from tests.bench.sizes import Say, Sizes
 from tests.bench.stateless import Comparison, Stateless
 
@@ -27,9 +28,10 @@ STEP: Final = Stateless(
 _EMPTY: Final = {"moved_from": "", "moved_to": "", "cancels": "", "raw": None, "fault": None}
 
 
-def measure(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
+def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
     """Intake against the bare loop and against itself a record at a time."""
-    return Comparison(place, STEP, sizes, hand_overs(place, sizes.records), say).run()
+    with running(folder) as place:
+        return Comparison(place, STEP, sizes, hand_overs(place, sizes.records), say).run()
 
 
 def hand_overs(place: Place, count: int, first: int = 0) -> list[Prepared]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -87,6 +88,20 @@ class Log:
                 producer.poll(0)
         if producer.flush(DEADLINE_S) or refused:
             raise RuntimeError(f"the broker did not take all records: {refused[:1]}")
+
+    @contextmanager
+    def publisher(self) -> Iterator[Callable[[Sequence[Prepared], float], None]]:
+        """Publishes some records at a time, as they come, and serves the client for so long; all arrived at the end."""
+        producer = Producer({**self._kafka, **_FEEDING, "linger.ms": 5})
+
+        def publish(records: Sequence[Prepared], wait_s: float) -> None:
+            for topic, key, value, timestamp_ms, partition in records:
+                producer.produce(topic, value, key, partition, timestamp=timestamp_ms)
+            producer.flush(wait_s)
+
+        yield publish
+        if producer.flush(DEADLINE_S):
+            raise RuntimeError("the broker did not take all records")
 
     def read(self, *topics: str) -> list[Prepared]:
         """All committed records of these topics, partition after partition."""

@@ -29,7 +29,7 @@ class Task:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def start(name: str, task: Task) -> Run:
+def start(name: str, task: Task, python: str = sys.executable) -> Run:
     """Runs a side (a module of `tests.bench.sides`) in a process of its own. RuntimeError: it failed."""
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def start(name: str, task: Task) -> Run:
     result.unlink(missing_ok=True)
     with output.open("wb") as log:
         ended = subprocess.run(
-            [sys.executable, "-m", "tests.bench.side", name, str(folder / f"{name}.task.json"), str(result)],
+            [python, "-m", "tests.bench.side", name, str(folder / f"{name}.task.json"), str(result)],
             cwd=ROOT,
             stdout=log,
             stderr=log,

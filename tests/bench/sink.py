@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -26,7 +27,7 @@ from tests.bench import log, timing
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import MUNICIPALITIES, Place
+from tests.bench.place import MUNICIPALITIES, Place, running
 from tests.bench.side import Task, start
 from tests.bench.sizes import Say, Sizes
 
@@ -44,8 +45,13 @@ COMMITS: Final = pa.schema(
 )
 
 
-def measure(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
+def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
     """The worker from topic to store, the sink alone, and COPY with ON CONFLICT."""
+    with running(folder) as place:
+        return _compared(place, sizes, say)
+
+
+def _compared(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
     count = sizes.records // 2
     say(
         f"sink: {count:,} changes of {count // 2:,} persons, each set, then changed; commits of {COMMIT_RECORDS:,}"

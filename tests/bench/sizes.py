@@ -9,19 +9,24 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow)."""
+    """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow).
+
+    `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly.
+    """
 
     rounds: int
     records: int
     by_record: int
+    residents: int
+    load_s: float
 
     def warm(self, records: int) -> int:
         """Of these, so many are not measured."""
         return records // 5
 
 
-WHOLE: Final = Sizes(rounds=5, records=400_000, by_record=60_000)
-QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000)
+WHOLE: Final = Sizes(rounds=5, records=400_000, by_record=60_000, residents=12_000, load_s=20)
+QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=6_000, load_s=8)
 
 #: Says how far it is.
 Say = Callable[[str], None]

@@ -14,12 +14,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one side: so many records in so many seconds, CPU of all its process's threads, greatest memory."""
+    """One run of one side: so many records in so many seconds, CPU of all its process's threads, greatest memory.
+
+    `folded_s` is how long of it the rules themselves took, where a side tells.
+    """
 
     records: int
     seconds: float
     cpu_s: float
     memory_mb: float
+    folded_s: float = 0.0
 
     @property
     def rate(self) -> float:
