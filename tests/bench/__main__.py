@@ -15,7 +15,7 @@ from tests.bench.figures import Figure
 from tests.bench.sizes import QUICK, WHOLE, Sizes
 
 #: Modules with a function `measure`, in the order in which they run; each makes servers of its own.
-PARTS: Final = ("conversion", "intake", "propagation", "sink", "whole_way")
+PARTS: Final = ("conversion", "intake", "propagation", "sink", "whole_way", "kafka_streams")
 
 
 def main() -> int:

@@ -17,6 +17,12 @@ _BORN: Final = date(1930, 1, 1)
 _STREETS: Final = ("高田馬場", "西早稲田", "大久保", "四谷", "若葉", "北新宿", "中落合", "上落合")
 
 
+def readings(seed: int = 1) -> set[str]:
+    """Every reading that `residents` of this seed have."""
+    chance = random.Random(seed)  # noqa: S311 (invented residents, nothing secret)
+    return {kana for _, _, kana in (_named(chance) for _ in range(NAMES))}
+
+
 def residents(count: int, seed: int = 1, first: int = 0) -> pa.Table:
     """Columns code, local_number, household, municipality, name, kana, sex, birth_date, relationship, address.
 

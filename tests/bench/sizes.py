@@ -11,7 +11,8 @@ from typing import Final
 class Sizes:
     """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow).
 
-    `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly.
+    `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly;
+    `warm_times` how many times `records` Kafka Streams is given, half of them to be warm.
     """
 
     rounds: int
@@ -19,13 +20,14 @@ class Sizes:
     by_record: int
     residents: int
     load_s: float
+    warm_times: int = 2
 
     def warm(self, records: int) -> int:
         """Of these, so many are not measured."""
         return records // 5
 
 
-WHOLE: Final = Sizes(rounds=5, records=400_000, by_record=60_000, residents=12_000, load_s=20)
+WHOLE: Final = Sizes(rounds=5, records=400_000, by_record=60_000, residents=12_000, load_s=20, warm_times=4)
 QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=6_000, load_s=8)
 
 #: Says how far it is.

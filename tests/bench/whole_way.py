@@ -1,4 +1,4 @@
-"""(c), (e), (f) The whole way, notice to store: CPU against its parts run alone, memory, and time from publish to store."""
+"""(c), (e), (f) The whole way, notice to store: CPU against its parts alone, memory, time from publish to store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from infra.demo import measure as receipts
@@ -133,13 +134,13 @@ class _Way:
                 sent = due
         return begun_ms, int(time.time() * 1_000) + 1
 
-    def _receipts(self) -> receipts.pa.Table:
+    def _receipts(self) -> pa.Table:
         place = self._place
         return receipts.figures(place.environment, codec(place.environment, place.installation)).receipts
 
     def _rate(self, begun_ms: float) -> float:
         """Changes a second, from the first to the last that was applied since: a notice here makes one."""
-        applied = pc.cast(self._receipts()["applied_at"], "int64").to_pylist()
+        applied: list[int] = pc.cast(self._receipts()["applied_at"], "int64").to_pylist()
         since = sorted(each / 1e6 for each in applied if each / 1e3 >= begun_ms)
         return len(since) / (since[-1] - since[0])
 
@@ -156,17 +157,15 @@ def _costs(alone: Sequence[Passed], together: Sequence[Passed]) -> list[Figure]:
         return statistics.median(each.cpu_us[step] for each in runs)
 
     sides, unit = (together, alone), "µs/notice"
-    total = [statistics.median(each.total_us for each in runs) for runs in sides]
+    both, parts = (statistics.median(each.total_us for each in runs) for runs in sides)
     rate = statistics.median(each.rate for each in together)
     memory = statistics.median(sum(each.memory_mb.values()) for each in together)
+    found = [Figure("whole way: CPU, against the sum of its parts alone", both, parts, unit, at_most(1.25))]
+    for step in workers.STEPS:
+        with_others, by_itself = (middle(runs, step) for runs in sides)
+        found.append(Figure(f"whole way: CPU of {step}, against it alone", with_others, by_itself, unit))
     return [
-        Figure("whole way: CPU, against the sum of its parts alone", *total, unit, at_most(1.25)),
-        *(
-            Figure(
-                f"whole way: CPU of {step}, against it alone", *(middle(each, step) for each in sides), unit
-            )
-            for step in workers.STEPS
-        ),
+        *found,
         Figure("whole way: highest rate, one worker of each step", rate, None, "notices/s"),
         Figure("whole way: memory of all workers", memory, None, "MB"),
     ]

@@ -8,17 +8,36 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.run.build import pipeline
 from infra.run.logs import configure
+from streams.pipeline import Pipeline
 from tests.bench.side import Task
 from tests.bench.timing import Run, Stopwatch
 
 
 def run(step: str, task: Task) -> Run:
-    """Turns until all records are committed."""
-    configure(step, 0)
-    worker = pipeline(step, 0, Environment.load(), Installation.of_settings(), time.monotonic)
-    watch = Stopwatch(task.records, task.warm)
+    """Turns until all records are committed.
+
+    `more`, where it is one of several workers: `slot`, `workers` (how many), `topic` and `partitions` (its number of
+    them): it counts from when all have their share, and then its share of the records.
+    """
+    slot = int(task.more.get("slot", 0))
+    configure(step, slot)
+    worker = pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
     worker.start()
+    share = _share(worker, task) if "workers" in task.more else 1.0
+    watch = Stopwatch(int(share * task.records), int(share * task.warm))
     while not watch.done:
         watch.add(worker.turn())
     worker.close()
     return watch.run
+
+
+def _share(worker: Pipeline, task: Task) -> float:
+    """The part of the topic's partitions that is ours, once each worker has as many partitions of all topics."""
+    most, waited = 0, time.monotonic()
+    while len(worker.partitions) > most / task.more["workers"] or not worker.partitions:
+        if time.monotonic() - waited > task.more["join_timeout_s"]:
+            raise RuntimeError("the other workers did not come")
+        worker.turn()
+        most = max(most, len(worker.partitions))
+    ours = sum(topic == task.more["topic"] for topic, _ in worker.partitions)
+    return float(ours / int(task.more["partitions"]))
