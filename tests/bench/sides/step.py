@@ -16,8 +16,8 @@ from tests.bench.timing import Run, Stopwatch
 def run(step: str, task: Task) -> Run:
     """Turns until all records are committed.
 
-    `more`, where it is one of several workers: `slot`, `workers` (how many), `topic` and `partitions` (its number of
-    them): it counts from when all have their share, and then its share of the records.
+    `more`, where it is one of several workers: `slot`, `workers` (how many), `assigned` (partitions of all topics),
+    `topic` and `partitions` (those of it): it counts from when all have their share, and its share of the records.
     """
     slot = int(task.more.get("slot", 0))
     configure(step, slot)
@@ -33,11 +33,10 @@ def run(step: str, task: Task) -> Run:
 
 def _share(worker: Pipeline, task: Task) -> float:
     """The part of the topic's partitions that is ours, once each worker has as many partitions of all topics."""
-    most, waited = 0, time.monotonic()
-    while len(worker.partitions) > most / task.more["workers"] or not worker.partitions:
-        if time.monotonic() - waited > task.more["join_timeout_s"]:
-            raise RuntimeError("the other workers did not come")
+    wanted, begun = task.more["assigned"] / task.more["workers"], time.monotonic()
+    while len(worker.partitions) != wanted:
+        if time.monotonic() - begun > task.more["join_timeout_s"]:
+            raise RuntimeError(f"{len(worker.partitions)} partitions, where {wanted} are each worker's share")
         worker.turn()
-        most = max(most, len(worker.partitions))
     ours = sum(topic == task.more["topic"] for topic, _ in worker.partitions)
     return float(ours / int(task.more["partitions"]))
