@@ -40,6 +40,8 @@ NAMES: Final = (
     "conversion by two workers: CPU, against Kafka Streams",
 )
 _HERE: Final = Path(__file__).parent
+#: The jars, as Maven names them, with their hashes.
+PINNED: Final = _HERE / "kafka_streams.json"
 _DOMAIN: Final = DOMAINS[conversion.DOMAIN]
 
 
@@ -221,7 +223,7 @@ def _built(folder: Path, say: Say) -> str:
 
 
 def _jars(folder: Path, say: Say) -> list[Path]:
-    pinned = [Artifact(**each) for each in orjson.loads((_HERE / "kafka_streams.json").read_bytes())]
+    pinned = [Artifact(**each) for each in orjson.loads(PINNED.read_bytes())]
     wanted = [(each, folder / f"{each.sha256[:16]}-{each.filename}") for each in pinned]
     missing = [(each, file) for each, file in wanted if not file.is_file()]
     if missing:
