@@ -24,7 +24,7 @@ from processors.readings import roman_part
 from schemas.catalogue import catalogue
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
-from schemas.topics import change_topic, disclosure_topic, domain_receipt_topic, domain_topic
+from schemas.topics import change_topic, disclosure_topic, domain_topic
 from tests.bench import conversion, people, timing
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.place import Place, running
@@ -105,8 +105,6 @@ class _Comparison:
         topic = change_topic(_DOMAIN.id)
         more: dict[str, Any] = {"topic": topic, "workers": WORKERS, "join_timeout_s": 60}
         more["partitions"] = self._place.log.partitions(topic)
-        read = [of(domain) for domain in DOMAINS for of in (change_topic, domain_receipt_topic)]
-        more["assigned"] = sum(self._place.log.partitions(each) for each in read)
         # Some are done before all workers have their share: what is counted is less than what is there.
         records = int(self._count * 0.7)
         tasks = [

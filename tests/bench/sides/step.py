@@ -6,7 +6,7 @@ import time
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.run.build import pipeline
+from infra.run import build
 from infra.run.logs import configure
 from streams.pipeline import Pipeline
 from tests.bench.side import Task
@@ -16,12 +16,15 @@ from tests.bench.timing import Run, Stopwatch
 def run(step: str, task: Task) -> Run:
     """Turns until all records are committed.
 
-    `more`, where it is one of several workers: `slot`, `workers` (how many), `assigned` (partitions of all topics),
-    `topic` and `partitions` (those of it): it counts from when all have their share, and its share of the records.
+    `more`, where it is one of several workers: `slot`, `workers` (how many), and `topic` with its `partitions`, which
+    it reads alone: it counts from when each worker has its share of them, and then its share of the records.
     """
     slot = int(task.more.get("slot", 0))
     configure(step, slot)
-    worker = pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
+    if "workers" in task.more:
+        # With all the topics that nothing is in, workers have as many partitions each, but not as much work.
+        build.INPUTS[step] = [task.more["topic"]]
+    worker = build.pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
     worker.start()
     share = _share(worker, task) if "workers" in task.more else 1.0
     watch = Stopwatch(int(share * task.records), int(share * task.warm))
@@ -32,11 +35,10 @@ def run(step: str, task: Task) -> Run:
 
 
 def _share(worker: Pipeline, task: Task) -> float:
-    """The part of the topic's partitions that is ours, once each worker has as many partitions of all topics."""
-    wanted, begun = task.more["assigned"] / task.more["workers"], time.monotonic()
+    """A worker's part, once it has as many partitions as every other."""
+    wanted, begun = task.more["partitions"] / task.more["workers"], time.monotonic()
     while len(worker.partitions) != wanted:
         if time.monotonic() - begun > task.more["join_timeout_s"]:
             raise RuntimeError(f"{len(worker.partitions)} partitions, where {wanted} are each worker's share")
         worker.turn()
-    ours = sum(topic == task.more["topic"] for topic, _ in worker.partitions)
-    return float(ours / int(task.more["partitions"]))
+    return float(1 / task.more["workers"])

@@ -6,6 +6,7 @@ import importlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -80,12 +81,8 @@ def test_sides_take_turns_and_the_middle_counts() -> None:
         order.append(name)
         return Run(100, 100 / next(rates[name]), 1.0, 10.0)
 
-    runs = timing.alternate(
-        {name: lambda name=name: side(name) for name in rates},
-        3,
-        lambda: order.append("feed"),
-        lambda _: None,
-    )
+    sides = {name: partial(side, name) for name in rates}
+    runs = timing.alternate(sides, 3, lambda: order.append("feed"), lambda _: None)
     assert order == ["feed", "ours", "theirs", "feed", "theirs", "ours", "feed", "ours", "theirs"]
     assert timing.rate(runs["ours"]) == pytest.approx(11)
 
