@@ -15,7 +15,7 @@ from tests.bench.figures import Figure
 from tests.bench.sizes import QUICK, WHOLE, Sizes
 
 #: Modules with a function `measure`, in the order in which they run; each makes servers of its own.
-PARTS: Final = ("conversion", "intake", "propagation", "sink", "whole_way", "kafka_streams")
+PARTS: Final = ("conversion", "intake", "sink", "whole_way", "kafka_streams", "propagation")
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     found: list[Figure] = []
     for part in told.parts or PARTS:
         found += _measured(part, told.folder, sizes)
-    figures.save(told.folder / "bench.json", found)
+        figures.save(told.folder / "bench.json", found)
     for each in found:
         _say(_line(each))
     if not (told.quick or told.parts):

@@ -27,8 +27,8 @@ class Sizes:
         return records // 5
 
 
-WHOLE: Final = Sizes(rounds=5, records=300_000, by_record=40_000, residents=10_000, load_s=15, warm_times=4)
-QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=6_000, load_s=8)
+WHOLE: Final = Sizes(rounds=5, records=300_000, by_record=40_000, residents=6_000, load_s=15, warm_times=4)
+QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=4_500, load_s=8)
 
 #: Says how far it is.
 Say = Callable[[str], None]
