@@ -20,16 +20,16 @@ PARTS: Final = ("conversion", "intake", "sink", "whole_way", "kafka_streams", "p
 
 def main() -> int:
     """0 where all was measured, whatever it came to."""
-    told = _arguments().parse_args()
+    told = arguments().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sizes = QUICK if told.quick else WHOLE
     found: list[Figure] = []
-    for part in told.parts or PARTS:
+    for part in told.parts:
         found += _measured(part, told.folder, sizes)
         figures.save(told.folder / "bench.json", found)
     for each in found:
         _say(_line(each))
-    if not (told.quick or told.parts):
+    if not told.quick and set(told.parts) == set(PARTS):
         # A part, or few records, is for who develops: documents are of whole runs.
         report.write(found, sizes.rounds)
     return 0
@@ -51,13 +51,20 @@ def _line(figure: Figure) -> str:
     return f"{figure.name:64} {numbers} {told['goal'] or '':7} {met}"
 
 
-def _arguments() -> argparse.ArgumentParser:
+def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="all by default")
+    told = f"of {', '.join(PARTS)}; all by default"
+    parser.add_argument("parts", nargs="*", type=_part, default=list(PARTS), metavar="PART", help=told)
     parser.add_argument("--quick", action="store_true", help="few records, three rounds")
     # Servers have working folders of their own: a relative one would mean another place to each.
     parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())
     return parser
+
+
+def _part(given: str) -> str:
+    if given not in PARTS:
+        raise argparse.ArgumentTypeError(f"no part {given}; there are {', '.join(PARTS)}")
+    return given
 
 
 def _say(line: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from infra.local.artifacts import Artifact
 from tests.bench import figures, picture, quix, report, timing
-from tests.bench.__main__ import PARTS
+from tests.bench.__main__ import PARTS, arguments
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.kafka_streams import PINNED
 from tests.bench.side import ROOT
@@ -112,6 +112,14 @@ def test_pictures_can_be_drawn(draw: Callable[[Sequence[Figure]], str], bars: in
     root = ET.fromstring(draw(FIGURES))  # noqa: S314 - our own
     drawn = [each for each in root.iter("{http://www.w3.org/2000/svg}rect") if each.get("fill") != "#fff"]
     assert len(drawn) == bars
+
+
+def test_all_parts_are_run_by_default() -> None:
+    """Or those that are named; a misspelt one is an error."""
+    assert list(arguments().parse_args([]).parts) == list(PARTS)
+    assert arguments().parse_args(["sink", "--quick"]).parts == ["sink"]
+    with pytest.raises(SystemExit):
+        arguments().parse_args(["sinks"])
 
 
 def test_the_document_has_its_place() -> None:
