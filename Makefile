@@ -62,7 +62,7 @@ simulate: $(READY) ## histories on a simulated log, store and clock, SEED=… HO
 simulated: $(READY) ## write what all of them come to into docs/reliability.md
 	$(RUN)/python -m tests.simulation.cli write
 
-bench: $(READY) ## ours beside what one could use instead, alternating, [PARTS="conversion sink"] [QUICK=1]; build/bench.json, docs/performance.md
+bench: $(READY) ## ours beside what one could use instead [PARTS="conversion sink"] [QUICK=1]; into build/bench.json
 	$(RUN)/python -m tests.bench $(if $(QUICK),--quick) $(PARTS)
 
 demo: $(READY) ## from nothing to a report, in a place of its own

@@ -5,4 +5,10 @@ the same bytes; what counts is the median of the rounds. Each part of the run is
 
     conversion.py, intake.py    a stateless step against a bare consume → produce loop, and itself a record at a time
     sink.py                     the sink against COPY and INSERT ON CONFLICT of the same rows
+    whole_way.py                notice to store: all workers at once against each alone, and how long a notice takes
+    kafka_streams.py            conversion by two workers against Kafka Streams (java/), which does the same work
+    propagation.py              household and fan-out against the bare loop, a record at a time, and Quix Streams
+
+`sides/` has what runs in those processes (side.py starts them), place.py the servers, log.py their topics, people.py
+and city.py what is handed over, figures.py, report.py and picture.py what becomes of it.
 """
