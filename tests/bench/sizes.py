@@ -27,7 +27,7 @@ class Sizes:
         return records // 5
 
 
-WHOLE: Final = Sizes(rounds=5, records=300_000, by_record=40_000, residents=6_000, load_s=15, warm_times=4)
+WHOLE: Final = Sizes(rounds=5, records=250_000, by_record=30_000, residents=5_000, load_s=10, warm_times=4)
 QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=4_500, load_s=8)
 
 #: Says how far it is.
