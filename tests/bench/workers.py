@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import orjson
 import psutil
 from confluent_kafka.admin import AdminClient
 
 from infra.local.kafka import ADMIN
 from infra.look.groups import ready
 from infra.run.slots import Slot
+from infra.run.worker import heartbeat_file
 from tests.bench.place import Place
 from tests.bench.side import ROOT
 
@@ -44,12 +46,15 @@ class Workers:
 @contextmanager
 def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
     """Workers of these steps for as long as it lasts; all are members of their groups."""
-    place.installation.logs.mkdir(parents=True, exist_ok=True)
+    for folder in (place.installation.logs, place.installation.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    for step in steps:
+        heartbeat_file(place.installation, Slot(step, 0)).unlink(missing_ok=True)
     processes = {step: _started(place, step) for step in steps}
     try:
         admin = AdminClient({**place.environment.kafka(ADMIN), "log_level": 0})
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not ready(admin, [Slot(step, 0) for step in steps]):
+        while not (ready(admin, [Slot(step, 0) for step in steps]) and _restored(place, steps)):
             if time.monotonic() > deadline or any(each.poll() is not None for each in processes.values()):
                 raise RuntimeError(f"workers of {', '.join(steps)} did not come up")
         yield Workers(processes)
@@ -58,6 +63,12 @@ def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
             each.send_signal(signal.SIGTERM)
         for each in processes.values():
             each.wait(STOP_TIMEOUT_S)
+
+
+def _restored(place: Place, steps: Sequence[str]) -> bool:
+    """Whether no worker is still reading what is kept of its partitions; sinks keep nothing."""
+    files = [heartbeat_file(place.installation, Slot(step, 0)) for step in steps if step != "sink"]
+    return all(file.exists() and orjson.loads(file.read_bytes())["state"] == "running" for file in files)
 
 
 def _started(place: Place, step: str) -> subprocess.Popen[bytes]:
