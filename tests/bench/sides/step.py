@@ -8,6 +8,7 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.run import build
 from infra.run.logs import configure
+from infra.run.worker import collect_rarely
 from streams.pipeline import Pipeline
 from tests.bench.side import Task
 from tests.bench.timing import Run, Stopwatch
@@ -25,6 +26,7 @@ def run(step: str, task: Task) -> Run:
         # With all the topics that nothing is in, workers have as many partitions each, but not as much work.
         build.INPUTS[step] = [task.more["topic"]]
     worker = build.pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
+    collect_rarely()
     worker.start()
     share = _share(worker, task) if "workers" in task.more else 1.0
     watch = Stopwatch(int(share * task.records), int(share * task.warm))
