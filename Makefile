@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test prove simulate simulated chaos chaos-seeded demo up down status lock pin clean
+.PHONY: help setup check test prove simulate simulated chaos chaos-seeded bench demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ simulate: $(READY) ## histories on a simulated log, store and clock, SEED=… HO
 
 simulated: $(READY) ## write what all of them come to into docs/reliability.md
 	$(RUN)/python -m tests.simulation.cli write
+
+bench: $(READY) ## ours beside what one could use instead [PARTS="conversion sink"] [QUICK=1]; into build/bench.json
+	$(RUN)/python -m tests.bench $(if $(QUICK),--quick) $(PARTS)
 
 demo: $(READY) ## from nothing to a report, in a place of its own
 	$(RUN)/mesh demo

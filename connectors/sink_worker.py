@@ -20,7 +20,7 @@ from connectors.errors import FencedError
 from connectors.sink import Record, Sink, batch_of
 from connectors.sink_acts import SinkActs
 from schemas.codec import Codec
-from streams.clients import RECONNECT_BACKOFF_MAX_MS, Message
+from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
 from streams.refusals import Refusals
 from streams.verdict import read_error
@@ -242,6 +242,8 @@ def consumer_properties(
         "heartbeat.interval.ms": 1_000,
         "max.poll.interval.ms": settings.max_poll_interval_ms,
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
+        # Once that is full the client looks whether there is room again after a second, unless told otherwise.
+        "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         # By number too, a partition: a small record takes several times its size in the client.
         "queued.min.messages": 2 * settings.batch_records_max,
         # Compressed, and a partition: small records come out ten times as large.

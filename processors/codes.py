@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from processors.base64url import from_base64url, to_base64url
+from processors.base64url import data_of, fixed, from_base64url, one_length, to_base64url
 from processors.columns import by_unique
+from processors.siv import Siv
 
 #: Bytes of every key: AES-256 in SIV takes two of 32; BLAKE2b takes keys up to 64.
 KEY_BYTES: Final = 64
@@ -48,25 +49,29 @@ class Cipher:
     """The keys of one name. Codes are made with the newest, and turned back with any of them."""
 
     def __init__(self, keys: Iterable[bytes]) -> None:
-        self._keys = [AESSIV(key) for key in keys]
+        given = list(keys)
+        self._keys, self._newest = [AESSIV(key) for key in given], Siv(given[0])
 
     def codes(self, values: pa.Array, kind: Kind) -> pa.Array:
         """Code (string) of each value (string or binary, not empty); null stays null."""
-        return by_unique(
-            values, lambda distinct: self._encrypted(distinct.cast(pa.binary()).to_pylist(), kind)
-        )
+        return by_unique(values, lambda distinct: self._encrypted(distinct.cast(pa.binary()), kind))
 
     def values(self, codes: pa.Array, kind: Kind) -> pa.Array:
         """What each code stands for (binary); null where it isn't a code of this kind under one of the keys."""
         return by_unique(codes, lambda distinct: self._decrypted(from_base64url(distinct), kind))
 
-    def _encrypted(self, values: list[bytes], kind: Kind) -> pa.Array:
-        encrypt, associated = self._keys[0].encrypt, [kind.value.encode()]
-        return to_base64url([encrypt(value, associated) for value in values])
+    def _encrypted(self, values: pa.Array, kind: Kind) -> pa.Array:
+        associated, length = kind.value.encode(), one_length(values)
+        if length:
+            return to_base64url(self._newest.encrypted(fixed(data_of(values), length), associated))
+        encrypt = self._keys[0].encrypt
+        return to_base64url(
+            pa.array([encrypt(value, [associated]) for value in values.to_pylist()], pa.binary())
+        )
 
-    def _decrypted(self, raw: list[bytes | None], kind: Kind) -> pa.Array:
+    def _decrypted(self, raw: pa.Array, kind: Kind) -> pa.Array:
         associated = [kind.value.encode()]
-        return pa.array([self._opened(code, associated) for code in raw], pa.binary())
+        return pa.array([self._opened(code, associated) for code in raw.to_pylist()], pa.binary())
 
     def _opened(self, code: bytes | None, associated: list[bytes]) -> bytes | None:
         if code is None:
@@ -127,7 +132,7 @@ def domain_codes(domain: Cipher, mesh_codes: pa.Array, kind: Kind) -> pa.Array:
     """A domain's own codes of what mesh codes stand for; null where it isn't a mesh code's form."""
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
-        raw = pa.array(from_base64url(distinct), pa.binary())
+        raw = from_base64url(distinct)
         formed = pc.equal(pc.binary_length(raw), _MESH_CODE_BYTES[kind])
         return domain.codes(pc.if_else(formed, raw, None), kind)
 
@@ -139,7 +144,7 @@ def mesh_codes(domain: Cipher, codes: pa.Array, kind: Kind) -> pa.Array:
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
         found = domain.values(distinct, kind)
-        return to_base64url(found.to_pylist())
+        return to_base64url(found)
 
     return by_unique(codes, of_distinct)
 

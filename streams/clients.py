@@ -14,6 +14,9 @@ from confluent_kafka import KafkaError, TopicPartition
 
 #: A broker that comes back is found within a second; by default a client that missed it for long waits ten.
 RECONNECT_BACKOFF_MAX_MS: Final = 1_000
+#: How soon a consumer that has read ahead as much as it may looks for room again; a second by default, in which a
+#: worker may have used up all of it, and stands still.
+FETCH_BACKOFF_MS: Final = 10
 
 #: A topic and the number of one of its partitions.
 Partition = tuple[str, int]

@@ -42,7 +42,10 @@ def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[Part,
     dead = [DeadLetter(records[fault.index], fault.reason) for fault in decoded.faults]
     dead += [DeadLetter(records[index], "null-value") for index in decoded.tombstones]
     table, kept = decoded.table, [records[index] for index in decoded.kept.to_pylist()]
-    named = [index for index, record in enumerate(kept) if _is_text(record.key())]
+    # Looked at all at once; one by one only where any is something else.
+    named = (
+        range(len(kept)) if _are_text(kept) else [at for at, one in enumerate(kept) if _is_text(one.key())]
+    )
     if len(named) < len(kept):
         unnamed = set(range(len(kept))).difference(named)
         dead += [DeadLetter(kept[index], "key-not-text") for index in sorted(unnamed)]
@@ -62,10 +65,15 @@ def by_schema(
 
 def by_partition(records: Iterable[Message]) -> dict[Partition, list[Message]]:
     """Records by the partition they stand in, in their order."""
-    groups: dict[Partition, list[Message]] = {}
+    groups: dict[tuple[str | None, int | None], list[Message]] = {}
     for record in records:
-        groups.setdefault(partition_of(record), []).append(record)
-    return groups
+        place = record.topic(), record.partition()
+        group = groups.get(place)
+        if group is None:
+            groups[place] = [record]
+        else:
+            group.append(record)
+    return {partition_of(of[0]): of for of in groups.values()}
 
 
 def partition_of(record: Message) -> Partition:
@@ -82,6 +90,15 @@ def offset_of(record: Message) -> int:
     if offset is None:
         raise ValueError("a message without offset")
     return offset
+
+
+def _are_text(records: Sequence[Message]) -> bool:
+    try:
+        # Between two keys stands a character of its own: no two pieces make one that is whole.
+        b"\0".join([record.key() or b"" for record in records]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_text(key: bytes | None) -> bool:

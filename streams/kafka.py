@@ -18,7 +18,15 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import act_topic, dlq_topic, group, transactional_id
 from streams.balance import GroupView, PassingMember
-from streams.clients import RECONNECT_BACKOFF_MAX_MS, Consumer, Partition, Producer, Reader, Rebalancer
+from streams.clients import (
+    FETCH_BACKOFF_MS,
+    RECONNECT_BACKOFF_MAX_MS,
+    Consumer,
+    Partition,
+    Producer,
+    Reader,
+    Rebalancer,
+)
 from streams.errors import DeniedError, UnavailableError
 from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
@@ -180,6 +188,7 @@ def consumer_properties(
         # Offsets are told by us: one that isn't in the log must stop us, never be made up.
         "auto.offset.reset": "error",
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
+        "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         "fetch.message.max.bytes": settings.batch_size_bytes,
     }
 
@@ -207,6 +216,7 @@ def reader_properties(connection: Mapping[str, Any], group_id: str) -> Propertie
         "fetch.wait.max.ms": _EOF_WAIT_MS,
         "fetch.message.max.bytes": 4_194_304,
         "queued.max.messages.kbytes": 65_536,
+        "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -112,10 +113,14 @@ class Transactions:
         return None
 
     def _produce(self, records: Outgoing) -> None:
-        stamps = records.timestamps_ms or [0] * len(records)
-        for record in zip(records.keys, records.values, stamps, strict=True):
-            if not self._queued(records, *record):
-                self._queue_later(records, *record)
+        produce, topic, partition = self._producer.produce, records.topic, records.partition
+        stamps = records.timestamps_ms or repeat(0, len(records))
+        # The one loop of a batch that Python goes through record by record: nothing in it but the client's call.
+        for key, value, stamp in zip(records.keys, records.values, stamps, strict=True):
+            try:
+                produce(topic, value, key, partition, timestamp=stamp)
+            except BufferError:
+                self._queue_later(records, key, value, stamp)
         self._producer.poll(0)
 
     def _queued(self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int) -> bool:

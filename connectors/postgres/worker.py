@@ -24,6 +24,9 @@ from streams.settings import PipelineSettings
 #: Turns without anything new after which the outboxes are looked at nevertheless: a worker that died may have left
 #: something there.
 _IDLE_TURNS: Final = 10
+#: Batches whose receipts are relayed together while one comes after the other: a round costs a commit of its own and
+#: a wait for the broker, however few rows it takes. With the first turn that has nothing new, all are relayed.
+_BATCHES_A_ROUND: Final = 4
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ class Relayed:
         self._relay, self._failures_max = relay, failures_max
         self._failures = 0
         self._idle = _IDLE_TURNS
+        self._batches = 0
 
     def __call__(self, applied: int) -> int:
         """Rows of the outboxes relayed. BrokerUnavailableError after too many turns without success."""
-        self._idle = 0 if applied else self._idle + 1
-        if 0 < self._idle < _IDLE_TURNS:
+        if self._later(applied):
             return 0
         try:
             done = self._relay.run()
@@ -90,6 +93,15 @@ class Relayed:
         # What was left, or failed, is tried again with the next turn.
         self._idle = _IDLE_TURNS if done or self._failures else 0
         return done
+
+    def _later(self, applied: int) -> bool:
+        """Whether there is nothing to relay, or more comes first."""
+        if applied:
+            self._idle, self._batches = 0, self._batches + 1
+            return self._batches % _BATCHES_A_ROUND != 0
+        waiting, self._batches = self._batches % _BATCHES_A_ROUND, 0
+        self._idle += 1
+        return not waiting and self._idle < _IDLE_TURNS
 
     def close(self) -> None:
         """Lets go of the relay's connection."""

@@ -11,10 +11,12 @@ from psycopg import errors
 
 from connectors.errors import StoreMisfitError, StoreUnavailableError
 from connectors.postgres.outbox import receipts_of, with_ids
+from connectors.postgres.relay import Relay
 from connectors.postgres.rows import Rows, faults, rows_of
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.tables import tables_of
 from connectors.postgres.verdict import Verdict, described, named, verdict
+from connectors.postgres.worker import Relayed
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 
@@ -122,3 +124,37 @@ def test_settings_have_limits() -> None:
         PostgresSettings.model_validate({"statement_timeout": 5})
     with pytest.raises(ValueError, match="less than or equal"):
         PostgresSettings(attempts_max=1_000)
+
+
+class CountingRelay(Relay):
+    """Counts its rounds; nothing is ever left."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    def run(self) -> int:
+        """A round."""
+        self.rounds += 1
+        return 0
+
+
+def test_receipts_of_several_batches_are_relayed_together() -> None:
+    """One round for four batches in a row; what is left goes with the first turn that has nothing new."""
+    relay = CountingRelay()
+    relayed = Relayed(relay, failures_max=3)
+    rounds = []
+    for applied in (5_000, 5_000, 5_000, 5_000, 5_000, 0, 0, 0, 7, 0):
+        relayed(applied)
+        rounds.append(relay.rounds)
+    assert rounds == [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_an_outbox_is_looked_at_while_nothing_comes() -> None:
+    """A worker that died may have left something: at the start, and every ten turns."""
+    relay = CountingRelay()
+    relayed = Relayed(relay, failures_max=3)
+    relayed(0)
+    assert relay.rounds == 1
+    for _ in range(10):
+        relayed(0)
+    assert relay.rounds == 2

@@ -52,6 +52,18 @@ def test_a_key_that_is_no_text_is_set_aside() -> None:
     ]
 
 
+def test_pieces_of_a_character_are_no_text() -> None:
+    """Nor where two keys, one after the other, would make it whole."""
+    driver = toys.driver()
+    toys.feed(driver, [("a", 1)])
+    value = driver.log.records["in.item", 0][0].value_bytes
+    first, rest = "あ".encode()[:1], "あ".encode()[1:]
+    driver.log.append("in.item", first, value)
+    driver.log.append("in.item", rest, value)
+    driver.run()
+    assert [each["key"] for each in driver.dead_letters("double")] == [first, rest]
+
+
 def test_only_the_record_that_raises_is_set_aside() -> None:
     """A stateless step: found by halves, whatever its place; and logs say type and place, never the text."""
     driver = toys.driver()

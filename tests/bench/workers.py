@@ -1,0 +1,78 @@
+"""Worker processes as a supervisor starts them, and the CPU they take."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import orjson
+import psutil
+from confluent_kafka.admin import AdminClient
+
+from infra.local.kafka import ADMIN
+from infra.look.groups import ready
+from infra.run.slots import Slot
+from infra.run.worker import heartbeat_file
+from tests.bench.place import Place
+from tests.bench.side import ROOT
+
+STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
+READY_TIMEOUT_S: Final = 120.0
+STOP_TIMEOUT_S: Final = 30.0
+
+
+class Workers:
+    """Processes by step; each is a slot's first."""
+
+    def __init__(self, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+        self._processes = processes
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU of each since its start, all its threads."""
+        found = {step: psutil.Process(each.pid).cpu_times() for step, each in self._processes.items()}
+        return {step: times.user + times.system for step, times in found.items()}
+
+    def memory_mb(self) -> dict[str, float]:
+        """Memory (RSS) of each."""
+        found = {step: psutil.Process(each.pid).memory_info().rss for step, each in self._processes.items()}
+        return {step: rss / 1e6 for step, rss in found.items()}
+
+
+@contextmanager
+def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
+    """Workers of these steps for as long as it lasts; all are members of their groups."""
+    for folder in (place.installation.logs, place.installation.run):
+        folder.mkdir(parents=True, exist_ok=True)
+    for step in steps:
+        heartbeat_file(place.installation, Slot(step, 0)).unlink(missing_ok=True)
+    processes = {step: _started(place, step) for step in steps}
+    try:
+        admin = AdminClient({**place.environment.kafka(ADMIN), "log_level": 0})
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not (ready(admin, [Slot(step, 0) for step in steps]) and _restored(place, steps)):
+            if time.monotonic() > deadline or any(each.poll() is not None for each in processes.values()):
+                raise RuntimeError(f"workers of {', '.join(steps)} did not come up")
+        yield Workers(processes)
+    finally:
+        for each in processes.values():
+            each.send_signal(signal.SIGTERM)
+        for each in processes.values():
+            each.wait(STOP_TIMEOUT_S)
+
+
+def _restored(place: Place, steps: Sequence[str]) -> bool:
+    """Whether no worker is still reading what is kept of its partitions; sinks keep nothing."""
+    files = [heartbeat_file(place.installation, Slot(step, 0)) for step in steps if step != "sink"]
+    return all(file.exists() and orjson.loads(file.read_bytes())["state"] == "running" for file in files)
+
+
+def _started(place: Place, step: str) -> subprocess.Popen[bytes]:
+    with (place.installation.logs / f"{step}.0.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.run", step, "0"], cwd=ROOT, stdout=log, stderr=log
+        )

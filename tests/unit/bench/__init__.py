@@ -1,0 +1,1 @@
+"""What a benchmark makes of what it measured."""
