@@ -21,6 +21,8 @@ from processors.base64url import data_of, fixed, from_base64url, one_length, to_
 from processors.columns import by_unique
 from processors.siv import Siv
 
+#: Fewer values than these cost less one by one: what is done once for a column takes as long as 128 of them.
+_COLUMN_MIN: Final = 128
 #: Bytes of every key: AES-256 in SIV takes two of 32; BLAKE2b takes keys up to 64.
 KEY_BYTES: Final = 64
 
@@ -62,7 +64,7 @@ class Cipher:
 
     def _encrypted(self, values: pa.Array, kind: Kind) -> pa.Array:
         associated, length = kind.value.encode(), one_length(values)
-        if length:
+        if length and len(values) >= _COLUMN_MIN:
             return to_base64url(self._newest.encrypted(fixed(data_of(values), length), associated))
         encrypt = self._keys[0].encrypt
         return to_base64url(

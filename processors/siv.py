@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.cmac import CMAC
 
 from processors.base64url import data_of, fixed
 
@@ -30,6 +31,7 @@ class Siv:
 
     def __init__(self, key: bytes) -> None:
         half = len(key) // 2
+        self._authentic = AES(key[:half])
         self._mac, self._counter = _blocks(key[:half]), _blocks(key[half:])
         zero = self._mac(bytes(BLOCK))
         self._whole = _doubled(zero)
@@ -67,7 +69,9 @@ class Siv:
 
     def _one(self, message: bytes) -> bytes:
         """CMAC of one message."""
-        return bytes(self._authenticated(message, len(message), 1))
+        mac = CMAC(self._authentic)
+        mac.update(message)
+        return mac.finalize()
 
     def _authenticated(self, messages: Any, length: int, count: int) -> Any:
         """CMAC (NIST SP 800-38B) of each of `count` messages of `length` bytes, one after the other."""

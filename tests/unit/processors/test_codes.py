@@ -44,6 +44,13 @@ def test_no_domain_has_anothers_code(residents: list[str]) -> None:
     assert len(seen) == len(residents) * (len(DOMAINS) + 1)
 
 
+def test_many_codes_are_what_each_is_alone() -> None:
+    """A column of many values goes another way than a few do, to the same codes."""
+    values = pa.array([f"{number:011d}" for number in range(500)])
+    alone = [MESH_CIPHER.codes(values.slice(at, 1), Kind.PERSON)[0].as_py() for at in range(500)]
+    assert MESH_CIPHER.codes(values, Kind.PERSON).to_pylist() == alone
+
+
 @given(residents=RESIDENTS)
 def test_a_code_is_of_one_kind_and_one_key(residents: list[str]) -> None:
     """A person's code is no household's; another domain's code is unknown; so is one that was tampered with."""
