@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import signal
@@ -22,6 +21,7 @@ from typing import Final
 import structlog
 from pydantic import BaseModel, Field
 
+from infra.run.worker import collect_rarely
 from tests.simulation.cities import NOTICES_MIN
 from tests.simulation.faults import KINDS
 from tests.simulation.history import FAULTS_MIN, history_of, run
@@ -210,8 +210,7 @@ def _share(seed: int, first: int, number: int) -> Count:
     count = Count(tree="", commit="", begun=now, last=now, next={seed: first + number})
     begun_s = time.process_time()
     # Cities and what comes of them stay: the collector need not look through them again and again.
-    gc.collect()
-    gc.freeze()
+    collect_rarely()
     struck: Counter[tuple[str, str]] = Counter()
     for place in range(first, first + number):
         told = run(history_of(seed * SEEDS + place))
