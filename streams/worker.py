@@ -39,7 +39,7 @@ log = structlog.get_logger()
 #: How often the heartbeat file is written while nothing changes.
 HEARTBEAT_S: Final = 1.0
 #: What a worker may take to end when told: a commit's timeout, and a little. Supervisors want it within ten seconds.
-STOP_LIMIT_S: Final = 9.0
+STOP_LIMIT_S: Final = 8.0
 
 
 class ExitCode(IntEnum):
