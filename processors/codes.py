@@ -145,8 +145,7 @@ def mesh_codes(domain: Cipher, codes: pa.Array, kind: Kind) -> pa.Array:
     """The mesh codes behind a domain's own codes; null where one is unknown or forged."""
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
-        found = domain.values(distinct, kind)
-        return to_base64url(found)
+        return to_base64url(domain.values(distinct, kind))
 
     return by_unique(codes, of_distinct)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
@@ -11,7 +10,7 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
-from streams.clients import Partition
+from streams.clients import Partition, subscribed
 
 #: An answer may come when a broker that stood still goes on: nobody waits for it.
 _ANSWER_S: Final = 60
@@ -51,7 +50,7 @@ class GroupView:
         there = {
             (name, number)
             for name, topic in topics.items()
-            if any(re.match(each, name) if each.startswith("^") else each == name for each in inputs)
+            if subscribed(name, inputs)
             for number in topic.partitions
         }
         return frozenset(there - taken)

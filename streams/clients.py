@@ -6,6 +6,7 @@ The shapes are confluent-kafka's own; `streams.kafka` makes real ones, `streams.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -20,6 +21,12 @@ FETCH_BACKOFF_MS: Final = 10
 
 #: A topic and the number of one of its partitions.
 Partition = tuple[str, int]
+
+
+def subscribed(topic: str, inputs: Iterable[str]) -> bool:
+    """Whether one who subscribes to these reads the topic: it is named, or matches one that begins with `^`."""
+    return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)
+
 
 #: What a consumer calls when its partitions change; the first argument is the consumer itself.
 Rebalanced = Callable[[Any, list[TopicPartition]], None]
@@ -37,16 +44,16 @@ class Message(Protocol):
     def error(self) -> KafkaError | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A record at its place, held by itself, with other content than it had there, or with none (a `Message`)."""
+class Shaped:
+    """The shape of a `Message`, for a record that is held by itself: whoever holds it says what is in it."""
 
+    __slots__ = ()
     of: Partition
     at: int
-    key_bytes: bytes | None = None
-    value_bytes: bytes | None = None
-    timestamp_ms: int = 0
-    failure: KafkaError | None = None
+    key_bytes: bytes | None
+    value_bytes: bytes | None
+    timestamp_ms: int
+    failure: KafkaError | None
 
     def topic(self) -> str:
         """Its topic."""
@@ -75,6 +82,18 @@ class Placed:
     def error(self) -> KafkaError | None:
         """None for a record."""
         return self.failure
+
+
+@dataclass(frozen=True, slots=True)
+class Placed(Shaped):
+    """A record at its place, held by itself, with other content than it had there, or with none (a `Message`)."""
+
+    of: Partition
+    at: int
+    key_bytes: bytes | None = None
+    value_bytes: bytes | None = None
+    timestamp_ms: int = 0
+    failure: KafkaError | None = None
 
 
 class Consumer(Protocol):

@@ -6,14 +6,13 @@ producer fenced by the next of its `transactional.id`, offsets refused under an 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Partition, Placed, Rebalanced, Rebalancer
+from streams.clients import Partition, Placed, Rebalanced, Rebalancer, subscribed
 
 
 @dataclass
@@ -57,11 +56,7 @@ class MemoryLog:
 
     def matching(self, inputs: Sequence[str]) -> list[Partition]:
         """Partitions of topics that are named, or match an expression that begins with `^`."""
-
-        def wanted(topic: str) -> bool:
-            return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)
-
-        return [each for each in self.records if wanted(each[0])]
+        return [each for each in self.records if subscribed(each[0], inputs)]
 
 
 class MemoryConsumer:

@@ -123,22 +123,20 @@ class Transactions:
                 self._queue_later(records, key, value, stamp)
         self._producer.poll(0)
 
-    def _queued(self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int) -> bool:
-        try:
-            self._producer.produce(records.topic, value, key, records.partition, timestamp=timestamp_ms)
-        except BufferError:
-            return False
-        return True
-
     def _queue_later(
         self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int
     ) -> None:
         """The client's queue is full: wait for room, as long as a commit may wait."""
         deadline = self._clock() + self._settings.commit_timeout_s
-        while not self._queued(records, key, value, timestamp_ms):
-            if self._clock() >= deadline:
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-            self._producer.poll(_RETRY_WAIT_S)
+        while True:
+            try:
+                self._producer.produce(records.topic, value, key, records.partition, timestamp=timestamp_ms)
+            except BufferError:
+                if self._clock() >= deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                self._producer.poll(_RETRY_WAIT_S)
+            else:
+                return
 
     def _retrying(self, deadline: float, call: Callable[[float], None]) -> None:
         while True:

@@ -7,6 +7,7 @@ input, as one line, and is that slot's worker from then on. Where there is no sp
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -110,7 +111,5 @@ def told_slot(load: Callable[[], None]) -> Slot | None:
 
 def load_all() -> None:
     """What takes long and is the same for every step."""
-    import importlib  # noqa: PLC0415
-
     for name in _MODULES:
         importlib.import_module(name)

@@ -41,7 +41,7 @@ class HouseholdProcessor:
             if row["reason"] == Reason.UNKNOWN:
                 poison.append(Poison(0, index, "reason unknown to this version"))
             else:
-                decided = decide(_notice(row), Register(registers, row["municipality"]))
+                decided = decide(notice_of(row), Register(registers, row["municipality"]))
                 outcome.add(row, decided)
         registers.flush()
         return Result(outcome.outputs(), poison)
@@ -80,7 +80,8 @@ def _households(row: Row) -> Iterator[str]:
             yield household
 
 
-def _notice(row: Row) -> Notice:
+def notice_of(row: Row) -> Notice:
+    """The notice that a row tells of."""
     persons = row["persons"]
     return Notice(
         number=row["notice"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -10,7 +9,7 @@ from functools import cache
 
 from confluent_kafka import KafkaError
 
-from streams.clients import Partition
+from streams.clients import Partition, Shaped, subscribed
 from streams.memory import partition_for
 from tests.simulation.ticking import Time
 
@@ -33,7 +32,7 @@ class Transaction:
     offsets: dict[str, dict[Partition, int]] = field(default_factory=dict)
 
 
-class Entry:
+class Entry(Shaped):
     """A record (`streams.clients.Message`), a marker of a transaction, or what a client says of a partition."""
 
     __slots__ = ("at", "control", "failure", "key_bytes", "of", "timestamp_ms", "transaction", "value_bytes")
@@ -51,34 +50,6 @@ class Entry:
         self.transaction: Transaction | None = None
         self.control = False
         self.failure: KafkaError | None = None
-
-    def topic(self) -> str:
-        """Its topic."""
-        return self.of[0]
-
-    def partition(self) -> int:
-        """Its partition."""
-        return self.of[1]
-
-    def offset(self) -> int:
-        """Its offset."""
-        return self.at
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind (1: given by the producer) and time, ms."""
-        return 1, self.timestamp_ms
-
-    def key(self) -> bytes | None:
-        """Its key."""
-        return self.key_bytes
-
-    def value(self) -> bytes | None:
-        """Its value; None is a tombstone."""
-        return self.value_bytes
-
-    def error(self) -> KafkaError | None:
-        """None for a record."""
-        return self.failure
 
     @property
     def aborted(self) -> bool:
@@ -195,12 +166,10 @@ class Log:
         asked = tuple(inputs)
         known, found = self._matching.get(asked, (0, []))
         if known < len(self.entries):
-            found = [each for each in self.entries if matches(each[0], asked)]
+            found = [each for each in self.entries if _subscribed(each[0], asked)]
             self._matching[asked] = len(self.entries), found
         return found
 
 
-@cache
-def matches(topic: str, inputs: tuple[str, ...]) -> bool:
-    """Whether a subscription to these inputs has the topic."""
-    return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)
+#: Topics are the same from history to history.
+_subscribed = cache(subscribed)

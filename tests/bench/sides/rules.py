@@ -10,11 +10,10 @@ from processors.fan_out.entries import entry_of
 from processors.fan_out.outcome import Outcome as Told
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import People
-from processors.household.decide import Notice, decide
-from processors.household.processor import Outcome, case_key
+from processors.household.decide import decide
+from processors.household.processor import Outcome, case_key, notice_of
 from processors.household.register import STORES as HOUSEHOLD_STORES
 from processors.household.register import Register, Registers
-from schemas.reasons import Reason
 from schemas.topics import CASE_OPENED, CASE_PART, CONFLICT, NOTICE, PERSON_CHANGE, change_topic
 from tests.bench.sides.avro import Avro
 
@@ -92,7 +91,7 @@ class Household(Rules):
     def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
         """Judged at its place in the list, and parted into changes of persons."""
         registers, outcome = Registers(state), Outcome()
-        register, notice = Register(registers, row["municipality"]), _notice(row)
+        register, notice = Register(registers, row["municipality"]), notice_of(row)
         begun = time.perf_counter()
         decided = decide(notice, register)
         self.folded_s += time.perf_counter() - begun
@@ -139,18 +138,3 @@ RULES: Final[Mapping[str, type[Rules]]] = {"household": Household, "fan-out": Fa
 def _rejected(rows: Mapping[str, list[Row]]) -> Iterable[Out]:
     for topic, of_topic in rows.items():
         yield from (Out(topic, "rejected", each, each["id"]) for each in of_topic)
-
-
-def _notice(row: Row) -> Notice:
-    persons = row["persons"]
-    return Notice(
-        number=row["notice"],
-        reason=Reason(row["reason"]),
-        effective_on=row["effective_on"],
-        digest=row["digest"],
-        resent=row["resent"],
-        persons=None if persons is None else tuple((each["person"], each["facts"]) for each in persons),
-        household=row["household"],
-        to=row["to"],
-        cancels=row["cancels"],
-    )
