@@ -65,6 +65,23 @@ def all_once(driver: Driver) -> None:
     assert toys.told(driver) == toys.expected([*AMOUNTS, ("a", 1), ("b", 1)])
 
 
+def test_a_client_whose_queue_is_full_is_waited_for() -> None:
+    """Every third record, and some of them twice: none is lost or sent twice, and none overtakes another."""
+    calls = [0]
+
+    def full(call: str, when: str) -> None:
+        if (call, when) == ("produce", "before"):
+            calls[0] += 1
+            if calls[0] % 3 == 0 or calls[0] % 7 == 1:
+                raise BufferError
+
+    driver = toys.driver(cut=2)
+    driver.log.strike = full
+    toys.feed(driver, AMOUNTS)
+    driver.run()
+    all_once(driver)
+
+
 def cases() -> list[tuple[str, str, str]]:
     """Each call with each error, before it took effect and after; only those that the client can answer so."""
     remote = CALLS[2:]
