@@ -82,6 +82,15 @@ class Campaign:
         return Counter(self.before) + Counter(each.kind for each in self.outcomes) + self.missed
 
     def _one(self, kind: str, chance: random.Random) -> None:
+        if kind.startswith("broker-pause"):
+            self.watch.doubtful.set()
+        try:
+            self._strike(kind, chance)
+        finally:
+            # All copies are in sync by now: every broker knows who leads.
+            self.watch.doubtful.clear()
+
+    def _strike(self, kind: str, chance: random.Random) -> None:
         try:
             struck = {**FAULTS, **SEEDED}[kind](self.place, chance)
         except (KafkaException, OperatorError, RuntimeError, psutil.Error) as error:

@@ -11,6 +11,7 @@
 | row-missing, row-unexpected, row-behind | a store ends as its topic says |
 | row-apart-from-offset | rows and the offsets after them become visible together |
 | aborted-read | nobody goes on from what was never committed |
+| open-transaction | in the end no reader of committed records is kept waiting |
 | row-went-back, dead-letter, left-over, differs-from-reference, not-recovered | seen on the way, or by others |
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,9 @@ from tests.chaos.stores import RowKey
 
 TIMEOUT_S: Final = 30.0
 CHUNK_RECORDS: Final = 10_000
+#: Longer than a transaction's timeout, and the coordinator's time between two looks for those that are over it.
+OPEN_TIMEOUT_S: Final = 60.0
+AGAIN_S: Final = 1.0
 
 Row = dict[str, Any]
 
@@ -85,6 +89,7 @@ def collect(
 ) -> Evidence:
     """All but what was seen on the way (`looks`, `found`), which the caller adds."""
     names = [name for name in _topics(environment) if not name.startswith(("_", "kafkasql", "registry"))]
+    hanging = still_open(environment, names)
     topics = Topics(environment, codec, names)
     told = {domain: list(_told(topics, domain)) for domain in DOMAINS}
     dead = sum(len(topics.values[dlq_topic(step)]) for step in (*STEPS, *map(sink_step, DOMAINS)))
@@ -92,6 +97,7 @@ def collect(
     found = {
         "dead-letter": [f"{dead} records"] if dead else [],
         "left-over": [f"{waiting} rows of outboxes"] if waiting else [],
+        "open-transaction": [f"{topic}/{number}" for topic, number in hanging],
     }
     return Evidence(
         submitted=submitted,
@@ -238,6 +244,32 @@ def _case(row: Row) -> model.Case:
 def _topics(environment: Environment) -> list[str]:
     with closing(Consumer(reader_properties(environment.kafka(ADMIN), AUDITOR))) as reader:
         return sorted(reader.list_topics(timeout=TIMEOUT_S).topics)
+
+
+def still_open(
+    environment: Environment, names: Collection[str], timeout_s: float = OPEN_TIMEOUT_S
+) -> list[Partition]:
+    """Partitions whose last records are in a transaction that nobody ends; readers of committed ones don't see them.
+
+    A broker that has just come back may still have to be told of the end: so long it is waited for.
+    """
+    given = reader_properties(environment.kafka(ADMIN), AUDITOR)
+    deadline = time.monotonic() + timeout_s
+    with (
+        closing(Consumer(given | {"isolation.level": "read_committed"})) as stable,
+        closing(Consumer(given | {"isolation.level": "read_uncommitted"})) as everything,
+    ):
+        known = stable.list_topics(timeout=TIMEOUT_S).topics
+        found = [(name, number) for name in names for number in known[name].partitions]
+        while True:
+            found = [place for place in found if _end(stable, place) < _end(everything, place)]
+            if not found or time.monotonic() > deadline:
+                return sorted(found)
+            time.sleep(AGAIN_S)
+
+
+def _end(reader: Consumer, place: Partition) -> int:
+    return int(reader.get_watermark_offsets(TopicPartition(*place), TIMEOUT_S, cached=False)[1])
 
 
 def _read(

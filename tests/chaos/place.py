@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +174,8 @@ def _start_broken(place: Place, workers: int, defect: str) -> None:
 
 def _stop(place: Place) -> None:
     """Whatever state faults have left it in: what stands still goes on, and ends."""
+    if not place.stack.home.state_exists():
+        return
     place.proxies.open_all()
     for process in _all_of(place):
         _signal(process, signal.SIGCONT)
@@ -219,6 +222,18 @@ def _through(ports: Mapping[str, int], environment: Environment) -> dict[str, st
         "MESH_REGISTRY_URL": environment.registry_url,
         "MESH_DATABASE_URL": database,
     }
+
+
+def keep(place: Place, folder: Path) -> None:
+    """Stops everything and keeps all that the servers hold, for whoever looks for the cause of a finding."""
+    _stop(place)
+    place.stack.down()
+    home = place.stack.home
+    data = home.state().postgres
+    if not data.is_relative_to(home.folder):
+        shutil.move(data, home.folder / DATABASE)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.move(home.folder, folder)
 
 
 def clear(folder: Path) -> None:

@@ -37,6 +37,8 @@ from tests.chaos.watch import Sample, Watch, topics_by_step
 WORK: Final = "work/home"
 #: Logs of the last run's servers and workers.
 LOGS: Final = "logs"
+#: All data of the last run that found anything.
+FOUND: Final = "found"
 HURRY_TIMEOUT_S: Final = 300.0
 IDLE_TIMEOUT_S: Final = 300.0
 #: Where it was waited for already, and in vain.
@@ -99,10 +101,14 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
             defect=plan.defect,
         )
         try:
-            return _Run(plan, mesh, told, say, city, file).result()
+            result = _Run(plan, mesh, told, say, city, file).result()
         finally:
             shutil.rmtree(plan.folder / LOGS, ignore_errors=True)
             shutil.copytree(mesh.installation.logs, plan.folder / LOGS)
+        if result.anomalies:
+            say(f"what the servers hold is kept in {plan.folder / FOUND}, until something is found again")
+            place.keep(mesh, plan.folder / FOUND)
+        return result
 
 
 @dataclass

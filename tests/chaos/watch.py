@@ -59,6 +59,8 @@ class Watch:
     tracks: dict[Partition, Track] = field(default_factory=dict)
     held: Held = field(default_factory=Held)
     ahead: list[str] = field(default_factory=list)
+    #: A broker that stood still answers as the leader that it was, until it hears of another: it is asked nothing then.
+    doubtful: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _of_groups: list[tuple[float, float]] = field(default_factory=list)
@@ -153,6 +155,8 @@ class Watch:
 
     def _hold_to_stable(self, asking: Consumer) -> None:
         """Whoever has committed beyond the end that was stable afterwards has read too far."""
+        if self.doubtful.is_set():
+            return
         before = {
             place: track.committed[-1].offset for place, track in list(self.tracks.items()) if track.committed
         }
@@ -161,7 +165,7 @@ class Watch:
                 _, stable = asking.get_watermark_offsets(
                     TopicPartition(*place), REQUEST_TIMEOUT_S, cached=False
                 )
-                if before[place] > stable:
+                if before[place] > stable and not self.doubtful.is_set():
                     self.ahead.append(f"{before[place]} of {place[0]}/{place[1]}, where {stable} was stable")
 
     def _committed(
