@@ -88,16 +88,13 @@ def collect(
     submitted: Mapping[str, list[bytes]],
 ) -> Evidence:
     """All but what was seen on the way (`looks`, `found`), which the caller adds."""
-    names = [name for name in _topics(environment) if not name.startswith(("_", "kafkasql", "registry"))]
-    hanging = still_open(environment, names)
-    topics = Topics(environment, codec, names)
+    topics = Topics(environment, codec, _topics(environment))
     told = {domain: list(_told(topics, domain)) for domain in DOMAINS}
     dead = sum(len(topics.values[dlq_topic(step)]) for step in (*STEPS, *map(sink_step, DOMAINS)))
     rows, waiting = _stores(environment)
     found = {
         "dead-letter": [f"{dead} records"] if dead else [],
         "left-over": [f"{waiting} rows of outboxes"] if waiting else [],
-        "open-transaction": [f"{topic}/{number}" for topic, number in hanging],
     }
     return Evidence(
         submitted=submitted,
@@ -243,15 +240,15 @@ def _case(row: Row) -> model.Case:
 
 def _topics(environment: Environment) -> list[str]:
     with closing(Consumer(reader_properties(environment.kafka(ADMIN), AUDITOR))) as reader:
-        return sorted(reader.list_topics(timeout=TIMEOUT_S).topics)
+        names = sorted(reader.list_topics(timeout=TIMEOUT_S).topics)
+        return [name for name in names if not name.startswith(("_", "kafkasql", "registry"))]
 
 
-def still_open(
-    environment: Environment, names: Collection[str], timeout_s: float = OPEN_TIMEOUT_S
-) -> list[Partition]:
-    """Partitions whose last records are in a transaction that nobody ends; readers of committed ones don't see them.
+def open_at_the_end(environment: Environment, timeout_s: float = OPEN_TIMEOUT_S) -> Iterator[list[Partition]]:
+    """Partitions whose last records are in a transaction that isn't ended: look after look, until there are none.
 
-    A broker that has just come back may still have to be told of the end: so long it is waited for.
+    A broker that has just come back may still have to be told of an end; what the last look finds, nobody ends, and
+    readers of committed records will never see.
     """
     given = reader_properties(environment.kafka(ADMIN), AUDITOR)
     deadline = time.monotonic() + timeout_s
@@ -260,12 +257,13 @@ def still_open(
         closing(Consumer(given | {"isolation.level": "read_uncommitted"})) as everything,
     ):
         known = stable.list_topics(timeout=TIMEOUT_S).topics
-        found = [(name, number) for name in names for number in known[name].partitions]
-        while True:
-            found = [place for place in found if _end(stable, place) < _end(everything, place)]
-            if not found or time.monotonic() > deadline:
-                return sorted(found)
+        found = [(name, number) for name in _topics(environment) for number in known[name].partitions]
+        while found := [place for place in found if _end(stable, place) < _end(everything, place)]:
+            yield found
+            if time.monotonic() > deadline:
+                return
             time.sleep(AGAIN_S)
+        yield []
 
 
 def _end(reader: Consumer, place: Partition) -> int:

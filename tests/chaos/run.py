@@ -142,6 +142,10 @@ class _Run:
             self._settle(handing, IDLE_TIMEOUT_S if whole else STUCK_TIMEOUT_S)
         background.stop(self.mesh.installation)
         self.say("reading every topic and every store")
+        for left_open in evidence.open_at_the_end(self.mesh.environment):
+            told = [f"{topic}/{number}" for topic, number in left_open]
+            self.history.note("open-transactions", partitions=told)
+            self._found["open-transaction"] = told
         left = self._evidence(shared, city)
         left.looks = stores.looks
         self._found["row-went-back"] += stores.wrong

@@ -28,6 +28,8 @@ from tests.simulation.history import FAULTS_MIN, history_of, run
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "build" / "simulate.json"
+#: What `make simulated` has written of it for whoever counts on, on whatever machine.
+LEDGER: Final = ROOT / "docs" / "simulation.json"
 #: What a count stands for.
 UNDER_TEST: Final = ("streams", "processors", "connectors")
 #: Histories that a process runs before it tells of them.
@@ -58,6 +60,9 @@ class Count(BaseModel, extra="forbid"):
     findings: int = 0
     notices: int = 0
     struck: int = 0
+    #: Histories in which something was set aside, and the letters that an officer had tried again.
+    set_aside: int = 0
+    letters: int = 0
     cpu_s: float = 0
     faults: dict[str, dict[str, int]] = Field(default_factory=dict)
     kept: list[Finding] = Field(default_factory=list)
@@ -66,7 +71,16 @@ class Count(BaseModel, extra="forbid"):
 
     def add(self, other: Count) -> None:
         """Another's histories too."""
-        for name in ("histories", "passed_over", "findings", "notices", "struck", "cpu_s"):
+        for name in (
+            "histories",
+            "passed_over",
+            "findings",
+            "notices",
+            "struck",
+            "cpu_s",
+            "set_aside",
+            "letters",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, calls in other.faults.items():
             sums = self.faults.setdefault(kind, {})
@@ -107,24 +121,25 @@ def commit() -> str:
 
 
 def counted() -> Count:
-    """The count so far; a new one where the code is another."""
+    """The count so far, of this machine or as far as it was written down; a new one where the code is another."""
     now = datetime.now(UTC)
     new = Count(tree=tree(), commit=commit(), begun=now, last=now)
-    if not KEPT.exists():
+    found = [Count.model_validate_json(place.read_bytes()) for place in (KEPT, LEDGER) if place.exists()]
+    same = [count for count in found if count.tree == new.tree]
+    if not same:
         return new
-    before = Count.model_validate_json(KEPT.read_bytes())
-    if before.tree != new.tree:
-        return new
+    before = max(same, key=lambda count: count.histories)
     before.commit = new.commit
     return before
 
 
-def keep(count: Count) -> None:
+def keep(count: Count, place: Path | None = None) -> None:
     """Writes the count, whole or not at all."""
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
-    draft = KEPT.with_suffix(".draft")
+    place = place or KEPT
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_suffix(".draft")
     draft.write_text(count.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    draft.replace(KEPT)
+    draft.replace(place)
 
 
 def campaign(
@@ -224,6 +239,8 @@ def _share(seed: int, first: int, number: int) -> Count:
         count.histories += 1
         count.notices += told.notices
         count.struck += len(told.struck)
+        count.letters += told.letters
+        count.set_aside += told.letters > 0
     for (kind, call), times in struck.items():
         count.faults.setdefault(kind, {})[call] = times
     count.cpu_s = time.process_time() - begun_s

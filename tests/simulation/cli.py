@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tests.simulation import report
-from tests.simulation.campaign import Count, campaign, counted, quiet
+from tests.simulation.campaign import LEDGER, Count, campaign, counted, keep, quiet
 from tests.simulation.history import CITIES, FAULTS, history_of
 from tests.simulation.shrink import shrunk
 
@@ -59,8 +59,10 @@ def replay(
 
 @app.command()
 def write() -> None:
-    """Write the count into docs/reliability.md."""
-    report.write(counted())
+    """Write the count into docs/reliability.md, and into docs/simulation.json to count on from."""
+    count = counted()
+    keep(count, LEDGER)
+    report.write(count)
 
 
 class Progress:

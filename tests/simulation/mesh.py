@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -23,6 +24,7 @@ from tests.simulation.cities import CODING, RECEIVED_MS
 from tests.simulation.clients import SimConsumer
 from tests.simulation.log import Entry
 from tests.simulation.postgres import Database, Line
+from tests.simulation.stumbling import Stumble, Stumbling
 from tests.simulation.workers import SinkProcess, StepWorker
 from tests.simulation.world import Process, Worker, World
 from tests.unit.processors.handed_over import key_ring
@@ -36,7 +38,12 @@ class Mesh:
     """Everything that runs, for some domains: the changes of all others stay where fan-out puts them."""
 
     def __init__(
-        self, world: World, domains: Sequence[str], batch_records_max: int, workers: int = WORKERS
+        self,
+        world: World,
+        domains: Sequence[str],
+        batch_records_max: int,
+        workers: int = WORKERS,
+        stumble: Stumble | None = None,
     ) -> None:
         self.world, self.domains = world, domains
         self.settings = PipelineSettings(batch_records_max=batch_records_max)
@@ -45,8 +52,14 @@ class Mesh:
         for name, partitions in _topics():
             if not name.startswith("in."):
                 world.log.create(name, partitions)
+        self.stumble = stumble
+        self.stumbling: Stumbling | None = None
         for step in steps(tuple(domains)):
-            world.add(step.name, workers, self._pipeline(step))
+            if stumble is not None and stumble.step == step.name:
+                self.stumbling = Stumbling(step, stumble)
+                world.add(step.name, workers, self._pipeline(replace(step, processor=self.stumbling)))
+            else:
+                world.add(step.name, workers, self._pipeline(step))
         for domain in domains:
             world.add(sink_step(domain), workers, self._sink(domain))
 

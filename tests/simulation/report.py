@@ -24,6 +24,8 @@ def section(count: Count) -> str:
         "| ---: | ---: | ---: | ---: | --- | --- | --- | ---: |",
         "| " + " | ".join(figures) + " |",
         "",
+        f"In {count.set_aside:,} of them something was set aside: {count.letters:,} letters were tried again.",
+        "",
         "Which fault struck at which call, and how often:",
         "",
         "| fault | calls |",

@@ -16,6 +16,7 @@ from streams import kafka
 from streams.assignment import Assignment
 from streams.clients import Outgoing, Partition
 from streams.oversight import Oversight
+from streams.setting_aside import SettingAside
 from streams.transactions import Transactions
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import Metadata
@@ -158,6 +159,10 @@ def _not_looked_after(seed: Seed) -> None:
     seed(Oversight, "turn", lambda self: None)
 
 
+def _nobody_waits(seed: Seed) -> None:
+    seed(SettingAside, "park", lambda self, record, strands: False)
+
+
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no rewind after abort": _no_rewind,
@@ -169,6 +174,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "receipts sent outside the transaction": _receipts_apart,
     "a waiting partition assigned at the end": _waiting_at_the_end,
     "a group that nobody looks after": _not_looked_after,
+    "what waits behind a dead letter goes on": _nobody_waits,
 }
 
 

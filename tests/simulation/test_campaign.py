@@ -20,6 +20,7 @@ from tests.simulation.report import BEGIN, DOCUMENT, END, section
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place of this test's own for the count."""
     monkeypatch.setattr(campaigns, "KEPT", tmp_path / "build" / "simulate.json")
+    monkeypatch.setattr(campaigns, "LEDGER", tmp_path / "docs" / "simulation.json")
     return tmp_path
 
 
@@ -44,6 +45,20 @@ def test_other_code_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted().histories == 7
     monkeypatch.setattr(campaigns, "tree", lambda: "another")
     assert counted().histories == 0
+
+
+def test_what_was_written_down_is_counted_on_from() -> None:
+    """On a machine that has counted nothing, or less; what it has counted since is more."""
+    count = counted()
+    count.histories, count.next = 7, {5: 9}
+    campaigns.keep(count, campaigns.LEDGER)
+    assert (counted().histories, counted().next) == (7, {5: 9})
+    count.histories = 8
+    campaigns.keep(count)
+    assert counted().histories == 8
+    count.histories = 3
+    campaigns.keep(count)
+    assert counted().histories == 7
 
 
 def test_a_change_of_the_code_is_another_tree(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from tests.simulation.faults import KINDS, plan
 from tests.simulation.history import FAULTS_MIN, history_of, run
 from tests.simulation.seeded import seeded
 from tests.simulation.shrink import shrunk
+from tests.simulation.stumbling import STEPS, stumble_of
 
 #: Few cities, as each has to be made first.
 CITIES = 2
@@ -22,6 +23,15 @@ def test_whatever_goes_wrong(seed: int) -> None:
     assert told.findings == [], f"python -m tests.simulation.cli replay {seed} --cities {CITIES}"
     assert told.notices >= NOTICES_MIN
     assert len(told.struck) >= FAULTS_MIN
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_step_stumbles_over_comes_right_in_the_end(step: str) -> None:
+    """Letters and what waits behind them, by histories in which that step sets something aside; faults strike too."""
+    seeds = [seed for seed in range(200) if (found := stumble_of(seed)) and found.step == step][:2]
+    told = [run(history_of(seed, CITIES)) for seed in seeds]
+    assert [each.findings for each in told] == [[], []]
+    assert sum(each.letters for each in told) > 0
 
 
 def test_a_seed_is_replayed() -> None:

@@ -14,7 +14,7 @@ from connectors.postgres.worker import PostgresSinkSettings, Relayed
 from connectors.sink_acts import SinkActs
 from connectors.sink_worker import Input, SinkWorker
 from schemas.systems import Domain
-from schemas.topics import domain_topic, group, transactional_id
+from schemas.topics import act_topic, domain_topic, group, transactional_id
 from streams.clients import Outgoing
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
@@ -32,6 +32,7 @@ class StepWorker:
     def __init__(self, process: Process, step: Step, coding: Coding, settings: PipelineSettings) -> None:
         world = process.world
         self._groups, self._group = world.groups, group(step.name)
+        self._log, self._act_topic = world.log, (act_topic(step.name), 0)
         names = (self._group, transactional_id(step.name, process.slot))
         self.clients = SimClients(
             Brokers(world.log, world.groups, world.coordinator), process, names, settings
@@ -45,9 +46,18 @@ class StepWorker:
         """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
         if self._oversees:
             return True
+        if self._acts:
+            return True
         if self.pipeline.restoring and (self._settled or self._restores):
             return True
         return self.consumer is not None and self.consumer.ready
+
+    @property
+    def _acts(self) -> bool:
+        """Whether there is an act that it hasn't read, or not done yet on a letter that it may have."""
+        if self.consumer is None or self.consumer.member is None:
+            return False
+        return self._log.end(self._act_topic) > self.pipeline.acts_seen or self.pipeline.acting
 
     @property
     def _oversees(self) -> bool:
