@@ -41,7 +41,7 @@ def one_run(told: argparse.Namespace) -> int:
     """In this process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
-    before = figures.load(told.folder / FIGURES)
+    before = figures.known(told.folder / FIGURES)
     plan = Plan(
         folder=told.folder / "chaos",
         minutes=told.minutes,

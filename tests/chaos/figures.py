@@ -18,6 +18,8 @@ from tests.chaos.run import Plan, Result
 
 #: What a run shows something of: a change here begins anew.
 PARTS: Final = ("streams", "processors", "connectors", "schemas", "infra/run")
+#: What `make chaos-told` has written down for whoever counts on, on whatever machine.
+LEDGER: Final = ROOT / "docs" / "chaos.json"
 #: Kinds of faults whose standstill the mesh promises a limit of, in seconds, restoring apart: started again at once, or
 #: taken over by others after one and a half times the session's timeout (10 s).
 LIMITS_S: Final[Mapping[str, float]] = {"worker-kill": 3.0, "worker-gone": 15.0}
@@ -96,6 +98,12 @@ def added(before: Figures, run: Run) -> Figures:
 def struck(figures: Figures, code: str) -> dict[str, int]:
     """How often each kind struck in the runs of this code."""
     return dict(figures.get("faults", {})) if figures.get("code") == code else {}
+
+
+def known(file: Path, ledger: Path = LEDGER) -> Figures:
+    """Those of this machine, or as far as they were written down, where that is more of the code as it is now."""
+    code, found = digest(), [load(file), load(ledger)]
+    return max(found, key=lambda figures: sum(struck(figures, code).values()))
 
 
 def load(file: Path) -> Figures:

@@ -75,7 +75,7 @@ class Result:
     anomalies: Sequence[Anomaly]
     #: By step and partition number, when it was whole again and how long it took: (run's seconds, seconds).
     restores: Sequence[tuple[str, int, float, float]]
-    counts: Mapping[str, int]
+    counts: Mapping[str, float]
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> Result:

@@ -13,10 +13,13 @@ import orjson
 from tests.chaos.campaign import Outcome
 from tests.chaos.checker import Anomaly
 from tests.chaos.faults import FAULTS, coordinating, next_kind
-from tests.chaos.figures import added, load, of_run, save, struck
+from tests.chaos.figures import added, digest, known, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
 from tests.chaos.run import Plan, Result
+from tests.chaos.told import BEGIN, END, write
+
+COUNTS = {"batches_committed": 7, "hand_overs": 5, "load_average": 2.5}
 
 
 def outcome(kind: str, still_s: float | None, target: str = "fan-out.0") -> Outcome:
@@ -26,7 +29,7 @@ def outcome(kind: str, still_s: float | None, target: str = "fan-out.0") -> Outc
 
 def result(*outcomes: Outcome, anomalies: tuple[Anomaly, ...] = (), file: Path = Path("a.jsonl")) -> Result:
     restores = [("fan-out", 3, 14.0, 2.0), ("fan-out", 2, 14.0, 9.0), ("household", 3, 14.0, 9.0)]
-    return Result(file, outcomes, anomalies, restores, {"batches_committed": 7, "hand_overs": 5})
+    return Result(file, outcomes, anomalies, restores, COUNTS)
 
 
 def run(code: str, *outcomes: Outcome, anomalies: tuple[Anomaly, ...] = ()) -> dict[str, Any]:
@@ -67,6 +70,34 @@ def test_figures_are_kept(tmp_path: Path) -> None:
     save(file, figures)
     assert load(file) == orjson.loads(orjson.dumps(figures))
     assert load(file)["runs"][0]["faults"][0]["stood_still_s"] is None
+
+
+def test_what_was_written_down_is_counted_on_from(tmp_path: Path) -> None:
+    """Where it is more of the code as it is now than this machine has; other code's is not."""
+    ours, ledger = tmp_path / "build.json", tmp_path / "docs.json"
+    assert known(ours, ledger) == {}
+    one = added({}, run(digest(), outcome("worker-kill", 1.0)))
+    two = added(one, run(digest(), outcome("worker-kill", 1.0)))
+    save(ledger, two)
+    save(ours, added({}, run("before", *[outcome("worker-kill", 1.0)] * 9)))
+    assert known(ours, ledger) == load(ledger)
+    save(ours, added(two, run(digest(), outcome("broker-kill", 1.0))))
+    assert known(ours, ledger) == load(ours)
+
+
+def test_the_document_tells_every_kind_and_every_run(tmp_path: Path) -> None:
+    """In place of what it told before; a kind that never struck is told too."""
+    document = tmp_path / "reliability.md"
+    document.write_text(f"before\n{BEGIN}\nformer\n{END}\nafter\n", "utf-8")
+    bad = Anomaly("torn-case", 2, ("x",))
+    write(added({}, run("now", outcome("worker-kill", 4.0), anomalies=(bad,))), document)
+    text = document.read_text("utf-8")
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "former" not in text
+    assert "| worker-kill | 1 | 2.0, 2.0 | 3 s: 1 of 1 | 1.5, 1.5 | 8.0, 8.0 |" in text
+    assert "| broker-pause | 0 |" in text
+    assert "| 1 | torn-case 2 | 7 | 2.5 |" in text
 
 
 def test_the_page_shows_every_fault_and_every_anomaly(tmp_path: Path) -> None:

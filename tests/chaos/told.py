@@ -1,0 +1,90 @@
+"""`python -m tests.chaos.told`: what chaos has come to, into docs/reliability.md and docs/chaos.json."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chaos import figures
+from tests.chaos.__main__ import FIGURES
+from tests.chaos.faults import FAULTS
+from tests.chaos.proxy import ROOT
+
+DOCUMENT: Final = ROOT / "docs" / "reliability.md"
+BEGIN: Final = "<!-- chaos: written by `make chaos-told` -->"
+END: Final = "<!-- chaos: end -->"
+
+
+def main() -> int:
+    """Writes both. 1: nothing is known of the code as it is now."""
+    found = figures.known(ROOT / "build" / FIGURES)
+    if not figures.struck(found, figures.digest()):
+        sys.stderr.write("no run of the code as it is now\n")
+        return 1
+    figures.save(figures.LEDGER, found)
+    write(found, DOCUMENT)
+    return 0
+
+
+def section(found: figures.Figures) -> str:
+    """The runs that count, and how often each kind of fault struck and how long the mesh stood still."""
+    anomalies = sum(found["anomalies"].values())
+    runs = [each for each in found["runs"] if each["code"] == found["code"]]
+    told = (
+        f"{sum(found['faults'].values())} faults, {anomalies} anomalies; {found['runs_counted']} runs of"
+        f" {found['minutes']:.0f} minutes of faults together, {found['hand_overs']:,} hand-overs,"
+        f" {found['commits']:,} batches committed; commit {found['commit']}, code {found['code']}."
+    )
+    lines = [
+        BEGIN,
+        "",
+        told,
+        "",
+        "| run | minutes | seed | faults | anomalies | batches committed | load average |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        *(_run(each) for each in runs),
+        "",
+        "Seconds (median, longest) that the slowest partition stood still, restoring apart, that readers of committed",
+        "records were held up, and until all was whole again:",
+        "",
+        "| fault | struck | stood still | promised | held up | whole again |",
+        "| --- | ---: | ---: | --- | ---: | ---: |",
+        *(_kind(kind, found) for kind in FAULTS),
+        "",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def write(found: figures.Figures, document: Path) -> None:
+    """Puts the section in place of the one before."""
+    text = document.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    document.write_text(f"{before}{section(found)}{after}", "utf-8")
+
+
+def _run(run: Mapping[str, Any]) -> str:
+    anomalies = ", ".join(f"{kind} {count}" for kind, count in run["anomalies"].items())
+    cells = [run["history"][:10], f"{run['minutes']:.1f}", run["seed"], len(run["faults"]), anomalies or 0]
+    cells += [f"{run['counts']['batches_committed']:,}", run["counts"]["load_average"]]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _kind(kind: str, found: figures.Figures) -> str:
+    of = found["recovery"].get(kind, {})
+    limit = f"{of['limit_s']:g} s: {of['within']} of {of['measured']}" if "limit_s" in of else ""
+    spreads = [_spread(of.get(name)) for name in ("without_restore_s", "held_up_s", "whole_again_s")]
+    return (
+        f"| {kind} | {found['faults'].get(kind, 0)} | {spreads[0]} | {limit} | {spreads[1]} | {spreads[2]} |"
+    )
+
+
+def _spread(spread: Mapping[str, float] | None) -> str:
+    return f"{spread['median']:.1f}, {spread['max']:.1f}" if spread else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
