@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -33,8 +33,14 @@ from schemas.topics import TopicDeclaration
 
 TIMEOUT_S = 30.0
 SCRAM_ITERATIONS = 4096
-#: How many topics are made by one request: the controller writes them as one batch.
+#: How many topics, users or rights one request is about: the controller writes what a request comes to as one batch, of
+#: 10,000 records at the most, and has to answer within the timeout.
 TOPICS_MAX = 500
+USERS_MAX = 500
+RIGHTS_MAX = 2_000
+
+
+T = TypeVar("T")
 
 
 class ApplyError(OperatorError):
@@ -51,12 +57,13 @@ def make_users(client: AdminClient, environment: Environment, users: Iterable[st
     known = set() if renew else _users(client)
     secrets = environment.secrets()
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, SCRAM_ITERATIONS)
-    missing: list[UserScramCredentialAlteration] = [
-        UserScramCredentialUpsertion(user, info, secrets.password(user).get_secret_value().encode())
-        for user in users
-        if user not in known
-    ]
-    _all(client.alter_user_scram_credentials(missing) if missing else {})
+    missing = [user for user in users if user not in known]
+    for some in _parts(missing, USERS_MAX):
+        changes: list[UserScramCredentialAlteration] = [
+            UserScramCredentialUpsertion(user, info, secrets.password(user).get_secret_value().encode())
+            for user in some
+        ]
+        _all(client.alter_user_scram_credentials(changes))
     return len(missing)
 
 
@@ -79,8 +86,8 @@ def make_topics(client: AdminClient, topics: Iterable[TopicDeclaration], setting
         for name, topic in declared.items()
         if name not in found
     ]
-    for start in range(0, len(missing), TOPICS_MAX):
-        _all(client.create_topics(missing[start : start + TOPICS_MAX], operation_timeout=TIMEOUT_S))
+    for some in _parts(missing, TOPICS_MAX):
+        _all(client.create_topics(some, operation_timeout=TIMEOUT_S))
     return len(missing) + _set_right(
         client, [declared[name] for name in declared.keys() & found.keys()], settings
     )
@@ -99,8 +106,10 @@ def make_rights(client: AdminClient, wanted: set[Right], users: set[str]) -> tup
         for key, b in known.items()
         if key not in declared and b.principal.removeprefix("User:") in users
     ]
-    _all(client.create_acls(missing, request_timeout=TIMEOUT_S) if missing else {})
-    _all(client.delete_acls(stale, request_timeout=TIMEOUT_S) if stale else {})
+    for new in _parts(missing, RIGHTS_MAX):
+        _all(client.create_acls(new, request_timeout=TIMEOUT_S))
+    for old in _parts(stale, RIGHTS_MAX):
+        _all(client.delete_acls(old, request_timeout=TIMEOUT_S))
     return len(missing), len(stale)
 
 
@@ -158,6 +167,10 @@ def _any_acl() -> AclBindingFilter:
 
 def _key(b: AclBinding) -> tuple[Any, ...]:
     return (b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type)
+
+
+def _parts(every: Sequence[T], size: int) -> Iterator[list[T]]:
+    return (list(every[start : start + size]) for start in range(0, len(every), size))
 
 
 def _all(futures: Mapping[Any, Any]) -> None:

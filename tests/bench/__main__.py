@@ -15,7 +15,16 @@ from tests.bench.figures import Figure
 from tests.bench.sizes import QUICK, WHOLE, Sizes
 
 #: Modules with a function `measure`, in the order in which they run; each makes servers of its own.
-PARTS: Final = ("conversion", "intake", "sink", "whole_way", "kafka_streams", "propagation")
+PARTS: Final = (
+    "conversion",
+    "intake",
+    "sink",
+    "whole_way",
+    "kafka_streams",
+    "propagation",
+    "start",
+    "scale",
+)
 
 
 def main() -> int:

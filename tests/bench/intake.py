@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +35,11 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         return Comparison(place, STEP, sizes, hand_overs(place, sizes.records), say).run()
 
 
-def hand_overs(place: Place, count: int, first: int = 0) -> list[Prepared]:
+def hand_overs(
+    place: Place, count: int, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
+) -> list[Prepared]:
     """Records of `in.juki-cs.<municipality>`; numbers of notices and persons count from `first`."""
-    people = residents(count, first=first).to_pylist()
+    people = residents(count, first=first, municipalities=municipalities).to_pylist()
     rows = [
         {
             "file": f"juki_{each['municipality']}.csv",

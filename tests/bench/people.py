@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
@@ -23,10 +24,13 @@ def readings(seed: int = 1) -> set[str]:
     return {kana for _, _, kana in (_named(chance) for _ in range(NAMES))}
 
 
-def residents(count: int, seed: int = 1, first: int = 0) -> pa.Table:
+def residents(
+    count: int, seed: int = 1, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
+) -> pa.Table:
     """Columns code, local_number, household, municipality, name, kana, sex, birth_date, relationship, address.
 
-    Codes count from `first`: two tables that don't overlap have nobody in common.
+    Households are in each of the municipalities in turn. Codes count from `first`: two tables that don't overlap have
+    nobody in common.
     """
     chance = random.Random(seed)  # noqa: S311 (invented residents, nothing secret)
     named = [_named(chance) for _ in range(NAMES)]
@@ -37,7 +41,7 @@ def residents(count: int, seed: int = 1, first: int = 0) -> pa.Table:
             "code": [f"6{number:010d}" for number in numbers],
             "local_number": [f"{number:013d}" for number in numbers],
             "household": [f"{number // 2:012d}" for number in numbers],
-            "municipality": [MUNICIPALITIES[number // 2 % len(MUNICIPALITIES)] for number in numbers],
+            "municipality": [municipalities[number // 2 % len(municipalities)] for number in numbers],
             "name": [name for _, name, _ in people],
             "kana": [kana for _, _, kana in people],
             "sex": [sex for sex, _, _ in people],

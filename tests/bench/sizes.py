@@ -12,7 +12,8 @@ class Sizes:
     """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow).
 
     `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly;
-    `warm_times` how many times `records` Kafka Streams is given, half of them to be warm.
+    `warm_times` how many times `records` Kafka Streams is given, half of them to be warm; `municipalities` how many
+    hand over at once.
     """
 
     rounds: int
@@ -21,13 +22,22 @@ class Sizes:
     residents: int
     load_s: float
     warm_times: int = 2
+    municipalities: int = 200
 
     def warm(self, records: int) -> int:
         """Of these, so many are not measured."""
         return records // 5
 
 
-WHOLE: Final = Sizes(rounds=5, records=250_000, by_record=30_000, residents=5_000, load_s=10, warm_times=4)
+WHOLE: Final = Sizes(
+    rounds=5,
+    records=250_000,
+    by_record=30_000,
+    residents=5_000,
+    load_s=10,
+    warm_times=4,
+    municipalities=1_741,
+)
 QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=4_500, load_s=8)
 
 #: Says how far it is.

@@ -20,16 +20,9 @@ from tests.bench.place import Place, running
 from tests.bench.sizes import Say, Sizes
 
 IDLE_TIMEOUT_S: Final = 300.0
-#: The steps alone, in the order in which a notice passes, and how many stages are done after each (`mesh wait`): the
-#: sinks of all domains are seven, and conversion turns the receipts back.
-ALONE: Final = (
-    ("intake", 1),
-    ("household", 2),
-    ("fan-out", 3),
-    ("conversion", 4),
-    ("sink", 11),
-    ("conversion", 12),
-)
+#: The steps alone, in the order in which a notice passes, and how many stages are done after each: conversion turns
+#: the receipts back in the end.
+ALONE: Final = (*workers.STAGES.items(), ("conversion", 12))
 #: Shares of the highest rate at which the time from publish to store is looked at, and the goal at one of them.
 LOADS: Final = (0.1, 0.5, 0.8)
 GOAL_AT: Final = 0.5

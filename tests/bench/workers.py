@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -16,12 +18,15 @@ from confluent_kafka.admin import AdminClient
 
 from infra.local.kafka import ADMIN
 from infra.look.groups import ready
+from infra.look.waiting import wait_idle
 from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
 from tests.bench.place import Place
 from tests.bench.side import ROOT
 
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
+#: How many stages of a notice's way (`mesh wait`) are done after each: the sinks of all domains are seven.
+STAGES: Final = {"intake": 1, "household": 2, "fan-out": 3, "conversion": 4, "sink": 11}
 READY_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 30.0
 
@@ -63,6 +68,29 @@ def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
             each.send_signal(signal.SIGTERM)
         for each in processes.values():
             each.wait(STOP_TIMEOUT_S)
+
+
+def first_batch_s(place: Place, step: str) -> float:
+    """From the start of a step's worker to its first committed batch, as its log has it: records must be waiting."""
+    file = place.installation.logs / f"{step}.0.log"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    told_before = file.stat().st_size if file.exists() else 0
+    begun_s = time.time()
+    with running(place, [step]):
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while not (committed := _committed(file, told_before)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{step} committed nothing")
+            time.sleep(0.1)
+        wait_idle(place.environment, place.installation, timeout_s=READY_TIMEOUT_S, first=STAGES[step])
+    return datetime.fromisoformat(committed[0]).timestamp() - begun_s
+
+
+def _committed(file: Path, beyond: int) -> list[str]:
+    """When each batch was committed, of those told beyond this size of the log; a last line may be half written."""
+    lines = file.read_bytes()[beyond:].rpartition(b"\n")[0].splitlines()
+    told = [orjson.loads(line) for line in lines if line.startswith(b"{")]
+    return [each["timestamp"] for each in told if each.get("event") == "batch.committed"]
 
 
 def _restored(place: Place, steps: Sequence[str]) -> bool:
