@@ -24,6 +24,7 @@ PARTS: Final = (
     "propagation",
     "start",
     "scale",
+    "compression",
 )
 
 
