@@ -20,7 +20,7 @@ _RETRY_WAIT_S = 0.1
 
 
 class Transactions:
-    """One slot's producer, replaced by a new one of the same `transactional.id` when its state is unknown."""
+    """One slot's producer, replaced by a new one of the same `transactional.id` after each transaction that failed."""
 
     def __init__(self, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
         self._clients, self._settings, self._clock = clients, settings, clock
@@ -68,7 +68,7 @@ class Transactions:
         self._retrying(deadline, self._producer.commit_transaction)
 
     def recover(self, error: KafkaError) -> bool:
-        """After a failed `publish`: no transaction is open, and none of ours can still take place.
+        """After a failed `publish`: no transaction is open, none of ours can still take place, the producer is new.
 
         Whether that one is known not to have taken place; else the group's committed offsets tell, where it moved
         them. Raises what there is to stop with.
@@ -79,10 +79,12 @@ class Transactions:
             raise stopped_by(error)
         if self.stopping:
             raise UnavailableError(f"told to stop while a transaction failed: {error.name()}")
-        if decided is Verdict.ABORT and self._aborted():
-            return True
+        aborted = decided is Verdict.ABORT and self._aborted()
+        # Never the same producer after an abort: librdkafka gives the numbers of records that it was still without an
+        # answer for to those of the next transaction, in the same epoch. What the broker had written of them makes it
+        # take the next ones for copies: the next transaction is committed without them.
         self.replace()
-        return False
+        return aborted
 
     def replace(self) -> None:
         """Throws the producer away; a new one with the same `transactional.id` fences what it left behind."""

@@ -6,8 +6,8 @@ of the epoch in force hits whatever transaction is open then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -28,10 +28,16 @@ class Slot:
     untold: int = 0
     #: How the one before ended, in this epoch.
     last: State | None = None
+    #: By epoch and partition, the number of the last record that was written.
+    numbers: dict[tuple[int, Partition], int] = field(default_factory=dict)
 
 
 class BusyError(Exception):
     """The transaction before is still being ended, or the disk is full: clients ask again by themselves."""
+
+
+class NoAnswerError(Exception):
+    """A request of a producer's took place, and its connection broke before the answer: the client asks again."""
 
 
 def refusal(
@@ -67,12 +73,33 @@ class Coordinator:
         slot.last = None
         return slot.epoch
 
-    def produce(self, name: str, epoch: int, timeout_s: float, records: list[tuple[str, Entry]]) -> None:
-        """Adds records to the transaction that is open, or opens one."""
+    def produce(
+        self,
+        name: str,
+        epoch: int,
+        timeout_s: float,
+        records: Sequence[tuple[str, Entry]],
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        """Adds records to the transaction that is open, or opens one.
+
+        With the numbers that an idempotent producer gives them in each partition: what has one that was written before
+        is taken for a copy, and not written again.
+        """
         slot = self._valid(name, epoch)
         transaction = self._opened(name, slot, timeout_s)
-        for topic, record in records:
+        for index, (topic, record) in enumerate(records):
+            of = self._log.place(topic, record)
+            if numbers is not None:
+                if numbers[index] <= slot.numbers.get((epoch, of), -1):
+                    transaction.partitions[of] = None
+                    continue
+                slot.numbers[epoch, of] = numbers[index]
             self._log.append(topic, record, transaction)
+
+    def place(self, topic: str, record: Entry) -> Partition:
+        """The partition that a client finds for a record."""
+        return self._log.place(topic, record)
 
     def add_offsets(
         self, name: str, epoch: int, timeout_s: float, of: Metadata, positions: list[TopicPartition]

@@ -44,7 +44,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     # The request never arrives, and the client waits in vain.
     "request lost": _ASKED,
     # It takes place, and the client never hears of it.
-    "answer lost": (*_COORDINATOR, "relay.send"),
+    "answer lost": (*_COORDINATOR, "produce", "relay.send"),
     # The client gives up, and then it takes place, if it still may.
     "request late": _COORDINATOR,
     # The transaction's end is decided, and the partitions hear of it one after the other, late.
@@ -140,6 +140,13 @@ class Faults:
                 self.struck.append(fault)
                 return fault
         return None
+
+    def behind(self, fault: Fault, kind: str, call: str) -> None:
+        """Another fault in the wake of one: at the next call of that name by a worker of its step."""
+        place = (fault.step, call)
+        self._waiting.setdefault(place, []).append(
+            Fault(kind, fault.step, call, self._seen[place], fault.draw)
+        )
 
     @property
     def left(self) -> int:

@@ -104,12 +104,16 @@ class Log:
             for told in self._watching:
                 told(topic)
 
-    def append(self, topic: str, record: Entry, transaction: Transaction | None = None) -> Entry:
-        """Writes a record to its partition; where that is -1, its key chooses (a null key: partition 0)."""
+    def place(self, topic: str, record: Entry) -> Partition:
+        """The partition of a record; where it says -1, its key chooses (a null key: partition 0)."""
         if topic not in self.topics:
             self.create(topic)
         number = record.of[1] if record.of[1] >= 0 else where(record.key_bytes or b"", self.topics[topic])
-        of = (topic, number)
+        return topic, number
+
+    def append(self, topic: str, record: Entry, transaction: Transaction | None = None) -> Entry:
+        """Writes a record to its partition."""
+        of = self.place(topic, record)
         self.version += 1
         entries = self.entries[of]
         stamp = record.timestamp_ms or int(1_000 * (self.wall_s + self.time.now_s))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from tests.simulation.coordinator import Coordinator, refusal
+from streams.clients import Partition
+from tests.simulation.coordinator import Coordinator, NoAnswerError, refusal
 from tests.simulation.groups import Metadata
 from tests.simulation.host import Host
 from tests.simulation.log import Entry, State
@@ -16,7 +18,12 @@ Properties = Mapping[str, Any]
 
 
 class SimProducer:
-    """A transactional producer, as librdkafka has it: records wait in its queue until `poll` or the commit."""
+    """A transactional producer, as librdkafka has it: records wait in its queue until `poll` or the commit.
+
+    Records are numbered, by partition, in each epoch. One whose answer is missing is sent again under its number; but
+    an abort purges it, and gives its number to the next record of that partition (`rd_kafka_toppar_purge_queues`:
+    "advancing epoch base msgid"), also where the broker has it.
+    """
 
     def __init__(self, coordinator: Coordinator, host: Host, properties: Properties) -> None:
         self._at, self._host = coordinator, host
@@ -28,11 +35,15 @@ class SimProducer:
         self._epoch = -1
         self._queue: list[tuple[str, Entry]] = []
         self._open, self._sent = False, False
+        self._numbers: Counter[Partition] = Counter()
+        #: Sent, and not answered yet: records, and the number and partition of each.
+        self._unanswered: list[tuple[tuple[str, Entry], Partition, int]] = []
         self._undelivered: KafkaException | None = None
 
     def init_transactions(self, timeout: float) -> None:
         """Fences those before."""
         self._epoch = self._host.request("init_transactions", lambda: self._at.init(self._id), timeout)
+        self._numbers.clear()
 
     def begin_transaction(self) -> None:
         """Opens one; nothing is asked of the broker yet."""
@@ -80,6 +91,8 @@ class SimProducer:
         """None of it ever was."""
         self._opened()
         self._queue.clear()
+        self._numbers.subtract(of for _, of, _ in self._unanswered)
+        self._unanswered.clear()
         self._ended("abort_transaction", State.ABORTED, timeout)
 
     def purge(self) -> None:
@@ -95,6 +108,7 @@ class SimProducer:
         if self._undelivered is not None:
             # What never arrived must not arrive any more.
             self._epoch, self._undelivered = self._at.bump(self._id, self._epoch), None
+            self._numbers.clear()
         self._at.end(self._id, self._epoch, state)
 
     def _opened(self) -> None:
@@ -102,16 +116,29 @@ class SimProducer:
             raise refusal(KafkaError._STATE)
 
     def _send(self) -> None:
-        records, self._queue = self._queue, []
-        if not records or self._undelivered is not None:
+        fresh, self._queue = self._queue, []
+        if self._undelivered is not None:
+            return
+        self._unanswered += map(self._numbered, fresh)
+        if not self._unanswered:
             return
         self._sent = True
+        sent = [record for record, _, _ in self._unanswered]
+        numbers = [number for _, _, number in self._unanswered]
         try:
             self._host.request(
                 "produce",
-                lambda: self._at.produce(self._id, self._epoch, self._timeout_s, records),
+                lambda: self._at.produce(self._id, self._epoch, self._timeout_s, sent, numbers),
                 self._message_s,
             )
+        except NoAnswerError:
+            return
         except KafkaException as failure:
             fatal = failure.args[0].fatal()
             self._undelivered = failure if fatal else refusal(failure.args[0].code(), abort=True)
+        self._unanswered = []
+
+    def _numbered(self, record: tuple[str, Entry]) -> tuple[tuple[str, Entry], Partition, int]:
+        of = self._at.place(*record)
+        self._numbers[of] += 1
+        return record, of, self._numbers[of] - 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from connectors.postgres import merge
 from connectors.postgres.outbox import Outbox
@@ -18,6 +18,7 @@ from streams.clients import Outgoing, Partition
 from streams.oversight import Oversight
 from streams.setting_aside import SettingAside
 from streams.transactions import Transactions
+from streams.verdict import Verdict, verdict
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import Metadata
 
@@ -60,6 +61,17 @@ def _producer_kept(seed: Seed) -> None:
             self._producer.abort_transaction(self._settings.commit_timeout_s)
 
     seed(Transactions, "replace", replace)
+
+
+def _producer_kept_after_abort(seed: Seed) -> None:
+    real = Transactions.recover
+
+    def recover(self: Transactions, error: KafkaError) -> bool:
+        if verdict(error) is Verdict.ABORT and self._aborted():
+            return True
+        return real(self, error)
+
+    seed(Transactions, "recover", recover)
 
 
 def _auto_commit(seed: Seed) -> None:
@@ -167,6 +179,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no rewind after abort": _no_rewind,
     "producer kept after a timeout": _producer_kept,
+    "producer kept after an abort": _producer_kept_after_abort,
     "auto-commit on": _auto_commit,
     "offsets stored after instead of with the rows": _offsets_after,
     "state restored with uncommitted reads": _uncommitted_state,

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from connectors.errors import BrokerUnavailableError, NotDeliveredError
 from schemas.topics import transactional_id
-from tests.simulation.coordinator import BusyError, refusal
+from tests.simulation.coordinator import BusyError, NoAnswerError, refusal
 from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def _request_lost(process: Process, fault: Fault, patiently: Any, once: Any, tim
 
 def _answer_lost(process: Process, fault: Fault, patiently: Any, once: Any, timeout_s: float) -> Any:
     patiently()
+    if fault.call == "produce":
+        # The client will ask again; often what took the answer away stops the transaction as well.
+        if _drawn(fault).random() < 0.7:
+            process.world.faults.behind(fault, "refused, abort", "send_offsets_to_transaction")
+        raise NoAnswerError
     process.meanwhile(timeout_s)
     raise _timed_out(fault)
 
