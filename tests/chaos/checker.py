@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import checks_of_stores
-from tests.chaos.model import Evidence, Origin
+from tests.chaos.model import Change, Evidence, Origin
 
 #: Of a kind of anomaly so many are told.
 EXAMPLES_MAX: Final = 5
@@ -70,18 +70,25 @@ def hand_overs(evidence: Evidence) -> Findings:
 
 
 def effects(evidence: Evidence) -> Findings:
-    """One outcome for each hand-over: a case, a change of a person alone, or a refusal."""
+    """One outcome for each hand-over: a case, a change of a person alone, or a refusal.
+
+    But where a person has an earlier one in the same topic: fan-out refuses what intake let pass as a copy of that.
+    """
     opened = Counter(each.case for each in evidence.opened)
     cases: Counter[Origin] = Counter(each.origin for each in evidence.notices)
     alone = Counter(each.origin for each in evidence.changes if each.case is None)
-    refused = Counter(evidence.rejected)
+    refused, later = Counter(evidence.rejected), set(_later_ones(evidence.changes))
     for topic, values in evidence.taken.items():
         for offset in range(len(values)):
             origin = Origin(topic, offset)
             entered = cases[origin] + alone[origin]
             if entered + refused[origin] == 0:
                 yield "no-effect", f"{topic}/{offset}"
-            elif entered > 1 or refused[origin] > 1 or (alone[origin] and refused[origin]):
+            elif (
+                entered > 1
+                or refused[origin] > 1
+                or (alone[origin] and refused[origin] and origin not in later)
+            ):
                 yield "two-effects", f"{topic}/{offset}"
     judged = Counter(each.case for each in evidence.notices)
     turned_down = Counter(each.case for each in evidence.notices if refused[each.origin])
@@ -90,6 +97,15 @@ def effects(evidence: Evidence) -> Findings:
         if accepted != opened[case]:
             kind = "no-effect" if opened[case] < accepted else "two-effects"
             yield kind, f"a notice accepted {accepted} times opened {opened[case]} cases"
+
+
+def _later_ones(changes: Iterable[Change]) -> Iterator[Origin]:
+    """Where changes come from whose person had one by the same topic before."""
+    seen: set[tuple[str, str]] = set()
+    for each in sorted((each for each in changes if each.case is None), key=lambda each: each.origin):
+        if (each.origin.topic, each.person) in seen:
+            yield each.origin
+        seen.add((each.origin.topic, each.person))
 
 
 def cases_whole(evidence: Evidence) -> Findings:

@@ -146,6 +146,21 @@ def test_a_notice_judged_twice_and_accepted_once_is_right() -> None:
     assert "no-effect" in kinds(replace(evidence, opened=[Opened(("131041", "n2"), 2)]))
 
 
+def test_an_enrolment_that_a_file_has_twice_may_be_refused_as_a_copy() -> None:
+    """By fan-out, which knows what the person has; the first may not be."""
+    evidence = right()
+    first, later = Origin(ENROLLED, 0), Origin(ENROLLED, 1)
+    assert Change(first, "a", None) in evidence.changes
+    twice = replace(
+        evidence,
+        submitted={**evidence.submitted, ENROLLED: [*evidence.submitted[ENROLLED], b"again"]},
+        taken={**evidence.taken, ENROLLED: [*evidence.taken[ENROLLED], b"again"]},
+        changes=[*evidence.changes, Change(later, "a", None)],
+    )
+    assert check(replace(twice, rejected=[*evidence.rejected, later])) == []
+    assert "two-effects" in kinds(replace(twice, rejected=[*evidence.rejected, first]))
+
+
 def test_a_row_that_goes_back_is_seen() -> None:
     """To an older revision, back from the deleted, or away without a word; what goes on is fine."""
     seen = Seen(PENSION)
