@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any, Final, Literal, Protocol
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import BaseModel, Field
 
 from connectors.errors import FencedError
@@ -196,7 +196,7 @@ class SinkWorker:
             raise FencedError(f"fenced {self._fenced} times, one after the other")
         self._positions = dict(self._sink.open(self._positions))
         for partition, offset in self._positions.items():
-            self._consumer.seek(TopicPartition(self._topic, partition, offset or OFFSET_BEGINNING))
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
     def _tell_group(self, ends: Mapping[int, int]) -> None:
         # Whether the group hears of it changes nothing but a figure of somebody who looks.
@@ -208,10 +208,7 @@ class SinkWorker:
         self._positions = dict(self._sink.open([each.partition for each in partitions]))
         log.info("partitions.assigned", topic=self._topic, partitions=self.partitions)
         self._consumer.assign(
-            [
-                TopicPartition(self._topic, partition, offset or OFFSET_BEGINNING)
-                for partition, offset in self._positions.items()
-            ]
+            [TopicPartition(self._topic, partition, offset) for partition, offset in self._positions.items()]
         )
 
     def _revoked(self, _: object, partitions: list[TopicPartition]) -> None:

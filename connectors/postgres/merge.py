@@ -93,8 +93,10 @@ class Merge:
     def stage(self, connection: Connection[Any], rows: Rows) -> None:
         """Copies rows into the temporary table. psycopg.Error: one of them is refused, or the database is not well."""
         names = sql.SQL(", ").join(map(sql.Identifier, self._names))
+        # Made beforehand: none of the server's time-outs ends a session that waits for what is to be copied.
+        text = _csv(rows, self._names)
         with connection.cursor() as cursor, cursor.copy(self._sql(_COPY, columns=names)) as copy:
-            copy.write(_csv(rows, self._names))
+            copy.write(text)
 
     def apply(self, connection: Connection[Any], rows: Rows) -> None:
         """Merges what is staged, rows of distinct keys. psycopg.Error as in `stage`."""

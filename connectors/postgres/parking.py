@@ -27,10 +27,12 @@ _CONCERNED = """SELECT record_offset, kind, digest, reason, strand FROM {parked}
 WHERE partition = %s AND (digest = %s OR strand IN (
     SELECT strand FROM {parked} WHERE partition = p.partition AND digest = %s))
 ORDER BY record_offset"""
-_ADD = """INSERT INTO {parked} (partition, record_offset, kind, digest, reason, strand)
+#: A letter that is read again, as an offset was set back, waits behind itself: it stays the letter that it is.
+_ADD = """INSERT INTO {parked} AS p (partition, record_offset, kind, digest, reason, strand)
 SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
 ON CONFLICT (partition, record_offset) DO UPDATE SET kind = excluded.kind, digest = excluded.digest,
-    reason = excluded.reason, strand = excluded.strand"""
+    reason = excluded.reason, strand = excluded.strand
+WHERE NOT (p.kind = 'LETTER' AND excluded.kind = 'PARKED')"""
 _REMOVE = "DELETE FROM {parked} WHERE partition = %s AND record_offset = ANY(%s)"
 _DO = "INSERT INTO {done} (id, partition) VALUES (%s, %s)"
 _HAS_DONE = "SELECT count(*) FROM {done} WHERE id = %s AND partition = %s"
@@ -124,11 +126,13 @@ class Order:
         return letters, behind
 
     def alone(self, rows: Collection[int]) -> bool:
-        """Whether no other record has one of these rows' strands."""
+        """Whether no other record has one of these rows' strands. Of one that is nobody's it isn't known."""
         strands = [self._listed()[row] for row in rows]
+        if None in strands:
+            return False
         wanted = pa.array(sorted({each for each in strands if each is not None}), pa.string())
         there = pc.sum(pc.is_in(self._strands, value_set=wanted)).as_py() or 0
-        return bool(there == sum(each is not None for each in strands) == len(wanted))
+        return bool(there == len(strands) == len(wanted))
 
     def of(self, row: int) -> str | None:
         """The strand of a row."""

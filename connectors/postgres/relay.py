@@ -32,6 +32,9 @@ _DAY_MS: Final = 86_400_000
 _EARLIEST_MS: Final = 1
 _TAKE_RECEIPTS = "SELECT id, receipts, applied_at FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
 _TAKE_LETTERS = "SELECT id, key, value FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+#: It holds nothing that anybody waits for, and may wait for brokers for as long as a delivery may take.
+_PATIENT = """SELECT set_config('transaction_timeout', '0', true),
+    set_config('idle_in_transaction_session_timeout', %s, true)"""
 _FORGET = "DELETE FROM {} WHERE id = ANY(%s)"
 
 
@@ -81,6 +84,10 @@ class Relay:
         take: Any,
         encoded: Callable[[Sequence[Any]], Outgoing],
     ) -> int:
+        patience_ms = int(
+            1_000 * (self._settings.delivery_timeout_s + self._settings.idle_transaction_timeout_s)
+        )
+        connection.execute(_PATIENT, [str(patience_ms)])
         taken = connection.execute(
             sql.SQL(take).format(table), [self._settings.relay_rows_max], binary=True
         ).fetchall()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
@@ -15,6 +15,13 @@ from connectors.postgres.verdict import Verdict, described, named, verdict
 
 log = structlog.get_logger()
 T = TypeVar("T")
+_LOCKED: Final = "55P03"
+#: Sessions of our own role in a transaction that is older than any may be. A client that stands still amidst a COPY is
+#: ended by none of the server's limits: its backend waits for more, with the fence in hand.
+_END_HUNG: Final = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE usename = current_user AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => %s)"""
+#: How the server finds out that a line was cut without a word: seconds idle, between two questions, and how many.
+_KEEP_ALIVE: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 #: Makes a connection in autocommit, of that name and with the limits of the settings; psycopg.Error: there is none.
 Connect = Callable[[str, PostgresSettings], Connection[Any]]
 
@@ -45,13 +52,17 @@ class Store:
         itself may have taken place: `work` has to find that out. StoreUnavailableError after the last attempt,
         StoreMisfitError at once; other errors of `work` pass through, and nothing is committed.
         """
+        locked = False
         for attempt in range(1, self._settings.attempts_max + 1):
             try:
                 connection = self._connected()
+                if locked:
+                    connection.execute(_END_HUNG, [self._settings.transaction_timeout_s])
                 with connection.transaction():
                     return work(connection)
             except psycopg.Error as error:
                 self.close()
+                locked = error.sqlstate == _LOCKED
                 if verdict(error) is not Verdict.RETRY or attempt == self._settings.attempts_max:
                     raise named(error) from None
                 log.warning("store.retry", store=self._name, error=described(error), attempt=attempt)
@@ -91,7 +102,8 @@ def connecting(dsn: str) -> Connect:
             "transaction_timeout": settings.transaction_timeout_s,
             "idle_in_transaction_session_timeout": settings.idle_transaction_timeout_s,
         }
-        options = " ".join(f"-c {limit}={int(1000 * seconds)}" for limit, seconds in limits.items())
+        given = {name: int(1000 * seconds) for name, seconds in limits.items()} | _KEEP_ALIVE
+        options = " ".join(f"-c {name}={value}" for name, value in given.items())
         return psycopg.connect(
             dsn,
             autocommit=True,

@@ -99,7 +99,8 @@ class Session:
         self._writes: dict[Place, Any] = {}
         self._depth = 0
         self._closed = False
-        self._begun_s = self._last_s = 0.0
+        self.begun_s = self._last_s = 0.0
+        self._copying, self._patience_s = False, 0.0
         self.stages: dict[str, list[Row]] = {}
 
     @contextmanager
@@ -108,7 +109,8 @@ class Session:
         kept, stages = dict(self._writes), {name: list(rows) for name, rows in self.stages.items()}
         self._depth += 1
         if self._depth == 1:
-            self._begun_s = self._last_s = self._database.time.now_s
+            self.begun_s = self._last_s = self._database.time.now_s
+            self._patience_s = 0.0
         try:
             yield
         except BaseException:
@@ -137,7 +139,11 @@ class Session:
         copy = Copy()
         yield copy
         text = " ".join(query.as_string().split())
-        self._host.request("store.statement", lambda: self._copied(text, copy))
+        self._copying = True
+        try:
+            self._host.request("store.statement", lambda: self._copied(text, copy))
+        finally:
+            self._copying = False
 
     def close(self) -> None:
         """Ends the session."""
@@ -152,9 +158,14 @@ class Session:
     def hung(self) -> bool:
         """Whether the server would have ended it by now: it says nothing in the midst of a transaction."""
         now_s, limits = self._database.time.now_s, self._settings
+        if self._copying:
+            # It waits for more of what is copied, and no limit ends that.
+            return False
+        if self._patience_s:
+            return now_s - self._last_s > self._patience_s
         return (
             now_s - self._last_s > limits.idle_transaction_timeout_s
-            or now_s - self._begun_s > limits.transaction_timeout_s
+            or now_s - self.begun_s > limits.transaction_timeout_s
         )
 
     def value(self, place: Place) -> Any:
@@ -187,6 +198,18 @@ class Session:
     def insert(self, table: str, value: Any) -> None:
         """A row with an identity."""
         self.write((table, self._database.number()), value)
+
+    def be_patient(self, seconds: float) -> None:
+        """As told."""
+        self._patience_s = seconds
+
+    def end_hung(self, seconds: float) -> int:
+        """Those that hold something: of others nobody would know."""
+        now_s = self._database.time.now_s
+        hung = {each for each in self._database.locks.values() if now_s - each.begun_s > seconds} - {self}
+        for each in hung:
+            each.broken()
+        return len(hung)
 
     def now(self) -> datetime:
         """The server's clock."""

@@ -38,6 +38,12 @@ class Session(Protocol):
     def insert(self, table: str, value: Any) -> None:
         """A row with an identity."""
 
+    def be_patient(self, seconds: float) -> None:
+        """This transaction may be silent for so long, and last."""
+
+    def end_hung(self, seconds: float) -> int:
+        """Ends all other sessions whose transaction is older than that; how many."""
+
     def now(self) -> datetime:
         """The server's clock."""
 
@@ -228,7 +234,10 @@ def _concerned(session: Session, found: re.Match[str], values: Sequence[Any]) ->
 
 def _set_aside(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
     for partition, offset, *rest in zip(*values, strict=True):
-        session.write(("parked", (partition, offset)), tuple(rest))
+        place = ("parked", (partition, offset))
+        known = session.value(place)
+        if known is None or (known[0], rest[0]) != ("LETTER", "PARKED"):
+            session.write(place, tuple(rest))
     return Answer()
 
 
@@ -264,6 +273,15 @@ def _forget(session: Session, found: re.Match[str], values: Sequence[Any]) -> An
     for key in values[0]:
         session.write((found["table"], key), None)
     return Answer()
+
+
+def _be_patient(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+    session.be_patient(int(values[0]) / 1_000)
+    return Answer()
+
+
+def _end_hung(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+    return Answer([(session.end_hung(values[0]),)])
 
 
 _STAGE = r'"pg_temp"\."stage_(?P<stage>\w+)"'
@@ -306,9 +324,11 @@ STATEMENTS: Final[Mapping[re.Pattern[str], Meaning]] = {
         rf"SELECT record_offset, kind, digest, reason, strand FROM {_PARKED} AS p WHERE partition = %s AND"
         rf" \(digest = %s OR strand IN \( SELECT strand FROM {_PARKED} WHERE partition = p\.partition"
         r" AND digest = %s\)\) ORDER BY record_offset": _concerned,
-        rf"INSERT INTO {_PARKED} \(partition, record_offset, kind, digest, reason, strand\) SELECT \* FROM unnest\(.*\)"
+        rf"INSERT INTO {_PARKED} AS p \(partition, record_offset, kind, digest, reason, strand\)"
+        r" SELECT \* FROM unnest\(.*\)"
         r" ON CONFLICT \(partition, record_offset\) DO UPDATE SET kind = excluded\.kind, digest = excluded\.digest,"
-        r" reason = excluded\.reason, strand = excluded\.strand": _set_aside,
+        r" reason = excluded\.reason, strand = excluded\.strand"
+        r" WHERE NOT \(p\.kind = 'LETTER' AND excluded\.kind = 'PARKED'\)": _set_aside,
         rf"DELETE FROM {_PARKED} WHERE partition = %s AND record_offset = ANY\(%s\)": _take_back,
         rf"INSERT INTO {_DONE} \(id, partition\) VALUES \(%s, %s\)": _do_act,
         rf"SELECT count\(\*\) FROM {_DONE} WHERE id = %s AND partition = %s": _has_done,
@@ -316,5 +336,7 @@ STATEMENTS: Final[Mapping[re.Pattern[str], Meaning]] = {
         rf"SELECT id, receipts, applied_at FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _take,
         rf"SELECT id, key, value FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _take,
         rf"DELETE FROM {_TABLE} WHERE id = ANY\(%s\)": _forget,
+        r"SELECT set_config\('transaction_timeout', '0', true\), .*": _be_patient,
+        r"SELECT count\(pg_terminate_backend\(pid\)\) FROM pg_stat_activity WHERE .*": _end_hung,
     }.items()
 }

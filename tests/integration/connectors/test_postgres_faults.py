@@ -134,6 +134,51 @@ def test_a_worker_that_hangs_in_a_transaction_is_ended(
     hung.close()
 
 
+def test_a_worker_that_hangs_amidst_a_copy_is_ended(
+    environment: Environment, admin: Connection[Any], make_store: Callable[[str], Domain]
+) -> None:
+    """None of the server's limits ends a session that waits for what is copied: the partition's next owner does."""
+    make_store(DOMAIN.id)
+    limits = PostgresSettings(lock_timeout_s=0.3, transaction_timeout_s=0.5, idle_transaction_timeout_s=0.2)
+    hung, following = (
+        PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, limits) for _ in range(2)
+    )
+    hung.open([0])
+    connection = hung._store._connected()
+    connection.execute("BEGIN")
+    assert hung._offsets.advance(connection, {0: 0}, {0: 5})
+    copied = "COPY pg_temp.stage_person (op) FROM STDIN"
+    with pytest.raises(psycopg.OperationalError), connection.cursor() as cursor, cursor.copy(copied):
+        assert dict(applied(following, Change("a", 1))) == {0: 1}
+    assert set(rows(admin)) == {("a", MUNICIPALITY)}
+    hung.close()
+    following.close()
+
+
+def test_a_letter_that_is_read_again_stays_one(admin: Connection[Any], sink: PostgresSink) -> None:
+    """An operator's mistake sets the offset back: what waited behind the letter still does, and an act finds it."""
+    changes = [Change("a", 1, status="unknown"), Change("a", 2)]
+    applied(sink, *changes)
+    admin.execute("UPDATE local_tax.sink_offset SET next_offset = 0")
+    applied(sink, *changes)
+    applied(sink, Change("a", 3), Change("b", 1))
+    assert set(rows(admin)) == {("b", MUNICIPALITY)}
+    assert len(sink.letters) == 1
+    acted(sink, "REPAIR", [*changes, Change("a", 3)], Change("a", 1, name="mended"))
+    assert rows(admin)["a", MUNICIPALITY] == ("NAME", 3)
+    assert not sink.letters
+
+
+def test_an_older_row_of_a_key_that_is_nobodys_is_not_told_without_its_row(
+    admin: Connection[Any], sink: PostgresSink
+) -> None:
+    """Its newer one is refused; so it is the newest that can be."""
+    code = "x" * 600
+    applied(sink, Change(code, 1), Change(code, 2, status="unknown"))
+    assert rows(admin) == {(code, MUNICIPALITY): ("NAME", 1)}
+    assert [(each.code, each.revision) for each in stores.receipts(admin, DOMAIN)] == [(code, 1)]
+
+
 def test_a_store_that_is_not_there_stops_the_sink(
     admin: Connection[Any], sink: PostgresSink, paused: list[float]
 ) -> None:
