@@ -77,15 +77,16 @@ def read_at(
 ) -> Mapping[int, Message]:
     """The records at these offsets (ascending), without those that aren't there any more.
 
-    UnavailableError where the brokers don't give them in time.
+    UnavailableError where the brokers give none for so long.
     """
     found: dict[int, Message] = {}
-    left, deadline = list(offsets), clock() + timeout_s
+    left = list(offsets)
     reader = clients.reader()
     try:
         while left:
+            # Each wide gap is a read of its own: what is parked behind an old letter may have hundreds of them.
             reader.assign([TopicPartition(*partition, left[0])])
-            _read_on(reader, left, found, clock, deadline)
+            _read_on(reader, left, found, clock, clock() + timeout_s)
     finally:
         reader.close()
     return found
@@ -94,21 +95,37 @@ def read_at(
 def _read_on(
     reader: Reader, left: list[int], found: dict[int, Message], clock: Clock, deadline: float
 ) -> None:
-    """Takes what is wanted out of `left`, up to the next wide gap."""
-    while left:
-        if clock() > deadline:
-            raise UnavailableError("records that were set aside can't be read")
+    """Takes what is wanted out of `left`, up to the next wide gap.
+
+    A leader that is new may not know for a moment that its last records are committed: they are gone where the
+    partition still ends before them when the time is over.
+    """
+    end: int | None = None
+    while left and clock() <= deadline:
         for message in reader.consume(_TAKEN_MAX, 0.1):
-            at = offset_of(message)
-            if message.error() is None and left and left[0] == at:
-                found[at] = message
-            elif message.error() is not None and not _ended(message.error()):
-                continue
-            # Whatever is wanted before here isn't there.
-            while left and left[0] <= at:
-                left.pop(0)
-            if left and left[0] - at > _GAP_MAX and message.error() is None:
-                return
+            at, error = offset_of(message), message.error()
+            if error is None:
+                _take(message, at, left, found)
+                if left and left[0] - at > _GAP_MAX:
+                    return
+            elif _ended(error):
+                end = at
+                _drop(left, at)
+    if left and (end is None or left[0] < end):
+        raise UnavailableError("records that were set aside can't be read")
+    left.clear()
+
+
+def _take(message: Message, at: int, left: list[int], found: dict[int, Message]) -> None:
+    _drop(left, at)
+    if left and left[0] == at:
+        found[left.pop(0)] = message
+
+
+def _drop(left: list[int], before: int) -> None:
+    """Whatever is wanted before what comes isn't there."""
+    while left and left[0] < before:
+        left.pop(0)
 
 
 def _ended(error: KafkaError | None) -> bool:

@@ -77,26 +77,24 @@ class Pipeline:
         self._assignment.subscribe(self.step.inputs)
 
     def turn(self) -> int:
-        """One batch or one officer's act, whole or not at all; how many records it had.
+        """One officer's act and one batch, each whole or not at all; how many records they had.
 
         Waits `poll_timeout_s` for the first record. A failed transaction is recovered from: the same records come
         again. StreamError: this worker can't go on.
         """
         self.oversight.turn()
         self._restore()
-        # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older.
-        if self._acts.turn() or self._acts_due:
-            acted = self._act_on_letters()
-            if acted is not None:
-                return acted
+        # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older. But all
+        # others' go on, and the group hears of this member, however many acts there are.
+        acted = self._act_on_letters() if self._acts.turn() or self._acts_due else None
         # 1. Records of partitions that are ours, each once, in the order of their partition.
-        groups = self._gather()
+        groups = self._gather(at_once=acted is not None)
         if not groups:
-            return 0
+            return acted or 0
         # 2. All that follows from them; nothing is sent yet, changes of state are pending.
         outgoing = self._process(groups)
         # 3. All of it and the offsets in one transaction; only then is the state what it was to become.
-        return self._publish(groups, outgoing)
+        return (acted or 0) + self._publish(groups, outgoing)
 
     def stop(self) -> None:
         """The turn at hand is the last, and ends within `commit_timeout_s`: a transaction that fails isn't mended."""
@@ -117,12 +115,14 @@ class Pipeline:
             self._acts_due |= bool(whole)
             self._count(whole)
 
-    def _gather(self) -> Groups:
-        # A restoration goes on at once: nobody waits for a record meanwhile.
-        timeout_s = self._settings.gather_timeout_s if self.restoring else self._settings.poll_timeout_s
-        return self._assignment.gather(
-            self._settings.batch_records_max, self._settings.batch_bytes_max, timeout_s
-        )
+    def _gather(self, *, at_once: bool) -> Groups:
+        # A restoration goes on at once, and the next act does: nobody waits for a record meanwhile.
+        hurried = self.restoring or at_once
+        timeout_s = self._settings.gather_timeout_s if hurried else self._settings.poll_timeout_s
+        # What took too long at once may be committed in parts: half as many after each transaction that failed.
+        parts = 1 << self._failed_in_a_row
+        records_max = max(1, self._settings.batch_records_max // parts)
+        return self._assignment.gather(records_max, self._settings.batch_bytes_max // parts, timeout_s)
 
     def _process(self, groups: Groups) -> list[Outgoing]:
         begun = self._clock()

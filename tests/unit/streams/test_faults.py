@@ -147,6 +147,25 @@ def test_a_broker_that_never_gets_better_stops_the_worker() -> None:
     assert driver.topics() == ["in.item"]
 
 
+def test_what_takes_too_long_at_once_is_committed_in_parts() -> None:
+    """A transaction of more than three records is never committed in time: batches get smaller until they are."""
+    sent = [0]
+
+    def slow(call: str, when: str) -> None:
+        if call == "begin_transaction":
+            sent[0] = 0
+        elif (call, when) == ("produce", "before"):
+            sent[0] += 1
+        elif (call, when) == ("commit_transaction", "before") and sent[0] > 3:
+            raise KafkaException(ERRORS["timeout"]())
+
+    driver = toys.driver()
+    driver.log.strike = slow
+    toys.feed(driver, AMOUNTS)
+    driver.run()
+    assert toys.told(driver) == toys.expected(AMOUNTS)
+
+
 def _always(call: str, when: str) -> None:
     if call == "commit_transaction":
         raise KafkaException(ERRORS["abort"]())
