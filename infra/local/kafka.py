@@ -245,6 +245,9 @@ def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -
             "min.insync.replicas": in_sync,
             "offsets.topic.replication.factor": factor,
             "offsets.topic.num.partitions": 10,
+            # A group without members loses its offsets after seven days, unless told otherwise: a step that stood still
+            # for longer would begin again at the beginning.
+            "offsets.retention.minutes": 2_147_483_647,
             "transaction.state.log.replication.factor": factor,
             "transaction.state.log.min.isr": in_sync,
             "transaction.state.log.num.partitions": 10,
