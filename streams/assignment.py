@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
-from streams.errors import StoppedError, UnavailableError
+from streams.errors import LostRecordsError, StoppedError, UnavailableError
 from streams.kept import Kept
 from streams.processing import Processing
 from streams.restore import Restorer
@@ -99,8 +99,12 @@ class Assignment:
         return starts
 
     def restored(self, partitions: Iterable[Partition]) -> None:
-        """What is kept of these is whole: they go on."""
+        """What is kept of these is whole: they go on. LostRecordsError where the offset that belongs to it is lost."""
         going_on = [partition for partition in partitions if partition in self.positions]
+        for partition in going_on:
+            # A group forgets its offsets when nobody has been its member for long: what is kept is never forgotten.
+            if not self.positions[partition] and self.kept[partition].entries:
+                raise LostRecordsError(f"no offset of {_names([partition])[0]}, of which state is kept")
         self._begun = self._begun or bool(going_on)
         self._consumer.resume([TopicPartition(*partition) for partition in going_on])
 

@@ -38,7 +38,7 @@ class StateError(StreamError):
 
 
 class LostRecordsError(StreamError):
-    """The log doesn't have the offset to go on from."""
+    """The log doesn't have the offset to go on from, or the group has none while state is kept."""
 
 
 class StoppedError(StreamError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.topics import group
 from streams.contract import META
+from streams.errors import LostRecordsError
 from streams.memory import murmur2
 from tests.unit.streams import toys
 
@@ -68,3 +71,14 @@ def test_murmur2_is_that_of_the_java_clients() -> None:
 def test_meta_is_of_the_contract() -> None:
     """The contract's columns are what a processor may count on."""
     assert META.names == ["topic", "partition", "offset", "timestamp_ms", "key"]
+
+
+def test_a_group_that_has_lost_its_offsets_stops() -> None:
+    """What is kept would be of all that it would read again; a step that keeps nothing yet begins at the beginning."""
+    driver = toys.driver()
+    toys.feed(driver, [("a", 1), ("b", 2)])
+    driver.run()
+    driver.log.committed.pop(group("total"))
+    driver.restart("total")
+    with pytest.raises(LostRecordsError, match="no offset of item/"):
+        driver.run()
