@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
-import structlog
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from streams.clients import Partition, subscribed
-
-log = structlog.get_logger()
 
 #: An answer may come when a broker that stood still goes on: nobody waits for it.
 _ANSWER_S: Final = 60
@@ -24,14 +21,12 @@ _TOPICS_S: Final = 2
 class GroupView:
     """Asks which partitions no member of a group has; one question at a time, and nobody waits for the answer."""
 
-    def __init__(self, admin: Callable[[], AdminClient], group_id: str) -> None:
-        self._new_admin, self._group_id = admin, group_id
-        self._admin: AdminClient | None = None
+    def __init__(self, admin: AdminClient, group_id: str) -> None:
+        self._admin, self._group_id = admin, group_id
         self._asked: Future[ConsumerGroupDescription] | None = None
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """As `streams.clients.Clients.unread`."""
-        self._admin = self._admin or self._new_admin()
         if self._asked is None:
             asked = self._admin.describe_consumer_groups([self._group_id], request_timeout=_ANSWER_S)
             self._asked = asked[self._group_id]
@@ -41,18 +36,12 @@ class GroupView:
         try:
             told = answer.result()
             # Between two generations nothing is anybody's.
-            stable = told.state == ConsumerGroupState.STABLE
-            return self._without(self._admin, told, inputs) if stable else frozenset()
-        except KafkaException as failure:
-            # librdkafka remembers who coordinates the group, and asks that one for ever: another client finds out anew.
-            log.warning("group.not-told", group=self._group_id, error=failure.args[0].name())
-            self._admin = None
+            return self._without(told, inputs) if told.state == ConsumerGroupState.STABLE else frozenset()
+        except KafkaException:
             return frozenset()
 
-    def _without(
-        self, admin: AdminClient, told: ConsumerGroupDescription, inputs: Sequence[str]
-    ) -> frozenset[Partition]:
-        topics = admin.list_topics(timeout=_TOPICS_S).topics
+    def _without(self, told: ConsumerGroupDescription, inputs: Sequence[str]) -> frozenset[Partition]:
+        topics = self._admin.list_topics(timeout=_TOPICS_S).topics
         taken = {
             (each.topic, each.partition)
             for member in told.members

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
@@ -74,7 +74,7 @@ class KafkaClients:
     def consumer(self) -> Consumer:
         """The slot's static member of the step's group."""
         properties = consumer_properties(self._connection, self._group, self._id, self._settings)
-        return cast("Consumer", Member(properties, self._new_administrator))
+        return cast("Consumer", Member(properties, self._administrator()))
 
     def reader(self) -> Reader:
         """A reader that joins no group."""
@@ -91,7 +91,7 @@ class KafkaClients:
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the step's group has."""
-        self._view = self._view or GroupView(self._new_administrator, self._group)
+        self._view = self._view or GroupView(self._administrator(), self._group)
         return self._view.unread(inputs)
 
     def rebalancer(self) -> Rebalancer:
@@ -101,24 +101,19 @@ class KafkaClients:
         )
 
     def _administrator(self) -> AdminClient:
-        self._admin = self._admin or self._new_administrator()
+        self._admin = self._admin or AdminClient(dict(self._connection))
         return self._admin
-
-    def _new_administrator(self) -> AdminClient:
-        return AdminClient(dict(self._connection))
 
 
 class Member(KafkaConsumer):
     """A member of a group that tells which committed offsets are held by an open transaction.
 
-    librdkafka's own `committed` waits until none of those asked for is, and then tells all. So an administrator's
-    client is asked: a new one for each question, as librdkafka remembers who coordinates a group and never forgets it,
-    and ends the process where that one says that it doesn't any more (librdkafka#5040).
+    librdkafka's own `committed` waits until none of those asked for is, and then tells all.
     """
 
-    def __init__(self, properties: Properties, admin: Callable[[], AdminClient]) -> None:
+    def __init__(self, properties: Properties, admin: AdminClient) -> None:
         super().__init__(properties)
-        self._group_id, self._new_admin = str(properties["group.id"]), admin
+        self._group_id, self._admin = str(properties["group.id"]), admin
 
     def committed(  # type: ignore[override]
         self, partitions: list[TopicPartition], timeout: float
@@ -126,20 +121,19 @@ class Member(KafkaConsumer):
         """By partition the offset, or its error; KafkaException where the brokers don't tell in time."""
         deadline = time.monotonic() + timeout
         while True:
-            admin = self._new_admin()
             try:
-                return self._told(admin, partitions, max(0.1, deadline - time.monotonic()))
+                return self._told(partitions, max(0.1, deadline - time.monotonic()))
             except KafkaException as failure:
                 # A coordinator that moves, or has yet to read its log, is asked again.
                 if failure.args[0].code() not in _PASSING or time.monotonic() >= deadline:
                     raise
-            admin.poll(_RETRY_WAIT_S)
+            self._admin.poll(_RETRY_WAIT_S)
 
-    def _told(
-        self, admin: AdminClient, partitions: list[TopicPartition], timeout_s: float
-    ) -> list[TopicPartition]:
+    def _told(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
         asked = ConsumerGroupTopicPartitions(self._group_id, partitions)
-        told = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=timeout_s)
+        told = self._admin.list_consumer_group_offsets(
+            [asked], require_stable=True, request_timeout=timeout_s
+        )
         found: list[TopicPartition] = told[self._group_id].result().topic_partitions
         return found
 

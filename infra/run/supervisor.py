@@ -6,12 +6,13 @@ themselves when their supervisor is gone (`infra.run.worker`).
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from infra.run.spare import Spares
 
 #: How long workers may take to end their transactions, before they are killed.
 STOP_TIMEOUT_S = 15.0
+#: Within this a worker that hangs has written where.
+TOLD_S = 0.5
 #: A log larger than this is put aside when its worker starts again; one older log is kept.
 LOG_BYTES_MAX = 50_000_000
 #: How often it is looked whether a spare is to be made.
@@ -109,6 +112,10 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
+                # It writes into its log where each of its threads stands.
+                process.send_signal(signal.SIGUSR1)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(TOLD_S)
                 process.kill()
 
     def _watch(self, slot: Slot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -144,6 +145,8 @@ def main() -> None:
     if slot is None:
         return
     configure(slot.step, slot.number)
+    # Places in the code of all threads, no values; also where a call of a client never comes back.
+    faulthandler.register(signal.SIGUSR1)
     follow_parent(parent)
     collect_rarely()
     try:
