@@ -6,13 +6,12 @@ themselves when their supervisor is gone (`infra.run.worker`).
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,17 +22,16 @@ from filelock import FileLock, Timeout
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
+from infra.run.hanging import Hanging, end_by_force
 from infra.run.restart import Restarts
 from infra.run.slots import Slot
 from infra.run.spare import Spares
 
 #: How long workers may take to end their transactions, before they are killed.
 STOP_TIMEOUT_S = 15.0
-#: Within this a worker that hangs has written where.
-TOLD_S = 0.5
 #: A log larger than this is put aside when its worker starts again; one older log is kept.
 LOG_BYTES_MAX = 50_000_000
-#: How often it is looked whether a spare is to be made.
+#: How often it is looked whether a spare is to be made, and whether a worker hangs.
 SPARE_EVERY_S = 0.5
 
 
@@ -77,6 +75,7 @@ class Supervisor:
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
         self._spares = Spares(_spare)
+        self._hanging = Hanging(installation)
 
     def stop(self) -> None:
         """Have `run` end."""
@@ -94,6 +93,7 @@ class Supervisor:
                 watcher.start()
             while not self._stopping.wait(SPARE_EVERY_S):
                 self._spares.keep()
+                self._end_hanging()
             self._spares.end()
             self._end_all()
             for watcher in watchers:
@@ -112,11 +112,14 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                # It writes into its log where each of its threads stands.
-                process.send_signal(signal.SIGUSR1)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(TOLD_S)
-                process.kill()
+                end_by_force(process)
+
+    def _end_hanging(self) -> None:
+        with self._lock:
+            running = list(self._processes.items())
+        for slot, process in self._hanging.found(running):
+            self._say(f"{slot.name} hangs, and is ended; see {self._log(slot)}")
+            end_by_force(process)
 
     def _watch(self, slot: Slot) -> None:
         restarts = Restarts()

@@ -1,0 +1,61 @@
+"""A worker that hangs is found by its heartbeat, says where it stands, and is killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+
+from infra.apply.installation import Installation
+from infra.run.hanging import HANGS_AFTER_S, Hanging, end_by_force
+from infra.run.slots import Slot
+
+SLOT = Slot("household", 0)
+STUBBORN = """
+import faulthandler, signal, sys, time
+faulthandler.register(signal.SIGUSR1)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+def hangs_here():
+    time.sleep(60)
+hangs_here()
+"""
+
+
+def stubborn(log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as stderr:
+        started = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=stderr)
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+    started.stdout.close()
+    return started
+
+
+def test_who_says_nothing_for_longer_than_any_turn_hangs(tmp_path: Path) -> None:
+    """By our own clock; not who goes on, who has only just been started, or of whom only the one before has spoken."""
+    now, process = [0.0], stubborn(tmp_path / "log")
+    installation = Installation(tmp_path)
+    installation.run.mkdir(parents=True)
+    hanging = Hanging(installation, lambda: now[0])
+
+    def after(seconds: float, at: float | None, pid: int = process.pid) -> bool:
+        now[0] += seconds
+        if at is not None:
+            file = installation.run / f"{SLOT.name}.json"
+            file.write_bytes(orjson.dumps({"pid": pid, "state": "running", "at": at}))
+        return bool(hanging.found([(SLOT, process)]))
+
+    assert not after(HANGS_AFTER_S + 1, None)
+    assert not after(1, 1.0, pid=1)
+    assert not after(HANGS_AFTER_S + 1, 1.0, pid=1)
+    assert not after(1, 2.0)
+    assert not after(HANGS_AFTER_S - 1, None)
+    assert not after(2, 1_000_000.0)
+    assert not after(HANGS_AFTER_S, None)
+    assert after(1, None)
+    end_by_force(process)
+    assert process.wait(10) == -signal.SIGKILL
+    assert "hangs_here" in (tmp_path / "log").read_text()
