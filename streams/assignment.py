@@ -101,9 +101,11 @@ class Assignment:
     def restored(self, partitions: Iterable[Partition]) -> None:
         """What is kept of these is whole: they go on. LostRecordsError where the offset that belongs to it is lost."""
         going_on = [partition for partition in partitions if partition in self.positions]
-        for partition in going_on:
-            # A group forgets its offsets when nobody has been its member for long: what is kept is never forgotten.
-            if not self.positions[partition] and self.kept[partition].entries:
+        # A group forgets its offsets when nobody has been its member for long: what is kept is never forgotten. Asked
+        # again, as what is kept may be newer than the offset for one that is no member any more, and doesn't know it.
+        strange = [each for each in going_on if not self.positions[each] and self.kept[each].entries]
+        for partition, offset in self._stable(strange).items():
+            if not offset:
                 raise LostRecordsError(f"no offset of {_names([partition])[0]}, of which state is kept")
         self._begun = self._begun or bool(going_on)
         self._consumer.resume([TopicPartition(*partition) for partition in going_on])
