@@ -127,10 +127,10 @@ class Order:
 
     def alone(self, rows: Collection[int]) -> bool:
         """Whether no other record has one of these rows' strands. Of one that is nobody's it isn't known."""
-        strands = [self._listed()[row] for row in rows]
-        if None in strands:
+        strands = [strand for strand in map(self.of, rows) if strand is not None]
+        if len(strands) < len(rows):
             return False
-        wanted = pa.array(sorted({each for each in strands if each is not None}), pa.string())
+        wanted = pa.array(sorted(set(strands)), pa.string())
         there = pc.sum(pc.is_in(self._strands, value_set=wanted)).as_py() or 0
         return bool(there == len(strands) == len(wanted))
 

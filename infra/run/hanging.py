@@ -13,6 +13,7 @@ import orjson
 
 from infra.apply.installation import Installation
 from infra.run.slots import Slot
+from infra.run.worker import heartbeat_file
 
 #: Longer than `max_poll_interval_ms`: the group has given its partitions to others by then.
 HANGS_AFTER_S: Final = 150.0
@@ -26,7 +27,7 @@ class Hanging:
     """Watches heartbeats, by our own clock: what a file says of the time may jump. Sinks write none."""
 
     def __init__(self, installation: Installation, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._clock = installation.run, clock
+        self._installation, self._clock = installation, clock
         self._seen: dict[int, tuple[bytes, float]] = {}
 
     def found(self, running: Iterable[tuple[Slot, Process]]) -> list[tuple[Slot, Process]]:
@@ -45,7 +46,7 @@ class Hanging:
     def _heartbeat(self, slot: Slot, pid: int) -> bytes:
         """What this process, not one before it, has said last."""
         try:
-            told = (self._folder / f"{slot.name}.json").read_bytes()
+            told = heartbeat_file(self._installation, slot).read_bytes()
             return told if orjson.loads(told)["pid"] == pid else b""
         except (FileNotFoundError, orjson.JSONDecodeError, KeyError):
             return b""

@@ -12,6 +12,7 @@ import orjson
 from infra.apply.installation import Installation
 from infra.run.hanging import HANGS_AFTER_S, Hanging, end_by_force
 from infra.run.slots import Slot
+from infra.run.worker import heartbeat_file
 
 SLOT = Slot("household", 0)
 STUBBORN = """
@@ -44,8 +45,9 @@ def test_who_says_nothing_for_longer_than_any_turn_hangs(tmp_path: Path) -> None
     def after(seconds: float, at: float | None, pid: int = process.pid) -> bool:
         now[0] += seconds
         if at is not None:
-            file = installation.run / f"{SLOT.name}.json"
-            file.write_bytes(orjson.dumps({"pid": pid, "state": "running", "at": at}))
+            heartbeat_file(installation, SLOT).write_bytes(
+                orjson.dumps({"pid": pid, "state": "running", "at": at})
+            )
         return bool(hanging.found([(SLOT, process)]))
 
     assert not after(HANGS_AFTER_S + 1, None)
