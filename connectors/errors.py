@@ -16,6 +16,7 @@ ConnectorError
 ├── TransientError                the same call may succeed later; tried a limited number of times
 │   ├── BrokerUnavailableError    not acknowledged before the deadline
 │   └── StoreUnavailableError     no connection, or it broke, or the transaction lost against another
+│       └── OverdueError          it took longer than a statement or a transaction may: one of fewer records may not
 └── FencedError                   the stored offset is not the one that this sink started from: another one
                                   committed. Open again, and go on from what is stored
 """
@@ -89,3 +90,7 @@ class BrokerUnavailableError(TransientError):
 
 class StoreUnavailableError(TransientError):
     """No connection to the store, or it broke, or the transaction lost against another."""
+
+
+class OverdueError(StoreUnavailableError):
+    """It took longer than a statement or a transaction may; one of fewer records may not."""

@@ -8,7 +8,8 @@ A sink keeps the offsets of its input in the store itself, in the transaction th
 3. `flush()`           makes all that was put visible: rows, receipts, dead letters and offsets together, or nothing.
                        Returns the offsets now stored. FencedError: another sink committed in the meantime; all that
                        was put is forgotten, and `open` says from where to go on. TransientError: tried as often as
-                       the settings allow, and nothing was committed. After either, what was put is forgotten.
+                       the settings allow, and nothing was committed; OverdueError, one of them, at once: fewer
+                       records may be done in time. After any of them, what was put is forgotten.
 4. `act(act, …)`       does an officer's act on a dead letter: the letter's record and all that is parked behind it are
                        applied in their order, in one transaction. `letters` are the names of those that are open,
                        `concerned` says which records an act needs. Twice the same act is once. Errors as in `flush`.

@@ -26,16 +26,25 @@ class SinkActs:
         self._topic, self._clients, self._clock = topic, clients, clock
         self._acts = Acts(step, clients, codec)
         self._done: set[tuple[str, int]] = set()
+        #: Acts that have nothing left to be done in the partitions that are open, as far as the store was asked.
+        self._over: set[str] = set()
 
     def turn(self, sink: Sink) -> int:
         """Does one act, where one has its letter here; how many records it moved. Errors as in `Sink.act`."""
         self._acts.turn()
         for digest in sink.letters if self._acts else ():
             for act in self._acts.on(digest):
+                if act.id in self._over:
+                    continue
                 for partition, offsets in sink.concerned(digest).items():
                     if (act.id, partition) not in self._done:
                         return self._act(sink, act, partition, list(offsets))
+                self._over.add(act.id)
         return 0
+
+    def reassigned(self) -> None:
+        """Other partitions are open now: their letters were not asked for yet."""
+        self._over.clear()
 
     def close(self) -> None:
         """Lets go of the reader."""

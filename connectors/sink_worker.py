@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from pydantic import BaseModel, Field
 
-from connectors.errors import FencedError
+from connectors.errors import FencedError, OverdueError
 from connectors.sink import Record, Sink, batch_of
 from connectors.sink_acts import SinkActs
 from schemas.codec import Codec
@@ -107,7 +107,7 @@ class SinkWorker:
         self._consumer, self._after, self._acts = consumer, after, source.acts
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
-        self._fenced = 0
+        self._fenced = self._overdue = 0
 
     @property
     def partitions(self) -> list[int]:
@@ -153,7 +153,9 @@ class SinkWorker:
         """Records that are ours, and by partition the offset after them (or at its end, where that is new)."""
         found: list[Record] = []
         ends: dict[int, int] = {}
-        messages = self._consumer.consume(self._settings.batch_records_max, self._settings.poll_timeout_s)
+        # What took too long at once may be committed in parts: half as many after each batch that was overdue.
+        most = max(1, self._settings.batch_records_max >> self._overdue)
+        messages = self._consumer.consume(most, self._settings.poll_timeout_s)
         for message in messages:
             partition, offset = _place(message)
             error = message.error()
@@ -174,7 +176,10 @@ class SinkWorker:
         except FencedError:
             self._reopen()
             return 0
-        self._fenced = 0
+        except OverdueError:
+            self._divide(len(records))
+            return 0
+        self._fenced = self._overdue = 0
         self._positions = dict(stored)
         self._tell_group(ends)
         log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
@@ -194,6 +199,17 @@ class SinkWorker:
         self._fenced += 1
         if self._fenced > _FENCED_MAX:
             raise FencedError(f"fenced {self._fenced} times, one after the other")
+        self._go_back()
+
+    def _divide(self, records: int) -> None:
+        """The same records come again, in smaller batches. OverdueError where they can't be smaller."""
+        if self._settings.batch_records_max >> self._overdue <= 1:
+            raise OverdueError("a batch of one record is overdue")
+        self._overdue += 1
+        log.warning("batch.overdue", topic=self._topic, records=records)
+        self._go_back()
+
+    def _go_back(self) -> None:
         self._positions = dict(self._sink.open(self._positions))
         for partition, offset in self._positions.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
@@ -206,6 +222,8 @@ class SinkWorker:
 
     def _assigned(self, _: object, partitions: list[TopicPartition]) -> None:
         self._positions = dict(self._sink.open([each.partition for each in partitions]))
+        if self._acts:
+            self._acts.reassigned()
         log.info("partitions.assigned", topic=self._topic, partitions=self.partitions)
         self._consumer.assign(
             [TopicPartition(self._topic, partition, offset) for partition, offset in self._positions.items()]

@@ -3,8 +3,9 @@
 Callbacks of the group come only from within `Consumer.consume` and `close`, when no transaction is open: what was
 processed is committed by then, and what was only read is dropped with the partition and read by the next owner.
 
-A dead worker's open transaction may hold the offset to go on from: such a partition waits, paused, until the broker has
-ended that transaction, and all others go on meanwhile.
+A partition that comes is unsettled, and paused, until we know for certain where it goes on (`streams.barrier`); then it
+is restored. A dead worker's open transaction may hold its offset: it waits until the broker has ended that transaction,
+and all others go on meanwhile.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from streams.barrier import Barrier
 from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
-from streams.errors import LostRecordsError, StoppedError, UnavailableError
+from streams.errors import LostRecordsError, StoppedError
 from streams.kept import Kept
 from streams.processing import Processing
 from streams.restore import Restorer
@@ -39,19 +41,21 @@ class Assignment:
     def __init__(
         self,
         consumer: Consumer,
+        barrier: Barrier,
         processing: Processing,
         restorer: Restorer,
         settings: PipelineSettings,
     ) -> None:
-        self._consumer, self._processing, self._restorer = consumer, processing, restorer
-        self._settings = settings
+        self._consumer, self._barrier = consumer, barrier
+        self._processing, self._restorer, self._settings = processing, restorer, settings
         #: The offset to go on from, for each partition that is ours.
         self.positions: dict[Partition, int] = {}
         #: State, and what is set aside, of each of them; whole where it isn't being restored.
         self.kept: dict[Partition, Kept] = {}
-        #: Ours, but where each goes on isn't known before an open transaction has ended.
+        #: Ours, but where each goes on isn't known yet.
         self.unsettled: set[Partition] = set()
-        self._fresh: set[Partition] = set()
+        #: Of these, those of which it was said that a transaction holds their offset.
+        self._held: set[Partition] = set()
         self._heard: int | None = None
         self._begun = False
 
@@ -63,8 +67,6 @@ class Assignment:
 
     def gather(self, records_max: int, bytes_max: int, timeout_s: float) -> Groups:
         """Records of our partitions, by partition; waits for the first, and shortly for the others."""
-        self._fresh.clear()
-        self._settle()
         taken: list[Message] = []
         size, wait_s, waits = 0, timeout_s, _FIRST_WAITS if self._begun else 0
         while len(taken) < records_max and size < bytes_max:
@@ -86,15 +88,21 @@ class Assignment:
             if partition in self.positions:
                 self.positions[partition] = offset
 
-    def rewind(self, partitions: Iterable[Partition]) -> dict[Partition, int] | None:
+    def stable(self, partitions: Iterable[Partition]) -> bool:
+        """Whether no transaction that is ending holds the offset of one of these, of those that are still ours."""
+        ours = self._ours(partitions)
+        return len(self._barrier.stable(ours)) == len(ours)
+
+    def rewind(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Goes back to what is committed; the offsets to go on from, of those that are still ours.
 
-        None while a transaction that is ending holds one of them: to be asked again.
+        Where they can't be known for certain now, the partitions are unsettled again, and none is told.
         """
-        ours = [partition for partition in partitions if partition in self.positions]
-        starts = self._stable(ours)
+        ours = self._ours(partitions)
+        starts = self._barrier.offsets(ours)
         if len(starts) < len(ours):
-            return None
+            self.unsettle(ours)
+            return {}
         self._seek(starts)
         return starts
 
@@ -104,62 +112,70 @@ class Assignment:
         # A group forgets its offsets when nobody has been its member for long: what is kept is never forgotten. Asked
         # again, as what is kept may be newer than the offset for one that is no member any more, and doesn't know it.
         strange = [each for each in going_on if not self.positions[each] and self.kept[each].entries]
-        for partition, offset in self._stable(strange).items():
+        for partition, offset in self._barrier.offsets(strange).items():
             if not offset:
                 raise LostRecordsError(f"no offset of {_names([partition])[0]}, of which state is kept")
+        self.unsettle(strange)
         self._begun = self._begun or bool(going_on)
-        self._consumer.resume([TopicPartition(*partition) for partition in going_on])
+        self._consumer.resume([TopicPartition(*each) for each in going_on if each in self.positions])
 
-    def restore(self, partitions: Iterable[Partition]) -> None:
-        """Holds these back until what is kept of them was read anew."""
-        new = {partition: self._processing.new(partition) for partition in partitions}
-        self._consumer.pause([TopicPartition(*partition) for partition in new])
+    def unsettle(self, partitions: Iterable[Partition]) -> None:
+        """Holds these back until it is known where they go on, and what is kept of them was read anew."""
+        ours = self._ours(partitions)
+        self._consumer.pause([TopicPartition(*partition) for partition in ours])
+        self._forget(ours)
+        self.unsettled.update(ours)
+
+    def settle(self) -> bool:
+        """Partitions of which it is known for certain by now where they go on begin to be restored.
+
+        False where a mark failed, which may have taken all the time that a turn has.
+        """
+        failed = self._barrier.failed_in_a_row
+        # First a question that costs little: what a transaction holds may have to wait for long.
+        stable = self._barrier.stable(sorted(self.unsettled))
+        self._tell_held(self.unsettled - stable.keys())
+        known = self._barrier.offsets(stable)
+        # Marks that took too long at once may be written in parts.
+        part = list(known.items())[: max(1, len(known) >> self._barrier.failed_in_a_row)]
+        starts = {partition: offset for partition, offset in part if self._moved(partition, offset)}
+        new = {partition: self._processing.new(partition) for partition in starts}
+        # After the offsets: whatever was committed with them is on the changelogs before this mark.
+        mark = self._barrier.mark(self._restorer.changelogs(new)) if new else None
+        if mark is None:
+            return self._barrier.failed_in_a_row == failed
+        self.unsettled.difference_update(starts)
+        self.positions.update(starts)
         self.kept.update(new)
-        self._restorer.begin(new)
+        self._restorer.begin(new, mark)
+        log.info("partitions.settled", partitions=_names(starts))
+        return True
+
+    def _tell_held(self, held: set[Partition]) -> None:
+        if held - self._held:
+            log.warning("partitions.unsettled", partitions=_names(sorted(held - self._held)))
+        self._held = held
+
+    def _ours(self, partitions: Iterable[Partition]) -> list[Partition]:
+        return [partition for partition in partitions if partition in self.positions]
 
     def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
         ours = [(each.topic, each.partition) for each in partitions]
-        starts = self._stable(ours)
-        waiting = [partition for partition in ours if partition not in starts]
-        # Those that wait start at a number, and are paused: an end that had to be looked up could be found after the
-        # seek to where they go on, and would take its place.
-        self._consumer.incremental_assign(
-            _with_offsets(starts) + [TopicPartition(*partition, 0) for partition in waiting]
-        )
-        self.unsettled.update(waiting)
+        # They start at a number, and are paused: an end that had to be looked up could be found after the seek to where
+        # they go on, and would take its place.
+        self._consumer.incremental_assign([TopicPartition(*partition, 0) for partition in ours])
         self._consumer.pause([TopicPartition(*partition) for partition in ours])
+        self.unsettled.update(ours)
         log.info("partitions.assigned", partitions=_names(ours))
-        if waiting:
-            log.warning("partitions.unsettled", partitions=_names(waiting))
-        self._begin(starts)
-
-    def _begin(self, starts: Mapping[Partition, int]) -> None:
-        """These go on from here, once their state is whole."""
-        self.positions.update(starts)
-        self._fresh.update(starts)
-        if starts:
-            self.restore(starts)
-
-    def _settle(self) -> None:
-        """What was held by another's transaction goes on where that has ended."""
-        if not self.unsettled:
-            return
-        starts = {
-            partition: offset
-            for partition, offset in self._stable(sorted(self.unsettled)).items()
-            if self._moved(partition, offset)
-        }
-        self.unsettled.difference_update(starts)
-        self._begin(starts)
-        if starts:
-            log.info("partitions.settled", partitions=_names(starts))
 
     def _moved(self, partition: Partition, offset: int) -> bool:
         """Whether the consumer has gone there; False where it isn't ready to yet."""
         try:
-            self._seek({partition: offset})
-        except StoppedError:
-            return False
+            self._consumer.seek(TopicPartition(*partition, offset))
+        except KafkaException as failure:
+            if isinstance(stopped := stopped_by(failure.args[0]), StoppedError):
+                return False
+            raise stopped from None
         return True
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -171,32 +187,20 @@ class Assignment:
     def _give_up(self, event: str, partitions: list[TopicPartition]) -> None:
         self._consumer.incremental_unassign(partitions)
         gone = [(each.topic, each.partition) for each in partitions]
-        for partition in gone:
-            self.positions.pop(partition, None)
-            self.unsettled.discard(partition)
-            self.kept.pop(partition, None)
-        self._restorer.drop(gone)
+        self._forget(gone)
+        self.unsettled.difference_update(gone)
         log.info(event, partitions=_names(gone))
 
-    def _stable(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Committed offsets, of those that no open transaction holds."""
-        if not partitions:
-            return {}
-        asked = [TopicPartition(*partition) for partition in partitions]
-        try:
-            found = self._consumer.committed(asked, self._settings.request_timeout_s)
-        except KafkaException as failure:
-            raise UnavailableError(f"committed: {failure.args[0].name()}") from None
-        told = [each for each in found if not _is_unstable(each)]
-        for each in told:
-            if each.error:
-                raise stopped_by(each.error)
-        return {(each.topic, each.partition): max(0, each.offset) for each in told}
+    def _forget(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self.positions.pop(partition, None)
+            self.kept.pop(partition, None)
+        self._restorer.drop(partitions)
 
     def _seek(self, starts: Mapping[Partition, int]) -> None:
-        for each in _with_offsets(starts):
+        for partition, offset in starts.items():
             try:
-                self._consumer.seek(each)
+                self._consumer.seek(TopicPartition(*partition, offset))
             except KafkaException as failure:
                 raise stopped_by(failure.args[0]) from None
         self.positions.update(starts)
@@ -211,38 +215,21 @@ class Assignment:
         self._heard = error.code()
 
     def _admit(self, messages: Sequence[Message]) -> Groups:
-        """The records to process: of partitions that are ours, each offset once.
+        """The records to process: of partitions that are ours and settled, each offset once.
 
-        A partition that came (or came back) while these were read may have records from before in front of those from
-        its new start: it is read again from there.
+        One that came back while these were read may have records from before in front: it is unsettled, and none count.
         """
         for message in messages:
             if (error := message.error()) is not None:
                 self._hear(error)
         groups = by_partition(message for message in messages if message.error() is None)
-        again = {
-            each: self.positions[each] for each in groups if each in self._fresh and each in self.positions
-        }
-        self._seek(again)
         admitted = {
             partition: [record for record in records if offset_of(record) >= self.positions[partition]]
             for partition, records in groups.items()
-            if partition in self.positions and partition not in again
+            if partition in self.positions
         }
         return {partition: records for partition, records in admitted.items() if records}
 
 
-def _is_unstable(told: TopicPartition) -> bool:
-    return told.error is not None and told.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
-
-
 def _names(partitions: Iterable[Partition]) -> list[str]:
     return [f"{topic}/{number}" for topic, number in partitions]
-
-
-def _with_offsets(starts: Mapping[Partition, int]) -> list[TopicPartition]:
-    # 0 for a partition without a committed offset: what was deleted before it is a matter for the log's start.
-    return [
-        TopicPartition(topic, number, offset or OFFSET_BEGINNING)
-        for (topic, number), offset in starts.items()
-    ]

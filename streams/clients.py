@@ -7,7 +7,7 @@ The shapes are confluent-kafka's own; `streams.kafka` makes real ones, `streams.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -171,8 +171,8 @@ class Clients(Protocol):
     def follower(self) -> Reader:
         """Reads a topic in which little happens, for long."""
 
-    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
-        """The offset after the last record, those of open transactions included (not the last stable offset)."""
+    def own_place(self) -> Partition:
+        """A partition that the group doesn't read, and whose offset in it no other slot sets (as a rule)."""
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the group has, as far as can be told; None: ask again later."""

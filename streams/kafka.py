@@ -16,7 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from schemas.topics import act_topic, dlq_topic, group, transactional_id
+from schemas.topics import act_topic, dlq_topic, group, parked_topic, transactional_id
 from streams.balance import GroupView, PassingMember
 from streams.clients import (
     FETCH_BACKOFF_MS,
@@ -63,6 +63,8 @@ class KafkaClients:
         self._connection, self._settings = dict(connection), settings
         self._group, self._id = group(step), transactional_id(step, slot)
         self._passing, self._letters = act_topic(step), dlq_topic(step)
+        self._parked, self._slot = parked_topic(step), slot
+        self._place: Partition | None = None
         self._admin: AdminClient | None = None
         self._view: GroupView | None = None
 
@@ -85,9 +87,18 @@ class KafkaClients:
         properties = reader_properties(self._connection, self._group) | {"fetch.wait.max.ms": _FOLLOW_WAIT_MS}
         return cast("Reader", KafkaConsumer(properties))
 
-    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
-        """High watermarks. UnavailableError where the brokers don't tell in time."""
-        return end_offsets(self._administrator(), partitions, timeout_s)
+    def own_place(self) -> Partition:
+        """A partition of what the step has parked, by the slot's number: two share one where there are too few."""
+        if self._place is None:
+            try:
+                found = self._administrator().list_topics(self._parked, self._settings.request_timeout_s)
+            except KafkaException as failure:
+                raise UnavailableError(f"list_topics: {failure.args[0].name()}") from None
+            topic = found.topics[self._parked]
+            if topic.error is not None:
+                raise stopped_by(topic.error)
+            self._place = self._parked, self._slot % max(1, len(topic.partitions))
+        return self._place
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the step's group has."""

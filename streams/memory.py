@@ -6,7 +6,7 @@ producer fenced by the next of its `transactional.id`, offsets refused under an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ class MemoryLog:
     records: dict[Partition, list[Placed]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     committed: dict[str, dict[Partition, int]] = field(default_factory=dict)
+    #: What came with these offsets.
+    metadata: dict[str, dict[Partition, str]] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
@@ -121,12 +123,10 @@ class MemoryConsumer:
         self._positions[partition.topic, partition.partition] = max(0, partition.offset)
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        """The group's committed offsets; -1001 where there is none."""
-        offsets = self._log.committed.get(self._group, {})
-        return [
-            TopicPartition(each.topic, each.partition, offsets.get((each.topic, each.partition), -1001))
-            for each in partitions
-        ]
+        """The group's committed offsets, with their metadata; -1001 where there is none."""
+        offsets, metadata = self._log.committed.get(self._group, {}), self._log.metadata.get(self._group, {})
+        places = [(each.topic, each.partition) for each in partitions]
+        return [TopicPartition(*each, offsets.get(each, -1001), metadata.get(each, "")) for each in places]
 
     def consumer_group_metadata(self) -> tuple[str, int]:
         """Group and generation."""
@@ -176,7 +176,7 @@ class MemoryProducer:
     def __init__(self, log: MemoryLog, transactional_id: str) -> None:
         self._log, self._id, self._epoch = log, transactional_id, -1
         self._open: list[tuple[str, bytes | None, bytes | None, int, int]] | None = None
-        self._offsets: dict[str, dict[Partition, int]] = {}
+        self._offsets: dict[str, list[TopicPartition]] = {}
 
     def init_transactions(self, timeout: float) -> None:
         """Fences those before."""
@@ -209,7 +209,7 @@ class MemoryProducer:
         if generation != self._log.generations[group]:
             raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True))
         self._opened()
-        self._offsets[group] = {(each.topic, each.partition): each.offset for each in positions}
+        self._offsets[group] = positions
         self._log.strike("send_offsets_to_transaction", "after")
 
     def commit_transaction(self, timeout: float) -> None:
@@ -217,8 +217,14 @@ class MemoryProducer:
         self._check("commit_transaction")
         for topic, key, value, partition, timestamp_ms in self._opened():
             self._log.append(topic, key, value, partition, timestamp_ms)
-        for group, offsets in self._offsets.items():
-            self._log.committed.setdefault(group, {}).update(offsets)
+        for group, told in self._offsets.items():
+            offsets, metadata = (
+                self._log.committed.setdefault(group, {}),
+                self._log.metadata.setdefault(group, {}),
+            )
+            for each in told:
+                offsets[each.topic, each.partition] = each.offset
+                metadata[each.topic, each.partition] = each.metadata or ""
         self._open = None
         self._log.strike("commit_transaction", "after")
 
@@ -268,9 +274,9 @@ class MemoryClients:
         """Reads acts."""
         return MemoryReader(self.log)
 
-    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
-        """The offset after the last record; 0 where there is none."""
-        return {each: len(self.log.records.get(each, [])) for each in partitions}
+    def own_place(self) -> Partition:
+        """Of a topic that nothing is written to: a group has one member here."""
+        return self.transactional_id, 0
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """None: a group has one member here, which has them all."""

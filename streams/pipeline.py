@@ -11,6 +11,7 @@ from schemas.topics import dlq_topic
 from streams.acting import Act, concerned
 from streams.acts import Acts, read_at
 from streams.assignment import Assignment, Groups
+from streams.barrier import Barrier
 from streams.clients import Clients, Clock, Outgoing, Partition
 from streams.decoding import offset_of
 from streams.errors import UnavailableError
@@ -48,7 +49,8 @@ class Pipeline:
         self._acts_due = False
         #: Letters and parked records of the partitions that have any.
         self._aside: dict[Partition, tuple[int, int]] = {}
-        self._assignment = Assignment(self._consumer, self._processing, self._restorer, settings)
+        barrier = Barrier(clients, self._transactions, self._consumer, settings)
+        self._assignment = Assignment(self._consumer, barrier, self._processing, self._restorer, settings)
         self._failed_in_a_row = 0
 
     @property
@@ -58,7 +60,7 @@ class Pipeline:
 
     @property
     def restoring(self) -> bool:
-        """Whether a partition waits for what is kept of it, or for another's transaction that holds its offset."""
+        """Whether a partition waits for what is kept of it, or until it is known where it goes on."""
         return bool(self._assignment.unsettled) or self._restorer.active
 
     @property
@@ -83,10 +85,15 @@ class Pipeline:
         again. StreamError: this worker can't go on.
         """
         self.oversight.turn()
+        if self._assignment.unsettled and not self._assignment.settle():
+            # One failure's time-outs in a turn: the group has to hear of this member in time.
+            return 0
         self._restore()
         # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older. But all
         # others' go on, and the group hears of this member, however many acts there are.
         acted = self._act_on_letters() if self._acts.turn() or self._acts_due else None
+        if acted is not None and self._failed_in_a_row:
+            return 0
         # 1. Records of partitions that are ours, each once, in the order of their partition.
         groups = self._gather(at_once=acted is not None)
         if not groups:
@@ -150,11 +157,12 @@ class Pipeline:
     def _took_place(self, offsets: Mapping[Partition, int]) -> bool:
         """After a failed transaction the committed offsets tell: they stand with all of it or with nothing of it."""
         deadline = self._clock() + self._settings.request_timeout_s
-        while (committed := self._assignment.rewind(offsets)) is None:
+        while not self._assignment.stable(offsets):
             # What was aborted is marked as such in every partition a moment after the answer.
             if self._clock() >= deadline:
                 raise UnavailableError("committed: held by a transaction that doesn't end")
             self._transactions.wait()
+        committed = self._assignment.rewind(offsets)
         return bool(committed) and all(committed[partition] == offsets[partition] for partition in committed)
 
     def _again(self, error: str) -> int:
@@ -247,7 +255,7 @@ class Pipeline:
             self._metrics.aborted()
             # Its offset tells nothing of whether it took place: the changelog does.
             if not self._transactions.recover(failure.args[0]):
-                self._assignment.restore(position)
+                self._assignment.unsettle(position)
             return self._again(failure.args[0].name())
         self._failed_in_a_row = 0
         self._keep([partition])

@@ -22,11 +22,11 @@ log = structlog.get_logger()
 
 @dataclass
 class _Changelog:
-    """A changelog's partition on its way: read up to `position`, whole at `end`; what it brings back."""
+    """A changelog's partition on its way: read up to `position`, `whole` with its mark; what it brings back."""
 
     stores: list[Restorable] = field(default_factory=list)
-    end: int = 0
     position: int = 0
+    whole: bool = False
 
 
 @dataclass
@@ -34,22 +34,23 @@ class _Restoration:
     """Partitions of one number on their way; `ended` where each of their changelogs is whole."""
 
     begun_s: float
+    mark: str
     kept: dict[Partition, Kept]
     changelogs: dict[Partition, _Changelog] = field(default_factory=dict)
     entries: int = 0
 
     @property
     def ended(self) -> bool:
-        return all(each.position >= each.end for each in self.changelogs.values())
+        return all(each.whole for each in self.changelogs.values())
 
 
 class Restorer:
     """Restores partitions of one step.
 
-    A changelog is whole where every record is read, or known to be aborted, up to the offset that was the last of all
-    when the restoration began, open transactions included: it waits for these to end. So whatever was committed with
-    the offset that the partition goes on from is there. Input partitions of one number share their changelogs'
-    partitions: those that come while others are on their way begin with them anew.
+    A changelog is whole where the mark is read that was written after the offset to go on from was known
+    (`streams.barrier`): so whatever was committed with that offset is there, whoever leads the changelog. A transaction
+    that is open before the mark is waited for, as readers of committed records have to. Input partitions of one number
+    share their changelogs' partitions: those that come while others are on their way begin with them anew.
     """
 
     def __init__(self, step: Step, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
@@ -68,24 +69,24 @@ class Restorer:
         """Whether this one is."""
         return partition[1] in self._active and partition in self._active[partition[1]].kept
 
-    def begin(self, new: Mapping[Partition, Kept]) -> None:
-        """Restores what is kept of these, empty now; to be called after the offsets to go on from are known."""
+    def begin(self, new: Mapping[Partition, Kept], mark: str) -> None:
+        """Restores what is kept of these, empty now; `mark` is on each of their `changelogs`."""
         self._progress_s = self._clock()
-        numbers = {number for _, number in new}
-        for number in numbers:
+        for number in {number for _, number in new}:
             before = self._active.get(number)
             kept = {each: new[each] for each in new if each[1] == number}
-            self._active[number] = self._restoration(number, (before.kept if before else {}) | kept)
-        changelogs = {
-            place: each for number in numbers for place, each in self._active[number].changelogs.items()
-        }
-        ends = self._clients.end_offsets(changelogs, self._settings.request_timeout_s)
-        for place, changelog in changelogs.items():
-            changelog.end = ends[place]
+            self._active[number] = self._restoration(number, mark, (before.kept if before else {}) | kept)
         self._assign()
 
-    def _restoration(self, number: int, kept: dict[Partition, Kept]) -> _Restoration:
-        found = _Restoration(self._progress_s, kept)
+    def changelogs(self, new: Mapping[Partition, Kept]) -> list[Partition]:
+        """The partitions that these are restored from, each once."""
+        found = (
+            (topic, place[1]) for place, each in new.items() for topic in each.changelogs(self._step.name)
+        )
+        return list(dict.fromkeys(found))
+
+    def _restoration(self, number: int, mark: str, kept: dict[Partition, Kept]) -> _Restoration:
+        found = _Restoration(self._progress_s, mark, kept)
         for each in kept.values():
             for topic, store in each.changelogs(self._step.name).items():
                 found.changelogs.setdefault((topic, number), _Changelog()).stores.append(store)
@@ -136,7 +137,7 @@ class Restorer:
             TopicPartition(topic, number, changelog.position)
             for restoration in self._active.values()
             for (topic, number), changelog in restoration.changelogs.items()
-            if changelog.position < changelog.end
+            if not changelog.whole
         ]
         if wanted:
             self._reader = self._reader or self._clients.reader()
@@ -163,6 +164,7 @@ class Restorer:
         for store in changelog.stores:
             store.restore(entries)
         changelog.position = offset_of(records[-1]) + 1
+        changelog.whole = changelog.whole or (restoration.mark, None) in entries
         restoration.entries += len(records)
 
     def _note(self, message: Message, error: KafkaError) -> None:
@@ -175,7 +177,7 @@ class Restorer:
         restoration = self._active.get(number)
         if restoration and (topic, number) in restoration.changelogs:
             changelog = restoration.changelogs[topic, number]
-            # Markers and aborted records take offsets and are never handed out: the end says how far we are.
+            # Markers and aborted records take offsets and are never handed out: the end says where to go on from.
             changelog.position = max(changelog.position, offset_of(message))
 
 

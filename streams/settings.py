@@ -27,7 +27,7 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
     message_timeout_ms: int = Field(default=8_000, ge=1_000, le=60_000)
     transaction_timeout_ms: int = Field(default=10_000, ge=2_000, le=60_000)
     commit_timeout_s: float = Field(default=7, gt=0, le=60)
-    recovery_timeout_s: float = Field(default=45, gt=0, le=300)
+    recovery_timeout_s: float = Field(default=30, gt=0, le=300)
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     max_poll_interval_ms: int = Field(default=120_000, ge=10_000, le=600_000)
     #: How often a worker looks whether its group leaves a partition to nobody.
@@ -43,9 +43,9 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("message_timeout_ms must be below transaction_timeout_ms")
         if not self.session_timeout_ms < self.max_poll_interval_ms:
             raise ValueError("session_timeout_ms must be below max_poll_interval_ms")
-        waits_s = 3 * self.commit_timeout_s + self.recovery_timeout_s + 2 * self.request_timeout_s
+        waits_s = 4 * self.commit_timeout_s + 2 * self.recovery_timeout_s + 2 * self.request_timeout_s
         if not 1_000 * waits_s < self.max_poll_interval_ms:
             raise ValueError(
-                "3 × commit_timeout_s + recovery_timeout_s + 2 × request_timeout_s must be below max_poll_interval_ms"
+                "4 × commit_timeout_s + 2 × (recovery_timeout_s + request_timeout_s) must be below max_poll_interval_ms"
             )
         return self

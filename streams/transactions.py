@@ -43,12 +43,16 @@ class Transactions:
             log.warning("producer.not-ready", error=error.name())
 
     def publish(
-        self, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], consumer: Consumer
+        self,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        consumer: Consumer,
+        metadata: str = "",
     ) -> None:
         """Outputs, changes of state, dead letters and input offsets become visible together, or not at all.
 
-        `offsets` are those to go on from (last + 1). After a KafkaException `recover` must come next. Steps 3 and 4
-        share `commit_timeout_s`.
+        `offsets` are those to go on from (last + 1); `metadata` is kept with each. After a KafkaException `recover`
+        must come next. Steps 3 and 4 share `commit_timeout_s`.
         """
         # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
         self._producer.begin_transaction()
@@ -56,14 +60,15 @@ class Transactions:
         for records in outgoing:
             self._produce(records)
         # 3. The offsets, under the group's generation as it is now: refused if the partitions are no longer ours.
-        positions = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
+        positions = [TopicPartition(*place, offset, metadata) for place, offset in offsets.items()]
         deadline = self._clock() + self._settings.commit_timeout_s
-        self._retrying(
-            deadline,
-            lambda timeout_s: self._producer.send_offsets_to_transaction(
-                positions, consumer.consumer_group_metadata(), timeout_s
-            ),
-        )
+        if positions:
+            self._retrying(
+                deadline,
+                lambda timeout_s: self._producer.send_offsets_to_transaction(
+                    positions, consumer.consumer_group_metadata(), timeout_s
+                ),
+            )
         # 4. All of it, after every record of step 2 has arrived; one that didn't makes the commit fail.
         self._retrying(deadline, self._producer.commit_transaction)
 

@@ -82,13 +82,14 @@ class PostgresSink:
     def flush(self) -> Mapping[int, int]:
         """One transaction: rows, dead letters, receipts and offsets; returns the offsets stored.
 
-        FencedError, StoreUnavailableError (after the last attempt), StoreMisfitError: nothing was committed.
+        FencedError, OverdueError, StoreUnavailableError (after the last attempt), StoreMisfitError: nothing was
+        committed.
         """
         waiting, self._waiting = self._waiting, []
         if waiting:
             whole = together(waiting)
             wanted = self._started | dict(whole.wanted)
-            self._store.transaction(lambda connection: self._commit(connection, whole, wanted))
+            self._store.transaction(lambda c: self._commit(c, whole, wanted), divisible=True)
             self._started = wanted
         return dict(self._started)
 

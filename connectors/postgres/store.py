@@ -10,6 +10,7 @@ import psycopg
 import structlog
 from psycopg import Connection
 
+from connectors.errors import OverdueError
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.verdict import Verdict, described, named, verdict
 
@@ -45,12 +46,13 @@ class Store:
         self._prepare, self._pause = prepare, pause
         self._connection: Connection[Any] | None = None
 
-    def transaction(self, work: Callable[[Connection[Any]], T]) -> T:
+    def transaction(self, work: Callable[[Connection[Any]], T], *, divisible: bool = False) -> T:
         """The result of `work` in a transaction that was committed.
 
         After an error that may pass it is done again, from the beginning on a new connection, also where the commit
         itself may have taken place: `work` has to find that out. StoreUnavailableError after the last attempt,
-        StoreMisfitError at once; other errors of `work` pass through, and nothing is committed.
+        StoreMisfitError at once, and OverdueError where the work is `divisible`: a part may be done in time. Other
+        errors of `work` pass through, and nothing is committed.
         """
         locked = False
         for attempt in range(1, self._settings.attempts_max + 1):
@@ -63,11 +65,15 @@ class Store:
             except psycopg.Error as error:
                 self.close()
                 locked = error.sqlstate == _LOCKED
-                if verdict(error) is not Verdict.RETRY or attempt == self._settings.attempts_max:
-                    raise named(error) from None
+                told = named(error)
+                given_up = attempt == self._settings.attempts_max or (
+                    divisible and isinstance(told, OverdueError)
+                )
+                if verdict(error) is not Verdict.RETRY or given_up:
+                    raise told from None
                 log.warning("store.retry", store=self._name, error=described(error), attempt=attempt)
                 if self._pause(self._pause_s(attempt)) is True:
-                    raise named(error) from None
+                    raise told from None
         raise AssertionError("attempts_max is at least 1")
 
     def close(self) -> None:

@@ -10,13 +10,14 @@ from typing import Final
 
 import psycopg
 
-from connectors.errors import ConnectorError, StoreMisfitError, StoreUnavailableError
+from connectors.errors import ConnectorError, OverdueError, StoreMisfitError, StoreUnavailableError
 
 #: Data exception, integrity violation, a limit exceeded by a value (a key too long), raised by a trigger, view check.
 _REFUSED: Final = ("22", "23", "54", "P0", "44")
 #: Connection, transaction rolled back, resources, object in use, operator intervention, system, idle transaction.
 _RETRIED: Final = ("08", "40", "53", "55", "57", "58", "25")
-
+#: Cancelled by statement_timeout, ended by transaction_timeout.
+_OVERDUE: Final = ("57014", "25P04")
 
 #: What libpq says of a login that the server refuses: it has no SQLSTATE of it (28P01, 28000, 42501), only the server's
 #: text. A server of another language is taken as one that is away: tried again, and said less well.
@@ -60,7 +61,8 @@ def described(error: psycopg.Error) -> str:
 
 def named(error: psycopg.Error) -> ConnectorError:
     """The error of the connector's own tree, for one that isn't the rows' fault."""
-    kind = StoreUnavailableError if verdict(error) is Verdict.RETRY else StoreMisfitError
+    retried = OverdueError if error.sqlstate in _OVERDUE else StoreUnavailableError
+    kind = retried if verdict(error) is Verdict.RETRY else StoreMisfitError
     return kind(f"the store answers {described(error)}")
 
 

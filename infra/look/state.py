@@ -38,7 +38,7 @@ class Held:
 
 
 def held(environment: Environment, installation: Installation, steps: Sequence[str] = ()) -> Iterator[Held]:
-    """Each partition's state, from the changelogs alone, as far as they are committed now; one step at a time.
+    """The state of each partition that has any, from the changelogs alone, as far as committed now; one step at a time.
 
     OperatorError: a step that keeps none, or a broker that doesn't answer. Takes the memory of a step's whole state.
     """
@@ -46,9 +46,10 @@ def held(environment: Environment, installation: Installation, steps: Sequence[s
         if name not in STATEFUL:
             raise OperatorError(f"{name} keeps no state; there are: {', '.join(STATEFUL)}")
         states = _states(environment, installation, step(name, installation))
-        for number in sorted(states):
-            kept = states[number]
-            yield Held(name, number, kept.entries, kept.size_bytes, kept.digest)
+        for number, kept in sorted(states.items()):
+            # Marks (`streams.barrier`) alone are nothing that is kept.
+            if kept.entries:
+                yield Held(name, number, kept.entries, kept.size_bytes, kept.digest)
 
 
 def _states(environment: Environment, installation: Installation, of: Step) -> dict[int, Kept]:

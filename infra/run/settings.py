@@ -26,9 +26,9 @@ class RunSettings(BaseSettings):
         description="After it the broker aborts a dead worker's transaction.",
     )
     recovery_timeout_s: float = Field(
-        default=45,
+        default=30,
         ge=5,
-        le=60,
+        le=30,
         description="How long a worker tries to reach a broker before it ends, and its supervisor starts it again.",
     )
     metrics_port: int = Field(

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from schemas.topics import parked_topic
 from streams import kafka
 from streams.clients import Partition, Rebalanced
 from streams.settings import PipelineSettings
 from tests.simulation.coordinator import Coordinator, refusal
 from tests.simulation.fetching import Fetcher, Properties
-from tests.simulation.groups import Groups, Member, Metadata
+from tests.simulation.groups import Committed, Groups, Member, Metadata
 from tests.simulation.host import Host
 from tests.simulation.log import Entry, Log
 from tests.simulation.producer import SimProducer
@@ -29,6 +30,7 @@ class Offset(NamedTuple):
     partition: int
     offset: int
     error: KafkaError | None = None
+    metadata: str = ""
 
 
 class SimConsumer:
@@ -126,9 +128,10 @@ class SimConsumer:
         return self._host.request("committed", lambda: [self._told(each) for each in asked], timeout)
 
     def _told(self, of: Partition) -> Offset:
-        if self._groups.unstable(self._group, [of]):
+        told = self._groups.told(self._group, of)
+        if told is None:
             return Offset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
-        return Offset(*of, self._groups.of(self._group).offsets.get(of, -1001))
+        return Offset(*of, told.offset, metadata=told.metadata)
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         """Tells the group; nobody waits for the answer."""
@@ -209,7 +212,7 @@ class SimConsumer:
             self._groups.check(self.consumer_group_metadata())
         except KafkaException:
             return
-        self._groups.of(self._group).offsets.update(offsets)
+        self._groups.of(self._group).commit({each: Committed(at) for each, at in offsets.items()})
 
 
 class SimReader:
@@ -282,9 +285,10 @@ class SimClients:
         )
         return self.last_follower
 
-    def end_offsets(self, partitions: Iterable[Partition], timeout_s: float) -> Mapping[Partition, int]:
-        """The offset after the last record, of whatever transaction."""
-        return self._host.request("end_offsets", lambda: {each: self._log.end(each) for each in partitions})
+    def own_place(self) -> Partition:
+        """As many workers as partitions would have one each: here some share."""
+        step, slot = self._group.removeprefix("mesh."), int(self._id.rpartition(".")[2])
+        return parked_topic(step), slot % (self._log.partitions - 1)
 
     def unread(self, inputs: Iterable[str]) -> frozenset[Partition]:
         """At once."""

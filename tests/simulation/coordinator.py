@@ -13,7 +13,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Partition
-from tests.simulation.groups import Groups, Metadata
+from tests.simulation.groups import Committed, Groups, Metadata
 from tests.simulation.log import Entry, Log, State, Transaction
 
 
@@ -108,8 +108,10 @@ class Coordinator:
         slot = self._valid(name, epoch)
         transaction = self._opened(name, slot, timeout_s)
         self._groups.check(of)
-        wanted = {(each.topic, each.partition): each.offset for each in positions}
-        transaction.offsets.setdefault(of.group, {}).update(wanted)
+        wanted = {
+            (each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in positions
+        }
+        transaction.groups[of.group] = None
         self._groups.hold(of.group, transaction, wanted)
 
     def end(self, name: str, epoch: int, state: State) -> None:
@@ -179,7 +181,7 @@ class Coordinator:
         told: list[Callable[[], None]] = [
             partial(self._marked, slot, each, transaction) for each in transaction.partitions
         ]
-        told += [partial(self._settled, slot, group, transaction) for group in transaction.offsets]
+        told += [partial(self._settled, slot, group, transaction) for group in transaction.groups]
         slot.untold = len(told)
         if not told:
             slot.current = None

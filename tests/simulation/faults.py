@@ -12,7 +12,7 @@ from typing import Final
 _READS: Final = ("subscribe", "consume", "consumed")
 _ENDS: Final = ("commit_transaction", "abort_transaction")
 _COORDINATOR: Final = ("init_transactions", "send_offsets_to_transaction", *_ENDS)
-_RESTORING: Final = ("end_offsets", "read")
+_RESTORING: Final = ("read",)
 STEP_CALLS: Final = (
     *_READS,
     "follow",
@@ -34,7 +34,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "sink": SINK_CALLS,
 }
 
-_ASKED: Final = (*_COORDINATOR, "produce", "committed", "end_offsets", "relay.send")
+_ASKED: Final = (*_COORDINATOR, "produce", "committed", "relay.send")
 
 #: Which fault may strike at which call.
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -65,6 +65,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "zombie": CALLS,
     # Records from before a rebalance in front of those from after it, in one read.
     "duplicates": ("consume",),
+    # Who answers is deposed and doesn't know it: it tells what was so before.
+    "answer of old": ("committed", "read"),
     "refused for now": (*_COORDINATOR, "store.connect", "relay.send"),
     "refused, abort": ("send_offsets_to_transaction", "commit_transaction"),
     "refused for good": (*_COORDINATOR, "produce", "relay.send"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -14,6 +14,17 @@ from tests.simulation.log import Log, State, Transaction
 
 #: How long brokers wait for members to join again before they go on without them.
 _JOIN_S = 120.0
+
+
+class Committed(NamedTuple):
+    """An offset, and what its member has said with it."""
+
+    offset: int
+    metadata: str = ""
+
+
+#: Nothing was committed.
+NONE: Final = Committed(-1001)
 
 
 class Metadata(NamedTuple):
@@ -56,8 +67,22 @@ class Group:
     round: int = 0
     #: 0: everybody keeps what he has; else how far everything has been turned over.
     shift: int = 0
-    offsets: dict[Partition, int] = field(default_factory=dict)
-    pending: dict[Transaction, dict[Partition, int]] = field(default_factory=dict)
+    offsets: dict[Partition, Committed] = field(default_factory=dict)
+    pending: dict[Transaction, dict[Partition, Committed]] = field(default_factory=dict)
+    #: What was committed before, change by change.
+    before: list[tuple[Partition, Committed]] = field(default_factory=list)
+
+    def commit(self, offsets: Mapping[Partition, Committed]) -> None:
+        """These count from now on."""
+        self.before += [(each, self.offsets.get(each, NONE)) for each in offsets]
+        self.offsets.update(offsets)
+
+    def as_it_was(self, changes: int) -> dict[Partition, Committed]:
+        """What was committed so many changes ago."""
+        found = dict(self.offsets)
+        for partition, before in reversed(self.before[max(0, len(self.before) - changes) :]):
+            found[partition] = before
+        return found
 
 
 class Groups:
@@ -67,6 +92,8 @@ class Groups:
         self._log = log
         self._groups: dict[str, Group] = {}
         self._numbers = 0
+        #: A coordinator that is deposed, and doesn't know it, answers as of so many changes ago.
+        self.deposed_by = 0
         log.watch(self._created)
 
     def of(self, name: str) -> Group:
@@ -151,7 +178,14 @@ class Groups:
         if of.generation != group.generation:
             raise _refused(KafkaError.ILLEGAL_GENERATION)
 
-    def hold(self, name: str, transaction: Transaction, offsets: dict[Partition, int]) -> None:
+    def told(self, name: str, of: Partition) -> Committed | None:
+        """What a member is told of an offset; None: a transaction holds it."""
+        group = self.of(name)
+        if self.deposed_by:
+            return group.as_it_was(self.deposed_by).get(of, NONE)
+        return None if self.unstable(name, [of]) else group.offsets.get(of, NONE)
+
+    def hold(self, name: str, transaction: Transaction, offsets: Mapping[Partition, Committed]) -> None:
         """Offsets that count when their transaction is committed."""
         self.of(name).pending.setdefault(transaction, {}).update(offsets)
 
@@ -160,7 +194,7 @@ class Groups:
         group = self.of(name)
         offsets = group.pending.pop(transaction, {})
         if transaction.state is State.COMMITTED:
-            group.offsets.update(offsets)
+            group.commit(offsets)
 
     def unstable(self, name: str, partitions: Iterable[Partition]) -> bool:
         """Whether a transaction holds offsets of these."""

@@ -24,12 +24,13 @@ class State(Enum):
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """One transaction: where it has records, and the offsets that come with it."""
+    """One transaction: where it has records, and which groups have offsets with it."""
 
     slot: str
     state: State = State.OPEN
     partitions: dict[Partition, None] = field(default_factory=dict)
-    offsets: dict[str, dict[Partition, int]] = field(default_factory=dict)
+    #: Those that it has offsets for.
+    groups: dict[str, None] = field(default_factory=dict)
 
 
 class Entry(Shaped):
@@ -87,6 +88,8 @@ class Log:
         self._matching: dict[tuple[str, ...], tuple[int, list[Partition]]] = {}
         #: How long a broker takes to tell where a partition begins or ends.
         self.look_up_s: Callable[[], float] = lambda: 0.0
+        #: A leader that is deposed, and doesn't know it, lacks so many records of what it leads.
+        self.deposed_by = 0
         #: A wall clock's distance from time as it passes.
         self.wall_s = 1_767_225_600.0
 
@@ -135,12 +138,12 @@ class Log:
 
     def end(self, of: Partition) -> int:
         """The offset after the last record, of whatever transaction."""
-        return len(self.entries.get(of, ()))
+        return max(0, len(self.entries.get(of, ())) - self.deposed_by)
 
     def stable_end(self, of: Partition) -> int:
         """The offset that readers of committed records get to."""
         still = self._open.get(of)
-        return min(still.values()) if still else self.end(of)
+        return min(*still.values(), self.end(of)) if still else self.end(of)
 
     def read(self, of: Partition, start: int, most: int, *, committed: bool) -> tuple[list[Entry], int]:
         """Records from an offset on, and the offset to go on from: over markers, and over what is aborted."""

@@ -14,8 +14,10 @@ from connectors.postgres.settling import together
 from connectors.postgres.sink import PostgresSink
 from streams import kafka
 from streams.assignment import Assignment
-from streams.clients import Outgoing, Partition
+from streams.barrier import Barrier
+from streams.clients import Message, Outgoing, Partition
 from streams.oversight import Oversight
+from streams.restore import Restorer
 from streams.setting_aside import SettingAside
 from streams.transactions import Transactions
 from streams.verdict import Verdict, verdict
@@ -41,16 +43,20 @@ def _no_group_metadata(seed: Seed) -> None:
     real = Transactions.publish
 
     def publish(
-        self: Transactions, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], consumer: Any
+        self: Transactions,
+        outgoing: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        consumer: Any,
+        metadata: str = "",
     ) -> None:
-        real(self, outgoing, offsets, _Nobody(consumer))  # type: ignore[arg-type]
+        real(self, outgoing, offsets, _Nobody(consumer), metadata)  # type: ignore[arg-type]
 
     seed(Transactions, "publish", publish)
 
 
 def _no_rewind(seed: Seed) -> None:
     def rewind(self: Assignment, partitions: Any) -> dict[Partition, int]:
-        return self._stable([each for each in partitions if each in self.positions])
+        return self._barrier.offsets(self._ours(partitions))
 
     seed(Assignment, "rewind", rewind)
 
@@ -167,6 +173,18 @@ def _waiting_at_the_end(seed: Seed) -> None:
     seed(Assignment, "_on_assign", on_assign)
 
 
+def _offsets_of_old(seed: Seed) -> None:
+    seed(Barrier, "offsets", lambda self, partitions: self.stable(partitions))
+
+
+def _ends_of_old(seed: Seed) -> None:
+    def note(self: Restorer, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF and (number := message.partition()) in self._active:
+            self._active[number].changelogs[message.topic() or "", number].whole = True
+
+    seed(Restorer, "_note", note)
+
+
 def _not_looked_after(seed: Seed) -> None:
     seed(Oversight, "turn", lambda self: None)
 
@@ -186,6 +204,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "revision ignored": _revision_ignored,
     "receipts sent outside the transaction": _receipts_apart,
     "a waiting partition assigned at the end": _waiting_at_the_end,
+    "an offset believed whoever tells it": _offsets_of_old,
+    "an end of a changelog believed": _ends_of_old,
     "a group that nobody looks after": _not_looked_after,
     "what waits behind a dead letter goes on": _nobody_waits,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -15,6 +16,8 @@ from connectors.errors import BrokerUnavailableError, NotDeliveredError
 from schemas.topics import transactional_id
 from tests.simulation.coordinator import BusyError, NoAnswerError, refusal
 from tests.simulation.faults import Fault
+from tests.simulation.groups import Groups
+from tests.simulation.log import Log
 
 if TYPE_CHECKING:
     from tests.simulation.world import Process
@@ -122,6 +125,20 @@ def _duplicates(process: Process, fault: Fault, patiently: Any, once: Any, timeo
     return patiently()
 
 
+def _of_old(process: Process, fault: Fault, patiently: Any, once: Any, timeout_s: float) -> Any:
+    drawn, world = _drawn(fault), process.world
+    of: Log | Groups = world.log if fault.call == "read" else world.groups
+    if fault.draw and drawn.random() < 0.5:
+        # It is asked again, or leads what is read next too.
+        again = replace(fault, draw=fault.draw >> 1)
+        world.faults.behind(again, fault.kind, drawn.choice(("committed", "read")))
+    of.deposed_by = drawn.choice((1, 2, 5, 20, 60))
+    try:
+        return patiently()
+    finally:
+        of.deposed_by = 0
+
+
 def _for_now(process: Process, fault: Fault, patiently: Any, once: Any, timeout_s: float) -> Any:
     if fault.call == "relay.send":
         raise BrokerUnavailableError("no leader")
@@ -190,6 +207,7 @@ STRIKES: Final[Mapping[str, Strike]] = {
     "partitions lost": _partitions_lost,
     "zombie": _zombie,
     "duplicates": _duplicates,
+    "answer of old": _of_old,
     "refused for now": _for_now,
     "refused, abort": _aborted,
     "refused for good": _for_good,

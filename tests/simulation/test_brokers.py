@@ -7,7 +7,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 
 from tests.simulation.coordinator import BusyError, Coordinator
 from tests.simulation.fetching import Fetcher
-from tests.simulation.groups import Groups, Member, Metadata
+from tests.simulation.groups import Committed, Groups, Member, Metadata
 from tests.simulation.log import Entry, Log, State
 from tests.simulation.ticking import Time
 
@@ -106,7 +106,7 @@ def test_offsets_are_unstable_until_their_transaction_has_ended() -> None:
         brokers.coordinator.init("p")
     brokers.time.pass_to(brokers.time.now_s + 3)
     assert not brokers.groups.unstable("g", [TOPIC])
-    assert brokers.groups.of("g").offsets == {TOPIC: 7}
+    assert brokers.groups.of("g").offsets == {TOPIC: Committed(7)}
 
 
 def test_offsets_of_an_old_generation_are_refused() -> None:

@@ -76,9 +76,9 @@ class StepWorker:
 
     @property
     def _settled(self) -> bool:
-        """Whether an offset can be told by now that a transaction held."""
-        waiting = self.pipeline._assignment.unsettled
-        return any(not self._groups.unstable(self._group, [each]) for each in waiting)
+        """Whether it can be told by now where a partition goes on."""
+        waiting, place = self.pipeline._assignment.unsettled, self.clients.own_place()
+        return any(not self._groups.unstable(self._group, [each, place]) for each in waiting)
 
     @property
     def _restores(self) -> bool:

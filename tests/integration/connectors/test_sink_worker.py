@@ -14,9 +14,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg import Connection
 
 import streams.errors
-from connectors.errors import BrokerUnavailableError, FencedError
+from connectors.errors import BrokerUnavailableError, FencedError, OverdueError
 from connectors.postgres import PostgresSink, Relay, sink_role, store_status
 from connectors.postgres.relay import KafkaSend
+from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.worker import Relayed
 from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, consumer_properties
 from infra.environment import Environment
@@ -57,12 +58,14 @@ class Mesh:
         renamed = [replace(out, topic=self._relay_to[out.topic.split(".")[0]]) for out in records]
         KafkaSend(self.kafka, "relay", TIMEOUT_S)(renamed)
 
-    def worker(self, slot: int = 0, group: str = "group") -> SinkWorker:
+    def worker(
+        self, slot: int = 0, group: str = "group", store: PostgresSettings | None = None
+    ) -> SinkWorker:
         """A worker that has joined."""
         properties = consumer_properties(
             self.kafka, f"{self.name}.{group}", f"{self.name}.{group}.{slot}", SETTINGS
         )
-        sink = PostgresSink(DOMAIN, self.dsn, CODING)
+        sink = PostgresSink(DOMAIN, self.dsn, CODING, store)
         made = SinkWorker(
             Input(self.name, DOMAIN.event, CODEC),
             sink,
@@ -250,3 +253,28 @@ def test_a_worker_fenced_again_and_again_gives_up(mesh: Mesh) -> None:
     worker._sink.flush = fenced  # type: ignore[method-assign]
     with pytest.raises(FencedError, match="one after the other"):
         turn_until([worker], lambda: False)
+
+
+SLOW = """CREATE FUNCTION local_tax.slow() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep({seconds}); RETURN new; END';
+CREATE TRIGGER slow BEFORE INSERT ON local_tax.person FOR EACH ROW EXECUTE FUNCTION local_tax.slow()"""
+
+
+def test_a_batch_that_takes_too_long_is_stored_in_parts(mesh: Mesh) -> None:
+    """Half as many records after each that was overdue, until they are few enough."""
+    mesh.admin.execute(SLOW.format(seconds=0.02))
+    mesh.publish(some(200))
+    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.5))
+    turn_until([worker], mesh.idle)
+    assert len(stores.table(mesh.admin, DOMAIN, "person", "name")) == 200
+    assert len(mesh.receipts()) == 200
+
+
+def test_a_record_that_takes_too_long_stops_the_worker(mesh: Mesh) -> None:
+    """It can't be made smaller; nothing is committed."""
+    mesh.admin.execute(SLOW.format(seconds=1))
+    mesh.publish(some(3))
+    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.2))
+    with pytest.raises(OverdueError, match="one record"):
+        turn_until([worker], lambda: False)
+    assert stores.table(mesh.admin, DOMAIN, "person", "name") == {}

@@ -17,17 +17,23 @@ from tests.integration.streams.conftest import Broker
 
 
 class Dying:
-    """A producer that dies where it should commit."""
+    """A producer that dies where it should commit a batch; marks (`streams.barrier`) are none, and have no values."""
 
     def __init__(self, inner: Any, at: int) -> None:
-        self._inner, self._left = inner, at
+        self._inner, self._left, self._values = inner, at, False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    def produce(self, topic: str, value: bytes | None, *given: Any, **named: Any) -> None:
+        """Notes whether it has a value."""
+        self._values = self._values or value is not None
+        self._inner.produce(topic, value, *given, **named)
+
     def commit_transaction(self, timeout: float) -> None:
         """The chosen one never takes place."""
-        self._left -= 1
+        self._left -= self._values
+        self._values = False
         if self._left == 0:
             self._inner.flush(30)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -43,7 +49,7 @@ def configure_log(path: Path) -> None:
 
 
 def main(spec: dict[str, Any]) -> int:
-    """Runs until SIGTERM, or dies in the transaction `die_at`."""
+    """Runs until SIGTERM, or dies in the transaction of its batch `die_at`."""
     if "log" in spec:
         configure_log(Path(spec["log"]))
     broker = Broker(spec["connection"], spec["prefix"])

@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.errors import FencedError, LostRecordsError
-from streams.kafka import producer_properties
+from streams.kafka import end_offsets, producer_properties
 from streams.pipeline import Pipeline
 from streams.progress import Progress
 from streams.settings import PipelineSettings
@@ -191,9 +192,10 @@ def test_an_aborted_transaction_last_is_idle_and_an_open_one_is_not(broker: Brok
 def test_a_transaction_that_timed_out_is_made_again(broker: Broker) -> None:
     """The broker aborts a transaction that is open too long: its records come again under a new epoch, once."""
     topic, out = made(broker)
-    broker.feed(topic, [("a", 1)])
     worker = broker.pipeline("total", settings={"transaction_timeout_ms": 2_000, "message_timeout_ms": 1_500})
     worker.start()
+    wait_until("it is restored", lambda: worker.turn() == 0 and settled(worker))
+    broker.feed(topic, [("a", 1)])
     producer = worker._transactions._producer
     stalled = _Stalled(producer, broker, f"mesh.{broker.name('total')}.0")
     worker._transactions._current = stalled
@@ -205,6 +207,11 @@ def test_a_transaction_that_timed_out_is_made_again(broker: Broker) -> None:
     _turn_until_records(again)
     again.close()
     assert sums(broker, out) == {"a": [1]}
+
+
+def settled(worker: Pipeline) -> bool:
+    """Whether it has partitions, and all that is kept of them."""
+    return bool(worker.partitions) and not worker.restoring
 
 
 class _Stalled:
@@ -220,11 +227,11 @@ class _Stalled:
         """Commits when it is too late."""
         self._inner.flush(10)
         topic = f"{self._broker.prefix}-total"
-        ends = self._broker.pipeline("total", 9)._transactions._clients.end_offsets
+        admin = AdminClient(self._broker.connection)
 
         def aborted() -> bool:
             # The abort's marker is one record more.
-            at = ends([(topic, 0), (topic, 1)], 10)
+            at = end_offsets(admin, [(topic, 0), (topic, 1)], 10)
             return sum(at.values()) >= 2
 
         wait_until("the broker has aborted it", aborted)

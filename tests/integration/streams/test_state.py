@@ -17,6 +17,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from schemas.catalogue import Catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
+from schemas.topics import parked_topic
 from streams.kafka import KafkaClients
 from streams.pipeline import Pipeline
 from streams.processing import Processing
@@ -35,6 +36,8 @@ ENTRIES = 2_000_000
 #: About what a person's history takes after a month.
 VALUE_BYTES = 500
 RESTORE_MAX_S = 20.0
+#: What a restoration reads up to.
+MARK = "mark/1"
 
 Amounts = list[tuple[str, int]]
 
@@ -219,6 +222,8 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     """In less than 20 s on two cores, from the changelog of one partition."""
     made(broker, 1)
     write_entries(broker, changelog(broker))
+    for each in (changelog(broker), parked_topic(broker.name("total"))):
+        broker.write(each, [(MARK, None)], 0)
     settings = PipelineSettings()
     place = ("item", 0)
     kept = Processing(broker.step("total"), toys.CODEC, settings, SEALER).new(place)
@@ -226,7 +231,7 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     restorer = Restorer(broker.step("total"), clients, settings, time.monotonic)
     held = psutil.Process().memory_info().rss
     begun, cpu = time.monotonic(), time.process_time()
-    restorer.begin({place: kept})
+    restorer.begin({place: kept}, MARK)
     wait_until("restored", lambda: restorer.turn(settings.gather_timeout_s) == [place], 120)
     took_s, cpu_s = time.monotonic() - begun, time.process_time() - cpu
     leave(

@@ -99,8 +99,9 @@ def test_a_step_that_fails_on_everything_stops(monkeypatch: pytest.MonkeyPatch) 
         driver.feed("in.item", "item", toys.items([(toys.RAISES, 1)]), f"k{number}")
     with pytest.raises(BrokenStepError, match="4 records"):
         driver.run()
-    assert driver.topics() == ["in.item"]
-    assert driver.log.committed == {}
+    assert driver.topics() == ["in.item", "state.double.parked"]
+    assert driver.set_aside("double") == []
+    assert driver.log.lag("mesh.double", ["in.item"]) == 4
 
 
 def test_a_record_too_large_to_send_on_stays_at_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:

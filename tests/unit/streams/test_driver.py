@@ -50,7 +50,7 @@ def test_steps_can_run_one_after_the_other() -> None:
     toys.feed(driver, [("a", 1), ("a", 1)])
     assert driver.run("double") == 2
     assert driver.rows("item") == toys.items([("a", 2), ("a", 2)])
-    assert driver.topics() == ["in.item", "item"]
+    assert driver.topics() == ["in.item", "item", "state.double.parked"]
     driver.run()
     assert toys.told(driver) == {"a": [2, 4]}
 

@@ -17,11 +17,13 @@ from streams.testing import SEALER
 from tests.unit.streams import toys
 
 CHANGELOG: Partition = ("state.total.sums", 0)
+PARKED: Partition = ("state.total.parked", 0)
+MARK = "mark/1"
 INPUT: Partition = ("item", 0)
 
 
 class Scripted(MemoryClients):
-    """A reader that gives what a test says, batch after batch; the changelog ends at 3."""
+    """A reader that gives what a test says, batch after batch."""
 
     batches: list[Sequence[Placed]]
     closed = 0
@@ -29,10 +31,6 @@ class Scripted(MemoryClients):
     def reader(self) -> Scripted:  # type: ignore[override]
         """Itself."""
         return self
-
-    def end_offsets(self, *given: object) -> dict[Partition, int]:
-        """The high watermark, an open transaction's records included."""
-        return {CHANGELOG: 3, ("state.total.parked", 0): 0}
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Notes it."""
@@ -52,6 +50,11 @@ def record(offset: int, key: str, value: bytes | None) -> Placed:
     return Placed(CHANGELOG, offset, key.encode(), value)
 
 
+def mark(offset: int, of: Partition = CHANGELOG, key: str = MARK) -> Placed:
+    """Whose comes after all that was there."""
+    return Placed(of, offset, key.encode(), None)
+
+
 def end(offset: int) -> Placed:
     """The end of what committed records there are."""
     return Placed(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
@@ -64,24 +67,32 @@ def begun(batches: list[Sequence[Placed]], now: list[float]) -> tuple[Restorer, 
     clients.batches = batches
     kept = Processing(step, toys.CODEC, settings, SEALER).new(INPUT)
     restorer = Restorer(step, clients, settings, lambda: now[0])
-    restorer.begin({INPUT: kept})
+    restorer.begin({INPUT: kept}, MARK)
     return restorer, clients, kept.state["sums"].committed
 
 
 def test_an_open_transaction_is_waited_for() -> None:
     """The end of what is committed isn't the end: a commit may be on its way to this very partition."""
     restorer, clients, held = begun(
-        [[record(0, "a", b"1"), end(1)], [], [record(1, "b", b"2"), end(3)]], [0.0]
+        [[record(0, "a", b"1"), end(1), mark(0, PARKED)], [], [record(1, "b", b"2"), mark(3)]], [0.0]
     )
-    assert clients.assigned == [(*CHANGELOG, 0)]
+    assert clients.assigned == [(*CHANGELOG, 0), (*PARKED, 0)]
     assert [restorer.turn(0), restorer.turn(0), restorer.turn(0)] == [[], [], [INPUT]]
     assert held == {"a": b"1", "b": b"2"}
     assert (restorer.active, clients.closed) == (False, 1)
 
 
+def test_an_end_is_no_mark() -> None:
+    """Who tells an end may be deposed: state is whole with our own mark on each changelog, and no other's."""
+    restorer, _, _ = begun(
+        [[record(0, "a", b"1"), mark(0, PARKED), mark(1, key="mark/2"), end(9)], [mark(4)]], [0.0]
+    )
+    assert [restorer.turn(0), restorer.turn(0)] == [[], [INPUT]]
+
+
 def test_a_tombstone_forgets() -> None:
     """What was deleted stays deleted."""
-    batch = [record(0, "a", b"1"), record(1, "a", None), record(2, "b", b"2")]
+    batch = [record(0, "a", b"1"), record(1, "a", None), record(2, "b", b"2"), mark(3), mark(0, PARKED)]
     restorer, _, held = begun([batch], [0.0])
     assert restorer.turn(0) == [INPUT]
     assert held == {"b": b"2"}

@@ -1,0 +1,104 @@
+"""Answers that hold: none can come from a broker that is deposed and doesn't know it.
+
+A broker that stood still, or was cut off from the others, may go on for a moment as the coordinator of a group or the
+leader of a changelog, and tell what was so before. It can't take a write any more. So a slot writes first, a mark that
+nobody else knows, and takes no answer in which that isn't: whoever tells the mark tells all that came before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.clients import Clients, Consumer, Outgoing, Partition
+from streams.errors import UnavailableError
+from streams.settings import PipelineSettings
+from streams.transactions import Transactions
+from streams.verdict import stopped_by
+
+log = structlog.get_logger()
+
+#: Marks on a changelog are tombstones of keys that no entry has: they bring nothing back, and compaction removes them.
+MARK: Final = "mark/"
+#: Marks that may fail one after the other before the worker gives up, and is started again with a pause.
+FAILED_IN_A_ROW_MAX: Final = 20
+
+
+class Barrier:
+    """One slot's marks, each in a transaction of its own; not to be asked while one is open."""
+
+    def __init__(
+        self, clients: Clients, transactions: Transactions, consumer: Consumer, settings: PipelineSettings
+    ) -> None:
+        self._clients, self._transactions, self._consumer = clients, transactions, consumer
+        self._settings = settings
+        self._failed_in_a_row = 0
+
+    @property
+    def failed_in_a_row(self) -> int:
+        """How many marks failed since one was put on changelogs."""
+        return self._failed_in_a_row
+
+    def stable(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """Committed offsets, 0 where there is none, of those that no open transaction holds; as they are told."""
+        told, _ = self._asked(partitions, None)
+        return told
+
+    def offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The same, and they hold; none where that can't be known now, and is to be asked again."""
+        if not partitions:
+            return {}
+        place, mark = self._clients.own_place(), uuid4().hex
+        if not self._written([], {place: 0}, mark):
+            return {}
+        told, metadata = self._asked(partitions, place)
+        return told if metadata == mark else {}
+
+    def mark(self, changelogs: Iterable[Partition]) -> str | None:
+        """The key of a record that is now on each of these, after all that was there; None: it isn't, ask again."""
+        key = f"{MARK}{uuid4().hex}"
+        outgoing = [Outgoing(topic, [key.encode()], [None], partition=number) for topic, number in changelogs]
+        if not self._written(outgoing, {}, ""):
+            return None
+        self._failed_in_a_row = 0
+        return key
+
+    def _written(self, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], metadata: str) -> bool:
+        try:
+            self._transactions.publish(outgoing, offsets, self._consumer, metadata)
+        except KafkaException as failure:
+            self._transactions.recover(failure.args[0])
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row > FAILED_IN_A_ROW_MAX:
+                raise UnavailableError(
+                    f"{self._failed_in_a_row} marks failed one after the other, the last by {failure.args[0].name()}"
+                ) from None
+            return False
+        return True
+
+    def _asked(
+        self, partitions: Collection[Partition], place: Partition | None
+    ) -> tuple[dict[Partition, int], str | None]:
+        """Offsets of those that are stable; and the metadata of `place`."""
+        if not partitions:
+            return {}, None
+        asked = [TopicPartition(*each) for each in (*partitions, *([place] if place else []))]
+        try:
+            found = self._consumer.committed(asked, self._settings.request_timeout_s)
+        except KafkaException as failure:
+            raise UnavailableError(f"committed: {failure.args[0].name()}") from None
+        told = {(each.topic, each.partition): each for each in found if not _is_unstable(each)}
+        for each in told.values():
+            if each.error:
+                raise stopped_by(each.error)
+        own = told.pop(place, None) if place else None
+        offsets = {partition: max(0, each.offset) for partition, each in told.items()}
+        return offsets, own.metadata if own else None
+
+
+def _is_unstable(told: TopicPartition) -> bool:
+    return told.error is not None and told.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT
