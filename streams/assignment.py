@@ -117,7 +117,10 @@ class Assignment:
                 raise LostRecordsError(f"no offset of {_names([partition])[0]}, of which state is kept")
         self.unsettle(strange)
         self._begun = self._begun or bool(going_on)
-        self._consumer.resume([TopicPartition(*each) for each in going_on if each in self.positions])
+        for partition in self._ours(going_on):
+            self._consumer.resume([TopicPartition(*partition)])
+            # Up to a second passes until librdkafka looks again at what was paused, unless there is something to do.
+            self._moved(partition, self.positions[partition])
 
     def unsettle(self, partitions: Iterable[Partition]) -> None:
         """Holds these back until it is known where they go on, and what is kept of them was read anew."""

@@ -123,8 +123,9 @@ class Pipeline:
             self._count(whole)
 
     def _gather(self, *, at_once: bool) -> Groups:
-        # A restoration goes on at once, and the next act does: nobody waits for a record meanwhile.
-        hurried = self.restoring or at_once
+        # A restoration goes on at once, and the next act does: nobody waits for a record meanwhile. Nor does who has no
+        # partitions yet.
+        hurried = self.restoring or at_once or not self._assignment.positions
         timeout_s = self._settings.gather_timeout_s if hurried else self._settings.poll_timeout_s
         # What took too long at once may be committed in parts: half as many after each transaction that failed.
         parts = 1 << self._failed_in_a_row

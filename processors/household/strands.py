@@ -21,11 +21,18 @@ def strands_in(row: Row, register: Register) -> Strands:
     persons += () if named or row["household"] is None else register.members(row["household"])
     locals_ = [register.local(person) for person in persons]
     facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
+    # Whose notice is cancelled, is again where that one found them.
+    again = (
+        [register.local(person).without(cancelled.seq) for person in cancelled.persons] if cancelled else []
+    )
     found = strands_of(
         About(
             persons=persons,
             numbers=(row["notice"], row["cancels"]),
-            joined=[each.get("household") for each in facts],
+            joined=[
+                *(each.get("household") for each in facts),
+                *(local.household for local in again if local.resident),
+            ],
             left=[local.household for local in locals_ if local.resident],
             meant=None if named else row["household"],
         )

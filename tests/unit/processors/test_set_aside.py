@@ -165,3 +165,14 @@ def test_a_cancellation_waits_for_what_it_cancels() -> None:
     step.broken.clear()
     retried(driver, "household")
     assert [case for case, _ in listed(driver)[2:]] == ["2", "2", "3"]
+
+
+def test_a_notice_of_the_household_waits_for_who_is_to_be_back() -> None:
+    """A cancelled move brings its persons back to where they lived: while it is set aside, who lives there is open."""
+    split = notice(CITY, "2", "世帯分離", "2026-03-01", {"p": {"household": "2", "relationship": "世帯主"}})
+    rows = [first("1", "p", "q"), split, cancel("3", "2026-03-02", "2", "p")]
+    driver, step = household_of(["3"], *rows, move("4", "2026-03-03", household="1"))
+    assert [case for case, _ in listed(driver)] == ["1", "1", "2"]
+    step.broken.clear()
+    retried(driver, "household")
+    assert sorted(listed(driver)[3:]) == [("3", "p"), ("4", "p"), ("4", "q")]
