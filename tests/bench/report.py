@@ -12,6 +12,7 @@ from typing import Final
 
 import psutil
 
+from tests import sections
 from tests.bench import picture
 from tests.bench.figures import Figure
 from tests.bench.side import ROOT
@@ -27,10 +28,7 @@ def write(found: Sequence[Figure], rounds: int) -> None:
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "bench-goals.svg").write_text(picture.ratios(found), encoding="utf-8")
     (PICTURES / "bench-cpu.svg").write_text(picture.cpu(found), encoding="utf-8")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{section(found, rounds)}{after}", encoding="utf-8")
+    sections.put(DOCUMENT, section(found, rounds))
 
 
 def section(found: Sequence[Figure], rounds: int) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
+from tests import sections
 from tests.chaos import figures
 from tests.chaos.__main__ import FIGURES
 from tests.chaos.faults import FAULTS
@@ -24,7 +24,7 @@ def main() -> int:
         sys.stderr.write("no run of the code as it is now\n")
         return 1
     figures.save(figures.LEDGER, found)
-    write(found, DOCUMENT)
+    sections.put(DOCUMENT, section(found))
     return 0
 
 
@@ -56,14 +56,6 @@ def section(found: figures.Figures) -> str:
         END,
     ]
     return "\n".join(lines)
-
-
-def write(found: figures.Figures, document: Path) -> None:
-    """Puts the section in place of the one before."""
-    text = document.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(f"{before}{section(found)}{after}", "utf-8")
 
 
 def _run(run: Mapping[str, Any]) -> str:

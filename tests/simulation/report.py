@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests import sections
 from tests.simulation.campaign import ROOT, Count
 from tests.simulation.faults import KINDS
 
@@ -39,10 +40,7 @@ def section(count: Count) -> str:
 
 def write(count: Count) -> None:
     """Puts the section in place of the one before."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{section(count)}{after}", encoding="utf-8")
+    sections.put(DOCUMENT, section(count))
 
 
 def _row(kind: str, calls: tuple[str, ...], struck: dict[str, int]) -> str:

@@ -17,7 +17,8 @@ from tests.chaos.figures import added, digest, known, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
 from tests.chaos.run import Plan, Result
-from tests.chaos.told import BEGIN, END, write
+from tests.chaos.told import BEGIN, END, section
+from tests.sections import put
 
 COUNTS = {"batches_committed": 7, "hand_overs": 5, "load_average": 2.5}
 
@@ -90,7 +91,7 @@ def test_the_document_tells_every_kind_and_every_run(tmp_path: Path) -> None:
     document = tmp_path / "reliability.md"
     document.write_text(f"before\n{BEGIN}\nformer\n{END}\nafter\n", "utf-8")
     bad = Anomaly("torn-case", 2, ("x",))
-    write(added({}, run("now", outcome("worker-kill", 4.0), anomalies=(bad,))), document)
+    put(document, section(added({}, run("now", outcome("worker-kill", 4.0), anomalies=(bad,)))))
     text = document.read_text("utf-8")
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"{END}\nafter\n")

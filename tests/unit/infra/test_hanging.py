@@ -5,16 +5,38 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import orjson
+import pytest
 
 from infra.apply.installation import Installation
+from infra.run import hanging, supervisor
 from infra.run.hanging import HANGS_AFTER_S, Hanging, end_by_force
 from infra.run.slots import Slot
+from infra.run.spare import Spares
+from infra.run.supervisor import Supervisor
 from infra.run.worker import heartbeat_file
 
 SLOT = Slot("household", 0)
+#: Says once that it lives, and hangs; the one after it says so again and again.
+HANGING_FIRST = """
+import faulthandler, json, os, pathlib, signal, sys, time
+faulthandler.register(signal.SIGUSR1)
+heartbeat, mark = map(pathlib.Path, sys.argv[1:])
+told = lambda at: heartbeat.write_text(json.dumps({"pid": os.getpid(), "state": "running", "at": at}))
+told(0)
+def hangs_here():
+    time.sleep(60)
+if not mark.exists():
+    mark.touch()
+    hangs_here()
+while True:
+    told(time.time())
+    time.sleep(0.05)
+"""
 STUBBORN = """
 import faulthandler, signal, sys, time
 faulthandler.register(signal.SIGUSR1)
@@ -61,3 +83,39 @@ def test_who_says_nothing_for_longer_than_any_turn_hangs(tmp_path: Path) -> None
     end_by_force(process)
     assert process.wait(10) == -signal.SIGKILL
     assert "hangs_here" in (tmp_path / "log").read_text()
+
+
+def test_a_supervisor_ends_who_hangs_and_starts_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log says where it stood; the next one, which goes on, is let be."""
+    installation, mark = Installation(tmp_path), tmp_path / "mark"
+    heartbeat = heartbeat_file(installation, SLOT)
+
+    def start(slot: Slot, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-c", HANGING_FIRST, heartbeat, mark], stdout=output, stderr=output
+            )
+
+    monkeypatch.setattr(supervisor, "_cold", start)
+    for call in ("keep", "started", "end"):
+        monkeypatch.setattr(Spares, call, lambda self: None)
+    monkeypatch.setattr(Spares, "take", lambda self, slot, log: None)
+    monkeypatch.setattr(hanging, "HANGS_AFTER_S", 2.0)
+    told: list[str] = []
+    supervising = Supervisor(installation, [SLOT], told.append)
+    thread = threading.Thread(target=supervising.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while sum("runs" in line for line in told) < 2:
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+        time.sleep(3)
+    finally:
+        supervising.stop()
+        thread.join(30)
+    assert sum("hangs" in line for line in told) == 1
+    assert sum("runs" in line for line in told) == 2
+    assert "hangs_here" in (installation.logs / f"{SLOT.name}.log").read_text()

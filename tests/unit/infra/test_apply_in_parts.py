@@ -1,0 +1,77 @@
+"""What `mesh apply` asks of the controller at once is bounded, however many municipalities take part."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
+
+from infra.apply import kafka
+from infra.apply.installation import ApplySettings
+from infra.apply.plan import rights
+from infra.environment import Environment
+from schemas.topics import topics_of, users
+
+MUNICIPALITIES = [f"{number:06d}" for number in range(1_741)]
+
+
+class Controller:
+    """Takes note of how much each request is about; knows nothing beforehand."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, list[int]] = {"users": [], "topics": [], "rights": []}
+
+    def alter_user_scram_credentials(self, changes: list[Any]) -> dict[Any, Any]:
+        """Users."""
+        return self._noted("users", changes)
+
+    def create_topics(self, topics: list[Any], operation_timeout: float) -> dict[Any, Any]:
+        """Topics."""
+        return self._noted("topics", topics)
+
+    def create_acls(self, bindings: list[Any], request_timeout: float) -> dict[Any, Any]:
+        """Rights."""
+        return self._noted("rights", bindings)
+
+    def list_topics(self, timeout: float) -> Any:
+        """None."""
+        return SimpleNamespace(topics={})
+
+    def describe_user_scram_credentials(self) -> Future[dict[str, Any]]:
+        """None."""
+        return _done({})
+
+    def describe_acls(self, anything: Any) -> Future[list[Any]]:
+        """None."""
+        return _done([])
+
+    def _noted(self, kind: str, given: list[Any]) -> dict[Any, Any]:
+        self.asked[kind].append(len(given))
+        return {number: _done(None) for number in range(len(given))}
+
+
+def test_a_nation_is_asked_for_in_parts() -> None:
+    """None larger than a request may be, and all of it in the end."""
+    controller = Controller()
+    client = cast("AdminClient", controller)
+    secrets = SimpleNamespace(password=lambda user: SecretStr("secret"))
+    environment = cast("Environment", SimpleNamespace(secrets=lambda: secrets))
+    topics = topics_of(MUNICIPALITIES)
+    everybody, wanted = users(topics), rights(topics)
+    assert kafka.make_users(client, environment, everybody, renew=False) == len(everybody)
+    assert kafka.make_topics(client, topics, ApplySettings()) == len(topics)
+    assert kafka.make_rights(client, wanted, set(everybody)) == (len(wanted), 0)
+    totals = {"users": len(everybody), "topics": len(topics), "rights": len(wanted)}
+    limits = {"users": kafka.USERS_MAX, "topics": kafka.TOPICS_MAX, "rights": kafka.RIGHTS_MAX}
+    for kind, sizes in controller.asked.items():
+        assert sum(sizes) == totals[kind] > 3 * limits[kind]
+        assert max(sizes) <= limits[kind]
+
+
+def _done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
