@@ -45,6 +45,15 @@ class ApplySettings(BaseSettings):
         le=9,
         description="Copies that must have a record; by default 2 on a local stack of three brokers, else 1.",
     )
+    waypoint_retention_days: int | None = Field(
+        default=None,
+        ge=30,
+        le=36_500,
+        description=(
+            "How long topics between steps keep a record (see docs/operations.md); by default for ever. "
+            "All that is handed over, told or disclosed is kept for ever anyway."
+        ),
+    )
     municipalities: str = Field(
         default="",
         max_length=20_000,

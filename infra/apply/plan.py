@@ -8,12 +8,33 @@ from typing import Final, Literal
 
 from infra.apply.installation import ApplySettings
 from schemas.systems import DOMAINS
-from schemas.topics import AUDITOR, STEPS, TopicDeclaration, group, sink_step
+from schemas.topics import (
+    AUDITOR,
+    NOTICE,
+    PERSON_CHANGE,
+    STEPS,
+    TopicDeclaration,
+    change_topic,
+    domain_receipt_topic,
+    group,
+    sink_step,
+)
 
 #: Of what the mesh is told, in bytes; a batch may be this large, and a record with it.
 RECORD_BYTES_MAX: Final = 4_194_304
 #: Days of effect are Kafka timestamps too, and may lie in the future: the default refuses more than an hour.
 ANY_TIME_MS: Final = 9_223_372_036_854_775_807
+
+#: Between two steps: derived from what was handed over, and stamped with the time of writing. Nobody reads them but the
+#: next step, which needs them until it has read them, and while it has set one of them aside.
+WAYPOINTS: Final = frozenset(
+    {
+        NOTICE,
+        PERSON_CHANGE,
+        *(name(domain) for name in (change_topic, domain_receipt_topic) for domain in DOMAINS),
+    }
+)
+_DAY_MS: Final = 86_400_000
 
 Kind = Literal["TOPIC", "GROUP", "TRANSACTIONAL_ID"]
 Operation = Literal["READ", "WRITE"]
@@ -33,10 +54,10 @@ class Right:
 
 def topic_config(topic: TopicDeclaration, settings: ApplySettings) -> dict[str, str]:
     """Kafka's settings of a topic. What is handed over gets the broker's time: an agency's clock decides nothing."""
-    handed_over = topic.name.startswith("in.")
+    handed_over, days = topic.name.startswith("in."), settings.waypoint_retention_days
     return {
         "cleanup.policy": "compact" if topic.compacted else "delete",
-        "retention.ms": "-1",
+        "retention.ms": str(_DAY_MS * days) if days is not None and topic.name in WAYPOINTS else "-1",
         "retention.bytes": "-1",
         "min.insync.replicas": str(settings.min_insync_replicas or 1),
         "max.message.bytes": str(RECORD_BYTES_MAX),

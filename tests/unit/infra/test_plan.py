@@ -51,6 +51,18 @@ def test_a_step_has_its_own_group_and_transactions(step: str) -> None:
     assert mine == {("GROUP", f"mesh.{step}"), ("TRANSACTIONAL_ID", f"mesh.{step}.")}
 
 
+def test_only_what_stands_between_two_steps_may_be_deleted_by_age() -> None:
+    """Where an operator says so: nothing that was handed over, told, disclosed or set aside, and no tracker's input."""
+    settings = ApplySettings(partitions=3, waypoint_retention_days=90)
+    kept = {topic.name: topic_config(topic, settings)["retention.ms"] for topic in TOPICS}
+    found = {name for name, kept_ms in kept.items() if kept_ms != "-1"}
+    assert {kept[name] for name in found} == {str(90 * 86_400_000)}
+    changes, receipts = ({f"{kind}.{domain}" for domain in DOMAINS} for kind in ("change", "receipt"))
+    assert found == {"notice", "person.change", *changes, *receipts}
+    readers = {user for topic in TOPICS if topic.name in found for user in topic.readers}
+    assert readers <= {*STEPS, AUDITOR} - {"tracker"}
+
+
 def test_nothing_is_ever_deleted_by_age() -> None:
     """Records carry old event times, and days of effect that are to come."""
     for topic in TOPICS:

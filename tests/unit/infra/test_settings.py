@@ -21,7 +21,7 @@ import streams
 from streams.settings import PipelineSettings
 
 #: Numbers whose name says their unit, or that are a count or a port.
-UNITS = ("_s", "_ms", "_bytes", "_kbytes", "_max", "port", "partitions", "factor", "replicas")
+UNITS = ("_s", "_days", "_ms", "_bytes", "_kbytes", "_max", "port", "partitions", "factor", "replicas")
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
