@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from schemas.systems import DOMAINS
+from schemas.topics import sink_step
 from tests.simulation.cities import City, city, interleaved
 from tests.simulation.faults import Fault, Faults, plan
 from tests.simulation.mesh import Feeder, Mesh
@@ -121,21 +122,27 @@ def _mended(world: World, mesh: Mesh) -> int:
     if mesh.stumbling is None or mesh.stumble is None:
         return 0
     mesh.stumbling.mended = True
-    return have_tried_again(world.log, mesh.stumble.step)
+    return have_tried_again(world.log, _stumbles(mesh.stumble, mesh.domains[0]))
 
 
 def _checked(world: World, mesh: Mesh, history: History) -> list[str]:
     aborted = sorted({each.of[0] for each in world.log.uncommitted_reads if each.aborted})
     found = [f"an aborted record of {topic} was read" for topic in aborted]
-    aside = history.stumble.step if history.stumble else None
+    aside = _stumbles(history.stumble, history.domain) if history.stumble else None
     expected, actual = undisturbed(history.city.number), outcome(world.log, mesh.databases)
     if aside == "household":
         expected, actual = unlisted(expected), unlisted(actual)
     found += differences(expected, actual)
     found += coherent(world.log, (history.domain,), aside)
-    if aside:
-        found += left_aside(world.log, aside)
+    if aside and history.stumble:
+        found += left_aside(
+            world.log, aside, mesh.databases[history.domain] if history.stumble.step == "sink" else None
+        )
     return found
+
+
+def _stumbles(stumble: Stumble, domain: str) -> str:
+    return sink_step(domain) if stumble.step == "sink" else stumble.step
 
 
 def _where(error: BaseException) -> str:

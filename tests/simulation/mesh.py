@@ -24,7 +24,7 @@ from tests.simulation.cities import CODING, RECEIVED_MS
 from tests.simulation.clients import SimConsumer
 from tests.simulation.log import Entry
 from tests.simulation.postgres import Database, Line
-from tests.simulation.stumbling import Stumble, Stumbling
+from tests.simulation.stumbling import Refusing, Stumble, Stumbling
 from tests.simulation.workers import SinkProcess, StepWorker
 from tests.simulation.world import Process, Worker, World
 from tests.unit.processors.handed_over import key_ring
@@ -53,11 +53,13 @@ class Mesh:
             if not name.startswith("in."):
                 world.log.create(name, partitions)
         self.stumble = stumble
-        self.stumbling: Stumbling | None = None
+        self.stumbling: Stumbling | Refusing | None = None
+        if stumble is not None and stumble.step == "sink":
+            self.stumbling = Refusing(self.databases[domains[0]], stumble)
         for step in steps(tuple(domains)):
             if stumble is not None and stumble.step == step.name:
-                self.stumbling = Stumbling(step, stumble)
-                world.add(step.name, workers, self._pipeline(replace(step, processor=self.stumbling)))
+                self.stumbling = found = Stumbling(step, stumble)
+                world.add(step.name, workers, self._pipeline(replace(step, processor=found)))
             else:
                 world.add(step.name, workers, self._pipeline(step))
         for domain in domains:

@@ -36,6 +36,9 @@ class Database:
     was_set_back: bool = False
     #: How many of its sinks' next reads bring a few records only: what was applied long ago then stands alone.
     few_reads: int = 0
+    #: Rows that it refuses, and whether it says so as they are copied in; else the table itself does.
+    refuses: Callable[[Row], bool] = lambda row: False
+    refuses_copies: bool = False
 
     def table(self, name: str) -> dict[Any, Any]:
         """A table's committed rows."""
@@ -210,6 +213,10 @@ class Session:
         for each in hung:
             each.broken()
         return len(hung)
+
+    def refuses(self, row: Row, *, copied: bool) -> bool:
+        """Whether this row is refused, as it is copied in or by the table itself."""
+        return copied == self._database.refuses_copies and self._database.refuses(row)
 
     def now(self) -> datetime:
         """The server's clock."""

@@ -44,6 +44,9 @@ class Session(Protocol):
     def end_hung(self, seconds: float) -> int:
         """Ends all other sessions whose transaction is older than that; how many."""
 
+    def refuses(self, row: Row, *, copied: bool) -> bool:
+        """Whether this row is refused, as it is copied in or by the table itself."""
+
     def now(self) -> datetime:
         """The server's clock."""
 
@@ -75,6 +78,8 @@ def copied_rows(session: Session, text: str, content: bytes) -> bool:
             # As the temporary table has the table's own constraints.
             if row["op"] == "UPSERT":
                 _allowed(row, [name for name in _KEYS if name in row])
+                if session.refuses(row, copied=True):
+                    raise errors.CheckViolation
         session.stages[found["stage"]] += rows
     return found is not None
 
@@ -136,6 +141,8 @@ def _upsert(session: Session, found: re.Match[str], values: Sequence[Any]) -> An
         _allowed(row, keys)
         if sum(len(row[name]) for name in keys) > _KEY_MAX:
             raise errors.ProgramLimitExceeded
+        if session.refuses(row, copied=False):
+            raise errors.RaiseException
         place = (found["table"], tuple(row[name] for name in keys))
         held = session.value(place)
         if held is None or not found["guarded"] or held["revision"] < row["revision"]:

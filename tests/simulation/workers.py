@@ -116,8 +116,9 @@ class SinkProcess:
         self.line, topic = Line(database, process), domain_topic(domain.id)
         brokers = Brokers(world.log, world.groups, world.coordinator)
         clients = SimClients(brokers, process, (group(process.step), instance), PipelineSettings())
-        acts = SinkActs(process.step, topic, clients, coding.codec, process.clock)
-        sink = PostgresSink(domain, self.line.connect, coding, settings.store, self.line.pause)
+        self._acts = acts = SinkActs(process.step, topic, clients, coding.codec, process.clock)
+        self._log, self._act_topic = world.log, (act_topic(process.step), 0)
+        self._sink = sink = PostgresSink(domain, self.line.connect, coding, settings.store, self.line.pause)
         relay = Relay(domain, sink.store, coding.codec, Send(world.log, process), settings.store)
         self.worker = SinkWorker(
             Input(topic, domain.event, coding.codec, acts),
@@ -130,8 +131,20 @@ class SinkProcess:
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to apply or to tell."""
-        return self.consumer.ready or self._database.waiting("receipt_outbox", "dead_letter_outbox")
+        """Whether there is something to apply, to act on or to tell."""
+        if self.consumer.ready or self._acts_due:
+            return True
+        return self._database.waiting("receipt_outbox", "dead_letter_outbox")
+
+    @property
+    def _acts_due(self) -> bool:
+        """Whether there is an act that it hasn't read, or not asked the store for."""
+        if not self.worker.partitions:
+            return False
+        read = self._acts._acts
+        if self._log.end(self._act_topic) > len(read):
+            return True
+        return any(act.id not in self._acts._over for each in self._sink.letters for act in read.on(each))
 
 
 class Send:
