@@ -30,12 +30,17 @@ _LISTED: Final = ("step", "topic", "partition", "offset", "timestamp_ms", "act",
 def listed(environment: Environment, codec: Codec) -> list[Row]:
     """Every dead letter with its id `<step>/<name>`, what became of it, and how many records are parked behind it."""
     topics = [dlq_topic(step) for step in (*STEPS, *SINKS)]
-    found = [_line(told) for told in _letters(environment, codec, topics)]
-    waiting = {row["step"] for row in found if row["status"] == OPEN} - {"tracker"}
+    told = _letters(environment, codec, topics)
+    waiting = {each["last"]["step"] for each in told if each["last"]["status"] == OPEN} - {"tracker"}
     aside = SetAside(environment, codec).of(sorted(waiting)) if waiting else {}
-    for row in found:
-        behind = aside[row["step"]].letters if row["step"] in aside and row["status"] == OPEN else {}
-        row["behind"] = behind.get(row["id"].rpartition("/")[2], 0)
+    found = []
+    for each in told:
+        first, last = each["first"], each["last"]
+        behind = aside[first["step"]].letters if first["step"] in aside and last["status"] == OPEN else {}
+        if first["step"] in SINKS and last["status"] == OPEN and first["digest"] not in behind:
+            # A relay that stood still may tell late what was so before; the store knows what is open.
+            each["last"] = each["ended"] or last
+        found.append({**_line(each), "behind": behind.get(first["digest"], 0)})
     return found
 
 
@@ -87,12 +92,14 @@ def sealed_value(
 
 
 def _letters(environment: Environment, codec: Codec, topics: list[str]) -> list[Row]:
-    """Each letter: `first` that holds the content, and `last` that says what it has come to."""
+    """Each letter: `first` holds the content, `last` says what it has come to, `ended` the last end that it came to."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in placed(environment, codec, "dead-letter", topics):
         key = (row["step"], row["topic"], row["partition"], row["offset"])
-        known = found.setdefault(key, {"first": row, "last": row})
+        known = found.setdefault(key, {"first": row, "last": row, "ended": None})
         known["last"] = row
+        if row["status"] != OPEN:
+            known["ended"] = row
         if row["value"] is not None:
             known["first"] = row
     return list(found.values())

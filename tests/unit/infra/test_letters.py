@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from infra.cli import app
+from infra.listing import letters
+from infra.listing.aside import Aside
 from infra.listing.values import row_of
 from schemas.catalogue import catalogue
 from schemas.tables import EncodeError, table_from_rows
@@ -44,6 +47,28 @@ def test_a_value_that_does_not_fit_is_refused(told: dict[str, Any], error: type[
     """Before anything is filed."""
     with pytest.raises(error):
         table_from_rows("person-change", [row_of(told, catalogue().arrow_schema("person-change"))])
+
+
+def test_the_store_knows_which_of_a_sinks_letters_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that stood still tells OPEN again after the end; of a letter that is open, that is so."""
+
+    def said(offset: int, status: str, step: str = "sink.nta", value: bytes | None = None) -> dict[str, Any]:
+        place = {"topic": "domain.nta", "partition": 0, "offset": offset, "timestamp_ms": 0}
+        row = {"step": step, "digest": f"d{offset}", "status": status, "reason": "23514", "value": value}
+        return {**row, **place, "act": None, "note": None}
+
+    told = [said(1, "OPEN", value=b"x"), said(1, "RETRIED"), said(1, "OPEN", value=b"x")]
+    told += [said(2, "OPEN", value=b"x"), said(2, "RETRIED"), said(2, "OPEN", value=b"x")]
+    told += [said(3, "OPEN", "conversion", value=b"x")]
+    aside = {"sink.nta": Aside({"d2": 4}), "conversion": Aside({"d3": 1})}
+    monkeypatch.setattr(letters, "placed", lambda *given: told)
+    monkeypatch.setattr(letters, "SetAside", lambda *given: SimpleNamespace(of=lambda steps: aside))
+    found = letters.listed(None, None)  # type: ignore[arg-type]
+    assert [(row["id"], row["status"], row["behind"]) for row in found] == [
+        ("sink.nta/d1", "RETRIED", 0),
+        ("sink.nta/d2", "OPEN", 4),
+        ("conversion/d3", "OPEN", 1),
+    ]
 
 
 @pytest.mark.parametrize(
