@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any, Final, Literal, Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import BaseModel, Field
 
 from connectors.errors import FencedError, OverdueError
@@ -22,8 +22,10 @@ from connectors.sink_acts import SinkActs
 from schemas.codec import Codec
 from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
+from streams.halving import Halving
 from streams.refusals import Refusals
 from streams.verdict import read_error
+from streams.watched import Watched
 
 log = structlog.get_logger()
 
@@ -107,7 +109,8 @@ class SinkWorker:
         self._consumer, self._after, self._acts = consumer, after, source.acts
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
-        self._fenced = self._overdue = 0
+        self._fenced = 0
+        self._size = Halving()
 
     @property
     def partitions(self) -> list[int]:
@@ -153,8 +156,8 @@ class SinkWorker:
         """Records that are ours, and by partition the offset after them (or at its end, where that is new)."""
         found: list[Record] = []
         ends: dict[int, int] = {}
-        # What took too long at once may be committed in parts: half as many after each batch that was overdue.
-        most = max(1, self._settings.batch_records_max >> self._overdue)
+        # What took too long at once may be committed in parts.
+        most = self._size.of(self._settings.batch_records_max)
         messages = self._consumer.consume(most, self._settings.poll_timeout_s)
         for message in messages:
             partition, offset = _place(message)
@@ -179,7 +182,8 @@ class SinkWorker:
         except OverdueError:
             self._divide(len(records))
             return 0
-        self._fenced = self._overdue = 0
+        self._fenced = 0
+        self._size.went_well()
         self._positions = dict(stored)
         self._tell_group(ends)
         log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
@@ -203,9 +207,9 @@ class SinkWorker:
 
     def _divide(self, records: int) -> None:
         """The same records come again, in smaller batches. OverdueError where they can't be smaller."""
-        if self._settings.batch_records_max >> self._overdue <= 1:
+        if self._size.of(self._settings.batch_records_max) == 1:
             raise OverdueError("a batch of one record is overdue")
-        self._overdue += 1
+        self._size.failed()
         log.warning("batch.overdue", topic=self._topic, records=records)
         self._go_back()
 
@@ -273,7 +277,7 @@ def consumer(properties: Mapping[str, str | int | bool]) -> SinkConsumer:
     return made
 
 
-class Member(Consumer):
+class Member(Watched):
     """A consumer that says so where the broker doesn't know its user: librdkafka tells it beside its calls."""
 
     def __init__(self, properties: Mapping[str, str | int | bool]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from streams.barrier import Barrier
 from streams.clients import Consumer, Message, Partition
@@ -134,25 +134,31 @@ class Assignment:
 
         False where a mark failed, which may have taken all the time that a turn has.
         """
-        failed = self._barrier.failed_in_a_row
+        failed = self._barrier.failed.total()
         # First a question that costs little: what a transaction holds may have to wait for long.
         stable = self._barrier.stable(sorted(self.unsettled))
         self._tell_held(self.unsettled - stable.keys())
         known = self._barrier.offsets(stable)
-        # Marks that took too long at once may be written in parts.
-        part = list(known.items())[: max(1, len(known) >> self._barrier.failed_in_a_row)]
-        starts = {partition: offset for partition, offset in part if self._moved(partition, offset)}
+        starts = self._part({place: offset for place, offset in known.items() if self._moved(place, offset)})
         new = {partition: self._processing.new(partition) for partition in starts}
         # After the offsets: whatever was committed with them is on the changelogs before this mark.
         mark = self._barrier.mark(self._restorer.changelogs(new)) if new else None
         if mark is None:
-            return self._barrier.failed_in_a_row == failed
+            return self._barrier.failed.total() <= failed
         self.unsettled.difference_update(starts)
         self.positions.update(starts)
         self.kept.update(new)
         self._restorer.begin(new, mark)
         log.info("partitions.settled", partitions=_names(starts))
         return True
+
+    def _part(self, starts: dict[Partition, int]) -> dict[Partition, int]:
+        """Marks that took too long at once are written in parts, in turn: one that can't be holds no other up."""
+        failed = self._barrier.failed["changelog"]
+        places = sorted(starts)
+        first = failed % len(places) if places else 0
+        chosen = (places[first:] + places[:first])[: max(1, len(places) >> failed)]
+        return {place: starts[place] for place in chosen}
 
     def _tell_held(self, held: set[Partition]) -> None:
         if held - self._held:
@@ -164,9 +170,11 @@ class Assignment:
 
     def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
         ours = [(each.topic, each.partition) for each in partitions]
-        # They start at a number, and are paused: an end that had to be looked up could be found after the seek to where
-        # they go on, and would take its place.
-        self._consumer.incremental_assign([TopicPartition(*partition, 0) for partition in ours])
+        # They are paused before they are sought to where they go on. Where they begin is looked up, and that may be
+        # found after the seek, and take its place: then more is read, and dropped. A number, like 0, may not be there.
+        self._consumer.incremental_assign(
+            [TopicPartition(*partition, OFFSET_BEGINNING) for partition in ours]
+        )
         self._consumer.pause([TopicPartition(*partition) for partition in ours])
         self.unsettled.update(ours)
         log.info("partitions.assigned", partitions=_names(ours))
@@ -227,11 +235,22 @@ class Assignment:
                 self._hear(error)
         groups = by_partition(message for message in messages if message.error() is None)
         admitted = {
-            partition: [record for record in records if offset_of(record) >= self.positions[partition]]
+            partition: _onward(records, self.positions[partition])
             for partition, records in groups.items()
-            if partition in self.positions
+            if partition in self.positions and not self._restorer.is_active(partition)
         }
         return {partition: records for partition, records in admitted.items() if records}
+
+
+def _onward(records: Sequence[Message], position: int) -> list[Message]:
+    """From there on, each once: where a client was sent back, it hands out again what it has handed out."""
+    found: list[Message] = []
+    for record in records:
+        at = offset_of(record)
+        if at >= position:
+            found.append(record)
+            position = at + 1
+    return found
 
 
 def _names(partitions: Iterable[Partition]) -> list[str]:

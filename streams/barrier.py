@@ -7,6 +7,7 @@ nobody else knows, and takes no answer in which that isn't: whoever tells the ma
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import uuid4
@@ -14,7 +15,7 @@ from uuid import uuid4
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Clients, Consumer, Outgoing, Partition
+from streams.clients import Clients, Clock, Consumer, Outgoing, Partition
 from streams.errors import UnavailableError
 from streams.settings import PipelineSettings
 from streams.transactions import Transactions
@@ -26,78 +27,88 @@ log = structlog.get_logger()
 MARK: Final = "mark/"
 #: Marks that may fail one after the other before the worker gives up, and is started again with a pause.
 FAILED_IN_A_ROW_MAX: Final = 20
+#: A transaction is answered before its end is marked everywhere: so long the group's coordinator is asked again.
+_MARKED_S: Final = 1.0
+_AGAIN_S: Final = 0.02
 
 
 class Barrier:
     """One slot's marks, each in a transaction of its own; not to be asked while one is open."""
 
     def __init__(
-        self, clients: Clients, transactions: Transactions, consumer: Consumer, settings: PipelineSettings
+        self,
+        clients: Clients,
+        transactions: Transactions,
+        consumer: Consumer,
+        settings: PipelineSettings,
+        clock: Clock,
     ) -> None:
         self._clients, self._transactions, self._consumer = clients, transactions, consumer
-        self._settings = settings
-        self._failed_in_a_row = 0
-
-    @property
-    def failed_in_a_row(self) -> int:
-        """How many marks failed since one was put on changelogs."""
-        return self._failed_in_a_row
+        self._settings, self._clock = settings, clock
+        #: By what they were put on, how many marks failed since one was written.
+        self.failed: Counter[str] = Counter()
 
     def stable(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Committed offsets, 0 where there is none, of those that no open transaction holds; as they are told."""
-        told, _ = self._asked(partitions, None)
-        return told
+        return _offsets(self._asked(partitions))
 
     def offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """The same, and they hold; none where that can't be known now, and is to be asked again."""
         if not partitions:
             return {}
         place, mark = self._clients.own_place(), uuid4().hex
-        if not self._written([], {place: 0}, mark):
+        if not self._written("offset", [], {place: 0}, mark):
             return {}
-        told, metadata = self._asked(partitions, place)
-        return told if metadata == mark else {}
+        deadline = self._clock() + _MARKED_S
+        while place not in (told := self._asked([*partitions, place])) and self._clock() < deadline:
+            self._transactions.wait(_AGAIN_S)
+        own = told.pop(place, None)
+        if own is None or own.metadata != mark:
+            # Another slot's, where two share a place; or who answers is deposed.
+            log.warning("mark.not-told", topic=place[0], partition=place[1])
+            return {}
+        return _offsets(told)
 
     def mark(self, changelogs: Iterable[Partition]) -> str | None:
         """The key of a record that is now on each of these, after all that was there; None: it isn't, ask again."""
         key = f"{MARK}{uuid4().hex}"
         outgoing = [Outgoing(topic, [key.encode()], [None], partition=number) for topic, number in changelogs]
-        if not self._written(outgoing, {}, ""):
-            return None
-        self._failed_in_a_row = 0
-        return key
+        return key if self._written("changelog", outgoing, {}, "") else None
 
-    def _written(self, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], metadata: str) -> bool:
+    def _written(
+        self, on: str, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], metadata: str
+    ) -> bool:
         try:
             self._transactions.publish(outgoing, offsets, self._consumer, metadata)
         except KafkaException as failure:
             self._transactions.recover(failure.args[0])
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row > FAILED_IN_A_ROW_MAX:
+            self.failed[on] += 1
+            if self.failed[on] > FAILED_IN_A_ROW_MAX:
                 raise UnavailableError(
-                    f"{self._failed_in_a_row} marks failed one after the other, the last by {failure.args[0].name()}"
+                    f"{self.failed[on]} marks failed one after the other, the last by {failure.args[0].name()}"
                 ) from None
             return False
+        self.failed[on] = 0
         return True
 
-    def _asked(
-        self, partitions: Collection[Partition], place: Partition | None
-    ) -> tuple[dict[Partition, int], str | None]:
-        """Offsets of those that are stable; and the metadata of `place`."""
+    def _asked(self, partitions: Collection[Partition]) -> dict[Partition, TopicPartition]:
+        """What is committed of those that no open transaction holds."""
         if not partitions:
-            return {}, None
-        asked = [TopicPartition(*each) for each in (*partitions, *([place] if place else []))]
+            return {}
+        asked = [TopicPartition(*partition) for partition in partitions]
         try:
             found = self._consumer.committed(asked, self._settings.request_timeout_s)
         except KafkaException as failure:
             raise UnavailableError(f"committed: {failure.args[0].name()}") from None
-        told = {(each.topic, each.partition): each for each in found if not _is_unstable(each)}
-        for each in told.values():
+        told = [each for each in found if not _is_unstable(each)]
+        for each in told:
             if each.error:
                 raise stopped_by(each.error)
-        own = told.pop(place, None) if place else None
-        offsets = {partition: max(0, each.offset) for partition, each in told.items()}
-        return offsets, own.metadata if own else None
+        return {(each.topic, each.partition): each for each in told}
+
+
+def _offsets(told: Mapping[Partition, TopicPartition]) -> dict[Partition, int]:
+    return {partition: max(0, each.offset) for partition, each in told.items()}
 
 
 def _is_unstable(told: TopicPartition) -> bool:

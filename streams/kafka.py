@@ -31,6 +31,7 @@ from streams.errors import DeniedError, UnavailableError
 from streams.refusals import SlotProducer
 from streams.settings import PipelineSettings
 from streams.verdict import stopped_by
+from streams.watched import Watched
 
 Properties = dict[str, Any]
 
@@ -116,7 +117,7 @@ class KafkaClients:
         return self._admin
 
 
-class Member(KafkaConsumer):
+class Member(Watched):
     """A member of a group that tells which committed offsets are held by an open transaction.
 
     librdkafka's own `committed` waits until none of those asked for is, and then tells all.

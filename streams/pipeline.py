@@ -15,6 +15,7 @@ from streams.barrier import Barrier
 from streams.clients import Clients, Clock, Outgoing, Partition
 from streams.decoding import offset_of
 from streams.errors import UnavailableError
+from streams.halving import Halving
 from streams.metrics import StepMetrics
 from streams.oversight import Oversight
 from streams.parking import Kind
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 #: Transactions that may fail one after the other before the worker gives up, and is started again with a pause.
 FAILED_IN_A_ROW_MAX = 20
+#: An act that fails again and again is tried again after a pause that grows up to this: all else goes on meanwhile.
+ACT_PAUSE_MAX_S = 300.0
 
 
 class Pipeline:
@@ -49,9 +52,14 @@ class Pipeline:
         self._acts_due = False
         #: Letters and parked records of the partitions that have any.
         self._aside: dict[Partition, tuple[int, int]] = {}
-        barrier = Barrier(clients, self._transactions, self._consumer, settings)
+        barrier = Barrier(clients, self._transactions, self._consumer, settings, clock)
         self._assignment = Assignment(self._consumer, barrier, self._processing, self._restorer, settings)
         self._failed_in_a_row = 0
+        self._size = Halving()
+        #: Acts that failed one after the other, and when there is to be another.
+        self._acts_failed, self._act_after_s = 0, 0.0
+        #: Whether a transaction failed in the turn before: in this one the group hears of us before anything else.
+        self._failed_before = False
 
     @property
     def partitions(self) -> list[Partition]:
@@ -85,14 +93,18 @@ class Pipeline:
         again. StreamError: this worker can't go on.
         """
         self.oversight.turn()
-        if self._assignment.unsettled and not self._assignment.settle():
-            # One failure's time-outs in a turn: the group has to hear of this member in time.
+        # One failure's time-outs between two reads: so the group hears of this member in time, and this one of what
+        # became of its membership.
+        polling, self._failed_before = self._failed_before, False
+        if self._assignment.unsettled and not polling and not self._assignment.settle():
+            self._failed_before = True
             return 0
         self._restore()
         # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older. But all
         # others' go on, and the group hears of this member, however many acts there are.
-        acted = self._act_on_letters() if self._acts.turn() or self._acts_due else None
-        if acted is not None and self._failed_in_a_row:
+        due = (self._acts.turn() or self._acts_due) and not polling and self._clock() >= self._act_after_s
+        acted = self._act_on_letters() if due else None
+        if self._failed_before:
             return 0
         # 1. Records of partitions that are ours, each once, in the order of their partition.
         groups = self._gather(at_once=acted is not None)
@@ -127,10 +139,11 @@ class Pipeline:
         # partitions yet.
         hurried = self.restoring or at_once or not self._assignment.positions
         timeout_s = self._settings.gather_timeout_s if hurried else self._settings.poll_timeout_s
-        # What took too long at once may be committed in parts: half as many after each transaction that failed.
-        parts = 1 << self._failed_in_a_row
-        records_max = max(1, self._settings.batch_records_max // parts)
-        return self._assignment.gather(records_max, self._settings.batch_bytes_max // parts, timeout_s)
+        # What took too long at once may be committed in parts.
+        records_max, bytes_max = (
+            self._size.of(most) for most in (self._settings.batch_records_max, self._settings.batch_bytes_max)
+        )
+        return self._assignment.gather(records_max, bytes_max, timeout_s)
 
     def _process(self, groups: Groups) -> list[Outgoing]:
         begun = self._clock()
@@ -168,7 +181,9 @@ class Pipeline:
 
     def _again(self, error: str) -> int:
         self._roll_back()
+        self._failed_before = True
         self._failed_in_a_row += 1
+        self._size.failed()
         if self._failed_in_a_row > FAILED_IN_A_ROW_MAX:
             raise UnavailableError(
                 f"{self._failed_in_a_row} transactions failed one after the other, the last by {error}"
@@ -181,6 +196,7 @@ class Pipeline:
 
     def _committed(self, groups: Groups, offsets: Mapping[Partition, int], duration_s: float) -> None:
         self._failed_in_a_row = 0
+        self._size.went_well()
         self._keep(groups)
         digests = self._digests(groups)
         self._assignment.advance(offsets)
@@ -257,10 +273,18 @@ class Pipeline:
             # Its offset tells nothing of whether it took place: the changelog does.
             if not self._transactions.recover(failure.args[0]):
                 self._assignment.unsettle(position)
-            return self._again(failure.args[0].name())
-        self._failed_in_a_row = 0
+            return self._act_again()
+        self._acts_failed = 0
         self._keep([partition])
         log.info(
             "act.committed", topic=partition[0], partition=partition[1], act=act.deed, records=len(records)
         )
         return len(records)
+
+    def _act_again(self) -> int:
+        self._roll_back()
+        self._failed_before = True
+        self._acts_failed += 1
+        if self._acts_failed > 1:
+            self._act_after_s = self._clock() + min(ACT_PAUSE_MAX_S, 2.0 ** (self._acts_failed - 2))
+        return 0

@@ -33,7 +33,7 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
     #: How often a worker looks whether its group leaves a partition to nobody.
     oversight_interval_s: float = Field(default=10, ge=1, le=300)
     topic_metadata_refresh_interval_ms: int = Field(default=2_000, ge=100, le=60_000)
-    restore_stall_timeout_s: float = Field(default=60, gt=0, le=600)
+    restore_stall_timeout_s: float = Field(default=90, gt=0, le=600)
     request_timeout_s: float = Field(default=15, gt=0, le=60)
 
     @model_validator(mode="after")
@@ -41,6 +41,8 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
         """What one turn may wait for in all stays below the interval within which it must poll again."""
         if not self.message_timeout_ms < self.transaction_timeout_ms:
             raise ValueError("message_timeout_ms must be below transaction_timeout_ms")
+        if not self.transaction_timeout_ms + 5_000 < 1_000 * self.restore_stall_timeout_s:
+            raise ValueError("restore_stall_timeout_s must be more than transaction_timeout_ms and 5 s")
         if not self.session_timeout_ms < self.max_poll_interval_ms:
             raise ValueError("session_timeout_ms must be below max_poll_interval_ms")
         waits_s = 4 * self.commit_timeout_s + 2 * self.recovery_timeout_s + 2 * self.request_timeout_s

@@ -96,9 +96,9 @@ class Transactions:
         self._discard()
         self.start()
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = _RETRY_WAIT_S) -> None:
         """A moment, spent serving the client."""
-        self._producer.poll(_RETRY_WAIT_S)
+        self._producer.poll(seconds)
 
     def close(self) -> None:
         """Ends without another transaction."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Self
+
+from pydantic import BaseModel, Field, model_validator
 
 
 class PostgresSettings(BaseModel, frozen=True, extra="forbid"):
@@ -14,7 +16,8 @@ class PostgresSettings(BaseModel, frozen=True, extra="forbid"):
     #: in the midst of one holds the fence, and nobody else could go on.
     transaction_timeout_s: float = Field(default=20, gt=0, le=120)
     idle_transaction_timeout_s: float = Field(default=5, gt=0, le=60)
-    lock_timeout_s: float = Field(default=10, gt=0, le=60)
+    #: Below the statement's, or that would end a wait first, as if it were too much work.
+    lock_timeout_s: float = Field(default=5, gt=0, le=60)
     #: Attempts at one transaction, the first included; between them the pause doubles from the first to the longest.
     attempts_max: int = Field(default=8, gt=0, le=100)
     pause_first_s: float = Field(default=0.1, gt=0, le=10)
@@ -24,3 +27,10 @@ class PostgresSettings(BaseModel, frozen=True, extra="forbid"):
     #: Outbox rows that one round of the relay takes; a row holds the receipts of one batch.
     relay_rows_max: int = Field(default=20, gt=0, le=1_000)
     delivery_timeout_s: float = Field(default=30, gt=0, le=120)
+
+    @model_validator(mode="after")
+    def _whose_turn(self) -> Self:
+        """A wait for a lock is told apart from too much work by which limit ends it."""
+        if not self.lock_timeout_s < self.statement_timeout_s:
+            raise ValueError("lock_timeout_s must be below statement_timeout_s")
+        return self

@@ -154,9 +154,9 @@ class _AtTheEnd:
         return getattr(self._consumer, name)
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
-        """0 is where those stand that wait; others without an offset begin at the beginning."""
+        """All of them."""
         self._consumer.incremental_assign(
-            [TopicPartition(each.topic, each.partition, each.offset or OFFSET_END) for each in partitions]
+            [TopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
         )
 
 

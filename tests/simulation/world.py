@@ -278,6 +278,8 @@ class World:
     def _ended(self, process: Process, error: Exception) -> None:
         if isinstance(error, LostRecordsError):
             raise FoundError(f"{process} lost records") from error
+        if "marks failed" in str(error):
+            raise FoundError(f"{process}: {error}") from error
         self.told.append(f"{self.time.now_s - 1_000:9.3f} s  {process} ended: {type(error).__name__} {error}")
         try:
             if process.worker is not None:

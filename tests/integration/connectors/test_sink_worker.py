@@ -264,7 +264,7 @@ def test_a_batch_that_takes_too_long_is_stored_in_parts(mesh: Mesh) -> None:
     """Half as many records after each that was overdue, until they are few enough."""
     mesh.admin.execute(SLOW.format(seconds=0.02))
     mesh.publish(some(200))
-    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.5))
+    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.5, lock_timeout_s=0.4))
     turn_until([worker], mesh.idle)
     assert len(stores.table(mesh.admin, DOMAIN, "person", "name")) == 200
     assert len(mesh.receipts()) == 200
@@ -274,7 +274,7 @@ def test_a_record_that_takes_too_long_stops_the_worker(mesh: Mesh) -> None:
     """It can't be made smaller; nothing is committed."""
     mesh.admin.execute(SLOW.format(seconds=1))
     mesh.publish(some(3))
-    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.2))
+    worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.2, lock_timeout_s=0.1))
     with pytest.raises(OverdueError, match="one record"):
         turn_until([worker], lambda: False)
     assert stores.table(mesh.admin, DOMAIN, "person", "name") == {}
