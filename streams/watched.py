@@ -36,7 +36,7 @@ class Watched(KafkaConsumer):
     """A member of a group; to be called often, by one thread."""
 
     def __init__(self, properties: Mapping[str, Any], clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._called_s, self._unwell_s = clock, clock(), 0.0
+        self._clock, self._called_s, self._unwell_s, self._last = clock, clock(), 0.0, "nothing"
         super().__init__(
             {**properties, "statistics.interval.ms": TOLD_EVERY_MS, "stats_cb": self._on_statistics}
         )
@@ -48,7 +48,9 @@ class Watched(KafkaConsumer):
         self._unwell_s += min(now_s - self._called_s, _BETWEEN_MAX_S)
         self._called_s = now_s
         if self._unwell_s > UNWELL_MAX_S:
-            raise UnavailableError(f"the group's client has not been well for {UNWELL_MAX_S:.0f} s")
+            raise UnavailableError(
+                f"the group's client has not been well for {UNWELL_MAX_S:.0f} s; told last: {self._last}"
+            )
         return messages
 
     def close(self) -> None:
@@ -59,5 +61,7 @@ class Watched(KafkaConsumer):
             log.warning("consumer.left-behind", error=failure.args[0].name())
 
     def _on_statistics(self, statistics: str) -> None:
-        if orjson.loads(statistics).get("cgrp", {}).get("state") == "up":
+        group = orjson.loads(statistics).get("cgrp", {})
+        self._last = f"{group.get('state')}, {group.get('join_state')}"
+        if group.get("state") == "up":
             self._unwell_s = 0.0

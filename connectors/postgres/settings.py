@@ -16,8 +16,9 @@ class PostgresSettings(BaseModel, frozen=True, extra="forbid"):
     #: in the midst of one holds the fence, and nobody else could go on.
     transaction_timeout_s: float = Field(default=20, gt=0, le=120)
     idle_transaction_timeout_s: float = Field(default=5, gt=0, le=60)
-    #: Below the statement's, or that would end a wait first, as if it were too much work.
-    lock_timeout_s: float = Field(default=5, gt=0, le=60)
+    #: Below the statement's, or that would end a wait first, as if it were too much work; longer than a silent
+    #: transaction may hold it.
+    lock_timeout_s: float = Field(default=8, gt=0, le=60)
     #: Attempts at one transaction, the first included; between them the pause doubles from the first to the longest.
     attempts_max: int = Field(default=8, gt=0, le=100)
     pause_first_s: float = Field(default=0.1, gt=0, le=10)
