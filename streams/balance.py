@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -19,10 +20,14 @@ _TOPICS_S: Final = 2
 
 
 class GroupView:
-    """Asks which partitions no member of a group has; one question at a time, and nobody waits for the answer."""
+    """Asks which partitions no member of a group has; one question at a time, and nobody waits for the answer.
 
-    def __init__(self, admin: AdminClient, group_id: str) -> None:
-        self._admin, self._group_id = admin, group_id
+    librdkafka remembers for ever who coordinates a group: after a question that failed there is another client.
+    """
+
+    def __init__(self, administrator: Callable[[], AdminClient], group_id: str) -> None:
+        self._administrator, self._group_id = administrator, group_id
+        self._admin = administrator()
         self._asked: Future[ConsumerGroupDescription] | None = None
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
@@ -38,7 +43,13 @@ class GroupView:
             # Between two generations nothing is anybody's.
             return self._without(told, inputs) if told.state == ConsumerGroupState.STABLE else frozenset()
         except KafkaException:
+            self._renew()
             return frozenset()
+
+    def _renew(self) -> None:
+        before, self._admin = [self._admin], self._administrator()
+        # Letting go of a client waits for its threads: nobody else has to.
+        threading.Thread(target=before.clear, name="administrator", daemon=True).start()
 
     def _without(self, told: ConsumerGroupDescription, inputs: Sequence[str]) -> frozenset[Partition]:
         topics = self._admin.list_topics(timeout=_TOPICS_S).topics

@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Clients, Clock, Consumer, Outgoing, Partition
-from streams.errors import UnavailableError
+from streams.errors import DeniedError, UnavailableError
 from streams.settings import PipelineSettings
 from streams.transactions import Transactions
 from streams.verdict import stopped_by
@@ -99,7 +99,10 @@ class Barrier:
         try:
             found = self._consumer.committed(asked, self._settings.request_timeout_s)
         except KafkaException as failure:
-            raise UnavailableError(f"committed: {failure.args[0].name()}") from None
+            # A group that we may not see doesn't come by waiting.
+            stopped = stopped_by(failure.args[0])
+            denied = stopped if isinstance(stopped, DeniedError) else None
+            raise denied or UnavailableError(f"committed: {failure.args[0].name()}") from None
         told = [each for each in found if not _is_unstable(each)]
         for each in told:
             if each.error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -45,12 +44,15 @@ _PASSING: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.NETWORK_EXCEPTION,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError._TRANSPORT,
         KafkaError._WAIT_COORD,
+        KafkaError._TIMED_OUT,
     }
 )
-#: Between two questions to a broker that can't tell yet.
-_RETRY_WAIT_S = 0.1
+#: An offset that nobody holds is told within a few milliseconds; and so long is asked in all.
+_TOLD_S: Final = 0.25
+_TOLD_MAX_S: Final = 3.0
 #: A follower's request stays so long at the broker while nothing comes.
 _FOLLOW_WAIT_MS = 1_000
 
@@ -77,7 +79,7 @@ class KafkaClients:
     def consumer(self) -> Consumer:
         """The slot's static member of the step's group."""
         properties = consumer_properties(self._connection, self._group, self._id, self._settings)
-        return cast("Consumer", Member(properties, self._administrator()))
+        return cast("Consumer", Member(properties))
 
     def reader(self) -> Reader:
         """A reader that joins no group."""
@@ -103,7 +105,7 @@ class KafkaClients:
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the step's group has."""
-        self._view = self._view or GroupView(self._administrator(), self._group)
+        self._view = self._view or GroupView(lambda: AdminClient(dict(self._connection)), self._group)
         return self._view.unread(inputs)
 
     def rebalancer(self) -> Rebalancer:
@@ -117,37 +119,54 @@ class KafkaClients:
         return self._admin
 
 
+class Offset(NamedTuple):
+    """A committed offset, as `committed` tells it (`confluent_kafka.TopicPartition`, whose error can't be set)."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: KafkaError | None = None
+    metadata: str | None = None
+
+
 class Member(Watched):
     """A member of a group that tells which committed offsets are held by an open transaction.
 
-    librdkafka's own `committed` waits until none of those asked for is, and then tells all.
+    librdkafka's own `committed` waits until none of those asked for is, and then tells all. An administrator's request
+    tells at once, but ends the process where the coordinator has moved (confluentinc/librdkafka#5040).
     """
-
-    def __init__(self, properties: Properties, admin: AdminClient) -> None:
-        super().__init__(properties)
-        self._group_id, self._admin = str(properties["group.id"]), admin
 
     def committed(  # type: ignore[override]
         self, partitions: list[TopicPartition], timeout: float
-    ) -> list[TopicPartition]:
-        """By partition the offset, or its error; KafkaException where the brokers don't tell in time."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return self._told(partitions, max(0.1, deadline - time.monotonic()))
-            except KafkaException as failure:
-                # A coordinator that moves, or has yet to read its log, is asked again.
-                if failure.args[0].code() not in _PASSING or time.monotonic() >= deadline:
-                    raise
-            self._admin.poll(_RETRY_WAIT_S)
-
-    def _told(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
-        asked = ConsumerGroupTopicPartitions(self._group_id, partitions)
-        told = self._admin.list_consumer_group_offsets(
-            [asked], require_stable=True, request_timeout=timeout_s
-        )
-        found: list[TopicPartition] = told[self._group_id].result().topic_partitions
+    ) -> list[Offset]:
+        """By partition the offset; UNSTABLE_OFFSET_COMMIT where it can't be told soon. KafkaException: it never can."""
+        deadline = time.monotonic() + min(timeout, _TOLD_MAX_S)
+        found: list[Offset] = []
+        # All at once; where one is held that isn't told, and it is found by halves.
+        asked = [partitions]
+        while asked:
+            part = asked.pop()
+            left_s = deadline - time.monotonic()
+            told = self._told(part, min(_TOLD_S, left_s)) if left_s > 0 else None
+            if told is not None:
+                found += told
+            elif len(part) > 1 and left_s > 0:
+                middle = len(part) // 2
+                asked += [part[middle:], part[:middle]]
+            else:
+                held = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
+                found += [Offset(each.topic, each.partition, -1001, held) for each in part]
         return found
+
+    def _told(self, partitions: list[TopicPartition], timeout_s: float) -> list[Offset] | None:
+        """None where one of them is held, or nobody could be asked."""
+        try:
+            told = super().committed(partitions, timeout_s)
+        except KafkaException as failure:
+            if failure.args[0].code() in _PASSING:
+                return None
+            raise
+        return [Offset(each.topic, each.partition, each.offset, each.error, each.metadata) for each in told]
 
 
 def producer_properties(
