@@ -50,7 +50,7 @@ _PASSING: Final = frozenset(
         KafkaError._TIMED_OUT,
     }
 )
-#: An offset that nobody holds is told within a few milliseconds; and so long is asked in all.
+#: An offset that nobody holds is told within a few milliseconds, where brokers are near; so long is asked in all.
 _TOLD_S: Final = 0.25
 _TOLD_MAX_S: Final = 3.0
 #: A follower's request stays so long at the broker while nothing comes.
@@ -136,26 +136,33 @@ class Member(Watched):
     tells at once, but ends the process where the coordinator has moved (confluentinc/librdkafka#5040).
     """
 
+    def __init__(self, properties: Properties) -> None:
+        super().__init__(properties)
+        self._patience_s = _TOLD_S
+
     def committed(  # type: ignore[override]
         self, partitions: list[TopicPartition], timeout: float
     ) -> list[Offset]:
         """By partition the offset; UNSTABLE_OFFSET_COMMIT where it can't be told soon. KafkaException: it never can."""
         deadline = time.monotonic() + min(timeout, _TOLD_MAX_S)
         found: list[Offset] = []
+        some = False
         # All at once; where one is held that isn't told, and it is found by halves.
         asked = [partitions]
         while asked:
             part = asked.pop()
             left_s = deadline - time.monotonic()
-            told = self._told(part, min(_TOLD_S, left_s)) if left_s > 0 else None
+            told = self._told(part, min(self._patience_s, left_s)) if left_s > 0 else None
             if told is not None:
-                found += told
+                found, some = found + told, True
             elif len(part) > 1 and left_s > 0:
                 middle = len(part) // 2
                 asked += [part[middle:], part[:middle]]
             else:
                 held = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
                 found += [Offset(each.topic, each.partition, -1001, held) for each in part]
+        # Nothing was told: all are held, or the way to the broker is slow.
+        self._patience_s = _TOLD_S if some else min(_TOLD_MAX_S, 2 * self._patience_s)
         return found
 
     def _told(self, partitions: list[TopicPartition], timeout_s: float) -> list[Offset] | None:
