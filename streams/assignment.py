@@ -108,7 +108,7 @@ class Assignment:
 
     def restored(self, partitions: Iterable[Partition]) -> None:
         """What is kept of these is whole: they go on. LostRecordsError where the offset that belongs to it is lost."""
-        going_on = [partition for partition in partitions if partition in self.positions]
+        going_on = self._ours(partitions)
         # A group forgets its offsets when nobody has been its member for long: what is kept is never forgotten. Asked
         # again, as what is kept may be newer than the offset for one that is no member any more, and doesn't know it.
         strange = [each for each in going_on if not self.positions[each] and self.kept[each].entries]
@@ -134,7 +134,7 @@ class Assignment:
 
         False where a mark failed, which may have taken all the time that a turn has.
         """
-        failed = self._barrier.failed.total()
+        failures = self._barrier.failures
         # First a question that costs little: what a transaction holds may have to wait for long.
         stable = self._barrier.stable(sorted(self.unsettled))
         self._tell_held(self.unsettled - stable.keys())
@@ -144,7 +144,7 @@ class Assignment:
         # After the offsets: whatever was committed with them is on the changelogs before this mark.
         mark = self._barrier.mark(self._restorer.changelogs(new)) if new else None
         if mark is None:
-            return self._barrier.failed.total() <= failed
+            return self._barrier.failures == failures
         self.unsettled.difference_update(starts)
         self.positions.update(starts)
         self.kept.update(new)
@@ -182,12 +182,16 @@ class Assignment:
     def _moved(self, partition: Partition, offset: int) -> bool:
         """Whether the consumer has gone there; False where it isn't ready to yet."""
         try:
+            self._go_to(partition, offset)
+        except StoppedError:
+            return False
+        return True
+
+    def _go_to(self, partition: Partition, offset: int) -> None:
+        try:
             self._consumer.seek(TopicPartition(*partition, offset))
         except KafkaException as failure:
-            if isinstance(stopped := stopped_by(failure.args[0]), StoppedError):
-                return False
-            raise stopped from None
-        return True
+            raise stopped_by(failure.args[0]) from None
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._give_up("partitions.revoked", partitions)
@@ -200,6 +204,7 @@ class Assignment:
         gone = [(each.topic, each.partition) for each in partitions]
         self._forget(gone)
         self.unsettled.difference_update(gone)
+        self._held.difference_update(gone)
         log.info(event, partitions=_names(gone))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
@@ -210,10 +215,7 @@ class Assignment:
 
     def _seek(self, starts: Mapping[Partition, int]) -> None:
         for partition, offset in starts.items():
-            try:
-                self._consumer.seek(TopicPartition(*partition, offset))
-            except KafkaException as failure:
-                raise stopped_by(failure.args[0]) from None
+            self._go_to(partition, offset)
         self.positions.update(starts)
 
     def _hear(self, error: KafkaError) -> None:

@@ -45,7 +45,8 @@ class Barrier:
     ) -> None:
         self._clients, self._transactions, self._consumer = clients, transactions, consumer
         self._settings, self._clock = settings, clock
-        #: By what they were put on, how many marks failed since one was written.
+        #: How many marks failed; and by what they were put on, how many since one was written.
+        self.failures = 0
         self.failed: Counter[str] = Counter()
 
     def stable(self, partitions: Collection[Partition]) -> dict[Partition, int]:
@@ -82,6 +83,7 @@ class Barrier:
             self._transactions.publish(outgoing, offsets, self._consumer, metadata)
         except KafkaException as failure:
             self._transactions.recover(failure.args[0])
+            self.failures += 1
             self.failed[on] += 1
             if self.failed[on] > FAILED_IN_A_ROW_MAX:
                 raise UnavailableError(

@@ -105,7 +105,7 @@ class KafkaClients:
 
     def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the step's group has."""
-        self._view = self._view or GroupView(lambda: AdminClient(dict(self._connection)), self._group)
+        self._view = self._view or GroupView(self._new_administrator, self._group)
         return self._view.unread(inputs)
 
     def rebalancer(self) -> Rebalancer:
@@ -115,8 +115,11 @@ class KafkaClients:
         )
 
     def _administrator(self) -> AdminClient:
-        self._admin = self._admin or AdminClient(dict(self._connection))
+        self._admin = self._admin or self._new_administrator()
         return self._admin
+
+    def _new_administrator(self) -> AdminClient:
+        return AdminClient(dict(self._connection))
 
 
 class Offset(NamedTuple):

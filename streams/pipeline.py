@@ -102,7 +102,8 @@ class Pipeline:
         self._restore()
         # An officer's act on a letter of ours comes before what is new: what waits behind the letter is older. But all
         # others' go on, and the group hears of this member, however many acts there are.
-        due = (self._acts.turn() or self._acts_due) and not polling and self._clock() >= self._act_after_s
+        self._acts_due |= self._acts.turn()
+        due = self._acts_due and not polling and self._clock() >= self._act_after_s
         acted = self._act_on_letters() if due else None
         if self._failed_before:
             return 0
@@ -140,9 +141,8 @@ class Pipeline:
         hurried = self.restoring or at_once or not self._assignment.positions
         timeout_s = self._settings.gather_timeout_s if hurried else self._settings.poll_timeout_s
         # What took too long at once may be committed in parts.
-        records_max, bytes_max = (
-            self._size.of(most) for most in (self._settings.batch_records_max, self._settings.batch_bytes_max)
-        )
+        records_max = self._size.of(self._settings.batch_records_max)
+        bytes_max = self._size.of(self._settings.batch_bytes_max)
         return self._assignment.gather(records_max, bytes_max, timeout_s)
 
     def _process(self, groups: Groups) -> list[Outgoing]:

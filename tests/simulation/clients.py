@@ -23,16 +23,6 @@ def _pair(each: TopicPartition) -> Partition:
     return each.topic, each.partition
 
 
-class Offset(NamedTuple):
-    """A group's offset, as `committed` tells it (`confluent_kafka.TopicPartition`, whose error can't be set)."""
-
-    topic: str
-    partition: int
-    offset: int
-    error: KafkaError | None = None
-    metadata: str = ""
-
-
 class SimConsumer:
     """A static member of a group: the pipeline's kind and the sinks' kind."""
 
@@ -127,11 +117,11 @@ class SimConsumer:
         asked = [_pair(each) for each in partitions]
         return self._host.request("committed", lambda: [self._told(each) for each in asked], timeout)
 
-    def _told(self, of: Partition) -> Offset:
+    def _told(self, of: Partition) -> kafka.Offset:
         told = self._groups.told(self._group, of)
         if told is None:
-            return Offset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
-        return Offset(*of, told.offset, metadata=told.metadata)
+            return kafka.Offset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
+        return kafka.Offset(*of, told.offset, metadata=told.metadata)
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         """Tells the group; nobody waits for the answer."""

@@ -220,3 +220,37 @@ def test_partitions_that_go_take_their_records_with_them(
     toys.feed(driver, AMOUNTS)
     driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS)
+
+
+def test_after_each_mark_that_fails_the_group_is_heard_first() -> None:
+    """Whichever of the two failed, and whatever failed before: the next turn reads, and tries no mark."""
+    timeout = ERRORS["timeout"]
+    driver = toys.driver()
+    driver.log.strike = Strikes(
+        {
+            ("send_offsets_to_transaction", "before", 0): timeout(),
+            ("send_offsets_to_transaction", "before", 1): timeout(),
+            ("produce", "before", 0): timeout(),
+        }
+    )
+    toys.feed(driver, AMOUNTS)
+    worker = driver._pipeline(driver._steps[0])
+    failed = []
+    for _ in range(7):
+        worker.turn()
+        failed.append(worker._failed_before)
+    assert failed == [False, True, False, True, False, True, False]
+    driver.run()
+    all_once(driver)
+
+
+def test_an_act_that_is_read_after_a_failure_is_not_forgotten() -> None:
+    """In that turn it isn't done; in the next it is."""
+    driver = toys.driver()
+    toys.feed(driver, [(toys.POISON, 1)])
+    driver.run()
+    (letter,) = driver.set_aside("double")
+    driver.act("double", "DISMISS", letter["digest"])
+    driver._pipelines["double"]._failed_before = True
+    driver.run()
+    assert driver.set_aside("double") == []
