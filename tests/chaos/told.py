@@ -33,9 +33,9 @@ def section(found: figures.Figures) -> str:
     anomalies = sum(found["anomalies"].values())
     runs = [each for each in found["runs"] if each["code"] == found["code"]]
     told = (
-        f"{sum(found['faults'].values())} faults, {anomalies} anomalies; {found['runs_counted']} runs of"
-        f" {found['minutes']:.0f} minutes of faults together, {found['hand_overs']:,} hand-overs,"
-        f" {found['commits']:,} batches committed; commit {found['commit']}, code {found['code']}."
+        f"{sum(found['faults'].values())} faults, {anomalies} anomalies in {found['minutes']:.0f} minutes of"
+        f" faults (runs: {found['runs_counted']}), {found['hand_overs']:,} hand-overs, {found['commits']:,}"
+        f" batches committed; commit {found['commit']}, code {found['code']}."
     )
     lines = [
         BEGIN,
