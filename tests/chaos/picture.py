@@ -1,18 +1,19 @@
-"""One run as a picture (SVG): load above, what waits before each step below, faults as bands over both."""
+"""One run as pictures (SVG) of a few minutes each: load above, what waits below, faults as bands over both."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
 
 WIDTH: Final = 1_120
 LEFT: Final = 46
-RIGHT: Final = 8
+RIGHT: Final = 76
 #: Height of the labels of faults, of the load, of what waits, and of the axis.
-NAMES, LOAD, WAITING, AXIS = 124, 70, 170, 22
+NAMES, LOAD, WAITING, AXIS = 134, 70, 170, 22
 GAP: Final = 14
 STEPS: Final[Mapping[str, str]] = {
     "intake": "#2f6db5",
@@ -29,41 +30,70 @@ FAMILIES: Final[Mapping[str, str]] = {
     "registry": "#8a8a8a",
 }
 
+#: What one picture has room for: the names of so many faults can be read.
+STRIP_S: Final = 360.0
+
 Event = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Strip:
+    """A part of a run, in seconds from its beginning, and where these are in the picture of it."""
+
+    begin_s: float
+    end_s: float
+
+    def x(self, at_s: float) -> float:
+        """What is before or after it is at its edge."""
+        inside = min(max(at_s, self.begin_s), self.end_s) - self.begin_s
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * inside / (self.end_s - self.begin_s), 1)
+
+    def has(self, at_s: float) -> bool:
+        """Whether it is in here."""
+        return self.begin_s <= at_s <= self.end_s
+
+
 def picture(events: Sequence[Event]) -> str:
-    """An SVG element of its own; a run that ended early is drawn as far as it came."""
-    samples = [event for event in events if event["event"] == "sample"]
+    """SVG elements, one below the other and to one scale; a run that ended early is drawn as far as it came.
+
+    What is handed over at once when the last fault is over isn't drawn: beside it all else would be flat.
+    """
+    faults = [event for event in events if event["event"] in ("recovered", "not-recovered")]
+    end_s = max((event["recovered_s"] for event in faults), default=math.inf)
+    samples = [event for event in events if event["event"] == "sample" and event["at_s"] <= end_s]
     if len(samples) < 2:
         return "<p>Too short to be drawn.</p>"
-    end_s = max(1.0, *(event.get("recovered_s", event["at_s"]) for event in events))
+    end_s = max(1.0, samples[-1]["at_s"], *(event["recovered_s"] for event in faults))
+    number = math.ceil(end_s / STRIP_S)
+    strips = [Strip(end_s * each / number, end_s * (each + 1) / number) for each in range(number)]
+    return "".join(_drawn(strip, faults, samples) for strip in strips)
+
+
+def _drawn(strip: Strip, faults: Sequence[Event], samples: Sequence[Event]) -> str:
     height = NAMES + LOAD + GAP + WAITING + AXIS
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="load, faults and recovery over time">',
-        *_faults(events, end_s),
-        *_load(samples, end_s),
-        *_waiting(samples, end_s),
-        *_axis(end_s, height),
+        *_faults(strip, faults),
+        *_load(strip, samples),
+        *_waiting(strip, samples),
+        *_axis(strip, height),
         *_legend(),
         "</svg>",
     ]
     return "".join(parts)
 
 
-def _x(at_s: float, end_s: float) -> float:
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * at_s / end_s, 1)
-
-
-def _faults(events: Sequence[Event], end_s: float) -> Iterable[str]:
+def _faults(strip: Strip, faults: Sequence[Event]) -> Iterable[str]:
     bottom = NAMES + LOAD + GAP + WAITING
-    for event in events:
-        if event["event"] not in ("recovered", "not-recovered"):
+    for event in faults:
+        if event["recovered_s"] < strip.begin_s or event["struck_s"] > strip.end_s:
             continue
         colour = FAMILIES[event["kind"].partition("-")[0]]
-        struck, mended, whole = (_x(event[name], end_s) for name in ("struck_s", "mended_s", "recovered_s"))
+        struck, mended, whole = (strip.x(event[name]) for name in ("struck_s", "mended_s", "recovered_s"))
         yield _band(struck, max(mended, struck + 1), bottom, colour, 0.55)
         yield _band(mended, whole, bottom, colour, 0.16)
+        if not strip.has(event["struck_s"]):
+            continue
         still = event["stood_still_s"]
         told = f"{event['kind']} {event['target']} {event['detail']}: " + (
             f"stood still {still} s" if still is not None else "nothing to do"
@@ -81,8 +111,8 @@ def _band(left: float, right: float, bottom: float, colour: str, opacity: float)
     )
 
 
-def _load(samples: Sequence[Event], end_s: float) -> Iterable[str]:
-    """Hand-overs accepted a second."""
+def _load(strip: Strip, samples: Sequence[Event]) -> Iterable[str]:
+    """Hand-overs accepted a second; their square root, as all that waited is accepted at once when a broker is back."""
     rates = [
         (later["at_s"], (later["accepted"] - earlier["accepted"]) / (later["at_s"] - earlier["at_s"]))
         for earlier, later in itertools.pairwise(samples)
@@ -90,23 +120,26 @@ def _load(samples: Sequence[Event], end_s: float) -> Iterable[str]:
     ]
     most = max((rate for _, rate in rates), default=1.0) or 1.0
     base = NAMES + LOAD
-    points = [(_x(at_s, end_s), base - LOAD * rate / most) for at_s, rate in rates]
+    points = [
+        (strip.x(at_s), base - LOAD * math.sqrt(rate / most)) for at_s, rate in rates if strip.has(at_s)
+    ]
     yield from _frame(NAMES, LOAD, f"{most:.0f}/s")
     yield _line(points, "#333", 1.2)
 
 
-def _waiting(samples: Sequence[Event], end_s: float) -> Iterable[str]:
-    """Records before each step; their square root, so that few are seen beside many."""
+def _waiting(strip: Strip, samples: Sequence[Event]) -> Iterable[str]:
+    """Records before each step; their square root too."""
     top = NAMES + LOAD + GAP
     most = max((count for sample in samples for count in sample["left"].values()), default=1) or 1
     yield from _frame(top, WAITING, f"{most:,}")
     for step, colour in STEPS.items():
         points = [
             (
-                _x(sample["at_s"], end_s),
+                strip.x(sample["at_s"]),
                 top + WAITING * (1 - math.sqrt(sample["left"].get(step, 0) / most)),
             )
             for sample in samples
+            if strip.has(sample["at_s"])
         ]
         yield _line(points, colour, 1.4)
 
@@ -123,9 +156,9 @@ def _line(points: Sequence[tuple[float, float]], colour: str, width: float) -> s
     return f'<polyline points="{told}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
-def _axis(end_s: float, height: float) -> Iterable[str]:
-    for minute in range(int(end_s // 60) + 1):
-        x = _x(60 * minute, end_s)
+def _axis(strip: Strip, height: float) -> Iterable[str]:
+    for minute in range(math.ceil(strip.begin_s / 60), int(strip.end_s // 60) + 1):
+        x = strip.x(60 * minute)
         yield f'<text x="{x}" y="{height - 6}" text-anchor="middle">{minute} min</text>'
 
 

@@ -16,6 +16,7 @@ from tests.chaos.faults import FAULTS, coordinating, next_kind
 from tests.chaos.figures import added, digest, known, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
+from tests.chaos.picture import picture
 from tests.chaos.run import Plan, Result
 from tests.chaos.told import BEGIN, END, section
 from tests.sections import put
@@ -118,6 +119,23 @@ def test_the_page_shows_every_fault_and_every_anomaly(tmp_path: Path) -> None:
     assert ">worker-kill<" in text
     assert "http" not in text
     assert _Tags().balanced(text)
+
+
+def test_a_long_run_is_drawn_in_strips_to_one_scale() -> None:
+    """Each fault is named once, where it struck, and seen wherever it lasted; what comes after the last isn't drawn."""
+    samples = [{"event": "sample", "at_s": float(at), "accepted": 15 * at, "left": {}} for at in range(900)]
+    rest = {"event": "sample", "at_s": 901.0, "accepted": 1_000_000, "left": {"intake": 1_000_000}}
+    faults = [
+        {"event": "recovered", **vars(outcome("worker-kill", 2.0)), "struck_s": at, "recovered_s": at + 60.0}
+        for at in (10.0, 270.0, 838.0)
+    ]
+    drawn = picture([*samples, *({**each, "mended_s": each["struck_s"] + 20.0} for each in faults), rest])
+    assert drawn.count("<svg") == 3
+    assert drawn.count(">worker-kill<") == 3
+    # Two bands of each, and of the one that goes on in the second strip two more there.
+    assert drawn.count("fill-opacity") == 2 * (3 + 1)
+    assert "15/s" in drawn
+    assert "1,000,000" not in drawn
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
