@@ -11,6 +11,7 @@
 | row-missing, row-unexpected, row-behind | a store ends as its topic says |
 | row-apart-from-offset | rows and the offsets after them become visible together |
 | aborted-read | nobody goes on from what was never committed |
+| state-differs | state that was restored, and what changelogs hold in the end, is what was committed with a batch |
 | open-transaction | in the end no reader of committed records is kept waiting |
 | row-went-back, dead-letter, left-over, differs-from-reference, not-recovered | seen on the way, or by others |
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos import checks_of_stores
+from tests.chaos import checks_of_state, checks_of_stores
 from tests.chaos.model import Change, Evidence, Origin
 
 #: Of a kind of anomaly so many are told.
@@ -167,4 +168,5 @@ RULES: Final[Sequence[Callable[[Evidence], Findings]]] = (
     cases_whole,
     revisions,
     *checks_of_stores.RULES,
+    *checks_of_state.RULES,
 )

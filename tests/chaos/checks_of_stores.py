@@ -43,13 +43,25 @@ def receipts(evidence: Evidence) -> Findings:
 
 
 def receipts_converted(evidence: Evidence) -> Findings:
-    """What came back from the domains is what went out to them, in the mesh's codes."""
-    wanted = {(domain, each.person, each.revision) for domain, told in evidence.told.items() for each in told}
-    yield from _compared(
-        "receipts in the mesh's codes",
-        wanted,
-        {(each.domain, each.person, each.revision) for each in evidence.converted},
-    )
+    """What came back from a domain is converted once for each time that it came, with what it says."""
+    wanted, there = Counter(_came_back(evidence)), Counter(_converted(evidence))
+    if missing := (wanted - there).total():
+        yield "receipt-missing", f"{missing} receipts in the mesh's codes"
+    if more := (there - wanted).total():
+        yield "receipt-unknown", f"{more} receipts in the mesh's codes, beyond those that came back"
+
+
+def _came_back(evidence: Evidence) -> Iterator[tuple[str, str, int, object]]:
+    for domain, found in evidence.receipts.items():
+        for each in found:
+            code, *_, revision = each.id.split(".")
+            yield domain, code, int(revision), each.applied_at
+
+
+def _converted(evidence: Evidence) -> Iterator[tuple[str, str, int, object]]:
+    for each in evidence.converted:
+        code = evidence.codes.get(each.domain, {}).get(each.person, "?")
+        yield each.domain, code, each.revision, each.applied_at
 
 
 def _compared(name: str, wanted: Set[object], there: Set[object]) -> Findings:
@@ -82,11 +94,23 @@ def rows_with_offsets(evidence: Evidence) -> Findings:
     for look in evidence.looks:
         looks[look.domain].append(look)
     for domain, seen in looks.items():
-        yield from _together(evidence.given.get(domain, ()), seen)
+        given = evidence.given.get(domain, ())
+        yield from _no_row_before_its_offset(given, seen)
+        yield from _no_offset_before_its_row(given, seen)
 
 
-def _together(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
+def _no_row_before_its_offset(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
     places = {(each.key, each.revision): (each.partition, each.offset) for each in given}
+    for look in looks:
+        for key, revision in look.revisions.items():
+            partition, offset = places.get((key, revision), (-1, -1))
+            if partition < 0:
+                yield "aborted-read", f"{key.domain}: a row was there that no committed record tells of"
+            elif offset >= look.offsets.get(partition, 0):
+                yield "row-apart-from-offset", f"{key.domain}: a row was there before the offset after it"
+
+
+def _no_offset_before_its_row(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
     waiting: dict[int, list[Given]] = defaultdict(list)
     for each in sorted(given, key=lambda each: -each.offset):
         waiting[each.partition].append(each)
@@ -94,10 +118,6 @@ def _together(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
     now: dict[RowKey, int] = {}
     for look in looks:
         now.update(look.revisions)
-        for key, revision in look.revisions.items():
-            partition, offset = places.get((key, revision), (-1, -1))
-            if partition >= 0 and offset >= look.offsets.get(partition, 0):
-                yield "row-apart-from-offset", f"{key.domain}: a row was there before the offset after it"
         for partition, next_offset in look.offsets.items():
             behind = waiting[partition]
             while behind and behind[-1].offset < next_offset:
@@ -107,7 +127,10 @@ def _together(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
 
 
 def reads(evidence: Evidence) -> Findings:
-    """No batch ends at a record that was aborted: whoever reads committed records never sees it."""
+    """No batch of a step ends at a record that was aborted: whoever reads committed records never sees it.
+
+    A sink also goes on from the end of a partition, whatever stands before it: what it read shows in its rows.
+    """
     for batch in evidence.batches:
         last = batch.offset_next - 1
         topic, number = batch.partition

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import psycopg
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg import sql
 
 from connectors.postgres.status import store_status
@@ -20,6 +21,8 @@ from infra.environment import Environment
 from infra.keys import load_keys
 from infra.local.kafka import ADMIN, AUDITOR
 from processors.codes import Kind, domain_codes
+from processors.fan_out import FanOutProcessor
+from processors.household import HouseholdProcessor
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS, Domain
 from schemas.topics import (
@@ -36,9 +39,11 @@ from schemas.topics import (
     domain_topic,
     rejected_topic,
     sink_step,
+    state_topic,
 )
 from streams.clients import Partition
 from streams.kafka import reader_properties
+from streams.state import PartitionState
 from tests.chaos import model
 from tests.chaos.model import Evidence, Given, Origin, Told
 from tests.chaos.stores import RowKey
@@ -48,6 +53,8 @@ CHUNK_RECORDS: Final = 10_000
 #: Longer than a transaction's timeout, and the coordinator's time between two looks for those that are over it.
 OPEN_TIMEOUT_S: Final = 60.0
 AGAIN_S: Final = 1.0
+#: Steps that keep state, and the schemas of their stores.
+STATEFUL: Final = {"household": HouseholdProcessor().stores, "fan-out": FanOutProcessor().stores}
 
 Row = dict[str, Any]
 
@@ -92,6 +99,7 @@ def collect(
     told = {domain: list(_told(topics, domain)) for domain in DOMAINS}
     dead = sum(len(topics.values[dlq_topic(step)]) for step in (*STEPS, *map(sink_step, DOMAINS)))
     rows, waiting = _stores(environment)
+    states = dict(_states(environment, codec))
     found = {
         "dead-letter": [f"{dead} records"] if dead else [],
         "left-over": [f"{waiting} rows of outboxes"] if waiting else [],
@@ -144,15 +152,31 @@ def collect(
         aborted={place: frozenset(offsets) for place, offsets in topics.aborted.items()},
         committed={place: frozenset(offsets) for place, offsets in topics.committed.items()},
         batches=list(batches(logs)),
+        restored=list(restored(logs)),
+        states=states,
+        nothing={step: PartitionState(codec, stores, 1).digest for step, stores in STATEFUL.items()},
         found=found,
     )
 
 
 def batches(logs: Path) -> Iterator[model.Batch]:
-    """What workers logged of committed batches; a line that a kill cut short is none."""
+    """What workers of steps logged of committed batches; a line that a kill cut short is none."""
     for line in logged(logs):
         if line.get("event") == "batch.committed" and "offset_next" in line:
-            yield model.Batch(line["step"], (line["topic"], line["partition"]), line["offset_next"])
+            place, told = (line["topic"], line["partition"]), (line["records"], line.get("digest"))
+            yield model.Batch(line["step"], place, line["offset_next"], _moment(line), *told)
+
+
+def restored(logs: Path) -> Iterator[model.Restored]:
+    """What they logged of state that they restored."""
+    for line in logged(logs):
+        if line.get("event") == "state.restored" and "digest" in line:
+            begun_at = _moment(line) - line["duration_ms"] / 1_000
+            yield model.Restored(line["step"], line["partition"], begun_at, line["digest"])
+
+
+def _moment(line: Row) -> float:
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
 def logged(logs: Path) -> Iterator[Row]:
@@ -230,6 +254,19 @@ def _stores(environment: Environment) -> tuple[dict[RowKey, int], int]:
     return rows, waiting
 
 
+def _states(environment: Environment, codec: Codec) -> Iterator[tuple[tuple[str, int], str]]:
+    """The digest of each partition's state, restored here from the changelogs as they are."""
+    for step, stores in STATEFUL.items():
+        topics = {state_topic(step, name): name for name in stores}
+        found: dict[int, PartitionState] = {}
+        for message in _messages(environment, topics, "read_committed"):
+            number = int(message.partition() or 0)
+            state = found.setdefault(number, PartitionState(codec, stores, 1))
+            key = (message.key() or b"").decode()
+            state[topics[str(message.topic())]].restore([(key, message.value())])
+        yield from (((step, number), state.digest) for number, state in found.items())
+
+
 def _origin(row: Row) -> Origin:
     return Origin(row["origin"]["topic"], row["origin"]["offset"])
 
@@ -274,6 +311,12 @@ def _read(
     environment: Environment, names: Collection[str], isolation: str
 ) -> Iterator[tuple[str, int, int, bytes | None]]:
     """Topic, partition, offset and value of every record, partition by partition in order."""
+    for message in _messages(environment, names, isolation):
+        place = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
+        yield *place, message.value()
+
+
+def _messages(environment: Environment, names: Collection[str], isolation: str) -> Iterator[Message]:
     given = reader_properties(environment.kafka(ADMIN), AUDITOR) | {"isolation.level": isolation}
     with closing(Consumer(given)) as reader:
         known = reader.list_topics(timeout=TIMEOUT_S).topics
@@ -284,11 +327,10 @@ def _read(
             if not found:
                 raise RuntimeError("the brokers don't answer")
             for message in found:
-                topic, partition, offset = message.topic(), message.partition(), message.offset()
                 error = message.error()
                 if error is None:
-                    yield str(topic), int(partition or 0), int(offset or 0), message.value()
+                    yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard((str(topic), int(partition or 0)))
+                    unread.discard((str(message.topic()), int(message.partition() or 0)))
                 else:
                     raise KafkaException(error)

@@ -91,6 +91,21 @@ def worker_pause(place: Place, chance: random.Random) -> Struck:
     return Struck(slot.name, worker.resume, theirs, hold_s, until_on=True, at_s=at_s)
 
 
+def worker_cut(place: Place, chance: random.Random) -> Struck:
+    """One worker's way to all servers is cut, longer than every timeout, and until another took over: the others go on.
+
+    By resets, or without a word. It works on with what it has, and finds out when it is let through again.
+    """
+    slot = chance.choice(place.targets)
+    theirs, worker = place.partitions(slot), place.worker(slot)
+    mode: Mode = chance.choice(["cut", "silent"])
+    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
+    at_s = time.monotonic()
+    for route in place.proxies.names:
+        place.proxies.set(route, mode, only=[worker.pid])
+    return Struck(slot.name, place.proxies.open_all, theirs, hold_s, until_on=True, detail=mode, at_s=at_s)
+
+
 def _broker_kill(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
     def strike(place: Place, chance: random.Random) -> Struck:
         name, why = choose(place, chance)
@@ -237,6 +252,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "worker-kill": worker_kill,
         "worker-gone": worker_gone,
         "worker-pause": worker_pause,
+        "worker-cut": worker_cut,
         "broker-kill": _broker_kill(_any_broker),
         "broker-kill-leader": _broker_kill(_leader),
         "broker-kill-coordinator": _broker_kill(_coordinator),

@@ -94,6 +94,19 @@ class Batch(NamedTuple):
     step: str
     partition: Partition
     offset_next: int
+    #: When it said so, in seconds since 1970; how many records it had; and the digest of the step's state after it.
+    at: float = 0.0
+    records: int = 0
+    digest: str | None = None
+
+
+class Restored(NamedTuple):
+    """State that a worker restored: when it began to, and the digest of what it had in the end."""
+
+    step: str
+    number: int
+    begun_at: float
+    digest: str
 
 
 @dataclass
@@ -120,6 +133,11 @@ class Evidence:
     aborted: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
     committed: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
     batches: Sequence[Batch] = ()
+    restored: Sequence[Restored] = ()
+    #: The digest of a partition's state, by step and number, as its changelogs say in the end.
+    states: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    #: The digest of a step's state that has nothing in it.
+    nothing: Mapping[str, str] = field(default_factory=dict)
     looks: Sequence[Look] = ()
     #: What needs no model: by kind of anomaly, what was found.
     found: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -12,13 +12,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
 import orjson
+import psutil
 
 HOST: Final = "127.0.0.1"
 ROOT: Final = Path(__file__).parents[2]
@@ -36,54 +38,79 @@ Mode = Literal["open", "cut", "silent", "slow"]
 _Queue = asyncio.Queue[tuple[float, bytes]]
 
 
+@dataclass(eq=False)
+class _Link:
+    """One connection; `struck` says whether what its route is told is meant for it."""
+
+    #: The port that it comes from.
+    port: int
+    writers: list[asyncio.StreamWriter]
+    struck: bool = False
+    passing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def reset(self) -> None:
+        """Ends it as a broken network does: by a reset, not by a polite end."""
+        for writer in self.writers:
+            _reset(writer)
+
+
 @dataclass
 class _Way:
-    """One route as it is now."""
+    """One route as it is now; with `only`, for connections of these processes, and open for all others."""
 
     target: int = 0
     mode: Mode = "open"
     delay_s: float = 0.0
-    passing: asyncio.Event = field(default_factory=asyncio.Event)
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    only: Sequence[int] = ()
+    links: set[_Link] = field(default_factory=set)
 
-    def set(self, mode: Mode, delay_s: float) -> None:
+    def set(self, mode: Mode, delay_s: float, only: Sequence[int]) -> None:
         """From now on."""
-        self.mode, self.delay_s = mode, delay_s if mode == "slow" else 0.0
-        if mode == "silent":
-            self.passing.clear()
+        self.mode, self.delay_s, self.only = mode, delay_s, only
+        ports = _ports_of(only)
+        for link in self.links:
+            self._tell(link, ports)
+
+    def _tell(self, link: _Link, ports: Set[int]) -> None:
+        link.struck = not self.only or link.port in ports
+        if self.mode == "silent" and link.struck:
+            link.passing.clear()
         else:
-            self.passing.set()
-        if mode == "cut":
-            for writer in self.writers:
-                _reset(writer)
+            link.passing.set()
+        if self.mode == "cut" and link.struck:
+            link.reset()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its beginning to its end."""
-        if self.mode == "cut":
-            _reset(writer)
-            return
+        link = _Link(writer.get_extra_info("peername")[1], [writer])
+        self.links.add(link)
         try:
+            self._tell(link, _ports_of(self.only))
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
+            link.writers.append(far_writer)
+            await self._pass(link, (reader, far_writer), (far_reader, writer))
         except OSError:
-            _reset(writer)
-            return
-        both = {writer, far_writer}
-        self.writers |= both
-        there: _Queue = asyncio.Queue(CHUNKS_MAX)
-        back: _Queue = asyncio.Queue(CHUNKS_MAX)
-        giving = [asyncio.create_task(self._give(*way)) for way in ((there, far_writer), (back, writer))]
-        taking = [asyncio.create_task(self._take(*way)) for way in ((reader, there), (far_reader, back))]
-        try:
-            # An end in one direction is an end of both: none of our protocols closes half.
-            await asyncio.wait(giving, return_when=asyncio.FIRST_COMPLETED)
+            link.reset()
         finally:
-            self.writers -= both
-            for task in (*giving, *taking):
-                task.cancel()
-            for each in both:
+            self.links.discard(link)
+            for each in link.writers:
                 each.close()
 
-    async def _take(self, reader: asyncio.StreamReader, queue: _Queue) -> None:
+    async def _pass(self, link: _Link, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        """Both ways, until one of them ends: none of our protocols closes half."""
+        if self.mode == "cut" and link.struck:
+            link.reset()
+        queues = [_Queue(CHUNKS_MAX) for _ in ways]
+        giving = [self._give(link, queue, writer) for queue, (_, writer) in zip(queues, ways, strict=True)]
+        taking = [self._take(link, reader, queue) for queue, (reader, _) in zip(queues, ways, strict=True)]
+        tasks = [asyncio.create_task(each) for each in (*giving, *taking)]
+        try:
+            await asyncio.wait(tasks[: len(giving)], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _take(self, link: _Link, reader: asyncio.StreamReader, queue: _Queue) -> None:
         loop = asyncio.get_running_loop()
         chunk = b"."
         while chunk:
@@ -91,14 +118,15 @@ class _Way:
                 chunk = await reader.read(CHUNK_BYTES)
             except OSError:
                 chunk = b""
-            await queue.put((loop.time() + self.delay_s, chunk))
+            late_s = self.delay_s if self.mode == "slow" and link.struck else 0.0
+            await queue.put((loop.time() + late_s, chunk))
 
-    async def _give(self, queue: _Queue, writer: asyncio.StreamWriter) -> None:
+    async def _give(self, link: _Link, queue: _Queue, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, chunk = await queue.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
-            await self.passing.wait()
+            await link.passing.wait()
             if not chunk:
                 return
             try:
@@ -108,8 +136,16 @@ class _Way:
                 return
 
 
+def _ports_of(pids: Iterable[int]) -> Set[int]:
+    """The ports from which these processes have connected; none of those that are gone."""
+    found: set[int] = set()
+    for pid in pids:
+        with suppress(psutil.Error):
+            found.update(each.laddr.port for each in psutil.Process(pid).net_connections("tcp4"))
+    return found
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection as a broken network does: by a reset, not by a polite end."""
     found = writer.get_extra_info("socket")
     if found is not None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -127,7 +163,7 @@ async def _obey(names: Sequence[str]) -> None:
         told = orjson.loads(line)
         way = ways[told["route"]]
         way.target = told.get("target", way.target)
-        way.set(told["mode"], told["delay_s"])
+        way.set(told["mode"], told["delay_s"], told["only"])
         print(DONE, flush=True)  # noqa: T201
     # Whoever told it what to do is gone; what is still under way is nobody's.
     os._exit(0)
@@ -175,11 +211,14 @@ class Proxies:
 
     def lead(self, name: str, target: int) -> None:
         """Route `name` leads to that port of this host; until then it leads nowhere."""
-        self._tell({"route": name, "mode": "open", "delay_s": 0.0, "target": target})
+        self._tell({"route": name, "mode": "open", "delay_s": 0.0, "only": [], "target": target})
 
-    def set(self, name: str, mode: Mode, delay_s: float = 0.0) -> None:
-        """From the return of this call on, route `name` is as told; `delay_s` is for `slow`, each way."""
-        self._tell({"route": name, "mode": mode, "delay_s": delay_s})
+    def set(self, name: str, mode: Mode, delay_s: float = 0.0, only: Sequence[int] = ()) -> None:
+        """From the return of this call on, route `name` is as told; `delay_s` is for `slow`, each way.
+
+        With `only` for connections from these processes (by pid), also for those that they make later.
+        """
+        self._tell({"route": name, "mode": mode, "delay_s": delay_s, "only": list(only)})
 
     def open_all(self) -> None:
         """Everything passes again."""

@@ -139,11 +139,14 @@ class Held:
             self._since.pop(partition, None)
 
     def longest(self, since_s: float, until_s: float) -> Standstill | None:
-        """The longest standstill that began in this time, those that are not over included."""
+        """The longest standstill of this time, from `since_s` on where it began before; one not over yet is included.
+
+        What a worker had open when it was struck began before that.
+        """
         open_ones = [Standstill(begun, last, at) for at, (begun, last, _) in self._since.items()]
         within = [
-            each
+            each._replace(begun_s=max(each.begun_s, since_s))
             for each in (*self.standstills, *open_ones)
-            if since_s <= each.begun_s <= until_s and each.ended_s > each.begun_s
+            if each.begun_s <= until_s and each.ended_s > max(each.begun_s, since_s)
         ]
         return max(within, key=lambda each: each.ended_s - each.begun_s, default=None)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 
 from infra.run.worker import collect_rarely
 from tests.simulation.cities import NOTICES_MIN
-from tests.simulation.faults import KINDS
+from tests.simulation.faults import KINDS, steps_of
 from tests.simulation.history import FAULTS_MIN, history_of, run
 
 ROOT: Final = Path(__file__).parents[2]
@@ -65,6 +65,8 @@ class Count(BaseModel, extra="forbid"):
     letters: int = 0
     cpu_s: float = 0
     faults: dict[str, dict[str, int]] = Field(default_factory=dict)
+    #: The same by kind and step of the pipeline; not counted in the first histories of the first tree that has it.
+    steps: dict[str, dict[str, int]] = Field(default_factory=dict)
     kept: list[Finding] = Field(default_factory=list)
     #: By seed of a campaign, how many of its histories have been run.
     next: dict[int, int] = Field(default_factory=dict)
@@ -82,22 +84,20 @@ class Count(BaseModel, extra="forbid"):
             "letters",
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for kind, calls in other.faults.items():
-            sums = self.faults.setdefault(kind, {})
-            for call, number in calls.items():
-                sums[call] = sums.get(call, 0) + number
+        for sums, more in ((self.faults, other.faults), (self.steps, other.steps)):
+            for kind, places in more.items():
+                of_kind = sums.setdefault(kind, {})
+                for place, number in places.items():
+                    of_kind[place] = of_kind.get(place, 0) + number
         self.kept = [*self.kept, *other.kept][:_FINDINGS_MAX]
         self.last = datetime.now(UTC)
 
     @property
     def empty(self) -> list[tuple[str, str]]:
-        """Faults that have never struck a call that they may strike."""
-        return [
-            (kind, call)
-            for kind, calls in KINDS.items()
-            for call in calls
-            if not self.faults.get(kind, {}).get(call)
-        ]
+        """Faults that have never struck a call, or a step, that they may strike."""
+        places = [(kind, call, self.faults) for kind, calls in KINDS.items() for call in calls]
+        places += [(kind, step, self.steps) for kind in KINDS for step in steps_of(kind)]
+        return [(kind, place) for kind, place, struck in places if not struck.get(kind, {}).get(place)]
 
 
 def tree() -> str:
@@ -226,10 +226,12 @@ def _share(seed: int, first: int, number: int) -> Count:
     begun_s = time.process_time()
     # Cities and what comes of them stay: the collector need not look through them again and again.
     collect_rarely()
-    struck: Counter[tuple[str, str]] = Counter()
+    calls: Counter[tuple[str, str]] = Counter()
+    steps: Counter[tuple[str, str]] = Counter()
     for place in range(first, first + number):
         told = run(history_of(seed * SEEDS + place))
-        struck.update((fault.kind, fault.call) for fault in told.struck)
+        calls.update((fault.kind, fault.call) for fault in told.struck)
+        steps.update((fault.kind, fault.step) for fault in told.struck)
         if told.findings:
             count.findings += 1
             count.kept.append(Finding(seed=told.seed, what=told.findings[:5]))
@@ -241,7 +243,8 @@ def _share(seed: int, first: int, number: int) -> Count:
         count.struck += len(told.struck)
         count.letters += told.letters
         count.set_aside += told.letters > 0
-    for (kind, call), times in struck.items():
-        count.faults.setdefault(kind, {})[call] = times
+    for sums, struck in ((count.faults, calls), (count.steps, steps)):
+        for (kind, place), times in struck.items():
+            sums.setdefault(kind, {})[place] = times
     count.cpu_s = time.process_time() - begun_s
     return count

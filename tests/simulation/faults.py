@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +77,11 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     # Somebody sets a store's offset back: records are handed over again that were applied long ago.
     "offset set back": ("store.commit",),
 }
+
+
+def steps_of(kind: str) -> list[str]:
+    """The steps whose workers it may strike."""
+    return [step for step, calls in STEPS.items() if set(calls) & set(KINDS[kind])]
 
 
 @dataclass(frozen=True)
@@ -154,13 +159,3 @@ class Faults:
     def left(self) -> int:
         """How many have not struck."""
         return sum(map(len, self._waiting.values()))
-
-
-def table(struck: Mapping[tuple[str, str], int]) -> list[tuple[str, str, int]]:
-    """Every fault with every call it may strike, and how often it has."""
-    return [(kind, call, struck.get((kind, call), 0)) for kind, calls in KINDS.items() for call in calls]
-
-
-def empty(rows: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
-    """What has never struck."""
-    return [(kind, call) for kind, call, number in rows if not number]

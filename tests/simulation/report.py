@@ -6,7 +6,7 @@ from typing import Final
 
 from tests import sections
 from tests.simulation.campaign import ROOT, Count
-from tests.simulation.faults import KINDS
+from tests.simulation.faults import KINDS, STEPS, steps_of
 
 DOCUMENT: Final = ROOT / "docs" / "reliability.md"
 BEGIN: Final = "<!-- simulation: written by `make simulated` -->"
@@ -33,6 +33,12 @@ def section(count: Count) -> str:
         "| --- | --- |",
         *(_row(kind, calls, count.faults.get(kind, {})) for kind, calls in KINDS.items()),
         "",
+        "And of which step the worker was (– where the fault has nothing to strike):",
+        "",
+        f"| fault | {' | '.join(STEPS)} |",
+        f"| --- |{' ---: |' * len(STEPS)}",
+        *(_by_step(kind, count.steps.get(kind, {})) for kind in KINDS),
+        "",
         END,
     ]
     return "\n".join(lines)
@@ -41,6 +47,11 @@ def section(count: Count) -> str:
 def write(count: Count) -> None:
     """Puts the section in place of the one before."""
     sections.put(DOCUMENT, section(count))
+
+
+def _by_step(kind: str, struck: dict[str, int]) -> str:
+    cells = [f"{struck.get(step, 0):,}" if step in steps_of(kind) else "–" for step in STEPS]
+    return f"| {kind} | {' | '.join(cells)} |"
 
 
 def _row(kind: str, calls: tuple[str, ...], struck: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import campaign as campaigns
-from tests.simulation.campaign import Count, campaign, counted, tree
+from tests.simulation.campaign import LEDGER, Count, campaign, counted, tree
 from tests.simulation.cli import Progress
 from tests.simulation.faults import KINDS
 from tests.simulation.report import BEGIN, DOCUMENT, END, section
@@ -104,12 +104,20 @@ def test_the_line_says_how_far_it_is() -> None:
 def test_the_section_names_every_fault_and_call() -> None:
     """So that an empty place is seen."""
     count = counted()
-    count.faults = {"zombie": {"consume": 3}}
+    count.faults, count.steps = {"zombie": {"consume": 3}}, {"offset set back": {"sink": 2}}
     text = section(count)
-    assert all(f"| {kind} |" in text for kind in KINDS)
+    assert all(text.count(f"| {kind} |") == 2 for kind in KINDS)
     assert "consume 3," in text
-    assert ("zombie", "consume") not in count.empty
-    assert ("crash before", "consume") in count.empty
+    assert "| offset set back | – | – | – | – | 2 |" in text
+    assert {("zombie", "consume"), ("offset set back", "sink")}.isdisjoint(count.empty)
+    assert {("crash before", "consume"), ("zombie", "sink")} < set(count.empty)
+    assert ("offset set back", "intake") not in count.empty
+
+
+def test_no_place_is_empty_in_what_is_written_down() -> None:
+    """A thousand histories have every fault strike every call and every step that it can."""
+    written = Count.model_validate_json(LEDGER.read_bytes())
+    assert written.histories < 1_000 or not written.empty
 
 
 def test_the_document_has_the_section_in_form() -> None:

@@ -13,6 +13,7 @@ from tests.chaos.model import (
     Origin,
     Part,
     Receipt,
+    Restored,
     Told,
 )
 from tests.chaos.stores import Look, RowKey
@@ -52,7 +53,13 @@ def right() -> Evidence:
         rows={ROW_A: 2, ROW_B: 1},
         committed={("notice", 0): frozenset({0, 2})},
         aborted={("notice", 0): frozenset({4})},
-        batches=[Batch("household", ("notice", 0), 1), Batch("household", ("notice", 0), 3)],
+        batches=[
+            Batch("household", ("notice", 0), 1, 10.0, 1, "one"),
+            Batch("household", ("notice", 0), 3, 12.0, 1, "two"),
+        ],
+        restored=[Restored("household", 0, 5.0, "empty"), Restored("household", 0, 11.0, "one")],
+        states={("household", 0): "two"},
+        nothing={"household": "empty"},
         looks=[
             Look("pension", {ROW_A: 1}, {0: 1, 1: 0}),
             Look("pension", {ROW_A: 2, ROW_B: 1}, {0: 3, 1: 1}),

@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from tests.chaos.checker import check
-from tests.chaos.model import Batch, Change, Converted, Evidence, Notice, Opened, Origin, Part, Receipt, Told
+from tests.chaos.model import (
+    Batch,
+    Change,
+    Converted,
+    Evidence,
+    Notice,
+    Opened,
+    Origin,
+    Part,
+    Receipt,
+    Restored,
+    Told,
+)
 from tests.chaos.stores import Look, RowKey, Seen
 from tests.unit.chaos.made_up import CASE, ENROLLED, IN, ROW_A, ROW_B, right
 
@@ -28,6 +40,15 @@ def test_nothing_is_found_where_all_is_right() -> None:
     twice = [*evidence.receipts[PENSION], evidence.receipts[PENSION][0]]
     again = [*evidence.converted, evidence.converted[0]]
     assert check(replace(evidence, receipts={PENSION: twice}, converted=again)) == []
+
+
+def test_a_state_of_a_batch_that_nobody_told_of_is_right() -> None:
+    """Its worker was killed between the commit and the word of it; and one that was paused tells of it later."""
+    evidence = right()
+    silent = replace(evidence, batches=evidence.batches[:1], restored=[Restored("household", 0, 13.0, "two")])
+    assert check(silent) == []
+    late = [evidence.batches[0], evidence.batches[1]._replace(at=20.0)]
+    assert check(replace(evidence, batches=late, restored=[Restored("household", 0, 13.0, "two")])) == []
 
 
 BREAKS: dict[str, tuple[str, Broken]] = {
@@ -96,6 +117,30 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     "a receipt came back for nobody": (
         "receipt-unknown",
         lambda e: {"converted": [*e.converted, Converted(PENSION, "c", 1, 7)]},
+    ),
+    "a receipt came back once more than it was sent": (
+        "receipt-unknown",
+        lambda e: {"converted": [*e.converted, e.converted[0]]},
+    ),
+    "a row of what was never committed was there": (
+        "aborted-read",
+        lambda e: {"looks": [Look(PENSION, {ROW_A: 7}, {0: 9, 1: 0})]},
+    ),
+    "a state was restored that nobody had": (
+        "state-differs",
+        lambda e: {"restored": [*e.restored, Restored("household", 0, 11.0, "half")]},
+    ),
+    "a state was restored that was no longer so": (
+        "state-differs",
+        lambda e: {"restored": [*e.restored, Restored("household", 0, 13.0, "one")]},
+    ),
+    "a state was lost as a whole": (
+        "state-differs",
+        lambda e: {"restored": [*e.restored, Restored("household", 0, 13.0, "empty")]},
+    ),
+    "changelogs hold another state in the end": (
+        "state-differs",
+        lambda e: {"states": {("household", 0): "half"}},
     ),
     "a row is missing": ("row-missing", lambda e: {"rows": {ROW_A: 2}}),
     "a row of nobody": (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -119,6 +121,63 @@ def test_slow_is_late_by_so_much_each_way(through: tuple[Proxies, int]) -> None:
             got += connection.recv(1_000)
     assert got == b"ab"
     assert took_s >= 2 * MOMENT_S
+
+
+ECHOING = """
+import socket, sys
+connection = None
+for line in sys.stdin:
+    try:
+        connection = connection or socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5.0)
+        connection.settimeout(float(line))
+        connection.sendall(b"x")
+        print("heard" if connection.recv(1_000) else "ended", flush=True)
+    except TimeoutError:
+        print("nothing", flush=True)
+    except ConnectionError:
+        print("reset", flush=True)
+        connection = None
+"""
+
+
+@pytest.fixture
+def another(through: tuple[Proxies, int]) -> Iterator[subprocess.Popen[str]]:
+    """A process that says something through the proxy for each line that it is told, the seconds it waits to hear."""
+    command = [sys.executable, "-c", ECHOING, str(through[1])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def says(process: subprocess.Popen[str], wait_s: float = TIMEOUT_S) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{wait_s}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def test_one_process_is_cut_off_and_the_others_go_on(
+    through: tuple[Proxies, int], another: subprocess.Popen[str]
+) -> None:
+    """By what it has open, and by what it opens later; without a word, or by resets."""
+    proxies, port = through
+    assert says(another) == "heard"
+    with connected(port) as ours:
+        proxies.set("way", "silent", only=[another.pid])
+        assert says(another, MOMENT_S) == "nothing"
+        ours.sendall(b"y")
+        assert ours.recv(1_000) == b"y"
+        proxies.set("way", "cut", only=[another.pid])
+        assert [says(another), says(another)] == ["reset", "reset"]
+        ours.sendall(b"y")
+        assert ours.recv(1_000) == b"y"
+    with connected(port) as later:
+        later.sendall(b"z")
+        assert later.recv(1_000) == b"z"
+    proxies.open_all()
+    assert says(another) == "heard"
 
 
 def test_a_route_that_there_is_not_is_an_error(through: tuple[Proxies, int]) -> None:

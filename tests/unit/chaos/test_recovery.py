@@ -88,3 +88,14 @@ def test_an_open_transaction_holds_up_readers_as_long_as_nothing_gets_stable() -
     assert found is not None
     assert (found.begun_s, found.ended_s, found.partition) == (1.0, 3.0, NOTICE)
     assert held.longest(50.0, 100.0) is None
+
+
+def test_what_was_open_when_somebody_was_struck_holds_readers_up_from_then_on() -> None:
+    """A dead worker's transaction began before it died; what ended before says nothing."""
+    held = Held()
+    for moment in range(8):
+        held.note(float(moment), NOTICE, 10 + moment, 5 if moment < 7 else 17)
+    found = held.longest(4.0, 100.0)
+    assert found is not None
+    assert (found.begun_s, found.ended_s) == (4.0, 6.0)
+    assert held.longest(6.5, 100.0) is None
