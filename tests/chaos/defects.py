@@ -38,12 +38,12 @@ class Defect:
     what: str
     kinds: Sequence[str]
     install: Callable[[], None]
+    #: The anomalies that it must be known by: others may come of its make, or of workers that can't go on.
+    shows: Sequence[str]
     #: Whose workers are struck.
     steps: Sequence[str] = STEPS
     #: Of each step; where nobody has to take over, one is enough.
     workers: int = 2
-    #: The anomalies by which it is known; empty: any. Where it brings others about by its make, those say nothing.
-    shows: Sequence[str] = ()
     #: Days that the city's hand-overs are from: in more days fewer residents have more changes each.
     days: int = DAYS
 
@@ -220,28 +220,61 @@ class _Standing:
 DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
     {
         "no-group-metadata": Defect(
-            "offsets without the group's generation", PAUSES, no_group_metadata, BETWEEN_TOPICS
+            "offsets without the group's generation",
+            PAUSES,
+            no_group_metadata,
+            ("two-effects", "converted-twice"),
+            BETWEEN_TOPICS,
         ),
-        "no-rewind": Defect("no way back after an abort", BROKERS, no_rewind),
+        "no-rewind": Defect(
+            "no way back after an abort",
+            BROKERS,
+            no_rewind,
+            ("no-effect", "torn-case", "not-converted", "receipt-missing"),
+        ),
         "producer-kept": Defect(
-            "the producer is kept after a timeout", ("brokers-late",), producer_kept, BETWEEN_TOPICS
+            "the producer is kept after a timeout",
+            ("brokers-late",),
+            producer_kept,
+            ("two-effects", "converted-twice"),
+            BETWEEN_TOPICS,
         ),
-        "auto-commit": Defect("the consumer commits by itself", KILLS, auto_commit, BETWEEN_TOPICS, 1),
-        "offsets-after": Defect("a store's offsets follow its rows", KILLS, offsets_after, SINKS, 1),
+        "auto-commit": Defect(
+            "the consumer commits by itself",
+            KILLS,
+            auto_commit,
+            ("no-effect", "torn-case", "not-converted"),
+            BETWEEN_TOPICS,
+            1,
+        ),
+        "offsets-after": Defect(
+            "a store's offsets follow its rows", KILLS, offsets_after, ("row-apart-from-offset",), SINKS, 1
+        ),
         "restored-uncommitted": Defect(
-            "state of what was never committed", KILLS, restored_uncommitted, WITH_STATE, 1
+            "state of what was never committed",
+            KILLS,
+            restored_uncommitted,
+            ("state-differs", "two-effects", "revision-missing"),
+            WITH_STATE,
+            1,
         ),
         "revision-ignored": Defect(
             "an older change overwrites a newer",
             PAUSES,
             revision_ignored,
+            ("row-went-back", "row-behind"),
             SINKS,
-            shows=("row-went-back", "row-behind"),
             days=5 * DAYS,
         ),
-        "receipts-apart": Defect("receipts follow the rows' transaction", KILLS, receipts_apart, SINKS, 1),
+        "receipts-apart": Defect(
+            "receipts follow the rows' transaction", KILLS, receipts_apart, ("receipt-missing",), SINKS, 1
+        ),
         "uncommitted-reads": Defect(
-            "records that were never committed are read", KILLS, uncommitted_reads, BETWEEN_TOPICS
+            "records that were never committed are read",
+            KILLS,
+            uncommitted_reads,
+            ("aborted-read", "torn-case", "converted-twice"),
+            BETWEEN_TOPICS,
         ),
     }
 )

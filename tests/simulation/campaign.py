@@ -244,7 +244,7 @@ def _share(seed: int, first: int, number: int) -> Count:
         count.letters += told.letters
         count.set_aside += told.letters > 0
     for sums, struck in ((count.faults, calls), (count.steps, steps)):
-        for (kind, place), times in struck.items():
-            sums.setdefault(kind, {})[place] = times
+        for (kind, where), times in struck.items():
+            sums.setdefault(kind, {})[where] = times
     count.cpu_s = time.process_time() - begun_s
     return count

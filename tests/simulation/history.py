@@ -50,6 +50,8 @@ class Told:
     struck: list[Fault] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     turns: int = 0
+    #: Whether it ended by an error that no check has raised: then it was not looked at what came of it.
+    failed: bool = False
     #: Dead letters that an officer had tried again.
     letters: int = 0
     log: list[str] = field(default_factory=list)
@@ -88,6 +90,7 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> Told:
     except (FoundError, StuckError) as error:
         told.findings.append(str(error))
     except Exception as error:
+        told.failed = True
         told.findings.append(f"{type(error).__name__}: {error}")
         told.log.append(_where(error))
     else:

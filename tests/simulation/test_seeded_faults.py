@@ -16,6 +16,7 @@ HISTORIES_MAX = 600
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SEEDED)
 def test_a_fault_in_the_code_is_found(name: str) -> None:
-    """Within a bounded number of histories, by at least one check."""
+    """Within a bounded number of histories, by at least one check; that the code breaks down proves nothing."""
     with seeded(name):
-        assert any(run(history_of(seed, CITIES)).findings for seed in range(HISTORIES_MAX))
+        histories = (run(history_of(seed, CITIES)) for seed in range(HISTORIES_MAX))
+        assert any(told.findings and not told.failed for told in histories)

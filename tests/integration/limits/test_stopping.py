@@ -143,14 +143,20 @@ STATES = [
     sinks_at_work,
 ]
 
+#: In these a server doesn't answer: what waits for it is cut short when its time is over.
+UNANSWERED = [without_a_broker, starting_without_a_broker, without_a_registry, without_a_database]
+
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_it_ends_in_time_and_cleanly(
     place: Place, begin: Begin, state: Callable[..., Iterator[Started]]
 ) -> None:
-    """Exit code 0, whatever it waits for."""
+    """Exit code 0, whatever it waits for; where all servers answer it ends by itself, and isn't cut short."""
     with state(place, begin) as worker:  # type: ignore[attr-defined]
         assert worker.stopped(STOP_S) == 0, worker.log.read_text()
+    if state not in UNANSWERED:
+        assert len(worker.events("worker.ended")) == 1, worker.log.read_text()
+        assert not worker.events("worker.cut-short")
 
 
 #: Starts a worker, reads the first line of its log, and is gone: nobody reads on.

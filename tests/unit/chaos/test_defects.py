@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from infra.run import supervisor
+from tests.chaos import checker
 from tests.chaos.broken_supervisor import WORKER
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS, SEEDED
@@ -55,3 +56,10 @@ def test_the_worker_that_is_replaced_is_the_one_that_a_supervisor_starts() -> No
 def test_faults_that_bring_a_defect_to_light_exist() -> None:
     """By their names."""
     assert {kind for defect in DEFECTS.values() for kind in defect.kinds} <= FAULTS.keys() | SEEDED.keys()
+
+
+def test_anomalies_that_a_defect_must_show_are_the_checkers() -> None:
+    """By the names that its table has."""
+    told = checker.__doc__ or ""
+    assert all(defect.shows for defect in DEFECTS.values())
+    assert all(kind in told for defect in DEFECTS.values() for kind in defect.shows)
