@@ -27,6 +27,8 @@ STOP_TIMEOUT_S: Final = 5.0
 CHUNK_BYTES: Final = 65_536
 #: Chunks on their way in one direction of a connection; who sends more has to wait.
 CHUNKS_MAX: Final = 64
+#: So often it is looked up whose connections are new.
+LOOK_EVERY_S: Final = 0.2
 DONE: Final = "done"
 
 #: open: all passes. cut: connections are reset, and new ones too. silent: nothing passes and nothing is closed, as
@@ -62,11 +64,13 @@ class _Way:
     delay_s: float = 0.0
     only: Sequence[int] = ()
     links: set[_Link] = field(default_factory=set)
+    #: When it was last looked up, of which processes, and their ports.
+    look: tuple[float, Sequence[int], Set[int]] = (0.0, (), frozenset())
 
     def set(self, mode: Mode, delay_s: float, only: Sequence[int]) -> None:
         """From now on."""
         self.mode, self.delay_s, self.only = mode, delay_s, only
-        theirs = _theirs([link.port for link in self.links], only)
+        theirs = _ports_of(only)
         for link in self.links:
             self._tell(link, theirs)
 
@@ -79,12 +83,27 @@ class _Way:
         if self.mode == "cut" and link.struck:
             link.reset()
 
+    async def _judged(self, link: _Link) -> None:
+        """As told; whose it is is looked up together with all that come in this moment: who is cut off comes often."""
+        only: Sequence[int] | None = None
+        while only is not self.only:
+            only = self.only
+            if only:
+                await asyncio.sleep(LOOK_EVERY_S - asyncio.get_running_loop().time() % LOOK_EVERY_S + 0.001)
+            self._tell(link, self._looked(only))
+
+    def _looked(self, only: Sequence[int]) -> Set[int]:
+        now = asyncio.get_running_loop().time() // LOOK_EVERY_S
+        if self.look[:2] != (now, only):
+            self.look = now, only, _ports_of(only)
+        return self.look[2]
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its beginning to its end."""
         link = _Link(writer.get_extra_info("peername")[1], [writer])
         self.links.add(link)
         try:
-            self._tell(link, _theirs([link.port], self.only))
+            await self._judged(link)
             if self.mode == "cut" and link.struck:
                 return
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
@@ -137,23 +156,14 @@ class _Way:
                 return
 
 
-def _theirs(ports: Iterable[int], pids: Iterable[int]) -> Set[int]:
-    """Those of these ports from which one of these processes has connected, as Linux has it in /proc.
-
-    Not by psutil, which takes ten times as long: who is cut off connects again and again, and all others pass here too.
-    """
+def _ports_of(pids: Iterable[int]) -> Set[int]:
+    """The ports from which these processes have connected, as Linux has it in /proc; psutil takes ten times as long."""
     held = {inode for pid in pids for inode in _sockets(pid)}
     if not held:
         return set()
-    table = Path("/proc/net/tcp").read_bytes()
-    return {port for port in ports if (found := _inode(table, port)) and found in held}
-
-
-def _inode(table: bytes, port: int) -> bytes | None:
-    """The socket that connects from that port of this host."""
-    begun = table.find(b": 0100007F:%04X " % port)
     # Number, from, to, state, queues, timer, retransmissions, user, timeout, inode.
-    return table[begun:].split(None, 10)[9] if begun >= 0 else None
+    lines = (line.split(None, 10) for line in Path("/proc/net/tcp").read_bytes().splitlines()[1:])
+    return {int(line[1].partition(b":")[2], 16) for line in lines if line[9] in held}
 
 
 def _sockets(pid: int) -> Iterator[bytes]:
