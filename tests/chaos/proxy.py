@@ -43,8 +43,8 @@ _Queue = asyncio.Queue[tuple[float, bytes]]
 class _Link:
     """One connection; `struck` says whether what its route is told is meant for it."""
 
-    #: The port that it comes from.
-    port: int
+    #: The ports that it comes from and goes to; the first alone may be another's too, that goes elsewhere.
+    ports: tuple[int, int]
     writers: list[asyncio.StreamWriter]
     struck: bool = False
     passing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,7 +65,7 @@ class _Way:
     only: Sequence[int] = ()
     links: set[_Link] = field(default_factory=set)
     #: When it was last looked up, of which processes, and their ports.
-    look: tuple[float, Sequence[int], Set[int]] = (0.0, (), frozenset())
+    look: tuple[float, Sequence[int], Set[tuple[int, int]]] = (0.0, (), frozenset())
 
     def set(self, mode: Mode, delay_s: float, only: Sequence[int]) -> None:
         """From now on."""
@@ -74,8 +74,8 @@ class _Way:
         for link in self.links:
             self._tell(link, theirs)
 
-    def _tell(self, link: _Link, theirs: Set[int]) -> None:
-        link.struck = not self.only or link.port in theirs
+    def _tell(self, link: _Link, theirs: Set[tuple[int, int]]) -> None:
+        link.struck = not self.only or link.ports in theirs
         if self.mode == "silent" and link.struck:
             link.passing.clear()
         else:
@@ -92,7 +92,7 @@ class _Way:
                 await asyncio.sleep(LOOK_EVERY_S - asyncio.get_running_loop().time() % LOOK_EVERY_S + 0.001)
             self._tell(link, self._looked(only))
 
-    def _looked(self, only: Sequence[int]) -> Set[int]:
+    def _looked(self, only: Sequence[int]) -> Set[tuple[int, int]]:
         now = asyncio.get_running_loop().time() // LOOK_EVERY_S
         if self.look[:2] != (now, only):
             self.look = now, only, _ports_of(only)
@@ -100,7 +100,8 @@ class _Way:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its beginning to its end."""
-        link = _Link(writer.get_extra_info("peername")[1], [writer])
+        ends = (writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        link = _Link((ends[0][1], ends[1][1]), [writer])
         self.links.add(link)
         try:
             await self._judged(link)
@@ -156,14 +157,18 @@ class _Way:
                 return
 
 
-def _ports_of(pids: Iterable[int]) -> Set[int]:
-    """The ports from which these processes have connected, as Linux has it in /proc; psutil takes ten times as long."""
+def _ports_of(pids: Iterable[int]) -> Set[tuple[int, int]]:
+    """From and to which ports these processes have connected, as Linux has it in /proc; psutil takes too long."""
     held = {inode for pid in pids for inode in _sockets(pid)}
     if not held:
         return set()
     # Number, from, to, state, queues, timer, retransmissions, user, timeout, inode.
     lines = (line.split(None, 10) for line in Path("/proc/net/tcp").read_bytes().splitlines()[1:])
-    return {int(line[1].partition(b":")[2], 16) for line in lines if line[9] in held}
+    return {(_port(line[1]), _port(line[2])) for line in lines if line[9] in held}
+
+
+def _port(address: bytes) -> int:
+    return int(address.partition(b":")[2], 16)
 
 
 def _sockets(pid: int) -> Iterator[bytes]:
