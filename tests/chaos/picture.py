@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -15,6 +15,12 @@ RIGHT: Final = 76
 #: Height of the labels of faults, of the load, of what waits, and of the axis.
 NAMES, LOAD, WAITING, AXIS = 134, 70, 170, 22
 GAP: Final = 14
+HEIGHT: Final = NAMES + LOAD + GAP + WAITING + AXIS
+#: Of a file of its own; a page has its style for all.
+STYLE: Final = (
+    "<style>text { font: 11px system-ui, sans-serif; fill: #6a7680; }</style>"
+    '<rect width="100%" height="100%" fill="#fff"/>'
+)
 STEPS: Final[Mapping[str, str]] = {
     "intake": "#2f6db5",
     "household": "#c2571a",
@@ -58,25 +64,35 @@ def picture(events: Sequence[Event]) -> str:
 
     What is handed over at once when the last fault is over isn't drawn: beside it all else would be flat.
     """
+    return "".join(_strips(events, lambda number: "")) or "<p>Too short to be drawn.</p>"
+
+
+def poster(events: Sequence[Event]) -> str | None:
+    """The same as a file of its own; None for a run that is too short."""
+    drawn = _strips(events, lambda number: f'y="{number * HEIGHT}" width="{WIDTH}" height="{HEIGHT}"')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(drawn) * HEIGHT}">{STYLE}'
+    return f"{head}{''.join(drawn)}</svg>\n" if drawn else None
+
+
+def _strips(events: Sequence[Event], placed: Callable[[int], str]) -> list[str]:
     faults = [event for event in events if event["event"] in ("recovered", "not-recovered")]
     end_s = max((event["recovered_s"] for event in faults), default=math.inf)
     samples = [event for event in events if event["event"] == "sample" and event["at_s"] <= end_s]
     if len(samples) < 2:
-        return "<p>Too short to be drawn.</p>"
+        return []
     end_s = max(1.0, samples[-1]["at_s"], *(event["recovered_s"] for event in faults))
     number = math.ceil(end_s / STRIP_S)
     strips = [Strip(end_s * each / number, end_s * (each + 1) / number) for each in range(number)]
-    return "".join(_drawn(strip, faults, samples) for strip in strips)
+    return [_drawn(strip, faults, samples, placed(at)) for at, strip in enumerate(strips)]
 
 
-def _drawn(strip: Strip, faults: Sequence[Event], samples: Sequence[Event]) -> str:
-    height = NAMES + LOAD + GAP + WAITING + AXIS
+def _drawn(strip: Strip, faults: Sequence[Event], samples: Sequence[Event], place: str) -> str:
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="load, faults and recovery over time">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {place} role="img" aria-label="load, faults, recovery over time">',
         *_faults(strip, faults),
         *_load(strip, samples),
         *_waiting(strip, samples),
-        *_axis(strip, height),
+        *_axis(strip, HEIGHT),
         *_legend(),
         "</svg>",
     ]

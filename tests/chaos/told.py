@@ -1,31 +1,46 @@
-"""`python -m tests.chaos.told`: what chaos has come to, into docs/reliability.md and docs/chaos.json."""
+"""`python -m tests.chaos.told`: what chaos has come to, into docs/reliability.md, docs/chaos.json, and a picture."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from tests import sections
 from tests.chaos import figures
 from tests.chaos.__main__ import FIGURES
 from tests.chaos.faults import FAULTS
+from tests.chaos.history import read
+from tests.chaos.picture import poster
 from tests.chaos.proxy import ROOT
 
+BUILD: Final = ROOT / "build"
 DOCUMENT: Final = ROOT / "docs" / "reliability.md"
+PICTURE: Final = ROOT / "docs" / "pictures" / "chaos.svg"
 BEGIN: Final = "<!-- chaos: written by `make chaos-told` -->"
 END: Final = "<!-- chaos: end -->"
 
 
 def main() -> int:
-    """Writes both. 1: nothing is known of the code as it is now."""
-    found = figures.known(ROOT / "build" / FIGURES)
+    """Writes them. 1: nothing is known of the code as it is now."""
+    found = figures.known(BUILD / FIGURES)
     if not figures.struck(found, figures.digest()):
         sys.stderr.write("no run of the code as it is now\n")
         return 1
     figures.save(figures.LEDGER, found)
     sections.put(DOCUMENT, section(found))
+    draw(found, BUILD / "chaos")
     return 0
+
+
+def draw(found: figures.Figures, histories: Path) -> None:
+    """The run that had most faults, where its history is kept; another machine's stays as it was drawn there."""
+    longest = max(found["runs"], key=lambda run: (run["code"] == found["code"], len(run["faults"])))
+    file = histories / longest["history"]
+    drawn = poster(read(file)) if file.is_file() else None
+    if drawn:
+        PICTURE.write_text(drawn, "utf-8")
 
 
 def section(found: figures.Figures) -> str:
@@ -52,6 +67,11 @@ def section(found: figures.Figures) -> str:
         "| fault | struck | stood still | promised | held up | whole again |",
         "| --- | ---: | ---: | --- | ---: | ---: |",
         *(_kind(kind, found) for kind in FAULTS),
+        "",
+        "The run with most faults: hand-overs accepted a second above, records that wait before each step below;",
+        "a band is a fault, until it is mended (dark) and until all is whole again (light):",
+        "",
+        "![Load, faults and recovery over time](pictures/chaos.svg)",
         "",
         END,
     ]

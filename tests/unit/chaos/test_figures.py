@@ -7,6 +7,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import orjson
 
@@ -16,7 +17,7 @@ from tests.chaos.faults import FAULTS, coordinating, next_kind
 from tests.chaos.figures import added, digest, known, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
-from tests.chaos.picture import picture
+from tests.chaos.picture import picture, poster
 from tests.chaos.run import Plan, Result
 from tests.chaos.told import BEGIN, END, section
 from tests.sections import put
@@ -129,13 +130,19 @@ def test_a_long_run_is_drawn_in_strips_to_one_scale() -> None:
         {"event": "recovered", **vars(outcome("worker-kill", 2.0)), "struck_s": at, "recovered_s": at + 60.0}
         for at in (10.0, 270.0, 838.0)
     ]
-    drawn = picture([*samples, *({**each, "mended_s": each["struck_s"] + 20.0} for each in faults), rest])
+    history_ = [*samples, *({**each, "mended_s": each["struck_s"] + 20.0} for each in faults), rest]
+    drawn = picture(history_)
     assert drawn.count("<svg") == 3
     assert drawn.count(">worker-kill<") == 3
     # Two bands of each, and of the one that goes on in the second strip two more there.
     assert drawn.count("fill-opacity") == 2 * (3 + 1)
     assert "15/s" in drawn
     assert "1,000,000" not in drawn
+    alone = poster(history_)
+    assert alone is not None
+    of_own = ElementTree.fromstring(alone)  # noqa: S314 - our own
+    assert [each.tag for each in of_own].count("{http://www.w3.org/2000/svg}svg") == 3
+    assert poster([rest]) is None
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
