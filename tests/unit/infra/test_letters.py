@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from infra.cli import app
+from infra.errors import KeyFileError, OperatorError
+from infra.key_file import sealer
+from infra.keys import ensure_keys
 from infra.listing import letters
 from infra.listing.aside import Aside
 from infra.listing.values import row_of
 from schemas.catalogue import catalogue
+from schemas.codec import Codec
+from schemas.ids import LocalSchemaIds
 from schemas.tables import EncodeError, table_from_rows
+from streams.dead_letters import seal_place
 from tests.unit.schemas.generated import rows
 
 NAMES = ("person-change", "notice", "domain-change", "domain-portal", "juki-cs-notice", "receipt-domain")
@@ -69,6 +76,45 @@ def test_the_store_knows_which_of_a_sinks_letters_are_open(monkeypatch: pytest.M
         ("sink.nta/d2", "OPEN", 4),
         ("conversion/d3", "OPEN", 1),
     ]
+
+
+def test_what_a_letter_held_is_shown_with_its_key_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another installation, or without a key file, nobody learns anything; nor of a letter in another's place."""
+    codec, ours, theirs = (
+        Codec(catalogue(), LocalSchemaIds(catalogue())),
+        tmp_path / "ours",
+        tmp_path / "theirs",
+    )
+    for file in (ours, theirs):
+        ensure_keys(file)
+    held = b"a name, and an address"
+    row = {"step": "conversion", "topic": "change.nta", "partition": 0, "offset": 7, "timestamp_ms": 0}
+    row |= {"status": "OPEN", "reason": "poison", "act": None, "note": None, "sealed": True, "key": None}
+
+    def sealed(digest: str, of: str) -> dict[str, Any]:
+        return {
+            **row,
+            "digest": digest,
+            "value": sealer(ours).seal(held, seal_place("conversion", of, "value")),
+        }
+
+    monkeypatch.setattr(letters, "placed", lambda *given: [sealed("d1", "d1")])
+
+    def show(file: Path) -> dict[str, Any]:
+        installation = SimpleNamespace(key_file=file)
+        return letters.shown(None, codec, installation, "conversion/d1")  # type: ignore[arg-type]
+
+    assert base64.b64decode(show(ours)["bytes"]) == held
+    with pytest.raises(OperatorError, match="no longer in the key file") as told:
+        show(theirs)
+    assert "name" not in str(told.value)
+    with pytest.raises(KeyFileError):
+        show(tmp_path / "nowhere")
+    monkeypatch.setattr(letters, "placed", lambda *given: [sealed("d1", "d2")])
+    with pytest.raises(OperatorError):
+        show(ours)
 
 
 @pytest.mark.parametrize(

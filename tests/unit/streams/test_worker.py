@@ -14,7 +14,15 @@ from structlog.testing import capture_logs
 
 from schemas.tables import table_from_rows
 from schemas.topics import group, transactional_id
-from streams.errors import BrokenStepError, DeniedError, FencedError, StoppedError, UnavailableError
+from streams.errors import (
+    BrokenStepError,
+    DeniedError,
+    FencedError,
+    LostRecordsError,
+    StateError,
+    StoppedError,
+    UnavailableError,
+)
 from streams.memory import MemoryClients, MemoryLog
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
@@ -72,6 +80,8 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> No
         (FencedError("x"), ExitCode.FENCED),
         (DeniedError("x"), ExitCode.DENIED),
         (BrokenStepError("x"), ExitCode.BROKEN_STEP),
+        (StateError("x"), ExitCode.STATE),
+        (LostRecordsError("x"), ExitCode.LOST_RECORDS),
         (StoppedError("x"), ExitCode.CLIENT),
         (ValueError("a name, an address"), ExitCode.UNEXPECTED),
     ],
