@@ -24,7 +24,7 @@ def write(place: Place, topic: str, records: Iterable[tuple[bytes | None, bytes]
 
 
 def changes(
-    domain: Domain, codec: Codec, codes: Sequence[str], name: str = "NAME"
+    domain: Domain, codec: Codec, codes: Sequence[str], name: str = "NAME", revision: int = 1
 ) -> list[tuple[bytes, bytes]]:
     """A person each, as conversion would write them for this domain."""
     rows = [
@@ -32,7 +32,7 @@ def changes(
             "code": code,
             "entity": "PERSON",
             "op": "UPSERT",
-            "revision": 1,
+            "revision": revision,
             "municipality": "131041" if domain.municipal else None,
             "effective_on": date(2026, 3, 2),
             "person": {"status": "active", "name": name},

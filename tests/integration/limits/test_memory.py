@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import subprocess
 import time
@@ -22,7 +21,7 @@ from tests.integration.limits.conftest import Begin
 from tests.integration.limits.records import changes
 from tests.integration.place import Place
 
-#: Ten million take a few minutes to write: set MESH_TEST_RECORDS_BEHIND.
+#: In hundred thousands. Ten million take a few minutes to write: set MESH_TEST_RECORDS_BEHIND.
 BEHIND = int(os.environ.get("MESH_TEST_RECORDS_BEHIND", "1000000"))
 #: So much of it is worked off: a hundred batches and more, after which memory has found its level.
 APPLIED = min(BEHIND, 600_000)
@@ -33,18 +32,20 @@ DOMAIN = DOMAINS["care"]
 
 
 def write(place: Place) -> int:
-    """Small records, so many that no buffer holds them; their mean size in bytes."""
-    known = codec(place.environment, place.installation)
-    records = changes(DOMAIN, known, [f"behind-{number:06d}" for number in range(DISTINCT)], name="N")
+    """Small records, so many that no buffer holds them, and each newer than the last of its person; bytes of each."""
+    known, size = codec(place.environment, place.installation), 0
+    codes = [f"behind-{number:06d}" for number in range(DISTINCT)]
     batching = {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
     producer = Producer({**place.environment.kafka("admin"), **batching})
-    for number, (key, value) in enumerate(itertools.islice(itertools.cycle(records), BEHIND)):
-        if number % 10_000 == 0:
-            while len(producer) > 50_000:
-                producer.poll(0.05)
-        producer.produce(domain_topic(DOMAIN.id), value, key)
+    for revision in range(1, BEHIND // DISTINCT + 1):
+        for number, (key, value) in enumerate(changes(DOMAIN, known, codes, "N", revision)):
+            size = max(size, len(key) + len(value))
+            if number % 10_000 == 0:
+                while len(producer) > 50_000:
+                    producer.poll(0.05)
+            producer.produce(domain_topic(DOMAIN.id), value, key)
     assert producer.flush(120) == 0
-    return sum(len(key) + len(value) for key, value in records) // DISTINCT
+    return size
 
 
 @pytest.mark.proof

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psutil
 import psycopg
@@ -149,10 +149,10 @@ UNANSWERED = [without_a_broker, starting_without_a_broker, without_a_registry, w
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_it_ends_in_time_and_cleanly(
-    place: Place, begin: Begin, state: Callable[..., Iterator[Started]]
+    place: Place, begin: Begin, state: Callable[[Place, Begin], AbstractContextManager[Started]]
 ) -> None:
     """Exit code 0, whatever it waits for; where all servers answer it ends by itself, and isn't cut short."""
-    with state(place, begin) as worker:  # type: ignore[attr-defined]
+    with state(place, begin) as worker:
         assert worker.stopped(STOP_S) == 0, worker.log.read_text()
     if state not in UNANSWERED:
         assert len(worker.events("worker.ended")) == 1, worker.log.read_text()
