@@ -155,8 +155,7 @@ def test_it_ends_in_time_and_cleanly(
     with state(place, begin) as worker:
         assert worker.stopped(STOP_S) == 0, worker.log.read_text()
     if state not in UNANSWERED:
-        assert len(worker.events("worker.ended")) == 1, worker.log.read_text()
-        assert not worker.events("worker.cut-short")
+        assert not worker.events("worker.cut-short"), worker.log.read_text()
 
 
 #: Starts a worker, reads the first line of its log, and is gone: nobody reads on.
