@@ -36,6 +36,8 @@ UNDER_TEST: Final = ("streams", "processors", "connectors")
 _SHARE: Final = 10
 #: Findings that are kept with their sentences.
 _FINDINGS_MAX: Final = 100
+#: A tree of fewer histories is forgotten when there is another.
+EARLIER_MIN: Final = 10_000
 #: Seeds of one campaign lie side by side.
 SEEDS: Final = 1_000_000_000
 
@@ -45,6 +47,16 @@ class Finding(BaseModel, frozen=True, extra="forbid"):
 
     seed: int
     what: list[str]
+
+
+class Earlier(BaseModel, frozen=True, extra="forbid"):
+    """What a tree before this one came to."""
+
+    tree: str
+    commit: str
+    last: datetime
+    histories: int
+    findings: int
 
 
 class Count(BaseModel, extra="forbid"):
@@ -70,6 +82,8 @@ class Count(BaseModel, extra="forbid"):
     kept: list[Finding] = Field(default_factory=list)
     #: By seed of a campaign, how many of its histories have been run.
     next: dict[int, int] = Field(default_factory=dict)
+    #: Trees before this one, as they were written down, the last one last.
+    before: list[Earlier] = Field(default_factory=list)
 
     def add(self, other: Count) -> None:
         """Another's histories too."""
@@ -127,10 +141,17 @@ def counted() -> Count:
     found = [Count.model_validate_json(place.read_bytes()) for place in (KEPT, LEDGER) if place.exists()]
     same = [count for count in found if count.tree == new.tree]
     if not same:
+        if LEDGER.exists():
+            new.before = _with_itself(found[-1])
         return new
     before = max(same, key=lambda count: count.histories)
     before.commit = new.commit
     return before
+
+
+def _with_itself(count: Count) -> list[Earlier]:
+    told = count.model_dump(include=set(Earlier.model_fields))
+    return [*count.before, *([Earlier(**told)] if count.histories >= EARLIER_MIN else [])]
 
 
 def keep(count: Count, place: Path | None = None) -> None:

@@ -25,6 +25,12 @@ def section(count: Count) -> str:
         "| ---: | ---: | ---: | ---: | --- | --- | --- | ---: |",
         "| " + " | ".join(figures) + " |",
         "",
+        *(
+            f"Before it, until {each.last:%Y-%m-%d}: {each.histories:,} histories of tree {each.tree}"
+            f" ({each.commit}), {each.findings} findings."
+            for each in count.before
+        ),
+        *([""] if count.before else []),
         f"In {count.set_aside:,} of them something was set aside: {count.letters:,} letters were tried again.",
         "",
         "Which fault struck at which call, and how often:",

@@ -45,6 +45,21 @@ def test_other_code_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted().histories == 7
     monkeypatch.setattr(campaigns, "tree", lambda: "another")
     assert counted().histories == 0
+    assert counted().before == []
+
+
+def test_what_was_written_down_of_many_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the next tree nor by the one after that, of which there are few; the document says so."""
+    count = counted()
+    count.histories, count.findings = 100_000, 1
+    campaigns.keep(count, campaigns.LEDGER)
+    for name in ("second", "third"):
+        monkeypatch.setattr(campaigns, "tree", lambda name=name: name)
+        following = counted()
+        following.histories = 3
+        campaigns.keep(following, campaigns.LEDGER)
+    assert [(each.tree, each.histories) for each in counted().before] == [(count.tree, 100_000)]
+    assert f"100,000 histories of tree {count.tree} ({count.commit}), 1 findings." in section(counted())
 
 
 def test_what_was_written_down_is_counted_on_from() -> None:
