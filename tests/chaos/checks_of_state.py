@@ -20,7 +20,11 @@ def restored(evidence: Evidence) -> Findings:
     A worker that was killed may have committed a batch without a word of it: then there are records in no batch.
     """
     batches = _by_place(evidence.batches)
-    for place, found in sorted(_restored_by_place(evidence.restored).items()):
+    restorations: dict[Place, list[Restored]] = defaultdict(list)
+    for each in evidence.restored:
+        if each.digest is not None:
+            restorations[each.step, each.number].append(each)
+    for place, found in sorted(restorations.items()):
         of, (step, number) = batches.get(place, []), place
         known = {each.digest: each.offset_next for each in sorted(of, key=lambda each: each.offset_next)}
         known.setdefault(evidence.nothing.get(step), 0)
@@ -51,13 +55,6 @@ def _by_place(batches: Sequence[Batch]) -> Mapping[Place, list[Batch]]:
     for each in batches:
         if each.digest is not None:
             found[each.step, each.partition[1]].append(each)
-    return found
-
-
-def _restored_by_place(all_: Sequence[Restored]) -> Mapping[Place, list[Restored]]:
-    found: dict[Place, list[Restored]] = defaultdict(list)
-    for each in all_:
-        found[each.step, each.number].append(each)
     return found
 
 

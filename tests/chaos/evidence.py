@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ def collect(
     told = {domain: list(_told(topics, domain)) for domain in DOMAINS}
     dead = sum(len(topics.values[dlq_topic(step)]) for step in (*STEPS, *map(sink_step, DOMAINS)))
     rows, waiting = _stores(environment)
-    states = dict(_states(environment, codec))
+    states, lines = dict(_states(environment, codec)), list(logged(logs))
     found = {
         "dead-letter": [f"{dead} records"] if dead else [],
         "left-over": [f"{waiting} rows of outboxes"] if waiting else [],
@@ -151,28 +151,28 @@ def collect(
         rows=rows,
         aborted={place: frozenset(offsets) for place, offsets in topics.aborted.items()},
         committed={place: frozenset(offsets) for place, offsets in topics.committed.items()},
-        batches=list(batches(logs)),
-        restored=list(restored(logs)),
+        batches=list(_batches(lines)),
+        restored=list(_restored(lines)),
         states=states,
         nothing={step: PartitionState(codec, stores, 1).digest for step, stores in STATEFUL.items()},
         found=found,
     )
 
 
-def batches(logs: Path) -> Iterator[model.Batch]:
-    """What workers of steps logged of committed batches; a line that a kill cut short is none."""
-    for line in logged(logs):
+def _batches(lines: Iterable[Row]) -> Iterator[model.Batch]:
+    """What workers of steps logged of committed batches."""
+    for line in lines:
         if line.get("event") == "batch.committed" and "offset_next" in line:
             place, told = (line["topic"], line["partition"]), (line["records"], line.get("digest"))
             yield model.Batch(line["step"], place, line["offset_next"], _moment(line), *told)
 
 
-def restored(logs: Path) -> Iterator[model.Restored]:
-    """What they logged of state that they restored."""
-    for line in logged(logs):
-        if line.get("event") == "state.restored" and "digest" in line:
-            begun_at = _moment(line) - line["duration_ms"] / 1_000
-            yield model.Restored(line["step"], line["partition"], begun_at, line["digest"])
+def _restored(lines: Iterable[Row]) -> Iterator[model.Restored]:
+    for line in lines:
+        if line.get("event") == "state.restored":
+            took_s = line["duration_ms"] / 1_000
+            place = line["step"], line["partition"]
+            yield model.Restored(*place, _moment(line) - took_s, line.get("digest"), took_s)
 
 
 def _moment(line: Row) -> float:
@@ -180,7 +180,7 @@ def _moment(line: Row) -> float:
 
 
 def logged(logs: Path) -> Iterator[Row]:
-    """Every line of every worker's log that is whole."""
+    """Every line of every worker's log that is whole; one that a kill cut short is none."""
     for file in sorted(logs.glob("*.log")):
         for line in file.read_bytes().splitlines():
             if line.startswith(b"{") and line.endswith(b"}"):
@@ -260,10 +260,10 @@ def _states(environment: Environment, codec: Codec) -> Iterator[tuple[tuple[str,
         topics = {state_topic(step, name): name for name in stores}
         found: dict[int, PartitionState] = {}
         for message in _messages(environment, topics, "read_committed"):
-            number = int(message.partition() or 0)
+            topic, number = _place(message)
             state = found.setdefault(number, PartitionState(codec, stores, 1))
             key = (message.key() or b"").decode()
-            state[topics[str(message.topic())]].restore([(key, message.value())])
+            state[topics[topic]].restore([(key, message.value())])
         yield from (((step, number), state.digest) for number, state in found.items())
 
 
@@ -312,8 +312,7 @@ def _read(
 ) -> Iterator[tuple[str, int, int, bytes | None]]:
     """Topic, partition, offset and value of every record, partition by partition in order."""
     for message in _messages(environment, names, isolation):
-        place = str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-        yield *place, message.value()
+        yield *_place(message), int(message.offset() or 0), message.value()
 
 
 def _messages(environment: Environment, names: Collection[str], isolation: str) -> Iterator[Message]:
@@ -331,6 +330,10 @@ def _messages(environment: Environment, names: Collection[str], isolation: str) 
                 if error is None:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard((str(message.topic()), int(message.partition() or 0)))
+                    unread.discard(_place(message))
                 else:
                     raise KafkaException(error)
+
+
+def _place(message: Message) -> Partition:
+    return str(message.topic()), int(message.partition() or 0)

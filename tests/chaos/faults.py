@@ -92,7 +92,7 @@ def worker_pause(place: Place, chance: random.Random) -> Struck:
 
 
 def worker_cut(place: Place, chance: random.Random) -> Struck:
-    """One worker's way to all servers is cut, longer than every timeout, and until another took over: the others go on.
+    """One worker's way to all servers is cut, longer than what fences it and until another took over: others go on.
 
     By resets, or without a word. It works on with what it has, and finds out when it is let through again.
     """

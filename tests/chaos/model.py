@@ -101,12 +101,15 @@ class Batch(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """State that a worker restored: when it began to, and the digest of what it had in the end."""
+    """What a worker restored of a partition: when it began to, the digest of the state that it had in the end, if its
+    step keeps any, and how long it took.
+    """
 
     step: str
     number: int
     begun_at: float
-    digest: str
+    digest: str | None
+    took_s: float = 0.0
 
 
 @dataclass

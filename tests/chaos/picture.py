@@ -92,7 +92,7 @@ def _drawn(strip: Strip, faults: Sequence[Event], samples: Sequence[Event], plac
         *_faults(strip, faults),
         *_load(strip, samples),
         *_waiting(strip, samples),
-        *_axis(strip, HEIGHT),
+        *_axis(strip),
         *_legend(),
         "</svg>",
     ]
@@ -100,7 +100,7 @@ def _drawn(strip: Strip, faults: Sequence[Event], samples: Sequence[Event], plac
 
 
 def _faults(strip: Strip, faults: Sequence[Event]) -> Iterable[str]:
-    bottom = NAMES + LOAD + GAP + WAITING
+    bottom = HEIGHT - AXIS
     for event in faults:
         if event["recovered_s"] < strip.begin_s or event["struck_s"] > strip.end_s:
             continue
@@ -172,10 +172,10 @@ def _line(points: Sequence[tuple[float, float]], colour: str, width: float) -> s
     return f'<polyline points="{told}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
 
 
-def _axis(strip: Strip, height: float) -> Iterable[str]:
+def _axis(strip: Strip) -> Iterable[str]:
     for minute in range(math.ceil(strip.begin_s / 60), int(strip.end_s // 60) + 1):
         x = strip.x(60 * minute)
-        yield f'<text x="{x}" y="{height - 6}" text-anchor="middle">{minute} min</text>'
+        yield f'<text x="{x}" y="{HEIGHT - 6}" text-anchor="middle">{minute} min</text>'
 
 
 def _legend() -> Iterable[str]:

@@ -100,12 +100,13 @@ class _Way:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its beginning to its end."""
-        ends = (writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
-        link = _Link((ends[0][1], ends[1][1]), [writer])
+        _, start = writer.get_extra_info("peername")
+        _, end = writer.get_extra_info("sockname")
+        link = _Link((start, end), [writer])
         self.links.add(link)
         try:
             await self._judged(link)
-            if self.mode == "cut" and link.struck:
+            if writer.is_closing():
                 return
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
             link.writers.append(far_writer)
@@ -119,8 +120,6 @@ class _Way:
 
     async def _pass(self, link: _Link, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         """Both ways, until one of them ends: none of our protocols closes half."""
-        if self.mode == "cut" and link.struck:
-            link.reset()
         queues = [_Queue(CHUNKS_MAX) for _ in ways]
         giving = [self._give(link, queue, writer) for queue, (_, writer) in zip(queues, ways, strict=True)]
         taking = [self._take(link, reader, queue) for queue, (reader, _) in zip(queues, ways, strict=True)]
@@ -173,9 +172,9 @@ def _port(address: bytes) -> int:
 
 def _sockets(pid: int) -> Iterator[bytes]:
     with suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
-                to = os.readlink(entry.path)  # noqa: PTH115 - a hundred at each connection
+                to = str(entry.readlink())
                 if to.startswith("socket:["):
                     yield to[8:-1].encode()
 

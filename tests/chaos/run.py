@@ -162,7 +162,7 @@ class _Run:
             self.file,
             campaign.outcomes,
             anomalies,
-            list(self._restores()),
+            list(self._restores(left)),
             self._counts(left, stores, handing),
         )
 
@@ -219,12 +219,10 @@ class _Run:
             found.append(f"{opened} cases, {model.accepted.total()} in the model")
         self._found["differs-from-reference"] += found
 
-    def _restores(self) -> Iterator[tuple[str, int, float, float]]:
-        for line in evidence.logged(self.mesh.installation.logs):
-            if line.get("event") == "state.restored":
-                moment = datetime.fromisoformat(line["timestamp"]).timestamp()
-                at_s = self.history.since(self.history.of_day(moment))
-                yield line["step"], line["partition"], round(at_s, 3), line["duration_ms"] / 1_000
+    def _restores(self, left: Evidence) -> Iterator[tuple[str, int, float, float]]:
+        for each in left.restored:
+            at_s = self.history.since(self.history.of_day(each.begun_at + each.took_s))
+            yield each.step, each.number, round(at_s, 3), each.took_s
 
     def _counts(self, left: Evidence, stores: StoreWatch, handing: load.Load) -> dict[str, Any]:
         lines = list(evidence.logged(self.mesh.installation.logs))

@@ -7,7 +7,6 @@ import logging
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -100,9 +99,8 @@ class Count(BaseModel, extra="forbid"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for sums, more in ((self.faults, other.faults), (self.steps, other.steps)):
             for kind, places in more.items():
-                of_kind = sums.setdefault(kind, {})
                 for place, number in places.items():
-                    of_kind[place] = of_kind.get(place, 0) + number
+                    _add(sums, kind, place, number)
         self.kept = [*self.kept, *other.kept][:_FINDINGS_MAX]
         self.last = datetime.now(UTC)
 
@@ -147,6 +145,11 @@ def counted() -> Count:
     before = max(same, key=lambda count: count.histories)
     before.commit = new.commit
     return before
+
+
+def _add(sums: dict[str, dict[str, int]], kind: str, place: str, number: int = 1) -> None:
+    of_kind = sums.setdefault(kind, {})
+    of_kind[place] = of_kind.get(place, 0) + number
 
 
 def _with_itself(count: Count) -> list[Earlier]:
@@ -247,12 +250,11 @@ def _share(seed: int, first: int, number: int) -> Count:
     begun_s = time.process_time()
     # Cities and what comes of them stay: the collector need not look through them again and again.
     collect_rarely()
-    calls: Counter[tuple[str, str]] = Counter()
-    steps: Counter[tuple[str, str]] = Counter()
     for place in range(first, first + number):
         told = run(history_of(seed * SEEDS + place))
-        calls.update((fault.kind, fault.call) for fault in told.struck)
-        steps.update((fault.kind, fault.step) for fault in told.struck)
+        for fault in told.struck:
+            _add(count.faults, fault.kind, fault.call)
+            _add(count.steps, fault.kind, fault.step)
         if told.findings:
             count.findings += 1
             count.kept.append(Finding(seed=told.seed, what=told.findings[:5]))
@@ -264,8 +266,5 @@ def _share(seed: int, first: int, number: int) -> Count:
         count.struck += len(told.struck)
         count.letters += told.letters
         count.set_aside += told.letters > 0
-    for sums, struck in ((count.faults, calls), (count.steps, steps)):
-        for (kind, where), times in struck.items():
-            sums.setdefault(kind, {})[where] = times
     count.cpu_s = time.process_time() - begun_s
     return count

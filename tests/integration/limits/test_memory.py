@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import time
@@ -21,7 +22,7 @@ from tests.integration.limits.conftest import Begin
 from tests.integration.limits.records import changes
 from tests.integration.place import Place
 
-#: In hundred thousands. Ten million take a few minutes to write: set MESH_TEST_RECORDS_BEHIND.
+#: Ten million take a few minutes to write: set MESH_TEST_RECORDS_BEHIND.
 BEHIND = int(os.environ.get("MESH_TEST_RECORDS_BEHIND", "1000000"))
 #: So much of it is worked off: a hundred batches and more, after which memory has found its level.
 APPLIED = min(BEHIND, 600_000)
@@ -32,20 +33,21 @@ DOMAIN = DOMAINS["care"]
 
 
 def write(place: Place) -> int:
-    """Small records, so many that no buffer holds them, and each newer than the last of its person; bytes of each."""
+    """Small records, so many that no buffer holds them, and each newer than the last of its person; their mean size."""
     known, size = codec(place.environment, place.installation), 0
     codes = [f"behind-{number:06d}" for number in range(DISTINCT)]
+    rounds = (changes(DOMAIN, known, codes, "N", revision) for revision in itertools.count(1))
+    records = itertools.islice(itertools.chain.from_iterable(rounds), BEHIND)
     batching = {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
     producer = Producer({**place.environment.kafka("admin"), **batching})
-    for revision in range(1, BEHIND // DISTINCT + 1):
-        for number, (key, value) in enumerate(changes(DOMAIN, known, codes, "N", revision)):
-            size = max(size, len(key) + len(value))
-            if number % 10_000 == 0:
-                while len(producer) > 50_000:
-                    producer.poll(0.05)
-            producer.produce(domain_topic(DOMAIN.id), value, key)
+    for number, (key, value) in enumerate(records):
+        size += len(key) + len(value)
+        if number % 10_000 == 0:
+            while len(producer) > 50_000:
+                producer.poll(0.05)
+        producer.produce(domain_topic(DOMAIN.id), value, key)
     assert producer.flush(120) == 0
-    return size
+    return size // BEHIND
 
 
 @pytest.mark.proof

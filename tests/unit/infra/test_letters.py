@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from infra.apply.installation import Installation
 from infra.cli import app
 from infra.errors import KeyFileError, OperatorError
 from infra.key_file import sealer
@@ -82,13 +83,10 @@ def test_what_a_letter_held_is_shown_with_its_key_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of another installation, or without a key file, nobody learns anything; nor of a letter in another's place."""
-    codec, ours, theirs = (
-        Codec(catalogue(), LocalSchemaIds(catalogue())),
-        tmp_path / "ours",
-        tmp_path / "theirs",
-    )
-    for file in (ours, theirs):
-        ensure_keys(file)
+    codec = Codec(catalogue(), LocalSchemaIds(catalogue()))
+    ours, theirs, nobodys = (Installation(tmp_path / name) for name in ("ours", "theirs", "nobodys"))
+    for installation in (ours, theirs):
+        ensure_keys(installation.key_file)
     held = b"a name, and an address"
     row = {"step": "conversion", "topic": "change.nta", "partition": 0, "offset": 7, "timestamp_ms": 0}
     row |= {"status": "OPEN", "reason": "poison", "act": None, "note": None, "sealed": True, "key": None}
@@ -97,13 +95,12 @@ def test_what_a_letter_held_is_shown_with_its_key_only(
         return {
             **row,
             "digest": digest,
-            "value": sealer(ours).seal(held, seal_place("conversion", of, "value")),
+            "value": sealer(ours.key_file).seal(held, seal_place("conversion", of, "value")),
         }
 
     monkeypatch.setattr(letters, "placed", lambda *given: [sealed("d1", "d1")])
 
-    def show(file: Path) -> dict[str, Any]:
-        installation = SimpleNamespace(key_file=file)
+    def show(installation: Installation) -> dict[str, Any]:
         return letters.shown(None, codec, installation, "conversion/d1")  # type: ignore[arg-type]
 
     assert base64.b64decode(show(ours)["bytes"]) == held
@@ -111,7 +108,7 @@ def test_what_a_letter_held_is_shown_with_its_key_only(
         show(theirs)
     assert "name" not in str(told.value)
     with pytest.raises(KeyFileError):
-        show(tmp_path / "nowhere")
+        show(nobodys)
     monkeypatch.setattr(letters, "placed", lambda *given: [sealed("d1", "d2")])
     with pytest.raises(OperatorError):
         show(ours)
