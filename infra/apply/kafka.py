@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -38,6 +40,9 @@ SCRAM_ITERATIONS = 4096
 TOPICS_MAX = 500
 USERS_MAX = 500
 RIGHTS_MAX = 2_000
+#: Nobody's name: what it may not do is a mark on the controller's log, and no more.
+MARKER: Final = "mesh.apply"
+POLL_S: Final = 0.05
 
 
 T = TypeVar("T")
@@ -111,6 +116,37 @@ def make_rights(client: AdminClient, wanted: set[Right], users: set[str]) -> tup
     for old in _parts(stale, RIGHTS_MAX):
         _all(client.delete_acls(old, request_timeout=TIMEOUT_S))
     return len(missing), len(stale)
+
+
+def wait_in_force(client: AdminClient, pause: Callable[[float], object] = time.sleep) -> None:
+    """Returns when the brokers work by all that the controller was told before.
+
+    It answers once a change is on its log, which brokers follow: behind by milliseconds, or by seconds where a disk is
+    busy with many new topics. Until then a user is refused what is his. So the last entry is a mark, asked for until as
+    many answers in a row tell it as there are brokers. ApplyError: not within the timeout.
+    """
+    name, deadline = f"{MARKER}.{uuid4().hex}", time.monotonic() + TIMEOUT_S
+    whole = (
+        ResourceType.TOPIC,
+        name,
+        ResourcePatternType.LITERAL,
+        f"User:{MARKER}",
+        "*",
+        AclOperation.DESCRIBE,
+        AclPermissionType.DENY,
+    )
+    mark, asked = AclBinding(*whole), AclBindingFilter(*whole)
+    _all(client.create_acls([mark], request_timeout=TIMEOUT_S))
+    try:
+        told, brokers = 0, len(client.list_topics(timeout=TIMEOUT_S).brokers)
+        while told < brokers:
+            if time.monotonic() > deadline:
+                raise ApplyError(f"brokers do not work by what was applied yet, after {TIMEOUT_S:.0f} s")
+            found = client.describe_acls(asked).result(TIMEOUT_S)
+            told = told + 1 if found else 0
+            pause(0 if found else POLL_S)
+    finally:
+        _all(client.delete_acls([asked], request_timeout=TIMEOUT_S))
 
 
 def _hold_partitions(topic: TopicDeclaration, found: int, settings: ApplySettings) -> None:

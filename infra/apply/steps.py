@@ -69,6 +69,8 @@ def apply(
     subjects = schemas.register(environment, installation, topics)
     progress("stores", 5, 6)
     made = stores.create(environment, installation.municipalities())
+    if new_users or new_topics or given or taken:
+        kafka.wait_in_force(client)
     progress("ready", 6, 6)
     return Applied(new_users, new_topics, given, taken, subjects, made)
 

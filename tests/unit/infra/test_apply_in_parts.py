@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
@@ -69,6 +70,51 @@ def test_a_nation_is_asked_for_in_parts() -> None:
     for kind, sizes in controller.asked.items():
         assert sum(sizes) == totals[kind] > 3 * limits[kind]
         assert max(sizes) <= limits[kind]
+
+
+class Broker:
+    """Follows the controller's log: it knows of a mark when it was asked `late` times. One of two."""
+
+    def __init__(self, late: int) -> None:
+        self.asked, self.marks, self._late = 0, list[Any](), late
+
+    def create_acls(self, bindings: list[Any], request_timeout: float) -> dict[Any, Any]:
+        """The controller has them."""
+        self.marks += bindings
+        return {number: _done(None) for number in range(len(bindings))}
+
+    def describe_acls(self, asked: Any) -> Future[list[Any]]:
+        """What this broker has."""
+        self.asked += 1
+        return _done([each for each in self.marks if each.name == asked.name and self.asked > self._late])
+
+    def delete_acls(self, filters: list[Any], request_timeout: float) -> dict[Any, Any]:
+        """Gone."""
+        self.marks = [each for each in self.marks if each.name not in {one.name for one in filters}]
+        return {number: _done(None) for number in range(len(filters))}
+
+    def list_topics(self, timeout: float) -> Any:
+        """Two brokers."""
+        return SimpleNamespace(brokers={1: None, 2: None})
+
+
+def test_it_returns_when_brokers_work_by_it() -> None:
+    """Whoever is admitted may begin: not before every broker knows, and the mark is gone."""
+    broker = Broker(late=3)
+    pauses: list[float] = []
+    kafka.wait_in_force(cast("AdminClient", broker), pauses.append)
+    assert broker.asked == 3 + 2
+    assert sum(pauses) == pytest.approx(3 * kafka.POLL_S)
+    assert broker.marks == []
+
+
+def test_brokers_that_never_follow_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error, not a mesh that refuses its users."""
+    monkeypatch.setattr(kafka, "TIMEOUT_S", 0.05)
+    broker = Broker(late=1_000_000_000)
+    with pytest.raises(kafka.ApplyError, match="brokers do not work by what was applied"):
+        kafka.wait_in_force(cast("AdminClient", broker))
+    assert broker.marks == []
 
 
 def _done(result: Any) -> Future[Any]:
