@@ -105,9 +105,7 @@ def make_rights(client: AdminClient, wanted: set[Right], users: set[str]) -> tup
     known = {_key(binding): binding for binding in found}
     missing = [binding for key, binding in declared.items() if key not in known]
     stale = [
-        AclBindingFilter(
-            b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type
-        )
+        AclBindingFilter(*key)
         for key, b in known.items()
         if key not in declared and b.principal.removeprefix("User:") in users
     ]
@@ -125,26 +123,19 @@ def wait_in_force(client: AdminClient, pause: Callable[[float], object] = time.s
     busy with many new topics. Until then a user is refused what is his. So the last entry is a mark, asked for until as
     many answers in a row tell it as there are brokers. ApplyError: not within the timeout.
     """
-    name, deadline = f"{MARKER}.{uuid4().hex}", time.monotonic() + TIMEOUT_S
-    whole = (
-        ResourceType.TOPIC,
-        name,
-        ResourcePatternType.LITERAL,
-        f"User:{MARKER}",
-        "*",
-        AclOperation.DESCRIBE,
-        AclPermissionType.DENY,
-    )
-    mark, asked = AclBinding(*whole), AclBindingFilter(*whole)
+    mark = _binding(Right(MARKER, "TOPIC", f"{MARKER}.{uuid4().hex}", "READ", denied=True))
+    asked, deadline = AclBindingFilter(*_key(mark)), time.monotonic() + TIMEOUT_S
     _all(client.create_acls([mark], request_timeout=TIMEOUT_S))
     try:
         told, brokers = 0, len(client.list_topics(timeout=TIMEOUT_S).brokers)
         while told < brokers:
             if time.monotonic() > deadline:
                 raise ApplyError(f"brokers do not work by what was applied yet, after {TIMEOUT_S:.0f} s")
-            found = client.describe_acls(asked).result(TIMEOUT_S)
-            told = told + 1 if found else 0
-            pause(0 if found else POLL_S)
+            if client.describe_acls(asked).result(TIMEOUT_S):
+                told += 1
+            else:
+                told = 0
+                pause(POLL_S)
     finally:
         _all(client.delete_acls([asked], request_timeout=TIMEOUT_S))
 
