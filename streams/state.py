@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from schemas.codec import Codec
-from schemas.tables import table_from_rows
+from schemas.tables import rows_from_table, table_from_rows
 from streams.errors import StateError
 
 #: Values by key, as the changelog has them; None is a tombstone.
@@ -110,7 +110,7 @@ class PartitionStore:
         decoded = self._codec.decode(self._schema, list(raw.values()))
         if len(decoded.kept) != len(raw):
             raise StateError(f"a value of {self._schema} can't be read")
-        self._decoded.update(zip(raw, decoded.table.to_pylist(), strict=True))
+        self._decoded.update(zip(raw, rows_from_table(decoded.table), strict=True))
 
 
 class PartitionState:

@@ -17,7 +17,7 @@ from schemas import engines
 from schemas.catalogue import Catalogue, Schema, catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
-from schemas.tables import EncodeError, empty_table, table_from_rows
+from schemas.tables import EncodeError, empty_table, rows_from_table, table_from_rows
 from tests.unit.schemas.generated import evolved, rows
 
 pytestmark = [pytest.mark.unit, pytest.mark.property]
@@ -58,6 +58,29 @@ def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
     assert decoded.kept.to_pylist() == list(range(table.num_rows))
     assert not decoded.faults
     assert not decoded.tombstones
+
+
+@EVERY_NAME
+@given(data=st.data())
+@FEW
+def test_rows_are_as_arrow_has_them(name: str, data: st.DataObject) -> None:
+    """Of any slice of any table; instants are numbers. They make the same table again."""
+    table = table_from_rows(name, data.draw(rows(CATALOGUE.schema(name).type)))
+    part = table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
+    found = rows_from_table(part)
+    assert found == part.cast(pa.schema([_numbers(field) for field in part.schema])).to_pylist()
+    assert table_from_rows(name, found).equals(part)
+
+
+def _numbers(field: pa.Field) -> pa.Field:
+    """The field with numbers in place of instants."""
+    if pa.types.is_timestamp(field.type):
+        return field.with_type(pa.int64())
+    if pa.types.is_struct(field.type):
+        return field.with_type(pa.struct([_numbers(each) for each in field.type]))
+    if pa.types.is_list(field.type):
+        return field.with_type(pa.list_(_numbers(field.type.value_field)))
+    return field
 
 
 @EVERY_NAME
