@@ -1,53 +1,118 @@
-"""A record of `person.change` as an entry of a person's history."""
+"""Records of `person.change` as entries of their persons' histories."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from datetime import date
+from typing import Final, NamedTuple, TypeVar
 
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Notice, given
+import pyarrow as pa
+
+from processors.columns import columns, fields_of
+from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, Notice, given
 from processors.fan_out.person import Entry
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
+from schemas.tables import values_of
 
-Row = Mapping[str, Any]
+T = TypeVar("T")
+
+_READ: Final = (
+    "person",
+    "kind",
+    "municipality",
+    "seq",
+    "reason",
+    "effective_on",
+    "moved_from",
+    "moved_to",
+    "cancels",
+    "domain",
+)
 
 
-def entry_of(row: Row) -> Entry | str:
+class Case(NamedTuple):
+    """The notice that brought a change."""
+
+    municipality: str
+    notice: str
+
+
+class Change(NamedTuple):
+    """A record of `person.change`, as far as it decides anything."""
+
+    person: str
+    kind: str
+    municipality: str | None
+    seq: int
+    reason: str | None
+    effective_on: date
+    moved_from: str | None
+    moved_to: str | None
+    cancels: str | None
+    domain: str | None
+    case: Case | None
+    facts: Facts | None
+    protected: bool | None
+    account: Account | None
+
+
+def changes_of(table: pa.Table) -> list[Change]:
+    """Rows of `person-change`, in their order."""
+    read = columns(table, [*_READ, "case", "facts", "account"])
+    protected = fields_of(read["facts"])["protected"]
+    values = [
+        *(values_of(read[name]) for name in _READ),
+        _made(Case, read["case"]),
+        _made(Facts, read["facts"]),
+        values_of(protected),
+        _made(Account, read["account"]),
+    ]
+    return [Change(*each) for each in zip(*values, strict=True)]
+
+
+def _made(kind: type[T], structs: pa.StructArray) -> Iterator[T | None]:
+    """Structs as named tuples of some of their fields."""
+    fields, make = fields_of(structs), kind._make  # type: ignore[attr-defined]
+    values = zip(*(values_of(fields[name]) for name in kind._fields), strict=True)  # type: ignore[attr-defined]
+    for there, each in zip(structs.is_valid().to_pylist(), values, strict=True):
+        yield make(each) if there else None
+
+
+def entry_of(change: Change) -> Entry | str:
     """The entry, or a short reason why this version of the step can make none of the record."""
-    kind = row["kind"]
-    if kind in ("NOTICE", "CANCELLATION"):
-        return _notice(row)
-    if kind == "ENROLMENT":
-        return _enrolment(row)
-    if kind == "ACCOUNT" and row["account"] is not None:
-        return AccountEvent(row["effective_on"], Account(**row["account"]))
+    if change.kind in ("NOTICE", "CANCELLATION"):
+        return _notice(change)
+    if change.kind == "ENROLMENT":
+        return _enrolment(change)
+    if change.kind == "ACCOUNT" and change.account is not None:
+        return AccountEvent(change.effective_on, change.account)
     return "kind unknown to this version"
 
 
-def _notice(row: Row) -> Notice | str:
-    if row["case"] is None or row["reason"] in (None, Reason.UNKNOWN):
+def _notice(change: Change) -> Notice | str:
+    if change.case is None or change.reason in (None, Reason.UNKNOWN):
         return "reason unknown to this version"
-    reason, facts = Reason(row["reason"]), row["facts"]
+    reason = Reason(change.reason)
     return Notice(
-        municipality=row["case"]["municipality"],
-        number=row["case"]["notice"],
-        seq=row["seq"],
+        municipality=change.case.municipality,
+        number=change.case.notice,
+        seq=change.seq,
         reason=reason,
-        effective_on=row["effective_on"],
-        facts=NOTHING if facts is None else given(reason, facts),
-        protected=reason is Reason.BORN and bool(facts and facts["protected"]),
-        moved_from=row["moved_from"],
-        moved_to=row["moved_to"],
-        cancels=row["cancels"],
+        effective_on=change.effective_on,
+        facts=NOTHING if change.facts is None else given(reason, change.facts),
+        protected=reason is Reason.BORN and bool(change.protected),
+        moved_from=change.moved_from,
+        moved_to=change.moved_to,
+        cancels=change.cancels,
     )
 
 
-def _enrolment(row: Row) -> Enrolment | str:
-    domain = DOMAINS.get(row["domain"])
+def _enrolment(change: Change) -> Enrolment | str:
+    domain = DOMAINS.get(change.domain or "")
     if domain is None or domain.enrolment is None:
         return "domain takes no enrolments"
-    municipality = row["municipality"] if domain.municipal else None
+    municipality = change.municipality if domain.municipal else None
     if domain.municipal and municipality is None:
         return "enrolment without a municipality"
-    return Enrolment(domain.id, municipality, row["effective_on"])
+    return Enrolment(domain.id, municipality, change.effective_on)

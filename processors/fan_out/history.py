@@ -32,13 +32,15 @@ if Facts._fields != FACTS:  # a fact added to the declarations must be added her
     raise ImportError("schemas.reasons.FACTS and Facts differ")
 
 
-def given(reason: Reason, facts: Mapping[str, Any] | None) -> Facts:
+def given(reason: Reason, facts: Facts) -> Facts:
     """What a notice with this reason changes, whatever else it shows."""
-    if not facts:
-        return NOTHING
-    changes = zip(Facts._fields, _CHANGES[reason], strict=True)
-    kept = Facts._make([facts.get(name) if changed else None for name, changed in changes])
+    changes = _CHANGES[reason]
+    kept = facts if all(changes) else Facts._make(map(_if, changes, facts))
     return NOTHING if kept == NOTHING else kept
+
+
+def _if(changed: bool, fact: Any) -> Any:
+    return fact if changed else None
 
 
 def merged(facts: Facts, changes: Facts) -> Facts:

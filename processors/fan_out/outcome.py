@@ -2,103 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import accumulate, chain, compress
+from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from processors.columns import arrow_schema, columns, shaped, struct, whole
 from processors.fan_out import conflicts
 from processors.fan_out.differences import ACCOUNT, Difference, differences, facts_seen
+from processors.fan_out.entries import Change
+from processors.fan_out.history import Account, Facts
 from processors.fan_out.messages import Message, text_of
 from processors.fan_out.person import Person
 from processors.fan_out.view import View
 from processors.refusals import Refusal
 from processors.rejections import Rejections
 from processors.rows import output
+from schemas.tables import rows_from_table
 from schemas.topics import CASE_PART, CONFLICT, change_topic
 from streams.contract import Output
 
-Row = Mapping[str, Any]
 Record = dict[str, Any]
 
+#: Of the record that brought it, as a change has it.
+_TAKEN: Final = ("person", "case", "reason", "received_at")
+_REFUSED: Final = ("municipality", "origin", "received_at")
 
-@dataclass
+
+class Told(NamedTuple):
+    """A change for a domain, but for what is as in the record (its row in the batch) that brought it."""
+
+    row: int
+    entity: str
+    op: str
+    revision: int
+    municipality: str | None
+    effective_on: date
+    status: str | None = None
+    facts: Facts | None = None
+    account: Account | None = None
+    message: Record | None = None
+
+
+#: A domain, and the revision that it was told.
+Part = tuple[str, int]
+
+
 class Outcome:
-    """The records of a batch, in the order of what they come of."""
+    """The records of a batch, in the order of what they come of; `table` has these."""
 
-    changes: dict[str, list[Record]] = field(default_factory=dict)
-    parts: list[Record] = field(default_factory=list)
-    conflicts: list[Record] = field(default_factory=list)
-    rejected: Rejections = field(default_factory=Rejections)
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self.changes: dict[str, list[Told]] = {}
+        self.parts: list[tuple[int, list[Part]]] = []
+        self.conflicts: list[Record] = []
+        self.refused: list[int] = []
 
-    def add(self, row: Row, person: Person, before: View, messages: list[Message] | None) -> None:
+    def add(
+        self, row: int, change: Change, person: Person, before: View, messages: list[Message] | None
+    ) -> None:
         """What follows from one record; `messages` are None where it was a repetition: it is reported, and no more."""
         parts = []
         if messages is None:
-            self.rejected.add(row, Refusal.DUPLICATE)
+            self.refused.append(row)
         else:
-            parts = [self._tell(row, person, each) for each in differences(before, person.view)]
+            parts = [self._tell(row, change, person, each) for each in differences(before, person.view)]
             parts += [self._send(row, person, message) for message in messages]
-            for status, conflict in conflicts.differences(row["person"], before, person.view):
+            for status, conflict in conflicts.differences(change.person, before, person.view):
                 self.conflicts.append({**conflict._asdict(), "status": status})
-        if row["case"] is not None:
-            self.parts.append({"case": row["case"], "person": row["person"], "parts": parts})
+        if change.case is not None:
+            self.parts.append((row, parts))
 
-    def _tell(self, row: Row, person: Person, difference: Difference) -> Record:
+    def _tell(self, row: int, change: Change, person: Person, difference: Difference) -> Part:
         domain, municipality = difference.key
-        record = _record(row, person, domain, difference.entity)
-        record |= _row_fields(difference, person.view)
-        record["municipality"] = municipality
-        return self._put(domain, record)
+        begin = row, difference.entity
+        last = person.next_revision(domain), municipality
+        return self._put(domain, _told(begin, last, change, person.view, difference))
 
-    def _send(self, row: Row, person: Person, message: Message) -> Record:
+    def _send(self, row: int, person: Person, message: Message) -> Part:
         notice = message.notice
-        record = _record(row, person, message.domain, "MESSAGE")
         case = {"municipality": notice.municipality, "notice": notice.number}
-        record["message"] = {"case": case, "reason": notice.reason.value, "text": text_of(notice)}
-        record["effective_on"] = notice.effective_on
-        return self._put(message.domain, record)
+        told = Told(
+            row,
+            "MESSAGE",
+            "UPSERT",
+            person.next_revision(message.domain),
+            None,
+            notice.effective_on,
+            message={"case": case, "reason": notice.reason.value, "text": text_of(notice)},
+        )
+        return self._put(message.domain, told)
 
-    def _put(self, domain: str, record: Record) -> Record:
-        self.changes.setdefault(domain, []).append(record)
-        return {"domain": domain, "revision": record["revision"]}
+    def _put(self, domain: str, told: Told) -> Part:
+        self.changes.setdefault(domain, []).append(told)
+        return domain, told.revision
 
     def outputs(self) -> list[Output]:
         """One for each topic that has records."""
-        outputs = [
-            output(change_topic(domain), "domain-change", records, [record["person"] for record in records])
-            for domain, records in sorted(self.changes.items())
-        ]
-        if self.parts:
-            keys = [f"{part['case']['municipality']}/{part['case']['notice']}" for part in self.parts]
-            outputs.append(output(CASE_PART, "case-part", self.parts, keys))
+        return [*self._changes(), *self._parts(), *self._conflicts(), *self._rejections()]
+
+    def _changes(self) -> Iterator[Output]:
+        """Made together, as most of a batch's domains have few; then each domain's own."""
+        if not self.changes:
+            return
+        domains = sorted(self.changes)
+        table = self._change_table([told for domain in domains for told in self.changes[domain]])
+        first = 0
+        for domain in domains:
+            part = table.slice(first, len(self.changes[domain]))
+            first += len(part)
+            yield Output(change_topic(domain), "domain-change", part, whole(part.column("person")))
+
+    def _change_table(self, told: Sequence[Told]) -> pa.Table:
+        by_field = dict(zip(Told._fields, zip(*told, strict=True), strict=True))
+        types = arrow_schema("domain-change")
+        fields = {
+            name: pa.array(by_field[name], types.field(name).type)
+            for name in ("entity", "op", "revision", "municipality", "effective_on", "status")
+        }
+        fields |= self._taken(by_field["row"], _TAKEN)
+        fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
+        fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
+        fields["message"] = pa.array(by_field["message"], types.field("message").type)
+        return shaped("domain-change", fields)
+
+    def _parts(self) -> Iterator[Output]:
+        if not self.parts:
+            return
+        rows, parts = zip(*self.parts, strict=True)
+        taken = self._taken(rows, ("case", "person"))
+        type_ = arrow_schema("case-part").field("parts").type
+        offsets = pa.array(accumulate(map(len, parts), initial=0), pa.int32())
+        values = _structs(list(chain.from_iterable(parts)), type_.value_type, ("domain", "revision"))
+        fields = {**taken, "parts": pa.ListArray.from_arrays(offsets, values, type=type_)}
+        key = pc.binary_join_element_wise(*taken["case"].flatten(), "/")
+        yield Output(CASE_PART, "case-part", shaped("case-part", fields), key)
+
+    def _conflicts(self) -> Iterator[Output]:
         if self.conflicts:
             keys = [conflict["id"] for conflict in self.conflicts]
-            outputs.append(output(CONFLICT, "conflict", self.conflicts, keys))
-        return [*outputs, *self.rejected.outputs()]
+            yield output(CONFLICT, "conflict", self.conflicts, keys)
+
+    def _rejections(self) -> Iterator[Output]:
+        rejected = Rejections()
+        rows = self._table.select(_REFUSED).take(pa.array(self.refused, pa.int64()))
+        for row in rows_from_table(rows):
+            rejected.add(row, Refusal.DUPLICATE)
+        yield from rejected.outputs()
+
+    def _taken(self, rows: Sequence[int], names: Sequence[str]) -> dict[str, pa.Array]:
+        return columns(self._table.select(names).take(pa.array(rows, pa.int64())), names)
 
 
-def _record(row: Row, person: Person, domain: str, entity: str) -> Record:
-    """What every change says of itself: its place among the person's in this domain, and what brought it."""
-    return {
-        "person": row["person"],
-        "entity": entity,
-        "op": "UPSERT",
-        "revision": person.next_revision(domain),
-        "municipality": None,
-        "effective_on": row["effective_on"],
-        "case": row["case"],
-        "reason": row["reason"],
-        "received_at": row["received_at"],
-    }
-
-
-def _row_fields(difference: Difference, view: View) -> Record:
+def _told(
+    begin: tuple[int, str], last: tuple[int, str | None], change: Change, view: View, difference: Difference
+) -> Told:
     """The row as it is after the change; of a row that has gone only that."""
-    row, told = difference.row, difference.account
-    if difference.entity == ACCOUNT and told is not None:
-        account = told.account._asdict()
-        return {"status": told.status, "account": account, "effective_on": told.effective_on}
+    row, account = difference.row, difference.account
+    if difference.entity == ACCOUNT and account is not None:
+        return Told(*begin, "UPSERT", *last, account.effective_on, account.status, account=account.account)
     if row is None:
-        return {"op": "DELETE"}
+        return Told(*begin, "DELETE", *last, change.effective_on)
     seen = facts_seen(difference.key[0], row, protected=view.protected)
-    return {"status": row.status, "facts": seen._asdict(), "effective_on": row.effective_on}
+    return Told(*begin, "UPSERT", *last, row.effective_on, row.status, seen)
+
+
+def _structs(
+    values: Sequence[tuple[Any, ...] | None], type_: pa.StructType, names: Sequence[str]
+) -> pa.StructArray:
+    """Tuples, whose fields have these names, as structs; fields of the type without a name here are null."""
+    there = [value is not None for value in values]
+    given = list(compress(values, there))
+    by_name = dict(zip(names, zip(*given, strict=True), strict=True)) if given else {}
+    fields = {name: pa.array(by_name.get(name, ()), type_.field(name).type) for name in names}
+    made = struct(fields, type_)
+    if len(given) == len(values):
+        return made
+    places = [count - 1 if each else None for count, each in zip(accumulate(there), there, strict=True)]
+    return made.take(pa.array(places, pa.int64()))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from processors.fan_out.entries import entry_of
+from processors.fan_out.entries import changes_of, entry_of
 from processors.fan_out.history import Notice
 from processors.fan_out.outcome import Outcome
 from processors.fan_out.person import Person
@@ -31,17 +31,17 @@ class FanOutProcessor:
 
     def process(self, batch: Batch, state: State) -> Result:
         """Records of one partition in the order of their offsets."""
-        rows = batch.table.to_pylist()
-        people, outcome, poison = People(state, rows), Outcome(), []
-        for index, row in enumerate(rows):
-            entry = entry_of(row)
+        changes = changes_of(batch.table)
+        people, outcome, poison = People(state, (each.person for each in changes)), Outcome(batch.table), []
+        for index, change in enumerate(changes):
+            entry = entry_of(change)
             if isinstance(entry, str):
                 poison.append(Poison(0, index, entry))
                 continue
-            person = people.get(row["person"])
+            person = people.get(change.person)
             before = person.view
-            messages = person.take(entry, lambda key=row["person"]: people.older(key))  # type: ignore[misc]
-            outcome.add(row, person, before, messages)
+            messages = person.take(entry, lambda key=change.person: people.older(key))  # type: ignore[misc]
+            outcome.add(index, change, person, before, messages)
         people.flush()
         return Result(outcome.outputs(), poison)
 
@@ -49,16 +49,19 @@ class FanOutProcessor:
 class People:
     """The persons of a batch, each read once and written once."""
 
-    def __init__(self, state: State, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, state: State, keys: Iterable[str]) -> None:
         self._persons, self._chapters = state["persons"], state["chapters"]
-        stored = self._persons.get_many(dict.fromkeys(row["person"] for row in rows))
+        stored = self._persons.get_many(dict.fromkeys(keys))
         self._people = {key: read_person(value) for key, value in stored.items()}
         self._touched: dict[str, None] = {}
 
     def get(self, key: str) -> Person:
         """A person, to be changed and written."""
         self._touched[key] = None
-        return self._people.setdefault(key, Person())
+        person = self._people.get(key)
+        if person is None:
+            person = self._people[key] = Person()
+        return person
 
     def older(self, key: str) -> list[Notice]:
         """The notices of a person that are in chapters."""

@@ -5,11 +5,9 @@ Source: samples/README.md, "Cancellation", "Faulty input" and "A line of JSON". 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from datetime import date
-from types import MappingProxyType
-from typing import Any
+from typing import Final, NamedTuple
 
 from processors.household.local import Mark, day_number, household_given, step_of
 from processors.household.register import ACCEPTED, REFUSED, Listed, Register
@@ -19,30 +17,36 @@ from schemas.reasons import CANCELLABLE, NEW_THERE, Reason
 #: A register may list these late: whom they name is judged on their day of effect.
 LISTED_LATE = frozenset({Reason.NAME_CHANGED, Reason.CORRECTED})
 
-Facts = Mapping[str, Any]
-NO_FACTS: Facts = MappingProxyType({})
+
+class Facts(NamedTuple):
+    """What a notice gives of a person, as far as rules look; all of it stands where `place` says (None: nothing)."""
+
+    household: str | None = None
+    place: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+NO_FACTS: Final = Facts()
+
+
+class Notice(NamedTuple):
     """A notice at the end of its municipality's list, before it is judged.
 
     `persons` are those it names with their facts; None where it means `household` and changes `to` for each resident.
     """
 
+    municipality: str
     number: str
     reason: Reason
     effective_on: date
     digest: str
     resent: bool = False
-    persons: tuple[tuple[str, Facts], ...] | None = None
     household: str | None = None
-    to: Facts | None = None
     cancels: str | None = None
+    persons: tuple[tuple[str, Facts], ...] | None = None
+    to: Facts | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What an accepted notice comes to: its place in the list, and the facts it gives for each person."""
 
     seq: int
@@ -103,7 +107,9 @@ def _unknown(notice: Notice, persons: Iterable[tuple[str, Facts]], register: Reg
 def _enter(notice: Notice, persons: tuple[tuple[str, Facts], ...], register: Register) -> Accepted:
     seq, step = register.next_place(), step_of(notice.reason)
     for person, facts in persons:
-        mark = Mark(day_number(notice.effective_on), seq, step, household_given(notice.reason, facts))
+        mark = Mark(
+            day_number(notice.effective_on), seq, step, household_given(notice.reason, facts.household)
+        )
         register.move(person, register.local(person).with_mark(mark))
     concerned = tuple(person for person, _ in persons)
     register.enter(notice.number, Listed(notice.reason, notice.effective_on, seq, concerned))
@@ -120,7 +126,7 @@ def _cancel(notice: Notice, named: tuple[tuple[str, Facts], ...], register: Regi
         return Refusal.RESIDENT_UNKNOWN
     for person in target.persons:
         register.move(person, register.local(person).without(target.seq))
-    register.enter(notice.cancels or "", replace(target, cancelled=True))
+    register.enter(notice.cancels or "", target._replace(cancelled=True))
     concerned = tuple(dict.fromkeys((*target.persons, *(person for person, _ in named))))
     seq = register.next_place()
     register.enter(notice.number, Listed(Reason.CANCELLED, notice.effective_on, seq, concerned))

@@ -6,10 +6,8 @@ What is kept of a notice is one place in four columns, so that a long life costs
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.reasons import FIELDS_BY_REASON, NEW_THERE, Reason
 
@@ -29,10 +27,9 @@ def step_of(reason: Reason) -> str:
     return LEFT if reason in LEAVING else STAYED
 
 
-def household_given(reason: Reason, facts: Mapping[str, Any]) -> str | None:
+def household_given(reason: Reason, household: str | None) -> str | None:
     """The household that a notice puts a person into; None where the reason leaves it as it was."""
-    given: str | None = facts.get("household")
-    return given if "household" in FIELDS_BY_REASON[reason] else None
+    return household if "household" in FIELDS_BY_REASON[reason] else None
 
 
 def day_number(day: date) -> int:
@@ -52,8 +49,7 @@ class Mark(NamedTuple):
     household: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(NamedTuple):
     """A person's marks in one municipality as columns, in the order of effect, and how they stand after all of them.
 
     Whoever has a mark is known there, also when dead or gone.
@@ -74,20 +70,21 @@ class Local:
     def with_mark(self, mark: Mark) -> Local:
         """After one more notice."""
         if not self.later_than(mark.day, mark.seq):
-            resident = self.resident if mark.step == STAYED else mark.step == ENTERED
-            return self._joined(len(self.seqs), mark, resident, mark.household or self.household)
+            return Local(
+                (*self.days, mark.day),
+                (*self.seqs, mark.seq),
+                self.steps + mark.step,
+                (*self.households, mark.household),
+                self.resident if mark.step == STAYED else mark.step == ENTERED,
+                mark.household or self.household,
+            )
         place = self._place(mark.day, mark.seq)
-        return self._joined(place, mark, resident=False, household=None)._settled()
-
-    def _joined(self, place: int, mark: Mark, resident: bool, household: str | None) -> Local:
         return Local(
             (*self.days[:place], mark.day, *self.days[place:]),
             (*self.seqs[:place], mark.seq, *self.seqs[place:]),
             self.steps[:place] + mark.step + self.steps[place:],
             (*self.households[:place], mark.household, *self.households[place:]),
-            resident,
-            household,
-        )
+        )._settled()
 
     def without(self, seq: int) -> Local:
         """As if the notice at this place of the list had never been."""

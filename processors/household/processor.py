@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from processors.household.decide import Accepted, Notice, decide
-from processors.household.register import STORES, Register, Registers
+from processors.household.decide import Notice, decide
+from processors.household.notices import notices_of
+from processors.household.outcome import Outcome
+from processors.household.register import STORES, Registers
 from processors.household.strands import strands_in
-from processors.refusals import Refusal
-from processors.rejections import Rejections
-from processors.rows import output
 from schemas.reasons import Reason
-from schemas.topics import CASE_OPENED, PERSON_CHANGE
-from streams.contract import Batch, Output, Poison, Result, State, Strands
-
-Row = Mapping[str, Any]
+from streams.contract import Batch, Poison, Result, State, Strands
 
 
 class HouseholdProcessor:
@@ -34,15 +28,14 @@ class HouseholdProcessor:
 
     def process(self, batch: Batch, state: State) -> Result:
         """Notices of one partition in the order of their offsets."""
-        rows = batch.table.to_pylist()
-        registers, outcome, poison = Registers(state), Outcome(), []
-        _prefetch(registers, rows)
-        for index, row in enumerate(rows):
-            if row["reason"] == Reason.UNKNOWN:
+        notices = notices_of(batch.table)
+        registers, outcome, poison = Registers(state), Outcome(batch.table), []
+        _prefetch(registers, notices)
+        for index, notice in enumerate(notices):
+            if notice.reason is Reason.UNKNOWN:
                 poison.append(Poison(0, index, "reason unknown to this version"))
             else:
-                decided = decide(notice_of(row), Register(registers, row["municipality"]))
-                outcome.add(row, decided)
+                outcome.add(index, decide(notice, registers.of(notice.municipality)))
         registers.flush()
         return Result(outcome.outputs(), poison)
 
@@ -50,111 +43,33 @@ class HouseholdProcessor:
         """What must stay in order with each notice: persons and households, not the municipality that is its key."""
         if state is None:
             raise ValueError("the step keeps state")
-        rows, registers = batch.table.to_pylist(), Registers(state)
-        _prefetch(registers, rows)
-        return [strands_in(row, Register(registers, row["municipality"])) for row in rows]
+        notices, registers = notices_of(batch.table), Registers(state)
+        _prefetch(registers, notices)
+        return [strands_in(notice, registers.of(notice.municipality)) for notice in notices]
 
 
-def _prefetch(registers: Registers, rows: Sequence[Row]) -> None:
+def _prefetch(registers: Registers, notices: Sequence[Notice]) -> None:
     """What the notices are about, read in as few goes as what names what allows."""
-    for row in rows:
-        registers.want(row["municipality"], row["digest"], (row["notice"], row["cancels"]))
-        registers.want_residents(row["municipality"], (each["person"] for each in row["persons"] or ()))
-        registers.want_households(row["municipality"], _households(row))
+    for notice in notices:
+        registers.want(notice.municipality, notice.digest, (notice.number, notice.cancels))
+        registers.want_residents(notice.municipality, [person for person, _ in notice.persons or ()])
+        registers.want_households(notice.municipality, _households(notice))
     registers.fetch()
-    for row in rows:
-        register = Register(registers, row["municipality"])
-        cancelled = register.listed(row["cancels"]) if row["cancels"] is not None else None
-        meant = register.members(row["household"]) if row["household"] is not None else ()
-        registers.want_residents(row["municipality"], (*meant, *(cancelled.persons if cancelled else ())))
+    for notice in notices:
+        if notice.cancels is None and notice.household is None:
+            continue
+        register = registers.of(notice.municipality)
+        cancelled = register.listed(notice.cancels) if notice.cancels is not None else None
+        meant = register.members(notice.household) if notice.household is not None else ()
+        registers.want_residents(notice.municipality, (*meant, *(cancelled.persons if cancelled else ())))
     registers.fetch()
     registers.want_households_of_residents()
     registers.fetch()
 
 
-def _households(row: Row) -> Iterator[str]:
+def _households(notice: Notice) -> Iterator[str]:
     """The households that a notice names."""
-    facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
-    for household in (row["household"], *(each.get("household") for each in facts)):
+    given = [facts.household for _, facts in notice.persons or ()]
+    for household in (notice.household, notice.to and notice.to.household, *given):
         if household is not None:
             yield household
-
-
-def notice_of(row: Row) -> Notice:
-    """The notice that a row tells of."""
-    persons = row["persons"]
-    return Notice(
-        number=row["notice"],
-        reason=Reason(row["reason"]),
-        effective_on=row["effective_on"],
-        digest=row["digest"],
-        resent=row["resent"],
-        persons=None if persons is None else tuple((each["person"], each["facts"]) for each in persons),
-        household=row["household"],
-        to=row["to"],
-        cancels=row["cancels"],
-    )
-
-
-@dataclass
-class Outcome:
-    """The rows that go out for a batch, in the order of the notices."""
-
-    changes: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)
-    rejected: Rejections = field(default_factory=Rejections)
-
-    def add(self, row: Row, decided: Accepted | Refusal) -> None:
-        """What follows from one notice."""
-        if isinstance(decided, Refusal):
-            self.rejected.add(row, decided)
-        else:
-            self.cases.append(_case_opened(row, decided))
-            self.changes.extend(_person_changes(row, decided))
-
-    def outputs(self) -> list[Output]:
-        """One for each topic that has records."""
-        outputs = []
-        if self.changes:
-            keys = [change["person"] for change in self.changes]
-            outputs.append(output(PERSON_CHANGE, "person-change", self.changes, keys))
-        if self.cases:
-            keys = [case_key(case["case"]) for case in self.cases]
-            outputs.append(output(CASE_OPENED, "case-opened", self.cases, keys))
-        return [*outputs, *self.rejected.outputs()]
-
-
-def case_key(case: Row) -> str:
-    """Key of the records of a case: `municipality/notice`."""
-    return f"{case['municipality']}/{case['notice']}"
-
-
-def _case(row: Row) -> dict[str, Any]:
-    return {"municipality": row["municipality"], "notice": row["notice"]}
-
-
-def _case_opened(row: Row, accepted: Accepted) -> dict[str, Any]:
-    return {
-        "case": _case(row),
-        "reason": row["reason"],
-        "effective_on": row["effective_on"],
-        "persons": len(accepted.persons),
-        "received_at": row["received_at"],
-    }
-
-
-def _person_changes(row: Row, accepted: Accepted) -> Iterable[dict[str, Any]]:
-    common = {
-        "kind": "CANCELLATION" if row["reason"] == Reason.CANCELLED else "NOTICE",
-        "municipality": row["municipality"],
-        "case": _case(row),
-        "seq": accepted.seq,
-        "reason": row["reason"],
-        "effective_on": row["effective_on"],
-        "moved_from": row["moved_from"],
-        "moved_to": row["moved_to"],
-        "cancels": row["cancels"],
-        "received_at": row["received_at"],
-        "origin": row["origin"],
-    }
-    return [{**common, "person": person, "facts": dict(facts) or None} for person, facts in accepted.persons]

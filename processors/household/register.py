@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from processors.household.local import NOBODY, Local
 from schemas.reasons import Reason
@@ -24,8 +23,7 @@ ACCEPTED: Final = "ACCEPTED"
 REFUSED: Final = "REFUSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """An accepted notice: its place in the list, and the persons it concerned then."""
 
     reason: Reason
@@ -99,6 +97,14 @@ class Registers:
         self.residents = Shelf(state["residents"], _read_local, _write_local)
         self.households = Shelf(state["households"], _members, lambda members: {"residents": list(members)})
         self.registers: Shelf[int] = Shelf(state["registers"], _length, lambda length: {"listed": length})
+        self._of: dict[str, Register] = {}
+
+    def of(self, municipality: str) -> Register:
+        """One municipality's list."""
+        found = self._of.get(municipality)
+        if found is None:
+            found = self._of[municipality] = Register(self, municipality)
+        return found
 
     def want(self, municipality: str, digest: str, numbers: Iterable[str | None]) -> None:
         """A hand-over is judged soon; `numbers` are its own and that of the notice it cancels."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
+from processors.household.decide import Notice
 from processors.household.register import Register
 from processors.order import About, strands_of
 from streams.contract import Strands
 
-Row = Mapping[str, Any]
 
-
-def strands_in(row: Row, register: Register) -> Strands:
+def strands_in(notice: Notice, register: Register) -> Strands:
     """The strands of a notice at the end of the list; within its municipality."""
-    cancelled = register.listed(row["cancels"]) if row["cancels"] is not None else None
-    named = row["persons"] is not None
-    persons = [each["person"] for each in row["persons"] or ()]
+    cancelled = register.listed(notice.cancels) if notice.cancels is not None else None
+    named = notice.persons is not None
+    persons = [person for person, _ in notice.persons or ()]
     persons += cancelled.persons if cancelled else ()
-    persons += () if named or row["household"] is None else register.members(row["household"])
+    persons += () if named or notice.household is None else register.members(notice.household)
     locals_ = [register.local(person) for person in persons]
-    facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
     # Whose notice is cancelled, is again where that one found them.
     again = (
         [register.local(person).without(cancelled.seq) for person in cancelled.persons] if cancelled else []
@@ -28,17 +25,18 @@ def strands_in(row: Row, register: Register) -> Strands:
     found = strands_of(
         About(
             persons=persons,
-            numbers=(row["notice"], row["cancels"]),
+            numbers=(notice.number, notice.cancels),
             joined=[
-                *(each.get("household") for each in facts),
+                *(facts.household for _, facts in notice.persons or ()),
+                notice.to and notice.to.household,
                 *(local.household for local in again if local.resident),
             ],
             left=[local.household for local in locals_ if local.resident],
-            meant=None if named else row["household"],
+            meant=None if named else notice.household,
         )
     )
-    return Strands(_within(row, found.waits), _within(row, found.holds))
+    return Strands(_within(notice, found.waits), _within(notice, found.holds))
 
 
-def _within(row: Row, strands: Any) -> list[str]:
-    return [f"{row['municipality']}/{strand}" for strand in strands]
+def _within(notice: Notice, strands: Sequence[str]) -> list[str]:
+    return [f"{notice.municipality}/{strand}" for strand in strands]

@@ -6,14 +6,19 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from processors.fan_out.entries import entry_of
-from processors.fan_out.outcome import Outcome as Told
+from processors.fan_out.entries import Case, Change, entry_of
+from processors.fan_out.history import Account, Facts
+from processors.fan_out.outcome import Outcome, Told
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import People
-from processors.household.decide import decide
-from processors.household.processor import Outcome, case_key, notice_of
+from processors.household import decide as household
+from processors.household.decide import Accepted, Notice, decide
 from processors.household.register import STORES as HOUSEHOLD_STORES
-from processors.household.register import Register, Registers
+from processors.household.register import Registers
+from processors.refusals import Refusal
+from processors.rejections import Rejections
+from schemas.reasons import Reason
+from schemas.tables import empty_table
 from schemas.topics import CASE_OPENED, CASE_PART, CONFLICT, NOTICE, PERSON_CHANGE, change_topic
 from tests.bench.sides.avro import Avro
 
@@ -90,17 +95,17 @@ class Household(Rules):
 
     def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
         """Judged at its place in the list, and parted into changes of persons."""
-        registers, outcome = Registers(state), Outcome()
-        register, notice = Register(registers, row["municipality"]), notice_of(row)
+        registers, (notice, facts) = Registers(state), _notice(row)
         begun = time.perf_counter()
-        decided = decide(notice, register)
+        decided = decide(notice, registers.of(notice.municipality))
         self.folded_s += time.perf_counter() - begun
-        outcome.add(row, decided)
         registers.flush()
+        if isinstance(decided, Refusal):
+            return _rejected(row, decided)
+        changes = _person_changes(row, decided, facts)
         return [
-            *(Out(PERSON_CHANGE, "person-change", each, each["person"]) for each in outcome.changes),
-            *(Out(CASE_OPENED, "case-opened", each, case_key(each["case"])) for each in outcome.cases),
-            *_rejected(outcome.rejected.rows),
+            *(Out(PERSON_CHANGE, "person-change", each, each["person"]) for each in changes),
+            Out(CASE_OPENED, "case-opened", _case_opened(row, decided), _case_key(_case(row))),
         ]
 
 
@@ -111,30 +116,120 @@ class FanOut(Rules):
 
     def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
         """Added to the person's history and folded; the differences."""
-        people, outcome, entry = People(state, [row]), Told(), entry_of(row)
+        change, outcome = _change(row), Outcome(empty_table("person-change"))
+        people, entry = People(state, [change.person]), entry_of(change)
         if isinstance(entry, str):
             raise TypeError("a change of an unknown kind")
-        person = people.get(row["person"])
+        person = people.get(change.person)
         before, begun = person.view, time.perf_counter()
-        messages = person.take(entry, lambda: people.older(row["person"]))
+        messages = person.take(entry, lambda: people.older(change.person))
         self.folded_s += time.perf_counter() - begun
-        outcome.add(row, person, before, messages)
+        outcome.add(0, change, person, before, messages)
         people.flush()
         return [
             *(
-                Out(change_topic(domain), "domain-change", each, each["person"])
-                for domain, records in sorted(outcome.changes.items())
-                for each in records
+                Out(change_topic(domain), "domain-change", _domain_change(row, each), change.person)
+                for domain, told in sorted(outcome.changes.items())
+                for each in told
             ),
-            *(Out(CASE_PART, "case-part", each, case_key(each["case"])) for each in outcome.parts),
+            *(
+                Out(CASE_PART, "case-part", _case_part(row, parts), _case_key(row["case"]))
+                for _, parts in outcome.parts
+            ),
             *(Out(CONFLICT, "conflict", each, each["id"]) for each in outcome.conflicts),
-            *_rejected(outcome.rejected.rows),
+            *(_rejected(row, Refusal.DUPLICATE) if outcome.refused else ()),
         ]
 
 
+def _notice(row: Row) -> tuple[Notice, list[Row]]:
+    """The notice, and the facts that its places are numbers of."""
+    facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
+    given = [household.Facts(each.get("household"), place) for place, each in enumerate(facts)]
+    persons = row["persons"] and tuple(
+        (each["person"], of_each) for each, of_each in zip(row["persons"], given, strict=False)
+    )
+    notice = Notice(
+        row["municipality"],
+        row["notice"],
+        Reason(row["reason"]),
+        row["effective_on"],
+        row["digest"],
+        row["resent"],
+        row["household"],
+        row["cancels"],
+        persons,
+        row["to"] and given[-1],
+    )
+    return notice, facts
+
+
+def _person_changes(row: Row, decided: Accepted, facts: list[Row]) -> list[Row]:
+    taken = (
+        "municipality",
+        "reason",
+        "effective_on",
+        "moved_from",
+        "moved_to",
+        "cancels",
+        "received_at",
+        "origin",
+    )
+    common = {name: row[name] for name in taken} | {
+        "kind": "CANCELLATION" if row["reason"] == Reason.CANCELLED else "NOTICE",
+        "case": _case(row),
+        "seq": decided.seq,
+    }
+    return [
+        {**common, "person": person, "facts": None if each.place is None else facts[each.place] or None}
+        for person, each in decided.persons
+    ]
+
+
+def _case_opened(row: Row, decided: Accepted) -> Row:
+    taken = {name: row[name] for name in ("reason", "effective_on", "received_at")}
+    return {**taken, "case": _case(row), "persons": len(decided.persons)}
+
+
+def _case(row: Row) -> Row:
+    return {"municipality": row["municipality"], "notice": row["notice"]}
+
+
+def _case_key(case: Row) -> str:
+    return f"{case['municipality']}/{case['notice']}"
+
+
+def _change(row: Row) -> Change:
+    case, facts, account = row["case"], row["facts"], row["account"]
+    taken = {
+        name: row[name] for name in Change._fields if name not in ("case", "facts", "protected", "account")
+    }
+    return Change(
+        **taken,
+        case=case and Case(**case),
+        facts=facts and Facts(*(facts[name] for name in Facts._fields)),
+        protected=facts and facts["protected"],
+        account=account and Account(**account),
+    )
+
+
+def _domain_change(row: Row, told: Told) -> Row:
+    taken = {name: row[name] for name in ("person", "case", "reason", "received_at")}
+    made = {name: value for name, value in told._asdict().items() if name != "row"}
+    facts = told.facts and {**told.facts._asdict(), "protected": None}
+    return {**taken, **made, "facts": facts, "account": told.account and told.account._asdict()}
+
+
+def _case_part(row: Row, parts: Iterable[tuple[str, int]]) -> Row:
+    told = [{"domain": domain, "revision": revision} for domain, revision in parts]
+    return {"case": row["case"], "person": row["person"], "parts": told}
+
+
+def _rejected(row: Row, refusal: Refusal) -> list[Out]:
+    rejected = Rejections()
+    rejected.add(row, refusal)
+    return [
+        Out(topic, "rejected", each, each["id"]) for topic, rows in rejected.rows.items() for each in rows
+    ]
+
+
 RULES: Final[Mapping[str, type[Rules]]] = {"household": Household, "fan-out": FanOut}
-
-
-def _rejected(rows: Mapping[str, list[Row]]) -> Iterable[Out]:
-    for topic, of_topic in rows.items():
-        yield from (Out(topic, "rejected", each, each["id"]) for each in of_topic)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Notice, given
+from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, Notice, given
 from processors.fan_out.person import Entry
 from schemas.reasons import CANCELLABLE, JAPANESE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
@@ -67,7 +67,7 @@ def _notice(draw: Callable[[Any], Any], place: str, number: str, seq: int) -> No
         seq,
         reason,
         draw(_days),
-        given(reason, facts) if new or draw(st.booleans()) else NOTHING,
+        given(reason, Facts(**facts)) if new or draw(st.booleans()) else NOTHING,
         protected=reason is Reason.BORN and draw(st.booleans()),
         moved_from=draw(_places) if reason is Reason.MOVED_IN else None,
         moved_to=draw(_places) if reason is Reason.MOVED_OUT else None,
