@@ -53,6 +53,8 @@ _PASSING: Final = frozenset(
 #: An offset that nobody holds is told within a few milliseconds, where brokers are near; so long is asked in all.
 _TOLD_S: Final = 0.25
 _TOLD_MAX_S: Final = 3.0
+#: So long a broker holds a member's request while nothing comes.
+_FETCH_WAIT_MS = 100
 #: A follower's request stays so long at the broker while nothing comes.
 _FOLLOW_WAIT_MS = 1_000
 
@@ -230,6 +232,8 @@ def consumer_properties(
         "auto.offset.reset": "error",
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
         "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
+        # A partition that goes on is not in the request that waits for the others; half a second by default.
+        "fetch.wait.max.ms": _FETCH_WAIT_MS,
         "fetch.message.max.bytes": settings.batch_size_bytes,
     }
 
