@@ -33,8 +33,8 @@ PARENT_EVERY_S = 0.5
 ORPHAN_TIMEOUT_S = 20.0
 UNAVAILABLE = 10
 UNEXPECTED = 1
-#: New objects that begin a look for garbage, and how many looks begin one at older ones: a batch's worth.
-_GARBAGE = (50_000, 20, 100)
+#: New objects that begin a look for garbage, and how many looks begin one at older ones: more than most batches make.
+_GARBAGE = (500_000, 20, 100)
 
 
 def heartbeat_file(installation: Installation, slot: Slot) -> Path:
