@@ -6,7 +6,6 @@ import base64
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,7 @@ from schemas.topics import change_topic, disclosure_topic, domain_topic
 from tests.bench import conversion, people, timing
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.place import Place, running
-from tests.bench.side import Task, start
+from tests.bench.shared import Work
 from tests.bench.sizes import Say, Sizes
 
 WORKERS: Final = 2
@@ -39,6 +38,7 @@ NAMES: Final = (
     "conversion by two workers: against Kafka Streams, two threads, warm",
     "conversion by two workers: CPU, against Kafka Streams",
 )
+ALONE: Final = "conversion: two workers against one"
 _HERE: Final = Path(__file__).parent
 #: The jars, as Maven names them, with their hashes.
 PINNED: Final = _HERE / "kafka_streams.json"
@@ -56,8 +56,10 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         try:
             classes = _built(folder / "kafka-streams", say)
         except MissingError as error:
-            ours = [comparison.ours() for _ in range(sizes.rounds)]
-            return _figures(ours, None, str(error))
+            ours, alone = (
+                [comparison.ours(workers) for _ in range(sizes.rounds)] for workers in (WORKERS, 1)
+            )
+            return _figures(ours, alone, None, str(error))
         return comparison.run(classes)
 
 
@@ -67,6 +69,7 @@ class _Comparison:
         self._records = conversion.changes(place, sizes.records)
         #: What Kafka Streams takes to be warm is not measured, nor the same of ours.
         self._count = sizes.records * sizes.warm_times
+        self._work = Work(place, "step.conversion", "conversion", change_topic(_DOMAIN.id), self._count)
         self._topics = domain_topic(_DOMAIN.id), disclosure_topic(_DOMAIN.id)
 
     def run(self, classes: str) -> list[Figure]:
@@ -75,17 +78,23 @@ class _Comparison:
             self._place.log.create([PREFIX + topic], self._place.log.partitions(topic))
         self._say(f"kafka_streams: {self._count:,} records a round, half of them measured")
         self._feed()
-        self._ours()
+        self._work.by(WORKERS)
         self._theirs(classes)
         self._hold_same()
-        sides = {"ours, two workers": self._ours, "Kafka Streams": lambda: self._theirs(classes)}
+        # What one of ours has left is there for the other, and enough for both.
+        sides = {
+            "two workers": lambda: self._work.by(WORKERS),
+            "one worker": lambda: self.ours(1),
+            "Kafka Streams": lambda: self._theirs(classes),
+        }
         runs = timing.alternate(sides, self._sizes.rounds, self._feed, self._say)
-        return _figures(runs["ours, two workers"], runs["Kafka Streams"], "")
+        ours, alone, theirs = runs.values()
+        return _figures(ours, alone, theirs, "")
 
-    def ours(self) -> timing.Run:
-        """Ours alone."""
+    def ours(self, workers: int) -> timing.Run:
+        """Ours alone, on records of its own."""
         self._feed()
-        return self._ours()
+        return self._work.by(workers)
 
     def _feed(self) -> None:
         for _ in range(self._sizes.warm_times):
@@ -100,25 +109,6 @@ class _Comparison:
         if not others <= made:
             raise RuntimeError(f"Kafka Streams gives {len(others - made)} others of {len(others)}")
         self._say(f"  {len(others):,} records of Kafka Streams are the same bytes as ours")
-
-    def _ours(self) -> timing.Run:
-        topic = change_topic(_DOMAIN.id)
-        more: dict[str, Any] = {"topic": topic, "workers": WORKERS, "join_timeout_s": 60}
-        more["partitions"] = self._place.log.partitions(topic)
-        # Some are done before all workers have their share: what is counted is less than what is there.
-        records = int(self._count * 0.7)
-        tasks = [
-            Task(records, records // 5, str(self._place.folder / f"sides-{slot}"), {**more, "slot": slot})
-            for slot in range(WORKERS)
-        ]
-        with ThreadPoolExecutor(WORKERS) as pool:
-            runs = list(pool.map(lambda task: start("step.conversion", task), tasks))
-        return timing.Run(
-            sum(run.records for run in runs),
-            max(run.seconds for run in runs),
-            sum(run.cpu_s for run in runs),
-            sum(run.memory_mb for run in runs),
-        )
 
     def _theirs(self, classes: str) -> timing.Run:
         folder = self._place.folder / "home" / "kafka-streams"
@@ -135,11 +125,16 @@ class _Comparison:
         return timing.Run(**orjson.loads((folder / "result.json").read_bytes()), memory_mb=0.0)
 
 
-def _figures(ours: Sequence[timing.Run], theirs: Sequence[timing.Run] | None, missing: str) -> list[Figure]:
+def _figures(
+    ours: Sequence[timing.Run], alone: Sequence[timing.Run], theirs: Sequence[timing.Run] | None, missing: str
+) -> list[Figure]:
     units = ("records/s", timing.rate), ("µs/record", timing.cpu_us)
     return [
-        Figure(name, of(ours), of(theirs) if theirs else None, unit, goal, missing)
-        for name, goal, (unit, of) in zip(NAMES, GOALS, units, strict=True)
+        *(
+            Figure(name, of(ours), of(theirs) if theirs else None, unit, goal, missing)
+            for name, goal, (unit, of) in zip(NAMES, GOALS, units, strict=True)
+        ),
+        Figure(ALONE, timing.rate(ours), timing.rate(alone), "records/s", at_least(1.7)),
     ]
 
 

@@ -14,6 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.environment import Environment
 from infra.local.kafka import ADMIN
+from infra.look.groups import groups
+from schemas.topics import group
 from streams.kafka import reader_properties
 
 DEADLINE_S: Final = 120.0
@@ -66,6 +68,14 @@ class Log:
     def partitions(self, topic: str) -> int:
         """How many a topic has."""
         return len(self._admin.list_topics(topic, timeout=30).topics[topic].partitions)
+
+    def left(self, step: str) -> None:
+        """Returns when a step's group has no member: static ones that are gone are so until their session ends."""
+        deadline = time.monotonic() + DEADLINE_S
+        while groups(self._admin, [group(step)])[group(step)].members:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the group of {step} still has members")
+            time.sleep(0.2)
 
     def feed(self, records: Iterable[Prepared]) -> None:
         """Writes records, and returns when the broker has them."""

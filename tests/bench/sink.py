@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -22,12 +22,13 @@ from infra.schema_ids import codec
 from processors.codes import MESH, Kind, domain_codes, household_codes, person_codes
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
-from schemas.topics import domain_topic
+from schemas.topics import domain_topic, sink_step
 from tests.bench import log, timing
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.log import Prepared
 from tests.bench.people import residents
 from tests.bench.place import MUNICIPALITIES, Place, running
+from tests.bench.shared import Work
 from tests.bench.side import Task, start
 from tests.bench.sizes import Say, Sizes
 
@@ -66,47 +67,60 @@ def _compared(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
     log.save(place.folder / "sink.records.arrow", records)
     _save_commits(files["commits"], table)
     task = Task(count, sizes.warm(count), str(place.folder / "sides"), files)
+    work = Work(place, "sink.worker", sink_step(DOMAIN.id), topic, count)
     sides = {
-        name: lambda name=name: _on_a_new_store(place, f"sink.{name}", task)
-        for name in ("worker", "store", "copy")
+        "two workers": lambda: _on_a_new_store(place, lambda: work.by(2)),
+        "one worker": lambda: _on_a_new_store(place, lambda: work.by(1)),
+        "store": lambda: _on_a_new_store(place, lambda: start("sink.store", task)),
+        "copy": lambda: _on_a_new_store(place, lambda: start("sink.copy", task)),
     }
     runs = timing.alternate(sides, sizes.rounds, lambda: None, say)
-    return [*_figures(runs), _on_disk(place, count)]
+    return [*_figures(*runs.values()), _on_disk(place, count)]
 
 
-def _on_a_new_store(place: Place, side: str, task: Task) -> timing.Run:
+def _on_a_new_store(place: Place, side: Callable[[], timing.Run]) -> timing.Run:
     secrets = place.environment.secrets()
     roles = store_roles(DOMAIN, MUNICIPALITIES)
     with psycopg.connect(place.environment.dsn(SUPERUSER), autocommit=True) as connection:
         drop_store(connection, DOMAIN)
         create_store(connection, DOMAIN, MUNICIPALITIES, {role: secrets.password(role) for role in roles})
         connection.execute("CHECKPOINT")
-    return start(side, task)
+    return side()
 
 
-def _figures(runs: dict[str, list[timing.Run]]) -> list[Figure]:
-    worker, store, copy = (runs[name] for name in ("worker", "store", "copy"))
-    rate, cpu, limit = timing.rate, timing.cpu_us, timing.rate(runs["copy"])
-    scale, debezium = (
-        limit / LIMIT_THEN,
-        "Debezium's best, as measured before, scaled by COPY and ON CONFLICT",
-    )
+def _figures(
+    two: Sequence[timing.Run],
+    one: Sequence[timing.Run],
+    store: Sequence[timing.Run],
+    copy: Sequence[timing.Run],
+) -> list[Figure]:
+    rate, cpu, limit = timing.rate, timing.cpu_us, timing.rate(copy)
+    scale = limit / LIMIT_THEN
+    debezium = "Debezium's best two tasks, as measured before, scaled by COPY and ON CONFLICT"
     return [
         Figure(
-            "sink: topic to store, against COPY and ON CONFLICT", rate(worker), limit, "rows/s", at_least(0.8)
+            "sink: topic to store, against COPY and ON CONFLICT", rate(one), limit, "rows/s", at_least(0.8)
         ),
         Figure("sink: records in memory to store, against the same", rate(store), limit, "rows/s"),
-        Figure("sink: topic to store, CPU", cpu(worker), cpu(copy), "µs/row"),
+        Figure("sink: topic to store by two workers, against the same", rate(two), limit, "rows/s"),
+        Figure("sink: two workers against one", rate(two), rate(one), "rows/s", at_least(1.7)),
+        Figure("sink: topic to store, CPU", cpu(one), cpu(copy), "µs/row"),
         Figure("sink: records in memory to store, CPU", cpu(store), cpu(copy), "µs/row"),
-        Figure(f"sink: against {debezium}", rate(worker), DEBEZIUM_THEN * scale, "rows/s", at_least(1.5)),
         Figure(
-            f"sink: CPU, against {debezium}",
-            cpu(worker),
+            f"sink by two workers: against {debezium}",
+            rate(two),
+            DEBEZIUM_THEN * scale,
+            "rows/s",
+            at_least(1.5),
+        ),
+        Figure(
+            f"sink by two workers: CPU, against {debezium}",
+            cpu(two),
             DEBEZIUM_CPU_US_THEN / scale,
             "µs/row",
             at_most(0.4),
         ),
-        Figure("sink: memory", timing.memory_mb(worker), None, "MB"),
+        Figure("sink: memory", timing.memory_mb(one), None, "MB"),
     ]
 
 

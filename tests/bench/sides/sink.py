@@ -22,6 +22,7 @@ from schemas.topics import domain_topic, sink_step
 from streams.clients import Placed
 from streams.sealing import Coding
 from tests.bench import log
+from tests.bench.shared import join
 from tests.bench.side import Task
 from tests.bench.sink import COMMIT_RECORDS, DOMAIN, PARTITIONS
 from tests.bench.timing import Run, Stopwatch
@@ -31,30 +32,31 @@ _TOPIC: Final = domain_topic(DOMAIN.id)
 
 
 def run(side: str, task: Task) -> Run:
-    """`more`: files of `records` and of `commits`."""
+    """`more`: files of `records` and of `commits`; `slot` and `share` (of partitions) of a worker."""
     configure(_STEP, 0)
     watch = Stopwatch(task.records, task.warm)
-    _SIDES[side](task.more, watch)
+    _SIDES[side](task, watch)
     return watch.run
 
 
-def _worker(_: Mapping[str, Any], watch: Stopwatch) -> None:
+def _worker(task: Task, watch: Stopwatch) -> None:
     """Ours, as it runs in production: read, decode, merge, receipts relayed."""
     environment, shared = Environment.load(), _coding()
     access = Access(environment.kafka(_STEP) | {"log_level": "3"}, environment.dsn(sink_role(DOMAIN)))
-    worker = postgres_worker(DOMAIN, 0, access, shared)
+    worker = postgres_worker(DOMAIN, int(task.more["slot"]), access, shared)
     worker.start()
+    join(worker, task)
     while not watch.done:
         # The rows of the outbox that a turn relays are counted as records: one in five thousand.
         watch.add(worker.turn())
 
 
-def _store(files: Mapping[str, Any], watch: Stopwatch) -> None:
+def _store(task: Task, watch: Stopwatch) -> None:
     """Ours without a broker: records in memory are decoded, and brought into the store with receipts and offsets."""
     shared = _coding()
     records = [
         Placed((_TOPIC, number % PARTITIONS), number // PARTITIONS, each.key, each.value)
-        for number, each in enumerate(log.load(Path(files["records"])))
+        for number, each in enumerate(log.load(Path(task.more["records"])))
     ]
     sink = PostgresSink(DOMAIN, Environment.load().dsn(sink_role(DOMAIN)), shared)
     sink.open(range(PARTITIONS))
@@ -66,9 +68,9 @@ def _store(files: Mapping[str, Any], watch: Stopwatch) -> None:
         watch.add(len(batch))
 
 
-def _copy(files: Mapping[str, Any], watch: Stopwatch) -> None:
+def _copy(task: Task, watch: Stopwatch) -> None:
     """Theirs: the same rows, receipts and offsets, made beforehand."""
-    with pa.memory_map(files["commits"]) as source:
+    with pa.memory_map(task.more["commits"]) as source:
         commits = pa.ipc.open_file(source).read_all().to_pylist()
     table = next(each for each in tables_of(DOMAIN) if each.entity == PERSON)
     statements = _Statements(table)
@@ -128,7 +130,7 @@ def _coding() -> Coding:
     return Coding(codec(environment, installation), sealer(installation.key_file))
 
 
-_SIDES: Final[Mapping[str, Callable[[Mapping[str, Any], Stopwatch], None]]] = {
+_SIDES: Final[Mapping[str, Callable[[Task, Stopwatch], None]]] = {
     "worker": _worker,
     "store": _store,
     "copy": _copy,
