@@ -47,14 +47,14 @@ class Stateful:
 _REJECTED: Final = sorted(each.name for each in topics_of(()) if each.name.startswith("rejected."))
 STEPS: Final[Mapping[str, Stateful]] = {
     "household": Stateful(
-        "household", NOTICE, [PERSON_CHANGE, CASE_OPENED, *_REJECTED], city.notices, copies=15
+        "household", NOTICE, [PERSON_CHANGE, CASE_OPENED, *_REJECTED], city.notices, copies=8
     ),
     "fan-out": Stateful(
         "fan-out",
         PERSON_CHANGE,
         [*map(change_topic, DOMAINS), CASE_PART, CONFLICT, *_REJECTED],
         city.changes,
-        copies=4,
+        copies=2,
     ),
 }
 

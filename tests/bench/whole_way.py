@@ -47,7 +47,7 @@ class Passed:
 def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
     """All workers at once against one after the other; then the time that notices take at three loads."""
     with running(folder) as place:
-        way = _Way(place, sizes.records // 10, say)
+        way = _Way(place, sizes.records // 5, say)
         rounds = [(way.alone(), way.together()) for _ in range(sizes.rounds)]
         alone, together = [one for one, _ in rounds], [both for _, both in rounds]
         highest = statistics.median(each.rate for each in together)
@@ -59,11 +59,13 @@ class _Way:
 
     def __init__(self, place: Place, count: int, say: Say) -> None:
         self._place, self._count, self._say, self._first = place, count, say, 0
-        self._start_s: dict[str, float] = {}
 
     def alone(self) -> Passed:
         """One worker after the other, each with all of it before it."""
-        self._begin()
+        # Nothing is before the workers: what a start costs now, the state of all before restored, is not counted.
+        with workers.running(self._place) as idle:
+            start_s = idle.cpu_s()
+        self._feed(self._count)
         cpu_s = dict.fromkeys(workers.STEPS, 0.0)
         memory: dict[str, float] = {}
         for step, stages in ALONE:
@@ -71,18 +73,18 @@ class _Way:
                 wait_idle(
                     self._place.environment, self._place.installation, timeout_s=IDLE_TIMEOUT_S, first=stages
                 )
-                cpu_s[step] += one.cpu_s()[step] - self._start_s[step]
+                cpu_s[step] += one.cpu_s()[step] - start_s[step]
                 memory |= one.memory_mb()
         return self._passed("one after the other", cpu_s, memory, 0.0)
 
     def together(self) -> Passed:
-        """All workers, with all of it before them when they start."""
-        self._begin()
+        """All workers, which run when it comes."""
         with workers.running(self._place) as every:
-            begun = time.monotonic()
+            before_s, begun = every.cpu_s(), time.monotonic()
+            self._feed(self._count)
             wait_idle(self._place.environment, self._place.installation, timeout_s=IDLE_TIMEOUT_S)
             rate = self._count / (time.monotonic() - begun)
-            cpu_s = {step: took_s - self._start_s[step] for step, took_s in every.cpu_s().items()}
+            cpu_s = {step: took_s - before_s[step] for step, took_s in every.cpu_s().items()}
             memory = every.memory_mb()
         return self._passed("all at once", cpu_s, memory, rate)
 
@@ -111,12 +113,6 @@ class _Way:
                 Figure(f"{name}, 99 of 100 within", took.p99_s, None, "s", goal),
             ]
         return figures
-
-    def _begin(self) -> None:
-        """Nothing is before the workers: what a start costs now, the state of all before restored, is not counted."""
-        with workers.running(self._place) as idle:
-            self._start_s = idle.cpu_s()
-        self._feed(self._count)
 
     def _feed(self, count: int) -> None:
         self._place.log.feed(intake.hand_overs(self._place, count, self._first))
