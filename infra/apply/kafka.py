@@ -150,9 +150,18 @@ def _hold_partitions(topic: TopicDeclaration, found: int, settings: ApplySetting
 
 
 def _set_right(client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings) -> int:
+    changed = [wrong for some in _parts(topics, TOPICS_MAX) for wrong in _wrong(client, some, settings)]
+    for some in _parts(changed, TOPICS_MAX):
+        _all(client.incremental_alter_configs(some))
+    return len(changed)
+
+
+def _wrong(
+    client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings
+) -> Iterator[ConfigResource]:
+    """By topic whose settings aren't as declared, what to set."""
     resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
-    found = client.describe_configs(list(resources.values()), request_timeout=TIMEOUT_S) if resources else {}
-    changed = []
+    found = client.describe_configs(list(resources.values()), request_timeout=TIMEOUT_S)
     for topic in topics:
         now = found[resources[topic.name]].result(TIMEOUT_S)
         wrong = {k: v for k, v in topic_config(topic, settings).items() if now[k].value != v}
@@ -161,9 +170,7 @@ def _set_right(client: AdminClient, topics: list[TopicDeclaration], settings: Ap
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
                 for key, value in wrong.items()
             ]
-            changed.append(ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=entries))
-    _all(client.incremental_alter_configs(changed) if changed else {})
-    return len(changed)
+            yield ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=entries)
 
 
 def _binding(right: Right) -> AclBinding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +14,7 @@ from pydantic import SecretStr
 
 from infra.apply import kafka
 from infra.apply.installation import ApplySettings
-from infra.apply.plan import rights
+from infra.apply.plan import partitions, rights
 from infra.environment import Environment
 from schemas.topics import topics_of, users
 
@@ -20,10 +22,17 @@ MUNICIPALITIES = [f"{number:06d}" for number in range(1_741)]
 
 
 class Controller:
-    """Takes note of how much each request is about; knows nothing beforehand."""
+    """Takes note of how much each request is about; knows these topics beforehand, none with a setting as declared."""
 
-    def __init__(self) -> None:
-        self.asked: dict[str, list[int]] = {"users": [], "topics": [], "rights": []}
+    def __init__(self, topics: Mapping[str, Any] | None = None) -> None:
+        self.asked: dict[str, list[int]] = {
+            "users": [],
+            "topics": [],
+            "rights": [],
+            "settings": [],
+            "set": [],
+        }
+        self._topics = topics or {}
 
     def alter_user_scram_credentials(self, changes: list[Any]) -> dict[Any, Any]:
         """Users."""
@@ -38,8 +47,17 @@ class Controller:
         return self._noted("rights", bindings)
 
     def list_topics(self, timeout: float) -> Any:
-        """None."""
-        return SimpleNamespace(topics={})
+        """Those it knows."""
+        return SimpleNamespace(topics=self._topics)
+
+    def describe_configs(self, topics: list[Any], request_timeout: float) -> dict[Any, Any]:
+        """Settings that are not as declared."""
+        self._noted("settings", topics)
+        return {topic: _done(defaultdict(lambda: SimpleNamespace(value="other"))) for topic in topics}
+
+    def incremental_alter_configs(self, topics: list[Any]) -> dict[Any, Any]:
+        """Settings."""
+        return self._noted("set", topics)
 
     def describe_user_scram_credentials(self) -> Future[dict[str, Any]]:
         """None."""
@@ -67,9 +85,20 @@ def test_a_nation_is_asked_for_in_parts() -> None:
     assert kafka.make_rights(client, wanted, set(everybody)) == (len(wanted), 0)
     totals = {"users": len(everybody), "topics": len(topics), "rights": len(wanted)}
     limits = {"users": kafka.USERS_MAX, "topics": kafka.TOPICS_MAX, "rights": kafka.RIGHTS_MAX}
-    for kind, sizes in controller.asked.items():
-        assert sum(sizes) == totals[kind] > 3 * limits[kind]
-        assert max(sizes) <= limits[kind]
+    for kind, total in totals.items():
+        assert sum(controller.asked[kind]) == total > 3 * limits[kind]
+        assert max(controller.asked[kind]) <= limits[kind]
+
+
+def test_a_nation_is_looked_at_in_parts() -> None:
+    """The settings of topics that are there: as many at once as are made at once."""
+    topics, settings = topics_of(MUNICIPALITIES), ApplySettings()
+    known = {topic.name: SimpleNamespace(partitions=range(partitions(topic, settings))) for topic in topics}
+    controller = Controller(known)
+    assert kafka.make_topics(cast("AdminClient", controller), topics, settings) == len(topics)
+    for kind in ("settings", "set"):
+        assert sum(controller.asked[kind]) == len(topics)
+        assert max(controller.asked[kind]) <= kafka.TOPICS_MAX
 
 
 class Broker:
