@@ -30,6 +30,16 @@ def columns(table: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
     return {name: whole(table.column(name)) for name in names}
 
 
+def taken(table: pa.Table, rows: Sequence[int], names: Sequence[str]) -> dict[str, pa.Array]:
+    """Those columns by name, of these rows, each as often as it is named."""
+    return columns(table.select(names).take(pa.array(rows, pa.int64())), names)
+
+
+def joined(struct: pa.StructArray) -> pa.Array:
+    """The fields of each struct with a slash between them: the key of the records of a case."""
+    return pc.binary_join_element_wise(*struct.flatten(), "/")
+
+
 def fields_of(struct: pa.StructArray) -> dict[str, pa.Array]:
     """The fields of a struct by name; null wherever the struct is null."""
     return dict(zip((field.name for field in struct.type), struct.flatten(), strict=True))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -60,21 +60,22 @@ class Change(NamedTuple):
 def changes_of(table: pa.Table) -> list[Change]:
     """Rows of `person-change`, in their order."""
     read = columns(table, [*_READ, "case", "facts", "account"])
-    protected = fields_of(read["facts"])["protected"]
     values = [
         *(values_of(read[name]) for name in _READ),
-        _made(Case, read["case"]),
-        _made(Facts, read["facts"]),
-        values_of(protected),
-        _made(Account, read["account"]),
+        _made(Case._make, Case._fields, read["case"]),
+        _made(Facts._make, Facts._fields, read["facts"]),
+        values_of(fields_of(read["facts"])["protected"]),
+        _made(Account._make, Account._fields, read["account"]),
     ]
     return [Change(*each) for each in zip(*values, strict=True)]
 
 
-def _made(kind: type[T], structs: pa.StructArray) -> Iterator[T | None]:
-    """Structs as named tuples of some of their fields."""
-    fields, make = fields_of(structs), kind._make  # type: ignore[attr-defined]
-    values = zip(*(values_of(fields[name]) for name in kind._fields), strict=True)  # type: ignore[attr-defined]
+def _made(
+    make: Callable[[Iterable[Any]], T], names: Sequence[str], structs: pa.StructArray
+) -> Iterator[T | None]:
+    """What is made of the fields of these names of each struct; None for one that isn't there."""
+    fields = fields_of(structs)
+    values = zip(*(values_of(fields[name]) for name in names), strict=True)
     for there, each in zip(structs.is_valid().to_pylist(), values, strict=True):
         yield make(each) if there else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.reasons import FACTS, FIELDS_BY_REASON, Reason
 
@@ -35,12 +35,9 @@ if Facts._fields != FACTS:  # a fact added to the declarations must be added her
 def given(reason: Reason, facts: Facts) -> Facts:
     """What a notice with this reason changes, whatever else it shows."""
     changes = _CHANGES[reason]
-    kept = facts if all(changes) else Facts._make(map(_if, changes, facts))
+    pairs = zip(changes, facts, strict=True)
+    kept = facts if all(changes) else Facts._make([fact if changed else None for changed, fact in pairs])
     return NOTHING if kept == NOTHING else kept
-
-
-def _if(changed: bool, fact: Any) -> Any:
-    return fact if changed else None
 
 
 def merged(facts: Facts, changes: Facts) -> Facts:

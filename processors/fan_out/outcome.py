@@ -8,9 +8,8 @@ from itertools import accumulate, chain, compress
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from processors.columns import arrow_schema, columns, shaped, struct, whole
+from processors.columns import arrow_schema, joined, shaped, struct, taken, whole
 from processors.fan_out import conflicts
 from processors.fan_out.differences import ACCOUNT, Difference, differences, facts_seen
 from processors.fan_out.entries import Change
@@ -78,9 +77,9 @@ class Outcome:
 
     def _tell(self, row: int, change: Change, person: Person, difference: Difference) -> Part:
         domain, municipality = difference.key
-        begin = row, difference.entity
-        last = person.next_revision(domain), municipality
-        return self._put(domain, _told(begin, last, change, person.view, difference))
+        op, day, *seen = _after(difference, change, person.view)
+        revision = person.next_revision(domain)
+        return self._put(domain, Told(row, difference.entity, op, revision, municipality, day, *seen))
 
     def _send(self, row: int, person: Person, message: Message) -> Part:
         notice = message.notice
@@ -123,7 +122,7 @@ class Outcome:
             name: pa.array(by_field[name], types.field(name).type)
             for name in ("entity", "op", "revision", "municipality", "effective_on", "status")
         }
-        fields |= self._taken(by_field["row"], _TAKEN)
+        fields |= taken(self._table, by_field["row"], _TAKEN)
         fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
         fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
         fields["message"] = pa.array(by_field["message"], types.field("message").type)
@@ -133,13 +132,12 @@ class Outcome:
         if not self.parts:
             return
         rows, parts = zip(*self.parts, strict=True)
-        taken = self._taken(rows, ("case", "person"))
+        fields = taken(self._table, rows, ("case", "person"))
         type_ = arrow_schema("case-part").field("parts").type
         offsets = pa.array(accumulate(map(len, parts), initial=0), pa.int32())
         values = _structs(list(chain.from_iterable(parts)), type_.value_type, ("domain", "revision"))
-        fields = {**taken, "parts": pa.ListArray.from_arrays(offsets, values, type=type_)}
-        key = pc.binary_join_element_wise(*taken["case"].flatten(), "/")
-        yield Output(CASE_PART, "case-part", shaped("case-part", fields), key)
+        fields["parts"] = pa.ListArray.from_arrays(offsets, values, type=type_)
+        yield Output(CASE_PART, "case-part", shaped("case-part", fields), joined(fields["case"]))
 
     def _conflicts(self) -> Iterator[Output]:
         if self.conflicts:
@@ -153,21 +151,20 @@ class Outcome:
             rejected.add(row, Refusal.DUPLICATE)
         yield from rejected.outputs()
 
-    def _taken(self, rows: Sequence[int], names: Sequence[str]) -> dict[str, pa.Array]:
-        return columns(self._table.select(names).take(pa.array(rows, pa.int64())), names)
 
-
-def _told(
-    begin: tuple[int, str], last: tuple[int, str | None], change: Change, view: View, difference: Difference
-) -> Told:
-    """The row as it is after the change; of a row that has gone only that."""
+def _after(difference: Difference, change: Change, view: View) -> tuple[Any, ...]:
+    """Of `Told` the `op`, the day and all behind it: the row after the change; of one that has gone only that."""
     row, account = difference.row, difference.account
     if difference.entity == ACCOUNT and account is not None:
-        return Told(*begin, "UPSERT", *last, account.effective_on, account.status, account=account.account)
+        return "UPSERT", account.effective_on, account.status, None, account.account
     if row is None:
-        return Told(*begin, "DELETE", *last, change.effective_on)
-    seen = facts_seen(difference.key[0], row, protected=view.protected)
-    return Told(*begin, "UPSERT", *last, row.effective_on, row.status, seen)
+        return "DELETE", change.effective_on
+    return (
+        "UPSERT",
+        row.effective_on,
+        row.status,
+        facts_seen(difference.key[0], row, protected=view.protected),
+    )
 
 
 def _structs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from processors.fan_out.entries import changes_of, entry_of
@@ -40,7 +41,7 @@ class FanOutProcessor:
                 continue
             person = people.get(change.person)
             before = person.view
-            messages = person.take(entry, lambda key=change.person: people.older(key))  # type: ignore[misc]
+            messages = person.take(entry, partial(people.older, change.person))
             outcome.add(index, change, person, before, messages)
         people.flush()
         return Result(outcome.outputs(), poison)

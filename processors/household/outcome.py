@@ -8,19 +8,18 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import columns, shaped, struct
+from processors.columns import arrow_schema, joined, shaped, struct, taken
 from processors.household.decide import Accepted
 from processors.household.notices import facts_of
 from processors.refusals import Refusal
 from processors.rejections import Rejections
-from schemas.catalogue import catalogue
 from schemas.reasons import Reason
 from schemas.tables import rows_from_table
 from schemas.topics import CASE_OPENED, PERSON_CHANGE
 from streams.contract import Output
 
 #: As a change of a person has them from its notice.
-_TAKEN: Final = (
+TAKEN: Final = (
     "municipality",
     "reason",
     "effective_on",
@@ -58,7 +57,7 @@ class Outcome:
         if not self._changes:
             return
         rows, seqs, persons, places = zip(*self._changes, strict=True)
-        of_notice = self._taken(rows, _TAKEN)
+        of_notice = taken(self._table, rows, TAKEN)
         cancelled = pc.equal(of_notice["reason"], Reason.CANCELLED.value)
         person = pa.array(persons, pa.string())
         fields = {
@@ -77,12 +76,11 @@ class Outcome:
         rows, counts = zip(*self._accepted, strict=True)
         case = self._case("case-opened", rows)
         fields = {
-            **self._taken(rows, ["reason", "effective_on", "received_at"]),
+            **taken(self._table, rows, ["reason", "effective_on", "received_at"]),
             "case": case,
             "persons": pa.array(counts, pa.int32()),
         }
-        key = pc.binary_join_element_wise(*case.flatten(), "/")
-        yield Output(CASE_OPENED, "case-opened", shaped("case-opened", fields), key)
+        yield Output(CASE_OPENED, "case-opened", shaped("case-opened", fields), joined(case))
 
     def _rejections(self) -> Iterator[Output]:
         rejected = Rejections()
@@ -91,9 +89,6 @@ class Outcome:
             rejected.add(row, refusal)
         yield from rejected.outputs()
 
-    def _taken(self, rows: tuple[int, ...], names: tuple[str, ...] | list[str]) -> dict[str, pa.Array]:
-        return columns(self._table.select(names).take(pa.array(rows, pa.int64())), names)
-
     def _case(self, schema: str, rows: tuple[int, ...]) -> pa.StructArray:
-        type_ = catalogue().arrow_schema(schema).field("case").type
-        return struct(self._taken(rows, ["municipality", "notice"]), type_)
+        type_ = arrow_schema(schema).field("case").type
+        return struct(taken(self._table, rows, ["municipality", "notice"]), type_)

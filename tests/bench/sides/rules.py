@@ -13,6 +13,7 @@ from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import People
 from processors.household import decide as household
 from processors.household.decide import Accepted, Notice, decide
+from processors.household.outcome import TAKEN
 from processors.household.register import STORES as HOUSEHOLD_STORES
 from processors.household.register import Registers
 from processors.refusals import Refusal
@@ -164,17 +165,7 @@ def _notice(row: Row) -> tuple[Notice, list[Row]]:
 
 
 def _person_changes(row: Row, decided: Accepted, facts: list[Row]) -> list[Row]:
-    taken = (
-        "municipality",
-        "reason",
-        "effective_on",
-        "moved_from",
-        "moved_to",
-        "cancels",
-        "received_at",
-        "origin",
-    )
-    common = {name: row[name] for name in taken} | {
+    common = {name: row[name] for name in TAKEN} | {
         "kind": "CANCELLATION" if row["reason"] == Reason.CANCELLED else "NOTICE",
         "case": _case(row),
         "seq": decided.seq,

@@ -51,8 +51,7 @@ def test_pyruhvro_and_fastavro_agree(name: str, data: st.DataObject) -> None:
 @FEW
 def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
     """Any slice of any table comes back as it was, in order, and nothing else."""
-    table = table_from_rows(name, data.draw(rows(CATALOGUE.schema(name).type)))
-    table = table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
+    table = _any_slice(name, data)
     decoded = CODEC.decode(name, CODEC.encode(name, table))
     assert decoded.table.equals(table)
     assert decoded.kept.to_pylist() == list(range(table.num_rows))
@@ -65,11 +64,15 @@ def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
 @FEW
 def test_rows_are_as_arrow_has_them(name: str, data: st.DataObject) -> None:
     """Of any slice of any table; instants are numbers. They make the same table again."""
-    table = table_from_rows(name, data.draw(rows(CATALOGUE.schema(name).type)))
-    part = table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
+    part = _any_slice(name, data)
     found = rows_from_table(part)
     assert found == part.cast(pa.schema([_numbers(field) for field in part.schema])).to_pylist()
     assert table_from_rows(name, found).equals(part)
+
+
+def _any_slice(name: str, data: st.DataObject) -> pa.Table:
+    table = table_from_rows(name, data.draw(rows(CATALOGUE.schema(name).type)))
+    return table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
 
 
 def _numbers(field: pa.Field) -> pa.Field:
