@@ -35,7 +35,7 @@ FIRST_USERS = (ADMIN, REGISTRY, AUDITOR)
 READY_TIMEOUT_S = 60.0
 REQUEST_TIMEOUT_S = 1.0
 GRANT_TIMEOUT_S = 20.0
-FLAGS = ("-Xms64m", "-Xmx320m", "-Xss512k", "-XX:+UseSerialGC", "-Xlog:aot=off", "-Xlog:aot*=off")
+FLAGS = ("-Xms64m", "-Xmx1g", "-Xss512k", "-XX:+UseSerialGC", "-Xlog:aot=off", "-Xlog:aot*=off")
 
 LOG4J = """\
 status = error

@@ -37,7 +37,9 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         scale = _Scale(place, sizes, say)
         few = scale.behind(MUNICIPALITIES)
         first_s, made = scale.admitted(every[:-1])
-        again_s, _ = scale.admitted([])
+        again_s, new = scale.admitted([])
+        if new.changes:
+            raise RuntimeError(f"apply with nothing new made {new.changes} changes")
         one_more_s, _ = scale.admitted(every[-1:])
         many = scale.behind(every)
     count, rate, cpu, memory = len(every), timing.rate, timing.cpu_us, timing.memory_mb
