@@ -56,6 +56,8 @@ class Assignment:
         self.unsettled: set[Partition] = set()
         #: Of these, those of which it was said that a transaction holds their offset.
         self._held: set[Partition] = set()
+        #: Whether the last batch ended where it was full, and not for want of records.
+        self.more = False
         self._heard: int | None = None
         self._begun = False
 
@@ -65,8 +67,13 @@ class Assignment:
             list(inputs), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def gather(self, records_max: int, bytes_max: int, timeout_s: float) -> Groups:
-        """Records of our partitions, by partition; waits for the first, and shortly for the others."""
+    def gather(
+        self, records_max: int, bytes_max: int, timeout_s: float, beyond: Mapping[Partition, int]
+    ) -> Groups:
+        """Records of our partitions, by partition; waits for the first, and shortly for the others.
+
+        `beyond` are offsets up to which records were gathered before, and aren't committed yet.
+        """
         taken: list[Message] = []
         size, wait_s, waits = 0, timeout_s, _FIRST_WAITS if self._begun else 0
         while len(taken) < records_max and size < bytes_max:
@@ -80,13 +87,22 @@ class Assignment:
                 break
             waits -= len(got) < wanted
         self._begun = self._begun and not taken
-        return self._admit(taken)
+        self.more = len(taken) >= records_max or size >= bytes_max
+        return self._admit(taken, beyond)
 
     def advance(self, offsets: Mapping[Partition, int]) -> None:
         """These offsets are committed: go on from them."""
         for partition, offset in offsets.items():
             if partition in self.positions:
                 self.positions[partition] = offset
+
+    def holds(self, partitions: Iterable[Partition]) -> bool:
+        """Whether all of these are ours still."""
+        return all(partition in self.positions for partition in partitions)
+
+    def go_back(self, partitions: Iterable[Partition]) -> None:
+        """What was gathered of these, and isn't committed, comes again; of those that are still ours."""
+        self._seek({partition: self.positions[partition] for partition in self._ours(partitions)})
 
     def stable(self, partitions: Iterable[Partition]) -> bool:
         """Whether no transaction that is ending holds the offset of one of these, of those that are still ours."""
@@ -227,7 +243,7 @@ class Assignment:
             log.warning("consumer.error", error=error.name())
         self._heard = error.code()
 
-    def _admit(self, messages: Sequence[Message]) -> Groups:
+    def _admit(self, messages: Sequence[Message], beyond: Mapping[Partition, int]) -> Groups:
         """The records to process: of partitions that are ours and settled, each offset once.
 
         One that came back while these were read may have records from before in front: it is unsettled, and none count.
@@ -237,7 +253,7 @@ class Assignment:
                 self._hear(error)
         groups = by_partition(message for message in messages if message.error() is None)
         admitted = {
-            partition: _onward(records, self.positions[partition])
+            partition: _onward(records, max(self.positions[partition], beyond.get(partition, 0)))
             for partition, records in groups.items()
             if partition in self.positions and not self._restorer.is_active(partition)
         }

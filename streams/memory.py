@@ -68,6 +68,8 @@ class MemoryConsumer:
         self._log, self._group, self._limit = log, group, limit or (lambda: 1_000_000)
         self._inputs: Sequence[str] = ()
         self._on_assign: Rebalanced | None = None
+        #: What is to be told of all partitions.
+        self._gone: Rebalanced | None = None
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
 
@@ -90,15 +92,17 @@ class MemoryConsumer:
         return taken
 
     def _rebalance(self) -> None:
+        if self._gone:
+            self._gone(self, [TopicPartition(*each) for each in self._positions])
+            self._gone = None
         new = [each for each in self._log.matching(self._inputs) if each not in self._positions]
         if new and self._on_assign:
             self._on_assign(self, [TopicPartition(*each) for each in new])
 
     def take_away(self, lost: bool = False) -> None:
-        """Revokes (or declares lost) all partitions; the next read hands them out again."""
-        call = self._on_lost if lost else self._on_revoke
+        """All partitions are the group's again at once; the next read tells (revoked, or lost), and hands them out."""
+        self._gone = self._on_lost if lost else self._on_revoke
         self._log.generations[self._group] += 1
-        call(self, [TopicPartition(*each) for each in self._positions])
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         """Reads these from now on."""

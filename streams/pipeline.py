@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaException
@@ -34,6 +35,24 @@ FAILED_IN_A_ROW_MAX = 20
 ACT_PAUSE_MAX_S = 300.0
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Records, and all that follows from them."""
+
+    groups: Groups
+    outgoing: list[Outgoing]
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        return sum(map(len, self.groups.values()))
+
+    @property
+    def offsets(self) -> dict[Partition, int]:
+        """Where it is gone on after them."""
+        return {partition: offset_of(records[-1]) + 1 for partition, records in self.groups.items()}
+
+
 class Pipeline:
     """One worker of a step, to be called by one thread: `start`, then `turn` as long as wanted, then `close`."""
 
@@ -58,6 +77,8 @@ class Pipeline:
         self._size = Halving()
         #: Acts that failed one after the other, and when there is to be another.
         self._acts_failed, self._act_after_s = 0, 0.0
+        #: What is to be sent while the records after it are worked on.
+        self._ahead: Batch | None = None
         #: Whether a transaction failed in the turn before: in this one the group hears of us before anything else.
         self._failed_before = False
 
@@ -104,17 +125,14 @@ class Pipeline:
         # others' go on, and the group hears of this member, however many acts there are.
         self._acts_due |= self._acts.turn()
         due = self._acts_due and not polling and self._clock() >= self._act_after_s
+        if due and self._ahead:
+            return self._publish(self._taken_ahead())
         acted = self._act_on_letters() if due else None
         if self._failed_before:
             return 0
         # 1. Records of partitions that are ours, each once, in the order of their partition.
-        groups = self._gather(at_once=acted is not None)
-        if not groups:
-            return acted or 0
-        # 2. All that follows from them; nothing is sent yet, changes of state are pending.
-        outgoing = self._process(groups)
-        # 3. All of it and the offsets in one transaction; only then is the state what it was to become.
-        return (acted or 0) + self._publish(groups, outgoing)
+        groups = self._gather(at_once=acted is not None or self._ahead is not None)
+        return (acted or 0) + self._go_on(groups)
 
     def stop(self) -> None:
         """The turn at hand is the last, and ends within `commit_timeout_s`: a transaction that fails isn't mended."""
@@ -143,9 +161,36 @@ class Pipeline:
         # What took too long at once may be committed in parts.
         records_max = self._size.of(self._settings.batch_records_max)
         bytes_max = self._size.of(self._settings.batch_bytes_max)
-        return self._assignment.gather(records_max, bytes_max, timeout_s)
+        beyond = self._ahead.offsets if self._ahead else {}
+        return self._assignment.gather(records_max, bytes_max, timeout_s, beyond)
 
-    def _process(self, groups: Groups) -> list[Outgoing]:
+    def _go_on(self, groups: Groups) -> int:
+        """With these records, after those before them; how many were committed."""
+        if self._ahead is None:
+            return self._end(self._process(groups)) if groups else 0
+        before = self._taken_ahead()
+        if not self._assignment.holds(before.groups):
+            # A part of it is another's by now. Nothing of it was sent.
+            self._assignment.go_back({*before.groups, *groups})
+            return 0
+        return self._publish(before, groups)
+
+    def _taken_ahead(self) -> Batch:
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            raise RuntimeError("nothing is ahead")
+        return ahead
+
+    def _end(self, batch: Batch) -> int:
+        """Sends it now, or while the next is worked on, where it changes nothing that the next must be told of."""
+        alone = self.step.stores or self._failed_in_a_row or not self._assignment.more
+        if alone or any(self._assignment.kept[each].parked.pending for each in batch.groups):
+            return self._publish(batch)
+        self._ahead = batch
+        return 0
+
+    def _process(self, groups: Groups) -> Batch:
+        """2. All that follows from them; nothing is sent yet, changes of state are pending."""
         begun = self._clock()
         try:
             outgoing = self._processing.run(groups, self._assignment.kept)
@@ -153,31 +198,55 @@ class Pipeline:
             self._roll_back()
             raise
         self._metrics.processed(self._clock() - begun, outgoing)
-        return outgoing
+        return Batch(groups, outgoing)
 
-    def _publish(self, groups: Groups, outgoing: list[Outgoing]) -> int:
+    def _publish(self, batch: Batch, after: Groups | None = None) -> int:
+        """3. All of it and its offsets in one transaction; only then is the state what it was to become.
+
+        The records `after` it are worked on while the client sends it: then nothing is pending but what these change.
+        """
         begun = self._clock()
-        offsets = {partition: offset_of(records[-1]) + 1 for partition, records in groups.items()}
         try:
-            self._transactions.publish(outgoing, offsets, self._consumer)
+            self._transactions.send(batch.outgoing)
+            following = self._meanwhile(after) if after else None
+            self._transactions.commit(batch.offsets, self._consumer)
         except KafkaException as failure:
+            following = None
             self._metrics.aborted()
+            if after:
+                self._roll_back()
             self._transactions.recover(failure.args[0])
-            if not self._took_place(offsets):
+            if not self._took_place(batch.offsets, after or {}):
                 return self._again(failure.args[0].name())
-        self._committed(groups, offsets, self._clock() - begun)
-        return sum(map(len, groups.values()))
+        if not after:
+            self._keep(batch.groups)
+        self._committed(batch, self._clock() - begun)
+        if isinstance(following, Exception):
+            raise following
+        return batch.records + (self._end(following) if following else 0)
 
-    def _took_place(self, offsets: Mapping[Partition, int]) -> bool:
-        """After a failed transaction the committed offsets tell: they stand with all of it or with nothing of it."""
+    def _meanwhile(self, groups: Groups) -> Batch | Exception:
+        """What it fails with is to be told after what came before is committed."""
+        try:
+            return self._process(groups)
+        except Exception as error:
+            return error
+
+    def _took_place(self, offsets: Mapping[Partition, int], also: Iterable[Partition]) -> bool:
+        """After a failed transaction the committed offsets tell: they stand with all of it or with nothing of it.
+
+        `also` are partitions of which more was read: that comes again.
+        """
+        places = {*offsets, *also}
         deadline = self._clock() + self._settings.request_timeout_s
-        while not self._assignment.stable(offsets):
+        while not self._assignment.stable(places):
             # What was aborted is marked as such in every partition a moment after the answer.
             if self._clock() >= deadline:
                 raise UnavailableError("committed: held by a transaction that doesn't end")
             self._transactions.wait()
-        committed = self._assignment.rewind(offsets)
-        return bool(committed) and all(committed[partition] == offsets[partition] for partition in committed)
+        committed = self._assignment.rewind(places)
+        known = offsets.keys() & committed.keys()
+        return bool(known) and all(committed[partition] == offsets[partition] for partition in known)
 
     def _again(self, error: str) -> int:
         self._roll_back()
@@ -194,10 +263,10 @@ class Pipeline:
         for kept in self._assignment.kept.values():
             kept.rollback()
 
-    def _committed(self, groups: Groups, offsets: Mapping[Partition, int], duration_s: float) -> None:
+    def _committed(self, batch: Batch, duration_s: float) -> None:
+        groups, offsets = batch.groups, batch.offsets
         self._failed_in_a_row = 0
         self._size.went_well()
-        self._keep(groups)
         digests = self._digests(groups)
         self._assignment.advance(offsets)
         self._metrics.committed(duration_s, ((topic, len(records)) for (topic, _), records in groups.items()))

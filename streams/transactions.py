@@ -51,14 +51,22 @@ class Transactions:
     ) -> None:
         """Outputs, changes of state, dead letters and input offsets become visible together, or not at all.
 
-        `offsets` are those to go on from (last + 1); `metadata` is kept with each. After a KafkaException `recover`
-        must come next. Steps 3 and 4 share `commit_timeout_s`.
+        `offsets` are those to go on from (last + 1); `metadata` is kept with each. After a KafkaException of this or of
+        its halves `recover` must come next.
         """
+        self.send(outgoing)
+        self.commit(offsets, consumer, metadata)
+
+    def send(self, outgoing: Sequence[Outgoing]) -> None:
+        """Begins a transaction, and hands to the client what follows from a batch; it sends by itself from here on."""
         # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
         self._producer.begin_transaction()
         # 2. Everything that follows from the batch.
         for records in outgoing:
             self._produce(records)
+
+    def commit(self, offsets: Mapping[Partition, int], consumer: Consumer, metadata: str = "") -> None:
+        """Ends the transaction that was begun; both steps share `commit_timeout_s`. No record is read in between."""
         # 3. The offsets, under the group's generation as it is now: refused if the partitions are no longer ours.
         positions = [TopicPartition(*place, offset, metadata) for place, offset in offsets.items()]
         deadline = self._clock() + self._settings.commit_timeout_s

@@ -34,7 +34,7 @@ CATALOGUE = Catalogue(
     }
 )
 CODEC = Codec(CATALOGUE, LocalSchemaIds(CATALOGUE))
-SCHEMAS = {"in.item": "item", "item": "item", "total": "total"}
+SCHEMAS = {"in.item": "item", "in.more": "item", "item": "item", "total": "total"}
 #: A name by which a processor raises, and one which it calls poison.
 RAISES, POISON = "raises", "poison"
 
