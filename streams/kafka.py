@@ -55,8 +55,10 @@ _TOLD_S: Final = 0.25
 _TOLD_MAX_S: Final = 3.0
 #: So much longer for each that is asked for: 7,000 at once take a quarter of a second of a quiet broker and client.
 _TOLD_EACH_S: Final = 0.000_2
-#: So long a broker holds a member's request while nothing comes.
-_FETCH_WAIT_MS = 100
+#: So long a broker holds a member's request for records until there are so many bytes: an answer for each record that
+#: comes, and each mark of a transaction, took a fifth of a broker's time at half of what it can do.
+_FETCH_WAIT_MS = 50
+_FETCH_MIN_BYTES = 65_536
 #: A follower's request stays so long at the broker while nothing comes.
 _FOLLOW_WAIT_MS = 1_000
 
@@ -237,6 +239,7 @@ def consumer_properties(
         "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
         # A partition that goes on is not in the request that waits for the others; half a second by default.
         "fetch.wait.max.ms": _FETCH_WAIT_MS,
+        "fetch.min.bytes": _FETCH_MIN_BYTES,
         "fetch.message.max.bytes": settings.batch_size_bytes,
     }
 

@@ -20,7 +20,10 @@ LETTERS_OPEN = Gauge("mesh_letters_open", "Dead letters that wait for an officer
 PARKED = Gauge("mesh_parked", "Records parked behind dead letters.", ["step"])
 PROCESS_SECONDS = Histogram("mesh_process_seconds", "Work on a batch.", ["step"], buckets=_SECONDS)
 COMMIT_SECONDS = Histogram(
-    "mesh_commit_seconds", "A transaction, from begin to end; the next batch may be worked on meanwhile.", ["step"], buckets=_SECONDS
+    "mesh_commit_seconds",
+    "A transaction, from begin to end; the next batch may be worked on meanwhile.",
+    ["step"],
+    buckets=_SECONDS,
 )
 RESTORE_SECONDS = Histogram("mesh_restore_seconds", "Until a partition's state was whole.", ["step"])
 

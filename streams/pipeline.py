@@ -93,6 +93,11 @@ class Pipeline:
         return bool(self._assignment.unsettled) or self._restorer.active
 
     @property
+    def ahead(self) -> int:
+        """How many records are worked on, and not sent yet."""
+        return self._ahead.records if self._ahead else 0
+
+    @property
     def acting(self) -> bool:
         """Whether an act may still have a letter here to be done on."""
         return self._acts_due
