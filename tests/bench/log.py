@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from infra.environment import Environment
 from infra.local.kafka import ADMIN
 from infra.look.groups import groups
 from schemas.topics import group
-from streams.kafka import reader_properties
+from streams.kafka import end_offsets, reader_properties
 
 DEADLINE_S: Final = 120.0
 #: As our own producers have it: what is consumed was compressed in batches of that size.
@@ -65,6 +65,16 @@ class Log:
         for done in self._admin.create_topics(new).values() if new else ():
             done.result(DEADLINE_S)
 
+    def widen(self, topic: str, partitions: int) -> None:
+        """More partitions for a topic, and returns when they are there; keys find others from then on."""
+        new = NewPartitions(topic, partitions)
+        self._admin.create_partitions([new])[topic].result(DEADLINE_S)
+        deadline = time.monotonic() + DEADLINE_S
+        while self.partitions(topic) < partitions:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{topic} has not {partitions} partitions")
+            time.sleep(0.2)
+
     def partitions(self, topic: str) -> int:
         """How many a topic has."""
         return len(self._admin.list_topics(topic, timeout=30).topics[topic].partitions)
@@ -76,6 +86,16 @@ class Log:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the group of {step} still has members")
             time.sleep(0.2)
+
+    def skip(self, step: str, topic: str) -> None:
+        """A step goes on at the end of a topic; none of its workers runs."""
+        self.left(step)
+        there = [(topic, number) for number in range(self.partitions(topic))]
+        ends = end_offsets(self._admin, there, DEADLINE_S)
+        moved = ConsumerGroupTopicPartitions(
+            group(step), [TopicPartition(*at, end) for at, end in ends.items()]
+        )
+        self._admin.alter_consumer_group_offsets([moved])[group(step)].result(DEADLINE_S)
 
     def feed(self, records: Iterable[Prepared]) -> None:
         """Writes records, and returns when the broker has them."""

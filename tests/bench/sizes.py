@@ -13,7 +13,7 @@ class Sizes:
 
     `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly;
     `warm_times` how many times `records` Kafka Streams is given, half of them to be warm; `municipalities` how many
-    hand over at once.
+    hand over at once; `partitions` how many notices are in, `through_many` how many records go through them.
     """
 
     rounds: int
@@ -23,6 +23,8 @@ class Sizes:
     load_s: float
     warm_times: int = 2
     municipalities: int = 200
+    partitions: int = 100
+    through_many: int = 50_000
 
     def warm(self, records: int) -> int:
         """Of these, so many are not measured."""
@@ -37,6 +39,8 @@ WHOLE: Final = Sizes(
     load_s=10,
     warm_times=4,
     municipalities=1_741,
+    partitions=1_000,
+    through_many=100_000,
 )
 QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=4_500, load_s=8)
 

@@ -63,13 +63,13 @@ class Stopwatch:
             raise ValueError("not all records are done")
         return self._ended
 
-    def add(self, records: int) -> None:
-        """So many more are done."""
+    def add(self, records: int, ahead: int = 0) -> None:
+        """So many more are done; and so many were worked on ahead, which don't count as measured from here on."""
         self.seen += records
         if self._begun is None and self.seen >= self._warm:
             if self.seen >= self._records:
                 raise ValueError("one batch is all: nothing is left to be measured")
-            self._begun = (self.seen, time.perf_counter(), time.process_time())
+            self._begun = (self.seen + ahead, time.perf_counter(), time.process_time())
         elif self._begun is not None and self._ended is None and self.seen >= self._records:
             seen, at, cpu_s = self._begun
             took = time.perf_counter() - at, time.process_time() - cpu_s

@@ -32,6 +32,7 @@ def run(step: str, task: Task) -> Run:
         join(worker, task)
     watch = Stopwatch(task.records, task.warm)
     while not watch.done:
-        watch.add(worker.turn())
+        records = worker.turn()
+        watch.add(records, worker.ahead)
     worker.close()
     return watch.run

@@ -62,7 +62,7 @@ def _started(
 
 def _until_ahead(worker: Pipeline) -> None:
     for _ in range(5):
-        if worker._ahead:
+        if worker.ahead:
             return
         worker.turn()
     raise AssertionError("nothing is ahead")
@@ -102,7 +102,7 @@ def test_what_was_worked_on_meanwhile_goes_with_one_that_failed(
     assert toys.told(driver) == toys.expected(amounts)
     assert [each["offset"] for each in driver.set_aside("double")] == [3]
     assert [each["offset"] for each in driver.dead_letters("double")] == [3]
-    assert not worker._ahead
+    assert not worker.ahead
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
