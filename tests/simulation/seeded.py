@@ -15,7 +15,7 @@ from connectors.postgres.sink import PostgresSink
 from streams import kafka
 from streams.assignment import Assignment
 from streams.barrier import Barrier
-from streams.clients import Message, Outgoing, Partition
+from streams.clients import Message, Partition
 from streams.oversight import Oversight
 from streams.restore import Restorer
 from streams.setting_aside import SettingAside
@@ -40,18 +40,14 @@ class _Nobody:
 
 
 def _no_group_metadata(seed: Seed) -> None:
-    real = Transactions.publish
+    real = Transactions.commit
 
-    def publish(
-        self: Transactions,
-        outgoing: Sequence[Outgoing],
-        offsets: Mapping[Partition, int],
-        consumer: Any,
-        metadata: str = "",
+    def commit(
+        self: Transactions, offsets: Mapping[Partition, int], consumer: Any, metadata: str = ""
     ) -> None:
-        real(self, outgoing, offsets, _Nobody(consumer), metadata)  # type: ignore[arg-type]
+        real(self, offsets, _Nobody(consumer), metadata)  # type: ignore[arg-type]
 
-    seed(Transactions, "publish", publish)
+    seed(Transactions, "commit", commit)
 
 
 def _no_rewind(seed: Seed) -> None:
@@ -189,6 +185,10 @@ def _not_looked_after(seed: Seed) -> None:
     seed(Oversight, "turn", lambda self: None)
 
 
+def _another_s_sent(seed: Seed) -> None:
+    seed(Assignment, "holds", lambda self, partitions: True)
+
+
 def _nobody_waits(seed: Seed) -> None:
     seed(SettingAside, "park", lambda self, record, strands: False)
 
@@ -207,6 +207,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "an offset believed whoever tells it": _offsets_of_old,
     "an end of a changelog believed": _ends_of_old,
     "a group that nobody looks after": _not_looked_after,
+    "what was worked on ahead is sent whoever has it by then": _another_s_sent,
     "what waits behind a dead letter goes on": _nobody_waits,
 }
 

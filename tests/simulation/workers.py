@@ -46,7 +46,7 @@ class StepWorker:
         """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
         if self._oversees:
             return True
-        if self._acts:
+        if self._acts or self.pipeline.ahead:
             return True
         if self.pipeline.restoring and (self._settled or self._restores):
             return True
