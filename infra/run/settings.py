@@ -25,6 +25,15 @@ class RunSettings(BaseSettings):
         le=60_000,
         description="After it the broker aborts a dead worker's transaction.",
     )
+    topic_metadata_refresh_interval_ms: int = Field(
+        default=2_000,
+        ge=100,
+        le=60_000,
+        description=(
+            "How often workers ask for all topics: so soon intake reads a new municipality's. "
+            "With thousands of topics 30,000 (see docs/performance.md)."
+        ),
+    )
     recovery_timeout_s: float = Field(
         default=30,
         ge=5,
@@ -45,6 +54,7 @@ class RunSettings(BaseSettings):
         return PipelineSettings(
             batch_records_max=self.batch_records_max,
             linger_ms=self.linger_ms,
+            topic_metadata_refresh_interval_ms=self.topic_metadata_refresh_interval_ms,
             transaction_timeout_ms=self.transaction_timeout_ms,
             recovery_timeout_s=self.recovery_timeout_s,
         )
