@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
@@ -13,6 +14,8 @@ WIDTH: Final = 900
 LEFT: Final = 430
 RIGHT: Final = 820
 ROW: Final = 26
+#: A longer name has two lines.
+NAME_LETTERS: Final = 66
 OURS, THEIRS, MET, MISSED, LINE = "#2f6db5", "#b9c4cf", "#2e8b57", "#c2571a", "#333"
 
 
@@ -56,7 +59,10 @@ def cpu(found: Sequence[Figure]) -> str:
 
 
 def _row(y: int, name: str, told: str) -> Iterator[str]:
-    yield f'<text x="{LEFT - 8}" y="{y + 17}" text-anchor="end">{escape(name)}</text>'
+    lines = textwrap.wrap(name, NAME_LETTERS)
+    for number, line in enumerate(lines):
+        down = 17 + 12 * number - 6 * (len(lines) - 1)
+        yield f'<text x="{LEFT - 8}" y="{y + down}" text-anchor="end">{escape(line)}</text>'
     yield f'<text x="{RIGHT + 6}" y="{y + 17}">{escape(told)}</text>'
 
 
