@@ -31,6 +31,8 @@ log = structlog.get_logger()
 
 #: Transactions that may fail one after the other before the worker gives up, and is started again with a pause.
 FAILED_IN_A_ROW_MAX = 20
+#: Of a transaction's timeout: where batches take longer to be worked on, none is while a transaction is open.
+AHEAD_SHARE = 0.25
 #: An act that fails again and again is tried again after a pause that grows up to this: all else goes on meanwhile.
 ACT_PAUSE_MAX_S = 300.0
 
@@ -79,6 +81,8 @@ class Pipeline:
         self._acts_failed, self._act_after_s = 0, 0.0
         #: What is to be sent while the records after it are worked on.
         self._ahead: Batch | None = None
+        #: Whether anything was committed since the start, and how long the last batch was worked on.
+        self._proven, self._worked_s = False, 0.0
         #: Whether a transaction failed in the turn before: in this one the group hears of us before anything else.
         self._failed_before = False
 
@@ -188,11 +192,20 @@ class Pipeline:
 
     def _end(self, batch: Batch) -> int:
         """Sends it now, or while the next is worked on, where it changes nothing that the next must be told of."""
-        alone = self.step.stores or self._failed_in_a_row or not self._assignment.more
+        alone = self.step.stores or self._failed_in_a_row or not self._assignment.more or self._hasty
         if alone or any(self._assignment.kept[each].parked.pending for each in batch.groups):
             return self._publish(batch)
         self._ahead = batch
         return 0
+
+    @property
+    def _hasty(self) -> bool:
+        """Whether a transaction may end while the next batch is worked on, which fences the worker.
+
+        Each that is begun again commits one batch alone: so the next can't fence one after the other for ever.
+        """
+        worked_max_s = AHEAD_SHARE * self._settings.transaction_timeout_ms / 1_000
+        return not self._proven or self._worked_s > worked_max_s
 
     def _process(self, groups: Groups) -> Batch:
         """2. All that follows from them; nothing is sent yet, changes of state are pending."""
@@ -202,7 +215,8 @@ class Pipeline:
         except BaseException:
             self._roll_back()
             raise
-        self._metrics.processed(self._clock() - begun, outgoing)
+        self._worked_s = self._clock() - begun
+        self._metrics.processed(self._worked_s, outgoing)
         return Batch(groups, outgoing)
 
     def _publish(self, batch: Batch, after: Groups | None = None) -> int:
@@ -270,7 +284,7 @@ class Pipeline:
 
     def _committed(self, batch: Batch, duration_s: float) -> None:
         groups, offsets = batch.groups, batch.offsets
-        self._failed_in_a_row = 0
+        self._failed_in_a_row, self._proven = 0, True
         self._size.went_well()
         digests = self._digests(groups)
         self._assignment.advance(offsets)

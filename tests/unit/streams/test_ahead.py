@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.errors import BrokenStepError
+from streams.errors import BrokenStepError, FencedError
 from streams.kept import Kept
 from streams.memory import MemoryConsumer
 from streams.pipeline import Pipeline
@@ -54,6 +54,7 @@ def _started(
     toys.feed(driver, amounts)
     driver.feed("in.more", "item", toys.items(others), "another")
     worker = driver._pipeline(driver._steps[0])
+    worker._proven = True
     while not worker.partitions or worker.restoring:
         worker.turn()
     driver.log.strike = strike
@@ -174,4 +175,39 @@ def test_an_act_comes_after_what_is_ahead(calls: list[str]) -> None:
     assert driver.set_aside("double"), "the act is of the next turn"
     driver.run()
     assert driver.set_aside("double") == []
+    assert toys.told(driver) == toys.expected(AMOUNTS)
+
+
+@pytest.mark.parametrize(("slow", "fenced_max"), [({2}, 1), ({0, 2, 4}, 0), ({2, 4}, 1)])
+def test_a_batch_that_takes_longer_than_a_transaction_may_is_done(
+    slow: set[int], fenced_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker fences who has one open for so long; whoever comes next commits what is before it alone."""
+    driver = toys.driver(cut=2)
+    run, begun_ms = Processing.run, [0]
+
+    def worked(self: Processing, groups: Groups, kept: Mapping[Any, Kept]) -> Any:
+        if self._shop.step.name == "double" and next(iter(groups.values()))[0].offset() in slow:
+            driver.log.now_ms += 12_000
+        return run(self, groups, kept)
+
+    def strike(call: str, when: str) -> None:
+        if (call, when) == ("begin_transaction", "before"):
+            begun_ms[0] = driver.log.now_ms
+        elif (call, when) == ("commit_transaction", "before") and driver.log.now_ms > begun_ms[0] + 10_000:
+            raise KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
+
+    monkeypatch.setattr(Processing, "run", worked)
+    driver.log.strike = strike
+    toys.feed(driver, AMOUNTS)
+    fenced = 0
+    while fenced <= fenced_max:
+        try:
+            driver.run("double")
+            break
+        except FencedError:
+            fenced += 1
+            driver.restart("double")
+    assert fenced <= fenced_max
+    driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS)
