@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import structlog
 from confluent_kafka import KafkaException
 
-from schemas.topics import dlq_topic
+from schemas.topics import dlq_topic, parked_topic
 from streams.acting import Act, concerned
 from streams.acts import Acts, read_at
 from streams.assignment import Assignment, Groups
@@ -49,7 +50,7 @@ class Batch:
         """How many."""
         return sum(map(len, self.groups.values()))
 
-    @property
+    @cached_property
     def offsets(self) -> dict[Partition, int]:
         """Where it is gone on after them."""
         return {partition: offset_of(records[-1]) + 1 for partition, records in self.groups.items()}
@@ -135,7 +136,7 @@ class Pipeline:
         self._acts_due |= self._acts.turn()
         due = self._acts_due and not polling and self._clock() >= self._act_after_s
         if due and self._ahead:
-            return self._publish(self._taken_ahead())
+            return self._go_on({})
         acted = self._act_on_letters() if due else None
         if self._failed_before:
             return 0
@@ -175,26 +176,20 @@ class Pipeline:
 
     def _go_on(self, groups: Groups) -> int:
         """With these records, after those before them; how many were committed."""
-        if self._ahead is None:
+        before, self._ahead = self._ahead, None
+        if before is None:
             return self._end(self._process(groups)) if groups else 0
-        before = self._taken_ahead()
         if not self._assignment.holds(before.groups):
             # A part of it is another's by now. Nothing of it was sent.
             self._assignment.go_back({*before.groups, *groups})
             return 0
         return self._publish(before, groups)
 
-    def _taken_ahead(self) -> Batch:
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            raise RuntimeError("nothing is ahead")
-        return ahead
-
     def _end(self, batch: Batch) -> int:
         """Sends it now, or while the next is worked on, where it changes nothing that the next must be told of."""
         alone = self.step.stores or self._failed_in_a_row or not self._assignment.more or self._hasty
-        if alone or any(self._assignment.kept[each].parked.pending for each in batch.groups):
-            return self._publish(batch)
+        if alone or any(records.topic == parked_topic(self.step.name) for records in batch.outgoing):
+            return self._publish(batch, {})
         self._ahead = batch
         return 0
 
@@ -219,7 +214,7 @@ class Pipeline:
         self._metrics.processed(self._worked_s, outgoing)
         return Batch(groups, outgoing)
 
-    def _publish(self, batch: Batch, after: Groups | None = None) -> int:
+    def _publish(self, batch: Batch, after: Groups) -> int:
         """3. All of it and its offsets in one transaction; only then is the state what it was to become.
 
         The records `after` it are worked on while the client sends it: then nothing is pending but what these change.
@@ -235,7 +230,7 @@ class Pipeline:
             if after:
                 self._roll_back()
             self._transactions.recover(failure.args[0])
-            if not self._took_place(batch.offsets, after or {}):
+            if not self._took_place(batch.offsets, after):
                 return self._again(failure.args[0].name())
         if not after:
             self._keep(batch.groups)

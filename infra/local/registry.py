@@ -23,7 +23,7 @@ WRITER = "apply"
 API = "/apis/ccompat/v7"
 READY_TIMEOUT_S = 90.0
 REQUEST_TIMEOUT_S = 2.0
-#: So many are listed at most, and it isn't said that there are more: by default 1,000, where a nation has 8,700.
+#: So many are listed at most, and it isn't said that there are more: by default 1,000, where a nation has 7,000.
 SUBJECTS_MAX = 1_000_000
 #: The registry reads its whole journal before it answers, and takes three polls without a record for its end.
 POLL_TIMEOUT_MS = 250

@@ -69,11 +69,7 @@ class Log:
         """More partitions for a topic, and returns when they are there; keys find others from then on."""
         new = NewPartitions(topic, partitions)
         self._admin.create_partitions([new])[topic].result(DEADLINE_S)
-        deadline = time.monotonic() + DEADLINE_S
-        while self.partitions(topic) < partitions:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{topic} has not {partitions} partitions")
-            time.sleep(0.2)
+        _wait(lambda: self.partitions(topic) == partitions, f"{topic} has not {partitions} partitions")
 
     def partitions(self, topic: str) -> int:
         """How many a topic has."""
@@ -81,11 +77,10 @@ class Log:
 
     def left(self, step: str) -> None:
         """Returns when a step's group has no member: static ones that are gone are so until their session ends."""
-        deadline = time.monotonic() + DEADLINE_S
-        while groups(self._admin, [group(step)])[group(step)].members:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"the group of {step} still has members")
-            time.sleep(0.2)
+        _wait(
+            lambda: not groups(self._admin, [group(step)])[group(step)].members,
+            f"the group of {step} still has members",
+        )
 
     def skip(self, step: str, topic: str) -> None:
         """A step goes on at the end of a topic; none of its workers runs."""
@@ -154,6 +149,15 @@ class Log:
                     ended.add((topic, number))
         reader.close()
         return found
+
+
+def _wait(until: Callable[[], bool], otherwise: str) -> None:
+    """Asks the brokers until that is so. RuntimeError with `otherwise`: it never is."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not until():
+        if time.monotonic() > deadline:
+            raise RuntimeError(otherwise)
+        time.sleep(0.2)
 
 
 def save(file: Path, records: Sequence[Prepared]) -> None:

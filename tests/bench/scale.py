@@ -130,7 +130,7 @@ class _Scale:
             f"intake behind {len(municipalities):,}": lambda: start("step.intake", task)
         }
         (runs,) = timing.alternate(
-            sides, self._sizes.rounds, lambda: self.feed(municipalities, count), self._say
+            sides, self._sizes.rounds, lambda: self._feed(municipalities, count), self._say
         ).values()
         return Behind(runs, statistics.median(starts))
 
@@ -141,10 +141,10 @@ class _Scale:
         starts, runs = defaultdict[str, list[float]](list), defaultdict[str, list[timing.Run]](list)
         partitions = self._place.log.partitions(NOTICE)
         for number in range(self._sizes.rounds):
-            self.feed(municipalities, NOTICES)
+            self._feed(municipalities, NOTICES)
             for step in ("intake", "household"):
                 starts[step].append(workers.first_batch_s(self._place, step))
-            self.feed(municipalities, count)
+            self._feed(municipalities, count)
             for step in starts:
                 run = start(f"step.{step}", task)
                 runs[step].append(run)
@@ -155,10 +155,9 @@ class _Scale:
         return {step: Behind(runs[step], statistics.median(starts[step])) for step in starts}
 
     def _start(self, municipalities: Sequence[str]) -> float:
-        self.feed(municipalities, NOTICES)
+        self._feed(municipalities, NOTICES)
         return workers.first_batch_s(self._place, "intake")
 
-    def feed(self, municipalities: Sequence[str], count: int) -> None:
-        """So many hand-overs more, each of another person."""
+    def _feed(self, municipalities: Sequence[str], count: int) -> None:
         self._place.log.feed(intake.hand_overs(self._place, count, self._first, municipalities))
         self._first += count

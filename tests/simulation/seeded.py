@@ -45,7 +45,8 @@ def _no_group_metadata(seed: Seed) -> None:
     def commit(
         self: Transactions, offsets: Mapping[Partition, int], consumer: Any, metadata: str = ""
     ) -> None:
-        real(self, offsets, _Nobody(consumer), metadata)  # type: ignore[arg-type]
+        nobody: Any = _Nobody(consumer)
+        real(self, offsets, nobody, metadata)
 
     seed(Transactions, "commit", commit)
 

@@ -22,7 +22,7 @@ TIMED_OUT = KafkaError._TIMED_OUT
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the step `double` does, in order; one letter a call, and of a batch its first offset."""
+    """What is done, in order: transactions that begin and are committed, and the first offset of a batch worked on."""
     seen: list[str] = []
     run = Processing.run
 
