@@ -69,7 +69,7 @@ bench: $(READY) ## ours beside what one could use instead [PARTS="conversion sin
 	$(RUN)/python -m tests.bench $(if $(QUICK),--quick) $(PARTS)
 
 demo: $(READY) ## from nothing to a report, in a place of its own
-	$(RUN)/mesh demo
+	$(RUN)/mesh demo --samples tests/data/samples/city
 
 up: $(READY) ## servers and all steps in the background; returns when they are ready
 	$(RUN)/mesh up

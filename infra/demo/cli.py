@@ -15,24 +15,29 @@ from infra.demo.run import Demo, Sizes
 from infra.errors import clear_errors
 
 app = typer.Typer(add_completion=False)
-#: A city with its answers, where the project's samples lie beside it.
-SAMPLES = Path("../shared/samples/city")
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 (one for each option of the command)
     residents: Annotated[
         int, typer.Option(min=100, max=1_000_000, help="Residents of the synthetic city.")
     ] = 20_000,
     days: Annotated[int, typer.Option(min=1, max=366, help="Days of changes.")] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same city.")] = 1,
     folder: Annotated[Path, typer.Option(help="A place of its own; emptied first.")] = Path("build/demo"),
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A second city, ingested once the first is in; else a small synthetic one.",
+        ),
+    ] = None,
     timeout_s: Annotated[int, typer.Option(min=10, help="Longest wait for each city.")] = 600,
 ) -> None:
     """Servers, all steps, two cities, and every store held row by row against a reference model."""
     console = Console(highlight=False)
     with clear_errors():
-        samples = SAMPLES if SAMPLES.is_dir() else None
         sizes = Sizes(residents, days, seed, timeout_s)
         report = Demo(
             folder.absolute(), samples, sizes, lambda line: console.print(line, soft_wrap=True)

@@ -115,7 +115,7 @@ class Demo:
         with self._phase("synthetic city"):
             write_city(large, self.sizes.residents, self.sizes.days, self.sizes.seed)
             if self.samples is None:
-                write_city(self.folder / "small city", 200, 20, self.sizes.seed + 1)
+                write_city(self.folder / "small city", 200, 20, self.sizes.seed + 1, index=1)
         return [large, self.samples or self.folder / "small city"]
 
     def _through(self, name: str, city: Path) -> tuple[float, float]:

@@ -15,6 +15,10 @@ from infra.synth.residents import Facts, Filed, Resident
 
 FIRST_DAY = "2026-02-01"
 START = "2026-03-01"
+#: Distance between the first numbers of two cities that one mesh ingests, and between their first resident codes.
+_NUMBERS_PER_CITY = 5_000_000
+_CODES_PER_CITY = 2 * 10**9
+CITIES_MAX = 5
 #: Ages that live together: a single, a couple, with children, with a parent.
 _SHAPES = (
     "世帯主",
@@ -51,9 +55,15 @@ class OnTheWay:
 
 
 class City:
-    """State of the simulation. All chance comes from one seed."""
+    """State of the simulation. All chance comes from one seed.
 
-    def __init__(self, residents: int, seed: int) -> None:
+    Cities of different `index` (0 to CITIES_MAX - 1) share no resident code and no number of a notice, household,
+    resident or account, so that one mesh can ingest several, also where they have municipalities in common.
+    """
+
+    def __init__(self, residents: int, seed: int, index: int = 0) -> None:
+        if not 0 <= index < CITIES_MAX:
+            raise ValueError(f"index of a city must be 0 to {CITIES_MAX - 1}, not {index}")
         self.chance = random.Random(seed)  # noqa: S311 (invented residents, nothing secret)
         self.meant = Meant()
         self.today = START
@@ -61,21 +71,23 @@ class City:
         self.abroad: list[Resident] = []
         self.dead: list[Resident] = []
         self.moved: list[tuple[Resident, Register]] = []
+        self.first_index = index * _NUMBERS_PER_CITY
         sequence = count(1)
         self.registers = [
             Register(
                 place,
-                json=index % 2 == 1,
-                old=index == 4,
+                json=position % 2 == 1,
+                old=position == 4,
                 chance=self.chance,
                 sequence=sequence,
                 today=FIRST_DAY,
+                first_number=1 + self.first_index,
             )
-            for index, place in enumerate(places_for(residents))
+            for position, place in enumerate(places_for(residents))
         ]
         self.residents: list[Resident] = []
         self.conflicting: set[str] = set()
-        self._codes = count(self.chance.randrange(10**9))
+        self._codes = count(self.chance.randrange(10**9) + index * _CODES_PER_CITY)
         self.of_code = {register.place.code: register for register in self.registers}
 
     def begin(self, day: str) -> None:

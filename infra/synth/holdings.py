@@ -75,7 +75,7 @@ def accounts(city: City, days: int) -> Iterator[str]:
     """The portal's events of accounts in the order in which it recorded them, as lines of its schema portal-event."""
     events = [
         event
-        for number, person in enumerate(city.residents)
+        for number, person in enumerate(city.residents, start=city.first_index)
         for event in _of_person(city, person, number, days)
     ]
     for _, event in sorted(events, key=lambda recorded: recorded[0]):

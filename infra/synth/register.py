@@ -55,7 +55,10 @@ PLAINLY = Manner()
 
 @dataclass
 class Register:
-    """One municipality. `json` says which kind of file it hands over, `old` that it writes CP932."""
+    """One municipality. `json` says which kind of file it hands over, `old` that it writes CP932.
+
+    Numbers of notices, households and residents count up from `first_number`.
+    """
 
     place: Place
     json: bool
@@ -67,10 +70,16 @@ class Register:
     entries: list[Entry] = field(default_factory=list)
     cancellable: list[Filed] = field(default_factory=list)
     departed: list[tuple[Resident, Stay]] = field(default_factory=list)
+    first_number: int = 1
     _recorded: dict[object, str] = field(default_factory=dict)
-    _household_numbers: count[int] = field(default_factory=lambda: count(1))
-    _local_numbers: count[int] = field(default_factory=lambda: count(1))
-    _notice_numbers: count[int] = field(default_factory=lambda: count(1))
+    _household_numbers: count[int] = field(init=False)
+    _local_numbers: count[int] = field(init=False)
+    _notice_numbers: count[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._household_numbers = count(self.first_number)
+        self._local_numbers = count(self.first_number)
+        self._notice_numbers = count(self.first_number)
 
     # -- numbers
 

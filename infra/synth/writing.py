@@ -38,15 +38,22 @@ class RegisterFile:
                 self.file.write(f"{text}\n" if self.json else f"{self.running},{text}\r\n")
 
 
-def write_city(
-    folder: Path, residents: int, days: int, seed: int, progress: Progress = lambda *_: None
+def write_city(  # noqa: PLR0913 (a city has as many properties)
+    folder: Path,
+    residents: int,
+    days: int,
+    seed: int,
+    progress: Progress = lambda *_: None,
+    *,
+    index: int = 0,
 ) -> Meant:
     """A city of about `residents` first registered, and `days` of changes from 1 March, into the folder `folder`.
 
-    Gives what the city means. `progress` is told of a part, what is done of it and how much there is.
+    Return what the city means. `progress` receives the name of a part, how much of it is done, and the total.
+    Give each city that one mesh is to ingest another `index`: then no two have a number in common.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    city = City(residents, seed)
+    city = City(residents, seed, index)
     files = [RegisterFile(folder, register) for register in city.registers]
     with (folder / "enrolments.csv").open("w", encoding="utf-8-sig", newline="") as enrolments:
         enrolments.write(f"{ENROLMENT_HEADER}\r\n")

@@ -10,16 +10,8 @@ from typing import Any
 
 from infra.reference import Actual
 
-ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT.parent / "shared" / "samples"
-COMMITTED = ROOT / "tests" / "data" / "city"
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
 CANCELLATION_CODES = "CANCELS_"
-
-
-def city(name: str) -> Path:
-    """A city of the samples where they lie beside the repository, else the committed one."""
-    return SAMPLES / name if (SAMPLES / name).is_dir() else COMMITTED
 
 
 def files_of(folder: Path) -> list[Path]:

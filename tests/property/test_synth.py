@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from connectors.events.source import EventsSource
 from infra.reference import Expected, expected
 from infra.reference.notice import CHANGES
-from infra.synth.city import Meant
+from infra.synth.city import CITIES_MAX, Meant
 from infra.synth.writing import write_city
 
 pytestmark = pytest.mark.property
@@ -153,3 +153,30 @@ def test_the_portals_events_are_lines_that_its_source_reads(city: tuple[Path, Me
     assert {it["event"] for it in events} == {"REGISTERED", "CHANGED", "CLOSED"}
     registered = Counter(it["code"] for it in events if it["event"] == "REGISTERED")
     assert max(registered.values()) == 2
+
+
+def numbers_of(folder: Path) -> dict[str, set[str]]:
+    """Every number of the city's files that another city in the same mesh must not have, by kind."""
+    found: dict[str, set[str]] = {"notice": set(), "code": set(), "account": set()}
+    for line in lines_of(folder):
+        found["notice"].add(line.get("notice") or line["届出番号"])
+        found["code"].update(person["code"] for person in line.get("persons", ()))
+        found["code"].update(filter(None, [line.get("住民票コード")]))
+    for event in (folder / "events_portal.jsonl").read_text("utf-8").splitlines():
+        found["account"].add(json.loads(event)["account"]["account"])
+    return found
+
+
+def test_cities_of_different_index_have_no_number_in_common(tmp_path: Path) -> None:
+    """One mesh can ingest several, even of one seed, in the same municipalities."""
+    write_city(tmp_path / "first", 300, 20, SEED)
+    write_city(tmp_path / "second", 300, 20, SEED, index=1)
+    first, second = numbers_of(tmp_path / "first"), numbers_of(tmp_path / "second")
+    assert all(first.values())
+    assert not any(first[kind] & second[kind] for kind in first)
+
+
+def test_an_index_out_of_range_is_an_error(tmp_path: Path) -> None:
+    """Numbers of more cities than CITIES_MAX would meet."""
+    with pytest.raises(ValueError, match="index"):
+        write_city(tmp_path, 300, 20, SEED, index=CITIES_MAX)

@@ -11,12 +11,10 @@ import pytest
 from infra.reference import expected
 from infra.reference.model import Expected, Refusal
 from infra.reference.roman import romanised
+from tests.samples import SAMPLES, SMALL_CITY
 
 pytestmark = pytest.mark.unit
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
-DATA = Path(__file__).parents[1] / "data" / "city"
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the folder ../shared/samples is not there")
 PARTS = ("rows", "households", "portal", "refused")
 CITIES = ("city", "city-2")
 
@@ -34,7 +32,6 @@ def files_of(city: str) -> list[Path]:
     return sorted(path for path in (SAMPLES / city).iterdir() if path.name != "expected.json")
 
 
-@needs_samples
 @pytest.mark.parametrize("city", CITIES)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_sample_city_comes_out_as_its_own_answer_says(city: str, backwards: bool) -> None:
@@ -45,7 +42,6 @@ def test_a_sample_city_comes_out_as_its_own_answer_says(city: str, backwards: bo
         assert sorted_by_value(getattr(outcome, part)) == sorted_by_value(answer[part])
 
 
-@needs_samples
 @pytest.mark.parametrize("city", CITIES)
 def test_every_file_twice_changes_nothing(city: str) -> None:
     """The second hand-over of everything is a duplicate."""
@@ -63,12 +59,12 @@ def _enrolments(files: list[Path]) -> int:
 @pytest.fixture(scope="module")
 def small_city() -> Expected:
     """The city of `tests/data`, of forty residents; what is asserted of it below was worked out by hand."""
-    return expected(sorted(path for path in DATA.iterdir() if path.name != "expected.json"))
+    return expected(sorted(path for path in SMALL_CITY.iterdir() if path.name != "expected.json"))
 
 
 def test_the_small_city_comes_out_as_it_did(small_city: Expected) -> None:
     """Every row, household, message and refusal."""
-    answer = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+    answer = json.loads((SMALL_CITY / "expected.json").read_text(encoding="utf-8"))
     assert {part: getattr(small_city, part) for part in PARTS} == answer
 
 
@@ -109,7 +105,6 @@ def test_a_resident_of_the_small_city(
     assert shown in rows
 
 
-@needs_samples
 def test_the_bad_file_line_by_line() -> None:
     """Lines of the file are its running numbers + 1, and + 2 below the second 11."""
     outcome = expected([SAMPLES / "bad" / "juki_131041_bad.csv"])
@@ -131,7 +126,6 @@ def test_the_bad_file_line_by_line() -> None:
     assert [row["address"] for row in outcome.rows] == ["東京都新宿区四谷3丁目3番3号"]
 
 
-@needs_samples
 def test_cp932_is_found_out_by_itself() -> None:
     """An old system's file, without BOM."""
     outcome = expected([SAMPLES / "bad" / "juki_131041_cp932.csv"])

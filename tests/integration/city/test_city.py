@@ -16,13 +16,14 @@ from infra.stores import digest, holdings
 from infra.synth.writing import write_city
 from infra.tracker.client import Tracker
 from schemas.topics import AUDITOR
-from tests.integration.cities import cancellations, city, files_of, held, wanted
+from tests.integration.cities import cancellations, files_of, held, wanted
 from tests.integration.place import Place, until
+from tests.samples import SAMPLES
 
 
 def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
     """Events and enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more."""
-    folder = city("city")
+    folder = SAMPLES / "city"
     place.begin_anew(workers=1)
     place.take_in(*reversed(files_of(folder)))
     place.settle()
@@ -31,7 +32,7 @@ def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
 
 def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
     """Four workers of each step, JSON Lines and enrolments first, every file handed over twice: the same."""
-    folder = city("city-2")
+    folder = SAMPLES / "city-2"
     place.begin_anew(workers=4)
     files = files_of(folder)[::-1]
     place.take_in(*(file for each in files for file in (each, each)))
@@ -44,7 +45,7 @@ def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
 
 def test_replay_derives_the_same(place: Place) -> None:
     """Stores, state and derived topics forgotten, and derived again from the in. topics: the same digest."""
-    folder = city("city")
+    folder = SAMPLES / "city"
     place.begin_anew(workers=1)
     place.take_in(*files_of(folder))
     place.settle()

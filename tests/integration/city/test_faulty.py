@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cities import COMMITTED, SAMPLES, files_of
+from tests.integration.cities import files_of
 from tests.integration.place import Place, Row
+from tests.samples import SAMPLES, SMALL_CITY
 
 #: What each line refused must say, by the file's running number: words of the reason.
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
@@ -23,7 +24,7 @@ def spoiled(folder: Path) -> Path:
     if BAD.exists():
         return BAD
     file = folder / "juki_131041_bad.csv"
-    whole = (COMMITTED / "juki_131041.csv").read_text("utf-8-sig")
+    whole = (SMALL_CITY / "juki_131041.csv").read_text("utf-8-sig")
     file.write_text(whole.replace(",2026-", ",2026/"), "utf-8-sig", newline="")
     return file
 
@@ -72,7 +73,7 @@ def test_cp932_is_found_out(place: Place, tmp_path: Path) -> None:
     """A file of an old system, CP932 without BOM, is taken in like any other."""
     file = CP932
     if not file.exists():
-        whole = (COMMITTED / "juki_131041.csv").read_text("utf-8-sig").splitlines(keepends=True)
+        whole = (SMALL_CITY / "juki_131041.csv").read_text("utf-8-sig").splitlines(keepends=True)
         file = tmp_path / "juki_131041_cp932.csv"
         file.write_bytes("".join(line for line in whole if encodable(line)).encode("cp932"))
     place.begin_anew()
@@ -102,12 +103,12 @@ def empty(file: Path) -> None:
 
 def other_format(file: Path) -> None:
     """Another register's way of handing over."""
-    file.write_bytes((COMMITTED / "notices_131130.jsonl").read_bytes())
+    file.write_bytes((SMALL_CITY / "notices_131130.jsonl").read_bytes())
 
 
 def huge_line(file: Path) -> None:
     """The header, and a line of 200 MB that takes no place on disk."""
-    header = (COMMITTED / "juki_131041.csv").read_bytes().splitlines(keepends=True)[0]
+    header = (SMALL_CITY / "juki_131041.csv").read_bytes().splitlines(keepends=True)[0]
     with file.open("wb") as stream:
         stream.write(header)
         stream.truncate(HUGE_BYTES)
@@ -122,7 +123,7 @@ def test_what_is_no_register_file_leaves_nothing(
     file = tmp_path / "juki_131041_x.csv"
     written(file)
     before = place.handed_over()
-    ended = place.mesh("ingest", "juki-cs", files_of(COMMITTED)[0], file)
+    ended = place.mesh("ingest", "juki-cs", files_of(SMALL_CITY)[0], file)
     assert ended.returncode == 2
     assert "juki_131041_x.csv" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cities import ROOT
 from tests.integration.place import Place
 
+ROOT = Path(__file__).parents[3]
 #: What a checkout has that the commands are typed in.
 SEEN = ("Makefile", "requirements.lock")
 SCRIPT_TIMEOUT_S = 360.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import orjson
 
@@ -13,8 +12,7 @@ from infra.run import background
 from infra.run.ready import start_workers
 from infra.run.supervisor import supervised
 from tests.integration.place import CONDITION_TIMEOUT_S, Place
-
-CITY = Path(__file__).parents[2] / "data" / "city"
+from tests.samples import SMALL_CITY
 
 
 def logged(place: Place, step: str, event: str) -> dict[int, str]:
@@ -39,7 +37,7 @@ def test_workers_changelogs_and_restorations_agree(place: Place) -> None:
     """By partition, after a city went through; a worker that is killed has it back to the last entry."""
     try:
         start_workers(place.environment, place.installation)
-        place.take_in(CITY / "juki_141097.csv", CITY / "notices_131130.jsonl")
+        place.take_in(SMALL_CITY / "juki_141097.csv", SMALL_CITY / "notices_131130.jsonl")
         place.settle()
         before = kept(place)
         assert before["household"]

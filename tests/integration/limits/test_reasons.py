@@ -9,6 +9,7 @@ from infra.run.ready import start_workers
 from streams.worker import ExitCode
 from tests.integration.limits.conftest import Begin, frozen, with_secrets
 from tests.integration.place import Place
+from tests.samples import SMALL_CITY
 
 END_S = 60.0
 
@@ -51,11 +52,10 @@ def test_a_broker_that_does_not_answer(place: Place, begin: Begin) -> None:
 
 def test_without_a_registry_workers_start_and_run(place: Place) -> None:
     """All they need of it stands in a file since they were applied."""
-    city = Path(__file__).parents[2] / "data" / "city"
     try:
         with frozen(place, "registry"):
             start_workers(place.environment, place.installation)
-            place.take_in(city / "juki_131041.csv")
+            place.take_in(SMALL_CITY / "juki_131041.csv")
             place.settle()
             assert place.table("local_tax", "person")
     finally:

@@ -19,7 +19,6 @@ from streams.contract import META, Batch, Result
 
 Row = dict[str, Any]
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 CSV_TOPIC, JSON_TOPIC = "in.juki-cs.131041", "in.juki.131041"
 RECEIVED_MS = 1_767_225_600_000
 

@@ -13,15 +13,11 @@ import pytest
 
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
+from tests.samples import SAMPLES
 from tests.unit.processors.feeding import enrolments_of, notices_of
 from tests.unit.processors.mesh import Mesh, Row, Stores, shuffled
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "samples"
 CITIES = ("city", "city-2")
-
-pytestmark = pytest.mark.skipif(
-    not SAMPLES.is_dir(), reason="the sample cities are not beside the repository"
-)
 
 
 @cache

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processors.readings import UnreadableKanaError, roman, roman_part
-from tests.unit.processors.handed_over import SAMPLES
+from tests.samples import SAMPLES
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,6 @@ def test_the_list_of_boundaries_is_needed_line_by_line() -> None:
         assert words[1][0] in "オウ"
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside the repository")
 @pytest.mark.parametrize("city", ["city", "city-2"])
 def test_the_sample_cities(city: str) -> None:
     """Every reading there."""

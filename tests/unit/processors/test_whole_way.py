@@ -19,10 +19,9 @@ from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from streams.contract import META, Batch, Output, Result
-from tests.unit.processors.handed_over import SAMPLES, Row, csv_batch, enrolment_batches, json_batch, key_ring
+from tests.samples import SAMPLES
+from tests.unit.processors.handed_over import Row, csv_batch, enrolment_batches, json_batch, key_ring
 from tests.unit.processors.mesh import states
-
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside the repository")
 
 CODEC = Codec(catalogue(), LocalSchemaIds(catalogue()))
 

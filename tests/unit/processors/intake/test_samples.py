@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from processors.intake import Intake
 from processors.refusals import repeated
-from tests.unit.processors.handed_over import SAMPLES, csv_batch, key_ring, refusals, rows_of
-
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside the repository")
+from tests.samples import SAMPLES
+from tests.unit.processors.handed_over import csv_batch, key_ring, refusals, rows_of
 
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
 
