@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test prove simulate simulated chaos chaos-told chaos-seeded bench demo up down status lock pin clean
+.PHONY: help setup check test prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ chaos: $(READY) ## faults of every kind on real servers for MINUTES=10 [SEED=…
 	@mkdir -p build
 	$(RUN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(EACH),--each $(EACH))
 
-chaos-told: $(READY) ## write what all runs of chaos come to into docs/reliability.md, and docs/chaos.json to count on from
-	$(RUN)/python -m tests.chaos.told
+chaos-report: $(READY) ## write what all runs of chaos come to into docs/reliability.md, and docs/chaos.json to count on from
+	$(RUN)/python -m tests.chaos.report
 
 chaos-seeded: $(READY) ## short runs with workers that are wrong in one way each: the checker must find every one
 	@mkdir -p build
@@ -59,10 +59,10 @@ chaos-seeded: $(READY) ## short runs with workers that are wrong in one way each
 
 HOURS ?= 0.1
 PROCESSES ?= 2
-simulate: $(READY) ## histories on a simulated log, store and clock, SEED=… HOURS=…; counts add up in build/simulate.json
+simulate: $(READY) ## histories on a simulate-report log, store and clock, SEED=… HOURS=…; counts add up in build/simulate.json
 	$(RUN)/python -m tests.simulation.cli run --seed $(or $(SEED),1) --hours $(HOURS) --processes $(PROCESSES)
 
-simulated: $(READY) ## write what all of them come to into docs/reliability.md, and docs/simulation.json to count on from
+simulate-report: $(READY) ## write what all of them come to into docs/reliability.md, and docs/simulation.json to count on from
 	$(RUN)/python -m tests.simulation.cli write
 
 bench: $(READY) ## ours beside what one could use instead [PARTS="conversion sink"] [QUICK=1]; into build/bench.json

@@ -36,7 +36,7 @@ class TransientError(ConnectorError):
     """The same call may succeed later."""
 
 
-class FencedError(ConnectorError):
+class SinkFencedError(ConnectorError):
     """Another sink committed offsets of a partition that this one thought its own."""
 
 
@@ -76,7 +76,7 @@ class NotDeliveredError(TerminalError):
     """The broker refused a record."""
 
 
-class StoreMisfitError(TerminalError):
+class StoreSchemaError(TerminalError):
     """The store lacks a table, a column or a right."""
 
 
@@ -92,5 +92,5 @@ class StoreUnavailableError(TransientError):
     """No connection to the store, or it broke, or the transaction lost against another."""
 
 
-class OverdueError(StoreUnavailableError):
+class TransactionTimeoutError(StoreUnavailableError):
     """It took longer than a statement or a transaction may; one of fewer records may not."""

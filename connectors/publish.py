@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from pydantic import BaseModel, Field
 
 from connectors.errors import BrokerUnavailableError, NotDeliveredError, UnroutableError
-from connectors.source import HandOvers, Route, Source
+from connectors.source import Route, Source, SubmissionBatch
 from schemas.codec import Codec
 
 #: Properties by which a user connects, e.g. `Environment.kafka`; KeyError for a user there isn't.
@@ -37,7 +37,7 @@ class Summary:
     faults: int = 0
     by_topic: dict[str, int] = field(default_factory=dict)
 
-    def add(self, found: HandOvers) -> None:
+    def add(self, found: SubmissionBatch) -> None:
         """Counts hand-overs that were acknowledged."""
         records = found.table.num_rows
         self.hand_overs += records
@@ -52,7 +52,7 @@ class Publisher(Protocol):
     def prepare(self, routes: Collection[Route]) -> None:
         """Makes sure of every route, so that nothing is sent where one is missing."""
 
-    def send(self, found: HandOvers) -> None:
+    def send(self, found: SubmissionBatch) -> None:
         """Takes hand-overs, in their order within a route."""
 
     def flush(self) -> None:
@@ -116,7 +116,7 @@ class KafkaPublisher:
                 ) from None
             self._topic_exists(route)
 
-    def send(self, found: HandOvers) -> None:
+    def send(self, found: SubmissionBatch) -> None:
         """Hands records to the producer; errors come at the latest from `flush`."""
         producer = self._producer(found.route.user)
         for value in self._codec.encode(found.route.schema, found.table).to_pylist():

@@ -28,8 +28,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from schemas.codec import Codec, Fault
-from streams.acting import Act
+from schemas.codec import Codec, DecodeFailure
+from streams.command_handler import DeadLetterCommand
 
 
 class Record(Protocol):
@@ -65,9 +65,9 @@ class SinkBatch:
 
     table: pa.Table
     records: Sequence[Record]
-    kept: Sequence[int]
+    record_indices: Sequence[int]
     next_offsets: Mapping[int, int]
-    faults: Sequence[Fault] = field(default=())
+    faults: Sequence[DecodeFailure] = field(default=())
 
 
 class Sink(Protocol):
@@ -83,13 +83,13 @@ class Sink(Protocol):
         """Makes all that was put visible at once; the offsets stored by then."""
 
     @property
-    def letters(self) -> Collection[str]:
+    def open_dead_letters(self) -> Collection[str]:
         """Names of the letters that are open in the partitions opened, as of the last call."""
 
-    def concerned(self, digest: str) -> Mapping[int, Sequence[int]]:
+    def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
         """By open partition the offsets of the letters of this name, and of what is parked behind them; ascending."""
 
-    def act(self, act: Act, partition: int, records: Mapping[int, Record]) -> None:
+    def handle_command(self, act: DeadLetterCommand, partition: int, records: Mapping[int, Record]) -> None:
         """Does an act, given the records of `concerned` in this partition by offset, without those that are gone."""
 
     def close(self) -> None:
@@ -101,6 +101,6 @@ def batch_of(
 ) -> SinkBatch:
     """Records of the broker, decoded. A null value is a fault too: no change has gone by without a word."""
     decoded = codec.decode(schema, [record.value() for record in records])
-    lost = [Fault(index, "tombstone") for index in decoded.tombstones]
+    lost = [DecodeFailure(index, "tombstone") for index in decoded.tombstones]
     faults = tuple(sorted((*decoded.faults, *lost), key=lambda fault: fault.index))
-    return SinkBatch(decoded.table, records, decoded.kept.to_pylist(), next_offsets, faults)
+    return SinkBatch(decoded.table, records, decoded.row_indices.to_pylist(), next_offsets, faults)

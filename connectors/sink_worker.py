@@ -16,16 +16,16 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import BaseModel, Field
 
-from connectors.errors import FencedError, OverdueError
+from connectors.errors import SinkFencedError, TransactionTimeoutError
 from connectors.sink import Record, Sink, batch_of
-from connectors.sink_acts import SinkActs
+from connectors.sink_commands import SinkCommands
 from schemas.codec import Codec
+from streams.batch_size import AdaptiveBatchSize
 from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
-from streams.halving import Halving
-from streams.refusals import Refusals
-from streams.verdict import read_error
-from streams.watched import Watched
+from streams.kafka_errors import read_error
+from streams.librdkafka.health import HealthCheckedConsumer
+from streams.librdkafka.producer import ReportedErrors
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ class SinkConsumer(Protocol):
         """Leaves the group."""
 
 
-class After(Protocol):
+class AfterBatch(Protocol):
     """What a worker does at the end of each turn."""
 
     def __call__(self, applied: int) -> int:
@@ -81,13 +81,13 @@ class After(Protocol):
 
 
 @dataclass(frozen=True)
-class Input:
+class SinkInput:
     """What a worker reads: a topic, the schema of its records, the codec for it, and officers' acts on its letters."""
 
     topic: str
     schema: str
     codec: Codec
-    acts: SinkActs | None = None
+    commands: SinkCommands | None = None
 
 
 class SinkWorker:
@@ -98,19 +98,19 @@ class SinkWorker:
 
     def __init__(
         self,
-        source: Input,
+        source: SinkInput,
         sink: Sink,
         consumer: SinkConsumer,
         settings: SinkSettings | None = None,
-        after: After | None = None,
+        after: AfterBatch | None = None,
     ) -> None:
         self._topic, self._schema, self._codec = source.topic, source.schema, source.codec
         self._sink = sink
-        self._consumer, self._after, self._acts = consumer, after, source.acts
+        self._consumer, self._after, self._commands = consumer, after, source.commands
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
         self._fenced = 0
-        self._size = Halving()
+        self._size = AdaptiveBatchSize()
 
     @property
     def partitions(self) -> list[int]:
@@ -122,7 +122,7 @@ class SinkWorker:
         try:
             self.start()
             while not stop.is_set():
-                self.turn()
+                self.run_once()
         finally:
             self.close()
 
@@ -132,14 +132,14 @@ class SinkWorker:
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """One batch, whole or not at all; how many records it had, those of the outbox included."""
         # 1. What is new, decoded. Partitions may come and go in here, never later in the turn.
         records, ends = self._read()
         # 2. Into the store, with the offsets after it; only then is the position what the store says.
         done = self._apply(records, ends) if ends else 0
         # 3. What officers want done about dead letters.
-        done += self._act()
+        done += self._handle_command()
         # 4. What the store has to tell the mesh.
         return done + (self._after(done) if self._after else 0)
 
@@ -148,8 +148,8 @@ class SinkWorker:
         self._sink.close()
         if self._after:
             self._after.close()
-        if self._acts:
-            self._acts.close()
+        if self._commands:
+            self._commands.close()
         self._consumer.close()
 
     def _read(self) -> tuple[list[Record], dict[int, int]]:
@@ -157,7 +157,7 @@ class SinkWorker:
         found: list[Record] = []
         ends: dict[int, int] = {}
         # What took too long at once may be committed in parts.
-        most = self._size.of(self._settings.batch_records_max)
+        most = self._size.scale(self._settings.batch_records_max)
         messages = self._consumer.consume(most, self._settings.poll_timeout_s)
         for message in messages:
             partition, offset = _place(message)
@@ -176,25 +176,25 @@ class SinkWorker:
         try:
             self._sink.put(batch_of(self._codec, self._schema, records, ends))
             stored = self._sink.flush()
-        except FencedError:
+        except SinkFencedError:
             self._reopen()
             return 0
-        except OverdueError:
+        except TransactionTimeoutError:
             self._divide(len(records))
             return 0
         self._fenced = 0
-        self._size.went_well()
+        self._size.succeeded()
         self._positions = dict(stored)
-        self._tell_group(ends)
+        self._report_offsets(ends)
         log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
         return len(records)
 
-    def _act(self) -> int:
-        if self._acts is None or not self._positions:
+    def _handle_command(self) -> int:
+        if self._commands is None or not self._positions:
             return 0
         try:
-            return self._acts.turn(self._sink)
-        except FencedError:
+            return self._commands.poll(self._sink)
+        except SinkFencedError:
             self._reopen()
             return 0
 
@@ -202,15 +202,15 @@ class SinkWorker:
         """Another sink was ahead: from where the store is now."""
         self._fenced += 1
         if self._fenced > _FENCED_MAX:
-            raise FencedError(f"fenced {self._fenced} times, one after the other")
+            raise SinkFencedError(f"fenced {self._fenced} times, one after the other")
         self._go_back()
 
     def _divide(self, records: int) -> None:
         """The same records come again, in smaller batches. OverdueError where they can't be smaller."""
-        if self._size.of(self._settings.batch_records_max) == 1:
-            raise OverdueError("a batch of one record is overdue")
+        if self._size.scale(self._settings.batch_records_max) == 1:
+            raise TransactionTimeoutError("a batch of one record is overdue")
         self._size.failed()
-        log.warning("batch.overdue", topic=self._topic, records=records)
+        log.warning("batch.timed-out", topic=self._topic, records=records)
         self._go_back()
 
     def _go_back(self) -> None:
@@ -218,7 +218,7 @@ class SinkWorker:
         for partition, offset in self._positions.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
-    def _tell_group(self, ends: Mapping[int, int]) -> None:
+    def _report_offsets(self, ends: Mapping[int, int]) -> None:
         # Whether the group hears of it changes nothing but a figure of somebody who looks.
         with suppress(KafkaException):
             offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
@@ -226,8 +226,8 @@ class SinkWorker:
 
     def _assigned(self, _: object, partitions: list[TopicPartition]) -> None:
         self._positions = dict(self._sink.open([each.partition for each in partitions]))
-        if self._acts:
-            self._acts.reassigned()
+        if self._commands:
+            self._commands.reassigned()
         log.info("partitions.assigned", topic=self._topic, partitions=self.partitions)
         self._consumer.assign(
             [TopicPartition(self._topic, partition, offset) for partition, offset in self._positions.items()]
@@ -273,23 +273,23 @@ def consumer_properties(
 
 def consumer(properties: Mapping[str, str | int | bool]) -> SinkConsumer:
     """A real one."""
-    made: SinkConsumer = Member(properties)
+    made: SinkConsumer = SinkGroupConsumer(properties)
     return made
 
 
-class Member(Watched):
+class SinkGroupConsumer(HealthCheckedConsumer):
     """A consumer that says so where the broker doesn't know its user: librdkafka tells it beside its calls."""
 
     def __init__(self, properties: Mapping[str, str | int | bool]) -> None:
-        self._refusals = Refusals()
+        self._refusals = ReportedErrors()
         super().__init__({**properties, "error_cb": self._refusals.on_error})
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
         """As a consumer does. DeniedError: the broker doesn't take the user or the password."""
         messages: list[Any] = super().consume(num_messages, timeout)
-        if self._refusals.user is not None and not messages:
-            raise DeniedError(self._refusals.user.name())
-        self._refusals.user = None
+        if self._refusals.authentication is not None and not messages:
+            raise DeniedError(self._refusals.authentication.name())
+        self._refusals.authentication = None
         return messages
 
 

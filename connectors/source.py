@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 from schemas.systems import SYSTEMS
-from schemas.topics import in_topic, source_user
+from schemas.topics import input_topic, source_user
 
 
 class Route(NamedTuple):
@@ -34,7 +34,7 @@ class Route(NamedTuple):
     @property
     def topic(self) -> str:
         """The `in.` topic."""
-        return in_topic(self.system, self.municipality)
+        return input_topic(self.system, self.municipality)
 
     @property
     def user(self) -> str:
@@ -51,7 +51,7 @@ class Route(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HandOvers:
+class SubmissionBatch:
     """Hand-overs for one route, a row each (columns of the route's schema).
 
     `rows` counts the rows or lines that they hold, `faults` those among them that are carried raw.
@@ -77,7 +77,7 @@ class Source(Protocol):
     def open(self) -> Collection[Route]:
         """Looks the input through. SourceFileError: it can't be taken in, and nothing was published."""
 
-    def poll(self) -> Sequence[HandOvers]:
+    def poll(self) -> Sequence[SubmissionBatch]:
         """The next hand-overs; empty at the end, and from then on."""
 
     def commit(self) -> None:

@@ -16,19 +16,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("infra.run.cli:down_app", "Stop all steps and the servers; the data stays."),
     "run": ("infra.run.cli:run_app", "Run steps in the foreground, and start again what dies."),
     "status": (
-        "infra.look.cli:status_app",
+        "infra.monitoring.cli:status_app",
         "Servers, and each worker's step, slot, pid, partitions and lag.",
     ),
-    "state": ("infra.look.cli:state_app", "What steps keep: entries and digest of each partition."),
-    "wait": ("infra.look.cli:wait_app", "Wait until all that was accepted is applied everywhere."),
+    "state": ("infra.monitoring.cli:state_app", "What steps keep: entries and digest of each partition."),
+    "wait": ("infra.monitoring.cli:wait_app", "Wait until all that was accepted is applied everywhere."),
     "ingest": ("infra.ingest.cli:app", "Take in files that registers and agencies hand over."),
     "cases": ("infra.tracker.cli:app", "Each notice on its way into all stores."),
     "demo": ("infra.demo.cli:app", "From nothing to a report, in a place of its own."),
-    "rejected": ("infra.listing.cli:rejected_app", "Refused hand-overs: list, show, resend."),
-    "conflicts": ("infra.listing.cli:conflicts_app", "Facts of two sources that don't go together."),
-    "dlq": ("infra.listing.cli:dlq_app", "Dead letters: records that a step could not process."),
+    "rejected": ("infra.triage.cli:rejected_app", "Refused hand-overs: list, show, resend."),
+    "conflicts": ("infra.triage.cli:conflicts_app", "Facts of two sources that don't go together."),
+    "dlq": ("infra.triage.cli:dlq_app", "Dead letters: records that a step could not process."),
     "replay": ("infra.replay.cli:app", "Derive everything again from what was handed over."),
-    "synth": ("infra.synth.cli:app", "A synthetic city in the samples' format."),
+    "synth": ("infra.verification.synthetic.cli:app", "A synthetic city in the samples' format."),
 }
 
 

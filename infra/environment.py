@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import NoEnvironmentError
-from infra.local import kafka, postgres, registry
+from infra.local import kafka_server, postgres_server, registry_server
 from infra.local.home import Home
 from infra.local.ports import HOST
 from infra.local.secrets import Secrets
@@ -59,10 +59,10 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     registry_url: str
     database_host: str
     database_port: int
-    database_name: str = postgres.DATABASE
+    database_name: str = postgres_server.DATABASE
     database_options: dict[str, str] = {}
     security_protocol: str = "SASL_PLAINTEXT"
-    sasl_mechanism: str = kafka.MECHANISM
+    sasl_mechanism: str = kafka_server.MECHANISM
     ssl_ca_location: Path | None = None
     secrets_file: Path
     #: Copies of a topic, and of these how many must have a record, where no setting says otherwise.
@@ -88,14 +88,14 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         if not home.state_exists():
             raise NoEnvironmentError(f"no local stack in {home.folder}: mesh local up (or set MESH_HOME)")
         state = home.state()
-        brokers = [kafka.server(home, n) for n in range(1, len(state.ports.brokers) + 1)]
-        for servers in (brokers, [postgres.server(home, state.postgres)]):
+        brokers = [kafka_server.server(home, n) for n in range(1, len(state.ports.brokers) + 1)]
+        for servers in (brokers, [postgres_server.server(home, state.postgres)]):
             if not any(server.process() for server in servers):
                 raise NoEnvironmentError(f"{servers[0].name} of {home.folder} is not running: mesh local up")
         return cls(
-            bootstrap=kafka.bootstrap(state.ports),
-            copies=kafka.copies(len(brokers)),
-            registry_url=registry.url(state.ports),
+            bootstrap=kafka_server.bootstrap(state.ports),
+            copies=kafka_server.replication(len(brokers)),
+            registry_url=registry_server.url(state.ports),
             database_host=HOST,
             database_port=state.ports.postgres,
             secrets_file=home.secrets_file,
@@ -147,7 +147,7 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
 
     def registry(self, user: str) -> dict[str, object]:
         """Configuration of `confluent_kafka.schema_registry.SchemaRegistryClient`; only `apply` may write."""
-        if user != registry.WRITER:
+        if user != registry_server.WRITER:
             return {"url": self.registry_url}
         password = self.secrets().password(user).get_secret_value()
         return {"url": self.registry_url, "basic.auth.user.info": f"{user}:{password}"}
@@ -171,7 +171,7 @@ def _database(url: str) -> dict[str, object]:
     return {
         "database_host": parts.get("host", HOST),
         "database_port": int(parts.get("port", "5432")),
-        "database_name": parts.get("dbname", postgres.DATABASE),
+        "database_name": parts.get("dbname", postgres_server.DATABASE),
         "database_options": options,
     }
 

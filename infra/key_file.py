@@ -15,7 +15,7 @@ from infra.errors import KeyFileError
 from streams.sealing import Sealer
 
 #: Name of the keys that letters are sealed with.
-LETTERS: Final = "letters"
+DEAD_LETTER_KEYS: Final = "letters"
 
 Keys = dict[str, tuple[bytes, ...]]
 
@@ -45,7 +45,7 @@ def read_keys(file: Path, names: Iterable[str]) -> Keys:
 
 def sealer(file: Path) -> Sealer:
     """Seals letters with the installation's newest key for them, and opens any. KeyFileError."""
-    return Sealer(read_keys(file, (LETTERS,))[LETTERS])
+    return Sealer(read_keys(file, (DEAD_LETTER_KEYS,))[DEAD_LETTER_KEYS])
 
 
 def parsed(content: bytes, name: str) -> Keys:

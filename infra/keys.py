@@ -9,13 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from infra.key_file import LETTERS, Keys, misformed, parsed, read_keys
+from infra.key_file import DEAD_LETTER_KEYS, Keys, misformed, parsed, read_keys
 from infra.local.home import write_json
 from processors.codes import DIGEST, KEY_BYTES, MESH, KeyRing
 from schemas.systems import DOMAINS
 
 #: Every name that a key ring of this mesh has.
-KEY_NAMES = (MESH, DIGEST, LETTERS, *DOMAINS)
+KEY_NAMES = (MESH, DIGEST, DEAD_LETTER_KEYS, *DOMAINS)
 
 LOCK_TIMEOUT_S = 30.0
 

@@ -39,7 +39,7 @@ _MESH_CODE_BYTES: Final = {"person": 16 + 11, "household": 16 + 6 + 1 + 12}
 _CASE_BYTES: Final = 40
 
 
-class Kind(StrEnum):
+class CodeKind(StrEnum):
     """What a code stands for: the associated data."""
 
     PERSON = "person"
@@ -54,15 +54,15 @@ class Cipher:
         given = list(keys)
         self._keys, self._newest = [AESSIV(key) for key in given], Siv(given[0])
 
-    def codes(self, values: pa.Array, kind: Kind) -> pa.Array:
+    def codes(self, values: pa.Array, kind: CodeKind) -> pa.Array:
         """Code (string) of each value (string or binary, not empty); null stays null."""
         return by_unique(values, lambda distinct: self._encrypted(distinct.cast(pa.binary()), kind))
 
-    def values(self, codes: pa.Array, kind: Kind) -> pa.Array:
+    def values(self, codes: pa.Array, kind: CodeKind) -> pa.Array:
         """What each code stands for (binary); null where it isn't a code of this kind under one of the keys."""
         return by_unique(codes, lambda distinct: self._decrypted(from_base64url(distinct), kind))
 
-    def _encrypted(self, values: pa.Array, kind: Kind) -> pa.Array:
+    def _encrypted(self, values: pa.Array, kind: CodeKind) -> pa.Array:
         associated, length = kind.value.encode(), one_length(values)
         if length and len(values) >= _COLUMN_MIN:
             return to_base64url(self._newest.encrypted(fixed(data_of(values), length), associated))
@@ -71,7 +71,7 @@ class Cipher:
             pa.array([encrypt(value, [associated]) for value in values.to_pylist()], pa.binary())
         )
 
-    def _decrypted(self, raw: pa.Array, kind: Kind) -> pa.Array:
+    def _decrypted(self, raw: pa.Array, kind: CodeKind) -> pa.Array:
         associated = [kind.value.encode()]
         return pa.array([self._opened(code, associated) for code in raw.to_pylist()], pa.binary())
 
@@ -122,15 +122,15 @@ class KeyRing:
 
 def person_codes(mesh: Cipher, residents: pa.Array) -> pa.Array:
     """Mesh codes of persons from resident record codes (住民票コード)."""
-    return mesh.codes(residents, Kind.PERSON)
+    return mesh.codes(residents, CodeKind.PERSON)
 
 
 def household_codes(mesh: Cipher, municipalities: pa.Array, numbers: pa.Array) -> pa.Array:
     """Mesh codes of households: a number is one municipality's own. Null where the number is."""
-    return mesh.codes(pc.binary_join_element_wise(municipalities, numbers, "/"), Kind.HOUSEHOLD)
+    return mesh.codes(pc.binary_join_element_wise(municipalities, numbers, "/"), CodeKind.HOUSEHOLD)
 
 
-def domain_codes(domain: Cipher, mesh_codes: pa.Array, kind: Kind) -> pa.Array:
+def domain_codes(domain: Cipher, mesh_codes: pa.Array, kind: CodeKind) -> pa.Array:
     """A domain's own codes of what mesh codes stand for; null where it isn't a mesh code's form."""
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
@@ -141,7 +141,7 @@ def domain_codes(domain: Cipher, mesh_codes: pa.Array, kind: Kind) -> pa.Array:
     return by_unique(mesh_codes, of_distinct)
 
 
-def mesh_codes(domain: Cipher, codes: pa.Array, kind: Kind) -> pa.Array:
+def mesh_codes(domain: Cipher, codes: pa.Array, kind: CodeKind) -> pa.Array:
     """The mesh codes behind a domain's own codes; null where one is unknown or forged."""
 
     def of_distinct(distinct: pa.Array) -> pa.Array:
@@ -153,10 +153,10 @@ def mesh_codes(domain: Cipher, codes: pa.Array, kind: Kind) -> pa.Array:
 def case_codes(domain: Cipher, municipalities: pa.Array, notices: pa.Array) -> pa.Array:
     """A domain's own codes of cases; null where there is none."""
     cases = pc.binary_join_element_wise(municipalities, notices, "/")
-    return domain.codes(pc.ascii_rpad(cases, _CASE_BYTES, " "), Kind.CASE)
+    return domain.codes(pc.ascii_rpad(cases, _CASE_BYTES, " "), CodeKind.CASE)
 
 
 def cases(domain: Cipher, codes: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Municipality and notice of each case behind a domain's own codes; null where unknown or forged."""
-    plain = pc.ascii_rtrim(domain.values(codes, Kind.CASE).cast(pa.string()), " ")
+    plain = pc.ascii_rtrim(domain.values(codes, CodeKind.CASE).cast(pa.string()), " ")
     return pc.utf8_slice_codeunits(plain, 0, 6), pc.utf8_slice_codeunits(plain, 7)

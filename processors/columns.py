@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.catalogue import catalogue
+from schemas.tables import table_from_rows
+from streams.contract import Output
 
 
 def arrow_schema(name: str) -> pa.Schema:
@@ -99,3 +101,10 @@ def shaped(schema: str, fields: Mapping[str, pa.Array]) -> pa.Table:
         for field in wanted
     ]
     return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def output_from_rows(
+    topic: str, schema: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> Output:
+    """Records of a topic: `rows` have fields of the schema (those not given are null), `keys` are theirs."""
+    return Output(topic, schema, table_from_rows(schema, rows), pa.array(keys, pa.string()))

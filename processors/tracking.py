@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Status(StrEnum):
+class CaseStatus(StrEnum):
     """Where a case stands."""
 
     OPEN = "open"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Opened:
+class CaseOpened:
     """The notice was accepted: it concerns so many persons. Times are milliseconds since 1970, UTC."""
 
     reason: str
@@ -33,89 +33,89 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Parted:
+class CaseDispatched:
     """One person's changes: each the name of a receipt to come (`part_name`)."""
 
     person: str
-    parts: frozenset[str]
+    changes: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceiptReceived:
     """One change is in its domain's store since `applied_ms`."""
 
     part: str
     applied_ms: int
 
 
-News = Opened | Parted | Received
+CaseEvent = CaseOpened | CaseDispatched | ReceiptReceived
 
 
-def part_name(domain: str, person: str, revision: int) -> str:
+def change_id(domain: str, person: str, revision: int) -> str:
     """What a part and its receipt have in common."""
     return f"{domain}/{person}/{revision}"
 
 
 @dataclass(frozen=True)
-class Case:
+class TrackedCase:
     """All that is known of one case.
 
     `waiting` names the parts without a receipt, `early` the receipts that came before their part,
     `applied_ms` is the time of the latest receipt.
     """
 
-    opened: Opened | None = None
+    opened: CaseOpened | None = None
     persons: frozenset[str] = frozenset()
-    waiting: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
-    parts: int = 0
+    changes: int = 0
     applied_ms: int | None = None
     complete: bool = False
 
-    def told(self, news: Iterable[News]) -> Case:
+    def apply(self, news: Iterable[CaseEvent]) -> TrackedCase:
         """The case after this news; what was known already changes nothing."""
         case = self
         for one in news:
-            case = case._hears(one)
+            case = case._applied(one)
         return case._closed_if_done()
 
-    def status(self, now_ms: int, overdue_after_ms: int) -> Status:
+    def status(self, now_ms: int, overdue_after_ms: int) -> CaseStatus:
         """Complete, or open, or open for longer than `overdue_after_ms` since the notice was handed over."""
         if self.complete:
-            return Status.COMPLETE
+            return CaseStatus.COMPLETE
         late = self.opened is not None and now_ms - self.opened.received_ms > overdue_after_ms
-        return Status.OVERDUE if late else Status.OPEN
+        return CaseStatus.OVERDUE if late else CaseStatus.OPEN
 
-    def _hears(self, news: News) -> Case:
+    def _applied(self, news: CaseEvent) -> TrackedCase:
         if self.complete:
             return self
         match news:
-            case Opened():
+            case CaseOpened():
                 return replace(self, opened=news)
-            case Parted(person, parts):
+            case CaseDispatched(person, parts):
                 return self if person in self.persons else self._parts(person, parts)
-            case Received(part, applied_ms):
+            case ReceiptReceived(part, applied_ms):
                 return self._receives(part, applied_ms)
 
-    def _parts(self, person: str, parts: frozenset[str]) -> Case:
+    def _parts(self, person: str, parts: frozenset[str]) -> TrackedCase:
         return replace(
             self,
             persons=self.persons | {person},
-            waiting=self.waiting | (parts - self.early),
+            pending=self.pending | (parts - self.early),
             early=self.early - parts,
-            parts=self.parts + len(parts),
+            changes=self.changes + len(parts),
         )
 
-    def _receives(self, part: str, applied_ms: int) -> Case:
+    def _receives(self, part: str, applied_ms: int) -> TrackedCase:
         latest = max(applied_ms, self.applied_ms or 0)
-        if part in self.waiting:
-            return replace(self, waiting=self.waiting - {part}, applied_ms=latest)
+        if part in self.pending:
+            return replace(self, pending=self.pending - {part}, applied_ms=latest)
         if any(part_of(part) == person for person in self.persons):
             return self  # told before: its person has parted, and it waits no longer
         return replace(self, early=self.early | {part}, applied_ms=latest)
 
-    def _closed_if_done(self) -> Case:
-        done = self.opened is not None and len(self.persons) == self.opened.persons and not self.waiting
+    def _closed_if_done(self) -> TrackedCase:
+        done = self.opened is not None and len(self.persons) == self.opened.persons and not self.pending
         if self.complete or not done:
             return self
         return replace(self, complete=True, persons=frozenset(), early=frozenset())
@@ -126,26 +126,28 @@ def part_of(part: str) -> str:
     return part.split("/")[1]
 
 
-def news_of(schema: str, row: Mapping[str, Any]) -> News:
-    """A record of `case-opened`, `case-part` or `receipt`, as a case hears it. KeyError: any other."""
+def case_event(schema: str, row: Mapping[str, Any]) -> CaseEvent:
+    """A record of `case-opened`, `case-dispatched` or `receipt`, as a case hears it. KeyError: any other."""
     return _NEWS[schema](row)
 
 
-def _opened(row: Mapping[str, Any]) -> News:
-    return Opened(row["reason"], row["persons"], _ms(row["received_at"]))
+def _opened(row: Mapping[str, Any]) -> CaseEvent:
+    return CaseOpened(row["reason"], row["persons"], _ms(row["received_at"]))
 
 
-def _parted(row: Mapping[str, Any]) -> News:
+def _parted(row: Mapping[str, Any]) -> CaseEvent:
     person = row["person"]
-    return Parted(person, frozenset(part_name(p["domain"], person, p["revision"]) for p in row["parts"]))
+    return CaseDispatched(
+        person, frozenset(change_id(p["domain"], person, p["revision"]) for p in row["changes"])
+    )
 
 
-def _received(row: Mapping[str, Any]) -> News:
-    return Received(part_name(row["domain"], row["person"], row["revision"]), _ms(row["applied_at"]))
+def _received(row: Mapping[str, Any]) -> CaseEvent:
+    return ReceiptReceived(change_id(row["domain"], row["person"], row["revision"]), _ms(row["applied_at"]))
 
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-_NEWS = {"case-opened": _opened, "case-part": _parted, "receipt": _received}
+_NEWS = {"case-opened": _opened, "case-dispatched": _parted, "receipt": _received}

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyruhvro
 from fastavro.schema import SchemaParseException
 
-from schemas import files
+from schemas import schema_files
 from schemas.arrow import arrow_schema
 from schemas.types import AvroType, UnsupportedSchemaError, parse_type
 
@@ -95,11 +95,11 @@ class Catalogue:
     @property
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
-        return files.schema_names() if self._texts is None else tuple(sorted(self._texts))
+        return schema_files.schema_names() if self._texts is None else tuple(sorted(self._texts))
 
     def versions(self, name: str) -> tuple[int, ...]:
         """Versions of a name, oldest first; KeyError for an unknown name."""
-        return files.versions(name) if self._texts is None else tuple(sorted(self._texts[name]))
+        return schema_files.versions(name) if self._texts is None else tuple(sorted(self._texts[name]))
 
     def schema(self, name: str, version: int | None = None) -> Schema:
         """A version of a name, by default the newest; KeyError for what isn't there."""
@@ -117,7 +117,7 @@ class Catalogue:
         return self.schema(name).engine
 
     def _text(self, name: str, version: int) -> str:
-        return files.schema_text(name, version) if self._texts is None else self._texts[name][version]
+        return schema_files.schema_text(name, version) if self._texts is None else self._texts[name][version]
 
 
 @cache

@@ -29,7 +29,7 @@ _WRITERS_MAX: Final = 1024
 
 
 @dataclass(frozen=True)
-class Fault:
+class DecodeFailure:
     """The value at `index` can't be read, for a short reason without data of it."""
 
     index: int
@@ -45,8 +45,8 @@ class Decoded:
     """
 
     table: pa.Table
-    kept: pa.Array
-    faults: tuple[Fault, ...] = ()
+    row_indices: pa.Array
+    faults: tuple[DecodeFailure, ...] = ()
     tombstones: tuple[int, ...] = ()
 
 
@@ -145,12 +145,12 @@ class _Reading:
         self._reader = reader
         self._tables: list[pa.Table] = []
         self._indices: list[int] = []
-        self._faults: list[Fault] = []
+        self._faults: list[DecodeFailure] = []
         self.tombstones: list[int] = []
 
     def refuse(self, indices: Iterable[int], reason: str) -> None:
         """These values can't be read."""
-        self._faults.extend(Fault(index, reason) for index in indices)
+        self._faults.extend(DecodeFailure(index, reason) for index in indices)
 
     def read(self, writer: _Writer, records: Sequence[bytes], indices: Sequence[int]) -> None:
         """All records of one writer; the bad ones are found by halving, so that a good batch costs one call."""

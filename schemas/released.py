@@ -11,7 +11,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from schemas.files import schema_names, schema_text, versions
+from schemas.schema_files import schema_names, schema_text, versions
 
 _FILE = "released.json"
 

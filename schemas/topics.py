@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas.files import schema_names
+from schemas.schema_files import schema_names
 from schemas.systems import DOMAINS, SYSTEMS
 
 #: Steps that run as workers of the mesh, each with a Kafka user of its name. Sinks are steps `sink.<domain>`.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "tracker")
 #: Those that set records aside, and park later ones behind them; the tracker's updates may come in any order.
-PARKING: Final = ("intake", "household", "fan-out", "conversion")
+ORDERED_STEPS: Final = ("intake", "household", "fan-out", "conversion")
 
 #: May read every topic, and writes none.
 AUDITOR: Final = "auditor"
@@ -23,12 +23,12 @@ AUDITOR: Final = "auditor"
 NOTICE: Final = "notice"
 PERSON_CHANGE: Final = "person.change"
 CASE_OPENED: Final = "case.opened"
-CASE_PART: Final = "case.part"
+CASE_DISPATCHED: Final = "case.dispatched"
 CONFLICT: Final = "conflict"
 RECEIPT: Final = "receipt"
 
 
-def in_topic(system: str, municipality: str | None = None) -> str:
+def input_topic(system: str, municipality: str | None = None) -> str:
     """Where a system hands over; a municipal system's topic is one municipality's.
 
     KeyError for an unknown system, ValueError for a municipality too many or missing.
@@ -38,7 +38,7 @@ def in_topic(system: str, municipality: str | None = None) -> str:
     return f"in.{system}.{municipality}" if municipality else f"in.{system}"
 
 
-def source_of(topic: str) -> tuple[str, str | None]:
+def parse_input_topic(topic: str) -> tuple[str, str | None]:
     """System and municipality that an `in.` topic's writer speaks for; ValueError for any other topic."""
     prefix, _, rest = topic.partition(".")
     system, _, municipality = rest.partition(".")
@@ -82,14 +82,14 @@ def dlq_topic(step: str) -> str:
     return f"dlq.{step}"
 
 
-def act_topic(step: str) -> str:
+def command_topic(step: str) -> str:
     """Officers' acts on a step's dead letters."""
-    return f"act.{step}"
+    return f"command.{step}"
 
 
-def parked_topic(step: str) -> str:
+def dlq_state_topic(step: str) -> str:
     """Changelog of what a step has set aside; a sink keeps it in its store."""
-    return state_topic(step, "parked")
+    return state_topic(step, "dlq")
 
 
 def subject(topic: str) -> str:
@@ -99,7 +99,7 @@ def subject(topic: str) -> str:
 
 def source_user(system: str, municipality: str | None = None) -> str:
     """Kafka user that writes a system's topic: the topic's name without `in.`."""
-    return in_topic(system, municipality).removeprefix("in.")
+    return input_topic(system, municipality).removeprefix("in.")
 
 
 def sink_step(domain: str) -> str:
@@ -135,7 +135,13 @@ class TopicDeclaration:
 def topics_of(municipalities: Iterable[str]) -> list[TopicDeclaration]:
     """Every topic of a mesh in which these municipalities take part (JIS X 0402 codes), in a stable order."""
     codes = sorted(set(municipalities))
-    return [*_hand_overs(codes), *_between_steps(), *_of_domains(), *_kept_aside(), *_changelogs()]
+    return [
+        *_submission_topics(codes),
+        *_intermediate_topics(),
+        *_domain_topics(),
+        *_evidence_topics(),
+        *_changelogs(),
+    ]
 
 
 def users(topics: Iterable[TopicDeclaration]) -> list[str]:
@@ -143,12 +149,12 @@ def users(topics: Iterable[TopicDeclaration]) -> list[str]:
     return sorted({user for topic in topics for user in (*topic.writers, *topic.readers)})
 
 
-def _hand_overs(municipalities: list[str]) -> Iterator[TopicDeclaration]:
+def _submission_topics(municipalities: list[str]) -> Iterator[TopicDeclaration]:
     for system in SYSTEMS.values():
         if system.publishes:
             for code in municipalities if system.municipal else [None]:
                 yield TopicDeclaration(
-                    in_topic(system.id, code),
+                    input_topic(system.id, code),
                     system.publishes,
                     1,
                     (source_user(system.id, code),),
@@ -156,15 +162,15 @@ def _hand_overs(municipalities: list[str]) -> Iterator[TopicDeclaration]:
                 )
 
 
-def _between_steps() -> Iterator[TopicDeclaration]:
+def _intermediate_topics() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(NOTICE, "notice", "P", ("intake",), ("household", AUDITOR))
     yield TopicDeclaration(PERSON_CHANGE, "person-change", "P", ("intake", "household"), ("fan-out", AUDITOR))
     yield TopicDeclaration(CASE_OPENED, "case-opened", "P", ("household",), ("tracker", AUDITOR))
-    yield TopicDeclaration(CASE_PART, "case-part", "P", ("fan-out",), ("tracker", AUDITOR))
+    yield TopicDeclaration(CASE_DISPATCHED, "case-dispatched", "P", ("fan-out",), ("tracker", AUDITOR))
     yield TopicDeclaration(RECEIPT, "receipt", "P", ("conversion",), ("tracker", AUDITOR))
 
 
-def _of_domains() -> Iterator[TopicDeclaration]:
+def _domain_topics() -> Iterator[TopicDeclaration]:
     for domain in DOMAINS.values():
         name, sink = domain.id, sink_step(domain.id)
         yield TopicDeclaration(
@@ -177,7 +183,7 @@ def _of_domains() -> Iterator[TopicDeclaration]:
         )
 
 
-def _kept_aside() -> Iterator[TopicDeclaration]:
+def _evidence_topics() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(CONFLICT, "conflict", 1, ("fan-out",), (AUDITOR,), compacted=True)
     for system in SYSTEMS.values():
         if system.publishes:
@@ -187,14 +193,16 @@ def _kept_aside() -> Iterator[TopicDeclaration]:
             )
     for step in (*STEPS, *map(sink_step, DOMAINS)):
         yield TopicDeclaration(dlq_topic(step), "dead-letter", 1, (step,), (AUDITOR,))
-    for step in (*PARKING, *map(sink_step, DOMAINS)):
-        yield TopicDeclaration(act_topic(step), "letter-act", 1, ("intake",), (step, AUDITOR))
+    for step in (*ORDERED_STEPS, *map(sink_step, DOMAINS)):
+        yield TopicDeclaration(command_topic(step), "dead-letter-command", 1, ("intake",), (step, AUDITOR))
 
 
 def _changelogs() -> Iterator[TopicDeclaration]:
     """A schema `state-<step>-<store>` is a store; its changelog follows. Every step keeps what it has set aside."""
-    for step in PARKING:
-        yield TopicDeclaration(parked_topic(step), "parked", "P", (step,), (step, AUDITOR), compacted=True)
+    for step in ORDERED_STEPS:
+        yield TopicDeclaration(
+            dlq_state_topic(step), "dlq-entry", "P", (step,), (step, AUDITOR), compacted=True
+        )
     for name in schema_names():
         for step in STEPS:
             store = name.removeprefix(f"state-{step}-")

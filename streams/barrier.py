@@ -15,24 +15,24 @@ from uuid import uuid4
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Clients, Clock, Consumer, Outgoing, Partition
+from streams.clients import Clients, Clock, Consumer, Partition, ProducerRecords
 from streams.errors import DeniedError, UnavailableError
+from streams.kafka_errors import stopped_by
 from streams.settings import PipelineSettings
 from streams.transactions import Transactions
-from streams.verdict import stopped_by
 
 log = structlog.get_logger()
 
 #: Marks on a changelog are tombstones of keys that no entry has: they bring nothing back, and compaction removes them.
-MARK: Final = "mark/"
+BARRIER_KEY_PREFIX: Final = "mark/"
 #: Marks that may fail one after the other before the worker gives up, and is started again with a pause.
 FAILED_IN_A_ROW_MAX: Final = 20
 #: A transaction is answered before its end is marked everywhere: so long the group's coordinator is asked again.
-_MARKED_S: Final = 1.0
-_AGAIN_S: Final = 0.02
+_MARKER_TIMEOUT_S: Final = 1.0
+_POLL_S: Final = 0.02
 
 
-class Barrier:
+class ReadBarrier:
     """One slot's marks, each in a transaction of its own; not to be asked while one is open."""
 
     def __init__(
@@ -47,53 +47,55 @@ class Barrier:
         self._settings, self._clock = settings, clock
         #: How many marks failed; and by what they were put on, how many since one was written.
         self.failures = 0
-        self.failed: Counter[str] = Counter()
+        self.failed_in_a_row: Counter[str] = Counter()
 
-    def stable(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def stable_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """Committed offsets, 0 where there is none, of those that no open transaction holds; as they are told."""
-        return _offsets(self._asked(partitions))
+        return _offsets(self._committed(partitions))
 
-    def offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+    def committed_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """The same, and they hold; none where that can't be known now, and is to be asked again."""
         if not partitions:
             return {}
-        place, mark = self._clients.own_place(), uuid4().hex
-        if not self._written("offset", [], {place: 0}, mark):
+        place, mark = self._clients.barrier_partition(), uuid4().hex
+        if not self._publish_token("offset", [], {place: 0}, mark):
             return {}
-        deadline = self._clock() + _MARKED_S
-        while place not in (told := self._asked([*partitions, place])) and self._clock() < deadline:
-            self._transactions.wait(_AGAIN_S)
+        deadline = self._clock() + _MARKER_TIMEOUT_S
+        while place not in (told := self._committed([*partitions, place])) and self._clock() < deadline:
+            self._transactions.wait(_POLL_S)
         own = told.pop(place, None)
         if own is None or own.metadata != mark:
             # Another slot's, where two share a place; or who answers is deposed.
-            log.warning("mark.not-told", topic=place[0], partition=place[1])
+            log.warning("barrier.unconfirmed", topic=place[0], partition=place[1])
             return {}
         return _offsets(told)
 
-    def mark(self, changelogs: Iterable[Partition]) -> str | None:
+    def write(self, changelogs: Iterable[Partition]) -> str | None:
         """The key of a record that is now on each of these, after all that was there; None: it isn't, ask again."""
-        key = f"{MARK}{uuid4().hex}"
-        outgoing = [Outgoing(topic, [key.encode()], [None], partition=number) for topic, number in changelogs]
-        return key if self._written("changelog", outgoing, {}, "") else None
+        key = f"{BARRIER_KEY_PREFIX}{uuid4().hex}"
+        outgoing = [
+            ProducerRecords(topic, [key.encode()], [None], partition=number) for topic, number in changelogs
+        ]
+        return key if self._publish_token("changelog", outgoing, {}, "") else None
 
-    def _written(
-        self, on: str, outgoing: Sequence[Outgoing], offsets: Mapping[Partition, int], metadata: str
+    def _publish_token(
+        self, on: str, outgoing: Sequence[ProducerRecords], offsets: Mapping[Partition, int], metadata: str
     ) -> bool:
         try:
             self._transactions.publish(outgoing, offsets, self._consumer, metadata)
         except KafkaException as failure:
             self._transactions.recover(failure.args[0])
             self.failures += 1
-            self.failed[on] += 1
-            if self.failed[on] > FAILED_IN_A_ROW_MAX:
+            self.failed_in_a_row[on] += 1
+            if self.failed_in_a_row[on] > FAILED_IN_A_ROW_MAX:
                 raise UnavailableError(
-                    f"{self.failed[on]} marks failed one after the other, the last by {failure.args[0].name()}"
+                    f"{self.failed_in_a_row[on]} marks failed one after the other, the last by {failure.args[0].name()}"
                 ) from None
             return False
-        self.failed[on] = 0
+        self.failed_in_a_row[on] = 0
         return True
 
-    def _asked(self, partitions: Collection[Partition]) -> dict[Partition, TopicPartition]:
+    def _committed(self, partitions: Collection[Partition]) -> dict[Partition, TopicPartition]:
         """What is committed of those that no open transaction holds."""
         if not partitions:
             return {}

@@ -1,7 +1,7 @@
 # ruff: noqa: D102 - the methods are confluent-kafka's, which says what they promise
 """The part of a Kafka client that the pipeline uses, so that a simulated log can stand in for it.
 
-The shapes are confluent-kafka's own; `streams.kafka` makes real ones, `streams.memory` those of a log in memory.
+The shapes are confluent-kafka's own; `streams.kafka_clients` makes real ones, `streams.testing.memory_log` those of a log in memory.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Message(Protocol):
     def error(self) -> KafkaError | None: ...
 
 
-class Shaped:
+class MessageBase:
     """The shape of a `Message`, for a record that is held by itself: whoever holds it says what is in it."""
 
     __slots__ = ()
-    of: Partition
-    at: int
+    topic_partition: Partition
+    record_offset: int
     key_bytes: bytes | None
     value_bytes: bytes | None
     timestamp_ms: int
@@ -57,15 +57,15 @@ class Shaped:
 
     def topic(self) -> str:
         """Its topic."""
-        return self.of[0]
+        return self.topic_partition[0]
 
     def partition(self) -> int:
         """Its partition."""
-        return self.of[1]
+        return self.topic_partition[1]
 
     def offset(self) -> int:
         """Its offset."""
-        return self.at
+        return self.record_offset
 
     def timestamp(self) -> tuple[int, int]:
         """Kind (1: given by the producer) and time, ms."""
@@ -85,11 +85,11 @@ class Shaped:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed(Shaped):
+class LocalMessage(MessageBase):
     """A record at its place, held by itself, with other content than it had there, or with none (a `Message`)."""
 
-    of: Partition
-    at: int
+    topic_partition: Partition
+    record_offset: int
     key_bytes: bytes | None = None
     value_bytes: bytes | None = None
     timestamp_ms: int = 0
@@ -146,10 +146,10 @@ class Producer(Protocol):
     def purge(self) -> None: ...
 
 
-class Rebalancer(Protocol):
+class RebalanceRequest(Protocol):
     """A call for a group's rebalance, under way."""
 
-    def heard(self) -> bool:
+    def completed(self) -> bool:
         """Whether the group was balanced anew; waits for nothing."""
 
     def close(self) -> None:
@@ -168,16 +168,16 @@ class Clients(Protocol):
     def reader(self) -> Reader:
         """Reads changelogs, and records at their places, apart from the group."""
 
-    def follower(self) -> Reader:
+    def tailing_reader(self) -> Reader:
         """Reads a topic in which little happens, for long."""
 
-    def own_place(self) -> Partition:
+    def barrier_partition(self) -> Partition:
         """A partition that the group doesn't read, and whose offset in it no other slot sets (as a rule)."""
 
-    def unread(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
+    def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Partitions of these topics that no member of the group has, as far as can be told; None: ask again later."""
 
-    def rebalancer(self) -> Rebalancer:
+    def request_rebalance(self) -> RebalanceRequest:
         """Has the group balanced anew; who has a partition goes on with it meanwhile."""
 
 
@@ -188,7 +188,7 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class ProducerRecords:
     """Encoded records for one topic; where it says nothing, the key's hash and the producer's clock decide."""
 
     topic: str

@@ -73,7 +73,7 @@ class Result:
     poison: Sequence[Poison] = field(default=())
 
 
-class Store(Protocol):
+class StateStore(Protocol):
     """One store of a stateful step in one partition: string keys, values as dicts of the store's Avro schema."""
 
     def get_many(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -89,11 +89,11 @@ class Store(Protocol):
 class State(Protocol):
     """The stores of one partition, by the names that the processor declares."""
 
-    def __getitem__(self, store: str) -> Store: ...
+    def __getitem__(self, store: str) -> StateStore: ...
 
 
 @dataclass(frozen=True)
-class Strands:
+class OrderingKeys:
     """What must stay in order with a record, by names of the processor's own, within the record's topic.
 
     While a record is set aside it holds `holds`; a later one that waits for any of them is parked behind it. Where
@@ -103,8 +103,8 @@ class Strands:
     a stateless one) before them. It must not change the state. Without the method a record's strand is its key.
     """
 
-    waits: Sequence[str] = ()
-    holds: Sequence[str] = ()
+    waits_for: Sequence[str] = ()
+    blocks: Sequence[str] = ()
 
 
 class StatelessProcessor(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from schemas.codec import Codec
 from schemas.tables import table_from_rows
 from schemas.topics import dlq_topic
-from streams.clients import Message, Outgoing
+from streams.clients import Message, ProducerRecords
 from streams.sealing import Sealer
 
 SCHEMA: Final = "dead-letter"
@@ -30,12 +30,12 @@ class DeadLetter:
     reason: str
     digest: str = ""
     status: str = OPEN
-    act: str | None = None
+    command: str | None = None
     note: str | None = None
 
 
 @dataclass(frozen=True)
-class Desk:
+class DeadLetterEncoder:
     """What letters are written with: for a step, at most so many bytes each."""
 
     step: str
@@ -44,10 +44,10 @@ class Desk:
     bytes_max: int
 
 
-def outgoing(desk: Desk, letters: Sequence[DeadLetter]) -> list[Outgoing]:
+def encode_dead_letters(desk: DeadLetterEncoder, letters: Sequence[DeadLetter]) -> list[ProducerRecords]:
     """The letters of one transaction, encoded, for the step's own topic.
 
-    Where key and value are too large to be sent on, the letter has neither (`…:left-at-origin`): topic, partition and
+    Where key and value are too large to be sent on, the letter has neither (`…:content-at-source`): topic, partition and
     offset say where they stand.
     """
     if not letters:
@@ -55,15 +55,15 @@ def outgoing(desk: Desk, letters: Sequence[DeadLetter]) -> list[Outgoing]:
     rows = [_row(desk, letter) for letter in letters]
     values = desk.codec.encode(SCHEMA, table_from_rows(SCHEMA, rows, desk.codec.catalogue)).to_pylist()
     keys = [f"{row['topic']}/{row['partition']}/{row['offset']}".encode() for row in rows]
-    return [Outgoing(dlq_topic(desk.step), keys, values)]
+    return [ProducerRecords(dlq_topic(desk.step), keys, values)]
 
 
-def seal_place(step: str, digest: str, part: str) -> str:
+def seal_context(step: str, digest: str, part: str) -> str:
     """What sealed content is bound to: `part` is key, value, or repair."""
     return f"{step}/{digest}/{part}"
 
 
-def _row(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
+def _row(desk: DeadLetterEncoder, letter: DeadLetter) -> dict[str, Any]:
     record = letter.record
     return {
         "step": desk.step,
@@ -74,18 +74,18 @@ def _row(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
         "sealed": True,
         "digest": letter.digest,
         "status": letter.status,
-        "act": letter.act,
+        "command": letter.command,
         "note": letter.note,
         **_content(desk, letter),
     }
 
 
-def _content(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
+def _content(desk: DeadLetterEncoder, letter: DeadLetter) -> dict[str, Any]:
     key, value = letter.record.key(), letter.record.value()
     if letter.status != OPEN:
         return {"reason": letter.reason, "key": None, "value": None}
     if len(key or b"") + len(value or b"") > desk.bytes_max - _ENVELOPE_BYTES:
-        return {"reason": f"{letter.reason}:left-at-origin", "key": None, "value": None}
+        return {"reason": f"{letter.reason}:content-at-source", "key": None, "value": None}
     return {
         "reason": letter.reason,
         "key": _sealed(desk, letter, "key", key),
@@ -93,7 +93,7 @@ def _content(desk: Desk, letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _sealed(desk: Desk, letter: DeadLetter, part: str, content: bytes | None) -> bytes | None:
+def _sealed(desk: DeadLetterEncoder, letter: DeadLetter, part: str, content: bytes | None) -> bytes | None:
     if content is None:
         return None
-    return desk.sealer.seal(content, seal_place(desk.step, letter.digest, part))
+    return desk.sealer.seal(content, seal_context(desk.step, letter.digest, part))

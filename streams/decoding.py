@@ -14,7 +14,7 @@ from streams.dead_letters import DeadLetter
 
 
 @dataclass(frozen=True)
-class Part:
+class DecodedBatch:
     """A batch, and the record of each of its rows."""
 
     batch: Batch
@@ -23,25 +23,25 @@ class Part:
     def __len__(self) -> int:
         return len(self.records)
 
-    def slice(self, start: int, stop: int) -> Part:
+    def slice(self, start: int, stop: int) -> DecodedBatch:
         """The rows from `start` up to, not including, `stop`."""
         batch, length = self.batch, stop - start
         cut = Batch(batch.schema, batch.table.slice(start, length), batch.meta.slice(start, length))
-        return Part(cut, self.records[start:stop])
+        return DecodedBatch(cut, self.records[start:stop])
 
-    def take(self, rows: Sequence[int]) -> Part:
+    def take(self, rows: Sequence[int]) -> DecodedBatch:
         """These rows, in this order."""
         batch, indices = self.batch, pa.array(rows, pa.int64())
         cut = Batch(batch.schema, batch.table.take(indices), batch.meta.take(indices))
-        return Part(cut, [self.records[row] for row in rows])
+        return DecodedBatch(cut, [self.records[row] for row in rows])
 
 
-def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[Part, list[DeadLetter]]:
+def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[DecodedBatch, list[DeadLetter]]:
     """The records that can be read, in their order; for the others a dead letter with the reason."""
     decoded = codec.decode(schema, [record.value() for record in records])
     dead = [DeadLetter(records[fault.index], fault.reason) for fault in decoded.faults]
     dead += [DeadLetter(records[index], "null-value") for index in decoded.tombstones]
-    table, kept = decoded.table, [records[index] for index in decoded.kept.to_pylist()]
+    table, kept = decoded.table, [records[index] for index in decoded.row_indices.to_pylist()]
     # Looked at all at once; one by one only where any is something else.
     named = (
         range(len(kept)) if _are_text(kept) else [at for at, one in enumerate(kept) if _is_text(one.key())]
@@ -50,7 +50,7 @@ def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[Part,
         unnamed = set(range(len(kept))).difference(named)
         dead += [DeadLetter(kept[index], "key-not-text") for index in sorted(unnamed)]
         table, kept = table.take(pa.array(named, pa.int64())), [kept[index] for index in named]
-    return Part(Batch(schema, table, _meta(kept)), kept), dead
+    return DecodedBatch(Batch(schema, table, _meta(kept)), kept), dead
 
 
 def by_schema(

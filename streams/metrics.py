@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from prometheus_client import Counter, Gauge, Histogram
 
 from schemas.topics import dlq_topic
-from streams.clients import Outgoing
+from streams.clients import ProducerRecords
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -16,8 +16,8 @@ RECORDS_OUT = Counter("mesh_records_out", "Records put into transactions.", ["st
 BATCHES = Counter("mesh_batches", "Transactions committed.", ["step"])
 FAILED = Counter("mesh_transactions_failed", "Transactions that failed, and were recovered from.", ["step"])
 DEAD_LETTERS = Counter("mesh_dead_letters", "Records set aside.", ["step"])
-LETTERS_OPEN = Gauge("mesh_letters_open", "Dead letters that wait for an officer.", ["step"])
-PARKED = Gauge("mesh_parked", "Records parked behind dead letters.", ["step"])
+DEAD_LETTERS_OPEN = Gauge("mesh_dead_letters_open", "Dead letters that wait for an officer.", ["step"])
+BLOCKED_RECORDS = Gauge("mesh_blocked_records", "Records parked behind dead letters.", ["step"])
 PROCESS_SECONDS = Histogram("mesh_process_seconds", "Work on a batch.", ["step"], buckets=_SECONDS)
 COMMIT_SECONDS = Histogram(
     "mesh_commit_seconds",
@@ -34,7 +34,7 @@ class StepMetrics:
     def __init__(self, step: str) -> None:
         self._step = step
 
-    def processed(self, duration_s: float, outgoing: Sequence[Outgoing]) -> None:
+    def processed(self, duration_s: float, outgoing: Sequence[ProducerRecords]) -> None:
         """A batch went through the processor."""
         PROCESS_SECONDS.labels(self._step).observe(duration_s)
         for records in outgoing:
@@ -49,13 +49,13 @@ class StepMetrics:
         for topic, number in records:
             RECORDS_IN.labels(self._step, topic).inc(number)
 
-    def set_aside(self, counts: Iterable[tuple[int, int]]) -> None:
+    def dead_letter_queue(self, counts: Iterable[tuple[int, int]]) -> None:
         """Letters and parked records of each partition that is ours."""
         letters, parked = [sum(each) for each in zip((0, 0), *counts, strict=True)]
-        LETTERS_OPEN.labels(self._step).set(letters)
-        PARKED.labels(self._step).set(parked)
+        DEAD_LETTERS_OPEN.labels(self._step).set(letters)
+        BLOCKED_RECORDS.labels(self._step).set(parked)
 
-    def aborted(self) -> None:
+    def failed(self) -> None:
         """A transaction failed."""
         FAILED.labels(self._step).inc()
 

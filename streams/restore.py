@@ -11,11 +11,11 @@ from confluent_kafka import KafkaError, TopicPartition
 from streams.clients import Clients, Clock, Message, Partition, Reader
 from streams.decoding import by_partition, offset_of
 from streams.errors import StateError
-from streams.kept import Kept, Restorable
+from streams.kafka_errors import read_error
 from streams.metrics import StepMetrics
 from streams.settings import PipelineSettings
 from streams.step import Step
-from streams.verdict import read_error
+from streams.task import Restorable, TaskState
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class _Changelog:
 
     stores: list[Restorable] = field(default_factory=list)
     position: int = 0
-    whole: bool = False
+    complete: bool = False
 
 
 @dataclass
@@ -34,14 +34,14 @@ class _Restoration:
     """Partitions of one number on their way; `ended` where each of their changelogs is whole."""
 
     begun_s: float
-    mark: str
-    kept: dict[Partition, Kept]
+    barrier_key: str
+    kept: dict[Partition, TaskState]
     changelogs: dict[Partition, _Changelog] = field(default_factory=dict)
     entries: int = 0
 
     @property
-    def ended(self) -> bool:
-        return all(each.whole for each in self.changelogs.values())
+    def complete(self) -> bool:
+        return all(each.complete for each in self.changelogs.values())
 
 
 class Restorer:
@@ -69,7 +69,7 @@ class Restorer:
         """Whether this one is."""
         return partition[1] in self._active and partition in self._active[partition[1]].kept
 
-    def begin(self, new: Mapping[Partition, Kept], mark: str) -> None:
+    def begin(self, new: Mapping[Partition, TaskState], mark: str) -> None:
         """Restores what is kept of these, empty now; `mark` is on each of their `changelogs`."""
         self._progress_s = self._clock()
         for number in {number for _, number in new}:
@@ -78,14 +78,14 @@ class Restorer:
             self._active[number] = self._restoration(number, mark, (before.kept if before else {}) | kept)
         self._assign()
 
-    def changelogs(self, new: Mapping[Partition, Kept]) -> list[Partition]:
+    def changelogs(self, new: Mapping[Partition, TaskState]) -> list[Partition]:
         """The partitions that these are restored from, each once."""
         found = (
             (topic, place[1]) for place, each in new.items() for topic in each.changelogs(self._step.name)
         )
         return list(dict.fromkeys(found))
 
-    def _restoration(self, number: int, mark: str, kept: dict[Partition, Kept]) -> _Restoration:
+    def _restoration(self, number: int, mark: str, kept: dict[Partition, TaskState]) -> _Restoration:
         found = _Restoration(self._progress_s, mark, kept)
         for each in kept.values():
             for topic, store in each.changelogs(self._step.name).items():
@@ -102,12 +102,12 @@ class Restorer:
         if gone:
             self._assign()
 
-    def turn(self, timeout_s: float) -> list[Partition]:
+    def poll(self, timeout_s: float) -> list[Partition]:
         """Reads a slice; the partitions that are whole now. StateError where nothing moves any more."""
         if self._reader is not None:
             self._read(self._reader.consume(self._settings.batch_records_max, timeout_s))
         done: list[Partition] = []
-        for number in [number for number, each in self._active.items() if each.ended]:
+        for number in [number for number, each in self._active.items() if each.complete]:
             each = self._active.pop(number)
             done.extend(each.kept)
             duration_s = self._clock() - each.begun_s
@@ -137,7 +137,7 @@ class Restorer:
             TopicPartition(topic, number, changelog.position)
             for restoration in self._active.values()
             for (topic, number), changelog in restoration.changelogs.items()
-            if not changelog.whole
+            if not changelog.complete
         ]
         if wanted:
             self._reader = self._reader or self._clients.reader()
@@ -154,20 +154,20 @@ class Restorer:
         records = [message for error, message in told if error is None]
         for (topic, number), group in by_partition(records).items():
             if number in self._active:
-                self._take(self._active[number], self._active[number].changelogs[topic, number], group)
+                self._apply(self._active[number], self._active[number].changelogs[topic, number], group)
         for error, message in told:
             if error is not None:
-                self._note(message, error)
+                self._note_end(message, error)
 
-    def _take(self, restoration: _Restoration, changelog: _Changelog, records: Sequence[Message]) -> None:
+    def _apply(self, restoration: _Restoration, changelog: _Changelog, records: Sequence[Message]) -> None:
         entries = [(_key(record), record.value()) for record in records]
         for store in changelog.stores:
             store.restore(entries)
         changelog.position = offset_of(records[-1]) + 1
-        changelog.whole = changelog.whole or (restoration.mark, None) in entries
+        changelog.complete = changelog.complete or (restoration.barrier_key, None) in entries
         restoration.entries += len(records)
 
-    def _note(self, message: Message, error: KafkaError) -> None:
+    def _note_end(self, message: Message, error: KafkaError) -> None:
         if error.code() != KafkaError._PARTITION_EOF:
             stopped = read_error(error)
             if stopped:

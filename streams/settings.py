@@ -31,7 +31,7 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     max_poll_interval_ms: int = Field(default=120_000, ge=10_000, le=600_000)
     #: How often a worker looks whether its group leaves a partition to nobody.
-    oversight_interval_s: float = Field(default=10, ge=1, le=300)
+    unassigned_check_interval_s: float = Field(default=10, ge=1, le=300)
     topic_metadata_refresh_interval_ms: int = Field(default=2_000, ge=100, le=60_000)
     restore_stall_timeout_s: float = Field(default=90, gt=0, le=600)
     request_timeout_s: float = Field(default=15, gt=0, le=60)

@@ -22,8 +22,8 @@ from streams.errors import StateError
 Changes = dict[str, bytes | None]
 
 #: Bytes of an entry's mark, and of a digest as it is told.
-_MARK_BYTES: Final = 16
-_TOLD_BYTES: Final = 8
+_CHECKSUM_BYTES: Final = 16
+_DIGEST_BYTES: Final = 8
 
 
 class PartitionStore:
@@ -33,7 +33,7 @@ class PartitionStore:
         self._codec, self._schema, self._value_bytes_max = codec, schema, value_bytes_max
         self.committed: dict[str, bytes] = {}
         #: The sum of all entries' marks, modulo 2^128: the same for the same entries, in whatever order they came.
-        self.mark = 0
+        self.checksum = 0
         self.pending: Changes = {}
         self._attempt: dict[str, dict[str, Any] | None] = {}
         self._decoded: dict[str, dict[str, Any]] = {}
@@ -53,7 +53,7 @@ class PartitionStore:
         """Forgets a key; committed with the transaction."""
         self._attempt[key] = None
 
-    def keep(self) -> None:
+    def stage(self) -> None:
         """The attempt succeeded: its changes are encoded, and go into the transaction.
 
         ValueError for a value that does not fit the schema, or is larger than a record may be.
@@ -82,15 +82,15 @@ class PartitionStore:
 
     def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
         """Takes in records of the changelog, in their order, as they are."""
-        committed, mark = self.committed, self.mark
+        committed, mark = self.committed, self.checksum
         for key, value in entries:
             before = committed.pop(key, None) if value is None else committed.get(key)
             if before is not None:
-                mark -= _mark(key, before)
+                mark -= _checksum(key, before)
             if value is not None:
                 committed[key] = value
-                mark += _mark(key, value)
-        self.mark = mark % (1 << 8 * _MARK_BYTES)
+                mark += _checksum(key, value)
+        self.checksum = mark % (1 << 8 * _CHECKSUM_BYTES)
 
     def _encode(self, rows: Sequence[Mapping[str, Any]]) -> list[bytes]:
         if not rows:
@@ -108,7 +108,7 @@ class PartitionStore:
         if not raw:
             return
         decoded = self._codec.decode(self._schema, list(raw.values()))
-        if len(decoded.kept) != len(raw):
+        if len(decoded.row_indices) != len(raw):
             raise StateError(f"a value of {self._schema} can't be read")
         self._decoded.update(zip(raw, rows_from_table(decoded.table), strict=True))
 
@@ -132,14 +132,14 @@ class PartitionState:
     @property
     def digest(self) -> str:
         """The same for the same committed entries of the same stores: 16 hexadecimal digits, in fours."""
-        return digest_of({name: store.mark for name, store in self.stores.items()})
+        return digest_of({name: store.checksum for name, store in self.stores.items()})
 
-    def keep(self) -> None:
+    def stage(self) -> None:
         """The attempt succeeded: its changes go into the transaction. All of them, or ValueError and none."""
         held = {name: dict(store.pending) for name, store in self.stores.items()}
         try:
             for store in self.stores.values():
-                store.keep()
+                store.stage()
         except Exception:
             for name, store in self.stores.items():
                 store.pending = held[name]
@@ -163,12 +163,12 @@ class PartitionState:
 
 def digest_of(marks: Mapping[str, int]) -> str:
     """The digest of stores by name, of which each has this mark."""
-    told = blake2b(digest_size=_TOLD_BYTES)
+    told = blake2b(digest_size=_DIGEST_BYTES)
     for name in sorted(marks):
         told.update(f"{name} {marks[name]:x}\n".encode())
     text = told.hexdigest()
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def _mark(key: str, value: bytes) -> int:
-    return int.from_bytes(blake2b(b"%b\0%b" % (key.encode(), value), digest_size=_MARK_BYTES).digest())
+def _checksum(key: str, value: bytes) -> int:
+    return int.from_bytes(blake2b(b"%b\0%b" % (key.encode(), value), digest_size=_CHECKSUM_BYTES).digest())

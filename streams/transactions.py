@@ -8,10 +8,10 @@ from itertools import repeat
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.clients import Clients, Clock, Consumer, Outgoing, Partition, Producer
+from streams.clients import Clients, Clock, Consumer, Partition, Producer, ProducerRecords
 from streams.errors import FencedError, UnavailableError
+from streams.kafka_errors import ErrorAction, error_action, stopped_by
 from streams.settings import PipelineSettings
-from streams.verdict import Verdict, stopped_by, verdict
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class Transactions:
         deadline = self._clock() + self._settings.recovery_timeout_s
         while (error := self._initialised(deadline)) is not None:
             self._discard()
-            if verdict(error) is Verdict.STOP:
+            if error_action(error) is ErrorAction.STOP:
                 raise stopped_by(error)
             if self.stopping or self._clock() >= deadline:
                 raise UnavailableError(f"init_transactions: {error.name()}")
@@ -44,7 +44,7 @@ class Transactions:
 
     def publish(
         self,
-        outgoing: Sequence[Outgoing],
+        outgoing: Sequence[ProducerRecords],
         offsets: Mapping[Partition, int],
         consumer: Consumer,
         metadata: str = "",
@@ -57,7 +57,7 @@ class Transactions:
         self.send(outgoing)
         self.commit(offsets, consumer, metadata)
 
-    def send(self, outgoing: Sequence[Outgoing]) -> None:
+    def send(self, outgoing: Sequence[ProducerRecords]) -> None:
         """Begins a transaction, and hands to the client what follows from a batch; it sends by itself from here on."""
         # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
         self._producer.begin_transaction()
@@ -86,13 +86,13 @@ class Transactions:
         Whether that one is known not to have taken place; else the group's committed offsets tell, where it moved
         them. Raises what there is to stop with.
         """
-        decided = verdict(error)
+        decided = error_action(error)
         log.warning("transaction.failed", error=error.name(), verdict=decided.name)
-        if decided is Verdict.STOP:
+        if decided is ErrorAction.STOP:
             raise stopped_by(error)
         if self.stopping:
             raise UnavailableError(f"told to stop while a transaction failed: {error.name()}")
-        aborted = decided is Verdict.ABORT and self._aborted()
+        aborted = decided is ErrorAction.ABORT and self._aborted()
         # Never the same producer after an abort: librdkafka gives the numbers of records that it was still without an
         # answer for to those of the next transaction, in the same epoch. What the broker had written of them makes it
         # take the next ones for copies: the next transaction is committed without them.
@@ -127,7 +127,7 @@ class Transactions:
             return error
         return None
 
-    def _produce(self, records: Outgoing) -> None:
+    def _produce(self, records: ProducerRecords) -> None:
         produce, topic, partition = self._producer.produce, records.topic, records.partition
         stamps = records.timestamps_ms or repeat(0, len(records))
         # The one loop of a batch that Python goes through record by record: nothing in it but the client's call.
@@ -139,7 +139,7 @@ class Transactions:
         self._producer.poll(0)
 
     def _queue_later(
-        self, records: Outgoing, key: bytes | None, value: bytes | None, timestamp_ms: int
+        self, records: ProducerRecords, key: bytes | None, value: bytes | None, timestamp_ms: int
     ) -> None:
         """The client's queue is full: wait for room, as long as a commit may wait."""
         deadline = self._clock() + self._settings.commit_timeout_s
@@ -158,7 +158,7 @@ class Transactions:
             try:
                 return call(max(0.1, deadline - self._clock()))
             except KafkaException as failure:
-                if verdict(failure.args[0]) is not Verdict.RETRY or self._clock() >= deadline:
+                if error_action(failure.args[0]) is not ErrorAction.RETRY or self._clock() >= deadline:
                     raise
             self._producer.poll(_RETRY_WAIT_S)
 

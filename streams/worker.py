@@ -20,7 +20,7 @@ import structlog
 from confluent_kafka import KafkaException
 from prometheus_client import start_http_server
 
-from streams.attempts import place
+from streams.bisection import error_location
 from streams.clients import Clock
 from streams.errors import (
     BrokenStepError,
@@ -31,15 +31,15 @@ from streams.errors import (
     StreamError,
     UnavailableError,
 )
+from streams.kafka_errors import stopped_by
 from streams.pipeline import Pipeline
-from streams.verdict import stopped_by
 
 log = structlog.get_logger()
 
 #: How often the heartbeat file is written while nothing changes.
 HEARTBEAT_S: Final = 1.0
 #: What a worker may take to end when told: a commit's timeout, and a little. Supervisors want it within ten seconds.
-STOP_LIMIT_S: Final = 8.0
+SHUTDOWN_DEADLINE_S: Final = 8.0
 
 
 class ExitCode(IntEnum):
@@ -78,21 +78,21 @@ _CODES: Final[dict[type[StreamError], ExitCode]] = {
 }
 
 
-class StopLimit:
+class ShutdownDeadline:
     """Ends this process where it was told to stop, and a server that doesn't answer keeps it from doing so.
 
     That is as clean as any other end: what is open takes place as a whole or not at all. The slot's next worker sees to
     that at its start, or the server when the connection is gone.
     """
 
-    def __init__(self, limit_s: float = STOP_LIMIT_S) -> None:
+    def __init__(self, limit_s: float = SHUTDOWN_DEADLINE_S) -> None:
         self._limit_s = limit_s
         self._timer: threading.Timer | None = None
 
     def begin(self) -> None:
         """The process was told to stop."""
         if self._timer is None:
-            self._timer = threading.Timer(self._limit_s, _cut_short)
+            self._timer = threading.Timer(self._limit_s, _exit_now)
             self._timer.daemon = True
             self._timer.start()
 
@@ -102,9 +102,9 @@ class StopLimit:
             self._timer.cancel()
 
 
-def _cut_short() -> None:
+def _exit_now() -> None:
     try:
-        log.warning("worker.cut-short")
+        log.warning("worker.stop-timeout")
         sys.stdout.flush()
     finally:
         os._exit(ExitCode.STOPPED)
@@ -125,7 +125,7 @@ class Worker:
     heartbeat: Path | None = None
     metrics_port: int | None = None
     clock: Clock = time.monotonic
-    stop_limit: StopLimit | None = None
+    shutdown_deadline: ShutdownDeadline | None = None
     stopping: bool = field(default=False, init=False)
     _running: Pipeline | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
@@ -136,24 +136,24 @@ class Worker:
         if self.metrics_port is not None:
             start_http_server(self.metrics_port, addr="127.0.0.1")
         with self._signals(), structlog.contextvars.bound_contextvars(step=self.step, slot=self.slot):
-            code = self._guarded()
-            if self.stop_limit:
-                self.stop_limit.end()
-            self._beat("ended", [], code)
+            code = self._run_guarded()
+            if self.shutdown_deadline:
+                self.shutdown_deadline.end()
+            self._write_heartbeat("ended", [], code)
             log.info("worker.ended", exit_code=code.name)
         return code
 
     def stop(self) -> None:
         """Ends after the turn at hand: within `poll_timeout_s`, or a commit's timeout."""
         self.stopping = True
-        if self.stop_limit:
-            self.stop_limit.begin()
+        if self.shutdown_deadline:
+            self.shutdown_deadline.begin()
         if self._running:
             self._running.stop()
 
-    def _guarded(self) -> ExitCode:
+    def _run_guarded(self) -> ExitCode:
         try:
-            self._turns()
+            self._loop()
         except StreamError as error:
             # What a worker that was told to stop left open, the slot's next worker ends.
             told = self.stopping and isinstance(error, UnavailableError)
@@ -164,15 +164,15 @@ class Worker:
             return _failed(error)
         return ExitCode.STOPPED
 
-    def _turns(self) -> None:
-        self._beat("starting", [])
+    def _loop(self) -> None:
+        self._write_heartbeat("starting", [])
         pipeline = self._running = self.pipeline()
         try:
             pipeline.start()
             while not self.stopping:
-                self._records += pipeline.turn()
-                self._beat("restoring" if pipeline.restoring else "running", _names(pipeline))
-            self._beat("stopping", _names(pipeline))
+                self._records += pipeline.run_once()
+                self._write_heartbeat("restoring" if pipeline.restoring else "running", _names(pipeline))
+            self._write_heartbeat("stopping", _names(pipeline))
         finally:
             pipeline.close()
 
@@ -188,7 +188,7 @@ class Worker:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _beat(self, state: str, partitions: list[str], code: ExitCode | None = None) -> None:
+    def _write_heartbeat(self, state: str, partitions: list[str], code: ExitCode | None = None) -> None:
         now, content = self.clock(), f"{state} {partitions}"
         if self.heartbeat is None or (content == self._last[1] and now - self._last[0] < HEARTBEAT_S):
             return
@@ -211,19 +211,19 @@ class Worker:
         draft.replace(self.heartbeat)
 
 
-def code_of(error: StreamError) -> ExitCode:
+def exit_code_of(error: StreamError) -> ExitCode:
     """The code of what ended a worker."""
     return _CODES.get(type(error), ExitCode.CLIENT)
 
 
 def _stopped(error: StreamError) -> ExitCode:
     log.error("worker.stopped", error=type(error).__name__, reason=str(error))
-    return code_of(error)
+    return exit_code_of(error)
 
 
 def _failed(error: Exception) -> ExitCode:
     # Its text may hold what it was raised about.
-    log.error("worker.failed", error=type(error).__name__, at=place(error))
+    log.error("worker.failed", error=type(error).__name__, at=error_location(error))
     return ExitCode.UNEXPECTED
 
 

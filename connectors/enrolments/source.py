@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from connectors.enrolments.row import HEADER, Enrolment, enrolment_of
+from connectors.enrolments.enrolment_row import HEADER, EnrolmentRow, enrolment_of
 from connectors.errors import UnroutableError
-from connectors.files.settings import FileSettings
-from connectors.files.source import FileSource
-from connectors.files.text import Encoding, encoding_of
-from connectors.source import HandOvers, Route
+from connectors.files.parsing import Encoding, encoding_of
+from connectors.files.source import FileSettings, FileSource
+from connectors.source import Route, SubmissionBatch
 from schemas.tables import table_from_rows
 
 
-class EnrolmentsSource(FileSource[Enrolment]):
+class EnrolmentsSource(FileSource[EnrolmentRow]):
     """Reads a file of enrolments; `encoding` overrides what the header says."""
 
     def __init__(
@@ -45,7 +44,7 @@ class EnrolmentsSource(FileSource[Enrolment]):
         self._begin(self._enrolments(encoding), _by_route)
         return list(routes)
 
-    def _enrolments(self, encoding: Encoding) -> Iterator[Enrolment]:
+    def _enrolments(self, encoding: Encoding) -> Iterator[EnrolmentRow]:
         return (enrolment_of(line, encoding, self._file.name) for line in self._lines(after=1))
 
     def _sentence(self, lost: list[int]) -> str:
@@ -58,14 +57,14 @@ class EnrolmentsSource(FileSource[Enrolment]):
         )
 
 
-def _by_route(enrolments: list[Enrolment]) -> Sequence[HandOvers]:
-    by_route: dict[Route, list[Enrolment]] = {}
+def _by_route(enrolments: list[EnrolmentRow]) -> Sequence[SubmissionBatch]:
+    by_route: dict[Route, list[EnrolmentRow]] = {}
     for enrolment in enrolments:
         if enrolment.route:
             by_route.setdefault(enrolment.route, []).append(enrolment)
     return [_hand_overs(route, theirs) for route, theirs in by_route.items()]
 
 
-def _hand_overs(route: Route, enrolments: list[Enrolment]) -> HandOvers:
+def _hand_overs(route: Route, enrolments: list[EnrolmentRow]) -> SubmissionBatch:
     table = table_from_rows(route.schema, [enrolment.row for enrolment in enrolments])
-    return HandOvers(route, table, len(enrolments), sum(e.is_fault for e in enrolments))
+    return SubmissionBatch(route, table, len(enrolments), sum(e.is_fault for e in enrolments))

@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 
 from connectors.errors import FileFormatError
-from connectors.events.form import completed, conforms
+from connectors.events.conformance import completed, conforms
 from connectors.files.lines import Line
-from connectors.files.raw import FORM, NOT_JSON, as_it_came
+from connectors.files.parsing import FORM, NOT_JSON, as_it_came
 from schemas.catalogue import catalogue
 
 #: Fields that the source gives, never the line.

@@ -8,10 +8,8 @@ from typing import Any
 
 from connectors.errors import FileFormatError, FileNameError
 from connectors.events.line import LineReader
-from connectors.files.naming import municipality_of
-from connectors.files.settings import FileSettings
-from connectors.files.source import FileSource
-from connectors.source import HandOvers, Route
+from connectors.files.source import FileSettings, FileSource, municipality_of
+from connectors.source import Route, SubmissionBatch
 from schemas.systems import SYSTEMS
 from schemas.tables import table_from_rows
 
@@ -60,6 +58,6 @@ class EventsSource(FileSource[Row]):
         return None
 
 
-def _of(route: Route, rows: list[Row]) -> HandOvers:
+def _of(route: Route, rows: list[Row]) -> SubmissionBatch:
     faults = sum(row.get("fault") is not None for row in rows)
-    return HandOvers(route, table_from_rows(route.schema, rows), len(rows), faults)
+    return SubmissionBatch(route, table_from_rows(route.schema, rows), len(rows), faults)

@@ -6,18 +6,16 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from connectors.files.naming import municipality_of
-from connectors.files.settings import FileSettings
-from connectors.files.source import FileSource
-from connectors.files.text import Encoding, encoding_of
-from connectors.juki_cs.hand_over import hand_overs, table_of
-from connectors.juki_cs.row import HEADER, Row, row_of
-from connectors.source import HandOvers, Route
+from connectors.files.parsing import Encoding, encoding_of
+from connectors.files.source import FileSettings, FileSource, municipality_of
+from connectors.juki_cs.csv_row import HEADER, CsvRow, row_of
+from connectors.juki_cs.grouping import group_rows, table_of
+from connectors.source import Route, SubmissionBatch
 
 SYSTEM = "juki-cs"
 
 
-class JukiCsSource(FileSource[list[Row]]):
+class JukiCsSource(FileSource[list[CsvRow]]):
     """Reads `juki_<municipality>[_...].csv`; `municipality` and `encoding` override what name and header say."""
 
     def __init__(
@@ -40,14 +38,14 @@ class JukiCsSource(FileSource[list[Row]]):
         self._begin(self._notices(encoding), lambda notices: [self._of(route, encoding, notices)])
         return [route]
 
-    def _notices(self, encoding: Encoding) -> Iterator[list[Row]]:
+    def _notices(self, encoding: Encoding) -> Iterator[list[CsvRow]]:
         rows = (row_of(line, encoding) for line in self._lines(after=1))
-        return hand_overs(self._file.name, rows, self._settings)
+        return group_rows(self._file.name, rows, self._settings)
 
-    def _rows_in(self, item: list[Row]) -> int:
+    def _rows_in(self, item: list[CsvRow]) -> int:
         return len(item)
 
-    def _of(self, route: Route, encoding: Encoding, notices: list[list[Row]]) -> HandOvers:
+    def _of(self, route: Route, encoding: Encoding, notices: list[list[CsvRow]]) -> SubmissionBatch:
         rows = [row for notice in notices for row in notice]
         faults = sum(row.fault is not None for row in rows)
-        return HandOvers(route, table_of(self._file.name, encoding, notices), len(rows), faults)
+        return SubmissionBatch(route, table_of(self._file.name, encoding, notices), len(rows), faults)

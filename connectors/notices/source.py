@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.events.source import EventsSource
-from connectors.files.settings import FileSettings
+from connectors.files.source import FileSettings
 
 SYSTEM = "juki"
 

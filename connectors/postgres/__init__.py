@@ -5,7 +5,7 @@ from connectors.postgres.relay import Relay
 from connectors.postgres.roles import municipality_role, sink_role, store_roles
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink import PostgresSink
-from connectors.postgres.status import StoreStatus, store_status
+from connectors.postgres.sink_status import StoreStatus, store_status
 from connectors.postgres.worker import Access, PostgresSinkSettings, postgres_worker
 
 __all__ = [

@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 from pydantic import SecretStr
 
 from connectors.postgres import roles
-from connectors.postgres.tables import Table, tables_of
+from connectors.postgres.table_definitions import Table, tables_of
 from schemas.systems import Domain
 
 _STATUS: Final = "status IN ('active', 'candidate', 'closed')"
@@ -33,11 +33,11 @@ _OWN_TABLES: Final[Mapping[str, LiteralString]] = {
         " receipts bytea STORAGE EXTERNAL NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()"
     ),
-    "parked": (
-        "partition integer, record_offset bigint, kind text NOT NULL CHECK (kind IN ('LETTER', 'PARKED')),"
-        " digest text NOT NULL, reason text NOT NULL, strand text, PRIMARY KEY (partition, record_offset)"
+    "dlq_entry": (
+        "partition integer, record_offset bigint, kind text NOT NULL CHECK (kind IN ('DEAD_LETTER', 'BLOCKED')),"
+        " digest text NOT NULL, reason text NOT NULL, ordering_key text, PRIMARY KEY (partition, record_offset)"
     ),
-    "act_done": "id text, partition integer, PRIMARY KEY (id, partition)",
+    "dlq_command_done": "id text, partition integer, PRIMARY KEY (id, partition)",
     "dead_letter_outbox": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key bytea NOT NULL, value bytea NOT NULL"
     ),

@@ -14,9 +14,9 @@ import psycopg
 from psycopg import Connection, sql
 from pyarrow import csv
 
-from connectors.postgres.rows import OP, Rows
-from connectors.postgres.tables import Table
-from connectors.postgres.verdict import Verdict, described, verdict
+from connectors.postgres.encoding import OP, Rows
+from connectors.postgres.sql_errors import SqlErrorAction, safe_description, sql_error_action
+from connectors.postgres.table_definitions import Table
 
 _STAGE = """CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"""
 _COPY = """COPY {stage} ({columns}) FROM STDIN (FORMAT csv)"""
@@ -49,7 +49,7 @@ _PART_MIN: Final = 32
 _LINE: Final = re.compile(r"line (\d+)")
 
 
-class Refused(NamedTuple):
+class RejectedRow(NamedTuple):
     """A record whose row the database refuses: its index, and SQLSTATE with the constraint's name."""
 
     record: int
@@ -109,14 +109,14 @@ class Merge:
         return sql.SQL(template).format(**(self._parts | more))
 
 
-def merged(connection: Connection[Any], merge: Merge, rows: Rows) -> list[Refused]:
+def merged(connection: Connection[Any], merge: Merge, rows: Rows) -> list[RejectedRow]:
     """Merges all rows of one table but those that the database refuses; says which, and why.
 
     Of several rows of a key the newest is merged. The others are held against the constraints too; where one of a key
     is refused, the caller has to leave it out and begin again, if another of that key is to count.
     """
     newest, rest = rows.newest()
-    found: list[Refused] = []
+    found: list[RejectedRow] = []
     if len(rest):
         found += staged(connection, merge, rest)[1]
         merge.clear(connection)
@@ -134,19 +134,19 @@ def merged(connection: Connection[Any], merge: Merge, rows: Rows) -> list[Refuse
         found += bad
     else:
         merge.clear(connection)
-    return found + isolated(connection, merge, good)
+    return found + bisect_rows(connection, merge, good)
 
 
 def staged(
     connection: Connection[Any], merge: Merge, rows: Rows, *, renewed: bool = False
-) -> tuple[Rows, list[Refused]]:
+) -> tuple[Rows, list[RejectedRow]]:
     """Stages all rows but those refused by their line; the rows staged, and the refused ones.
 
     The rows before a bad one are copied again, those behind it for the first time: a bad row costs no more than a
     copy of its part. Where there are many, parts get smaller. Before a row is refused by a constraint the temporary
     table is renewed: the table may have been freed of it.
     """
-    bad: list[Refused] = []
+    bad: list[RejectedRow] = []
     good: list[Rows] = []
     todo = [rows] if len(rows) else []
     while todo:
@@ -163,12 +163,12 @@ def staged(
             bad, good, todo, renewed = [], [], [rows], True
         else:
             at = _bad_line(error, part)
-            bad += [Refused(part.records[at], described(error))] if at is not None else []
+            bad += [RejectedRow(part.records[at], safe_description(error))] if at is not None else []
             todo += [each for each in _around(part, at) if len(each)]
     return (good[0] if len(good) == 1 else rows.joined(good)), bad
 
 
-def isolated(connection: Connection[Any], merge: Merge, rows: Rows) -> list[Refused]:
+def bisect_rows(connection: Connection[Any], merge: Merge, rows: Rows) -> list[RejectedRow]:
     """Merges rows by halves, down to those that are refused."""
     if not len(rows):
         return []
@@ -182,8 +182,8 @@ def isolated(connection: Connection[Any], merge: Merge, rows: Rows) -> list[Refu
     if error is None:
         return []
     if len(rows) == 1:
-        return [Refused(rows.records[0], described(error))]
-    return [bad for half in rows.halves() for bad in isolated(connection, merge, half)]
+        return [RejectedRow(rows.records[0], safe_description(error))]
+    return [bad for half in rows.halves() for bad in bisect_rows(connection, merge, half)]
 
 
 def _refusal(connection: Connection[Any], work: Callable[[], None]) -> psycopg.Error | None:
@@ -192,7 +192,7 @@ def _refusal(connection: Connection[Any], work: Callable[[], None]) -> psycopg.E
         with connection.transaction():
             work()
     except psycopg.Error as error:
-        if verdict(error) is not Verdict.REFUSED:
+        if sql_error_action(error) is not SqlErrorAction.REJECTED:
             raise
         return error
     return None

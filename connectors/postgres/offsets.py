@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from connectors.errors import FencedError
+from connectors.errors import SinkFencedError
 
 _MAKE = """INSERT INTO {table} (topic, partition, next_offset)
 SELECT %s, partition, 0 FROM unnest(%s::integer[]) AS partition ON CONFLICT DO NOTHING"""
@@ -26,7 +26,7 @@ class Offsets:
             sql.SQL(text).format(table=table) for text in (_MAKE, _READ, _LOCK, _ADVANCE)
         )
 
-    def begun(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
+    def load_or_create(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
         """What is stored of these partitions; 0, from now on, for those that nothing is known of."""
         connection.execute(self._make, [self._topic, sorted(partitions)])
         return self.stored(connection, partitions)
@@ -35,14 +35,14 @@ class Offsets:
         """What is stored of these partitions."""
         return dict(connection.execute(self._read, [self._topic, sorted(partitions)]).fetchall())
 
-    def hold(self, connection: Connection[Any], partition: int, started: int) -> None:
+    def lock(self, connection: Connection[Any], partition: int, started: int) -> None:
         """Keeps every other sink from this partition until the transaction ends, and leaves its offset as it is.
 
         FencedError where it isn't where this sink started.
         """
         found = connection.execute(self._lock, [self._topic, partition]).fetchall()
         if found != [(started,)]:
-            raise FencedError("another sink committed offsets of this partition")
+            raise SinkFencedError("another sink committed offsets of this partition")
 
     def advance(
         self, connection: Connection[Any], started: Mapping[int, int], wanted: Mapping[int, int]
@@ -59,7 +59,7 @@ class Offsets:
         found = self.stored(connection, ahead)
         if not moved and all(found.get(partition) == wanted[partition] for partition in ahead):
             return False
-        raise FencedError("another sink committed offsets of these partitions")
+        raise SinkFencedError("another sink committed offsets of these partitions")
 
     def _moved(
         self,

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from psycopg import Connection, sql
 
 from schemas.systems import Domain
-from streams.clients import Outgoing
+from streams.clients import ProducerRecords
 
 #: Columns of a receipt that are known when its batch is; `applied_at` is the row's.
 _COPIED: Final = ("code", "case_code", "entity", "revision", "effective_on")
@@ -37,7 +37,7 @@ class Outbox:
         if receipts.num_rows:
             connection.execute(self._receipts, [_packed(receipts)])
 
-    def add_letters(self, connection: Connection[Any], letters: Sequence[Outgoing]) -> None:
+    def add_letters(self, connection: Connection[Any], letters: Sequence[ProducerRecords]) -> None:
         """Dead letters, encoded for their topic."""
         rows = [row for out in letters for row in zip(out.keys, out.values, strict=True)]
         if not rows:

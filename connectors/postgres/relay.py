@@ -19,11 +19,11 @@ from psycopg import Connection, sql
 from connectors.errors import BrokerUnavailableError, NotDeliveredError
 from connectors.postgres.outbox import unpacked, with_ids
 from connectors.postgres.settings import PostgresSettings
-from connectors.postgres.store import Store
+from connectors.postgres.store import StoreConnection
 from schemas.codec import Codec
 from schemas.systems import Domain
 from schemas.topics import dlq_topic, domain_receipt_topic, sink_step
-from streams.clients import RECONNECT_BACKOFF_MAX_MS, Outgoing
+from streams.clients import RECONNECT_BACKOFF_MAX_MS, ProducerRecords
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ _FORGET = "DELETE FROM {} WHERE id = ANY(%s)"
 class Send(Protocol):
     """Sends records, and returns when the broker has all of them."""
 
-    def __call__(self, records: Sequence[Outgoing]) -> None:
+    def __call__(self, records: Sequence[ProducerRecords]) -> None:
         """NotDeliveredError, BrokerUnavailableError: some may have been sent."""
 
 
@@ -52,7 +52,12 @@ class Relay:
     """
 
     def __init__(
-        self, domain: Domain, store: Store, codec: Codec, send: Send, settings: PostgresSettings | None = None
+        self,
+        domain: Domain,
+        store: StoreConnection,
+        codec: Codec,
+        send: Send,
+        settings: PostgresSettings | None = None,
     ) -> None:
         self._store, self._codec, self._send = store, codec, send
         self._settings = settings or PostgresSettings()
@@ -82,7 +87,7 @@ class Relay:
         connection: Connection[Any],
         table: sql.Identifier,
         take: Any,
-        encoded: Callable[[Sequence[Any]], Outgoing],
+        encoded: Callable[[Sequence[Any]], ProducerRecords],
     ) -> int:
         patience_ms = int(
             1_000 * (self._settings.delivery_timeout_s + self._settings.idle_transaction_timeout_s)
@@ -96,17 +101,17 @@ class Relay:
             connection.execute(sql.SQL(_FORGET).format(table), [[row[0] for row in taken]])
         return len(taken)
 
-    def _receipts(self, taken: Sequence[tuple[int, bytes, datetime]]) -> Outgoing:
+    def _receipts(self, taken: Sequence[tuple[int, bytes, datetime]]) -> ProducerRecords:
         receipts = pa.concat_tables([_applied(unpacked(content), moment) for _, content, moment in taken])
         days = receipts.column("effective_on").cast(pa.int32()).cast(pa.int64())
         stamps = pc.max_element_wise(pc.multiply(days, _DAY_MS), _EARLIEST_MS)
         keys = [code.encode() for code in receipts.column("code").to_pylist()]
         values = self._codec.encode("receipt-domain", receipts).to_pylist()
-        return Outgoing(self._receipts_topic, keys, values, stamps.to_pylist())
+        return ProducerRecords(self._receipts_topic, keys, values, stamps.to_pylist())
 
-    def _letters(self, taken: Sequence[tuple[int, bytes, bytes]]) -> Outgoing:
+    def _letters(self, taken: Sequence[tuple[int, bytes, bytes]]) -> ProducerRecords:
         keys = [bytes(key) for _, key, _ in taken]
-        return Outgoing(dlq_topic(self._step), keys, [bytes(value) for _, _, value in taken])
+        return ProducerRecords(dlq_topic(self._step), keys, [bytes(value) for _, _, value in taken])
 
 
 def _applied(receipts: pa.Table, moment: datetime) -> pa.Table:
@@ -137,7 +142,7 @@ class KafkaSend:
             }
         )
 
-    def __call__(self, records: Sequence[Outgoing]) -> None:
+    def __call__(self, records: Sequence[ProducerRecords]) -> None:
         """Sends, and waits for the broker."""
         try:
             for out in records:
@@ -154,7 +159,7 @@ class KafkaSend:
         if left or refused:
             raise BrokerUnavailableError(f"{left + len(refused)} records were not acknowledged in time")
 
-    def _produce(self, out: Outgoing) -> None:
+    def _produce(self, out: ProducerRecords) -> None:
         stamps = out.timestamps_ms or [0] * len(out)
         for key, value, stamp in zip(out.keys, out.values, stamps, strict=True):
             self._producer.produce(out.topic, value, key, timestamp=stamp)

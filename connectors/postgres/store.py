@@ -10,9 +10,9 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from connectors.errors import OverdueError
+from connectors.errors import TransactionTimeoutError
 from connectors.postgres.settings import PostgresSettings
-from connectors.postgres.verdict import Verdict, described, named, verdict
+from connectors.postgres.sql_errors import SqlErrorAction, connector_error, safe_description, sql_error_action
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _KEEP_ALIVE: Final = {"tcp_keepalives_idle": 5, "tcp_keepalives_interval": 5, "t
 Connect = Callable[[str, PostgresSettings], Connection[Any]]
 
 
-class Store:
+class StoreConnection:
     """One connection of one thread: to the database at `dsn`, or as `dsn` connects; `prepare` is called with each.
 
     `pause` waits between two attempts; where it says True, somebody wants us to stop, and there is no other attempt.
@@ -65,13 +65,13 @@ class Store:
             except psycopg.Error as error:
                 self.close()
                 locked = error.sqlstate == _LOCKED
-                told = named(error)
+                told = connector_error(error)
                 given_up = attempt == self._settings.attempts_max or (
-                    divisible and isinstance(told, OverdueError)
+                    divisible and isinstance(told, TransactionTimeoutError)
                 )
-                if verdict(error) is not Verdict.RETRY or given_up:
+                if sql_error_action(error) is not SqlErrorAction.RETRY or given_up:
                     raise told from None
-                log.warning("store.retry", store=self._name, error=described(error), attempt=attempt)
+                log.warning("store.retry", store=self._name, error=safe_description(error), attempt=attempt)
                 if self._pause(self._pause_s(attempt)) is True:
                     raise told from None
         raise AssertionError("attempts_max is at least 1")

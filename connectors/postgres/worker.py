@@ -13,11 +13,11 @@ from connectors.errors import BrokerUnavailableError
 from connectors.postgres.relay import KafkaSend, Relay
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink import PostgresSink
-from connectors.sink_acts import SinkActs
-from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, consumer_properties
+from connectors.sink_commands import SinkCommands
+from connectors.sink_worker import SinkInput, SinkSettings, SinkWorker, consumer, consumer_properties
 from schemas.systems import Domain
 from schemas.topics import domain_topic, group, sink_step, transactional_id
-from streams.kafka import KafkaClients
+from streams.kafka_clients import KafkaClients
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 
@@ -60,15 +60,15 @@ def postgres_worker(
     relay = Relay(domain, sink.store, coding.codec, send, settings.store)
     topic, clients = domain_topic(domain.id), KafkaClients(access.kafka, step, slot, PipelineSettings())
     return SinkWorker(
-        Input(topic, domain.event, coding.codec, SinkActs(step, topic, clients, coding.codec)),
+        SinkInput(topic, domain.event, coding.codec, SinkCommands(step, topic, clients, coding.codec)),
         sink,
         consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
         settings.read,
-        after=Relayed(relay, settings.store.attempts_max),
+        after=RelayAfterBatch(relay, settings.store.attempts_max),
     )
 
 
-class Relayed:
+class RelayAfterBatch:
     """Runs the relay after a turn; the broker may be away for some turns, as what waits is safe in the store."""
 
     def __init__(self, relay: Relay, failures_max: int) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from infra.apply.installation import Installation
-from infra.apply.steps import Applied, apply
+from infra.apply.reconcile import ApplySummary, apply
 from infra.environment import Environment
 from infra.errors import clear_errors
 
@@ -38,7 +38,7 @@ def command(
 
 def with_bar(
     environment: Environment, installation: Installation, municipalities: list[str], passwords: bool = False
-) -> Applied:
+) -> ApplySummary:
     """`apply`, with a bar on the terminal."""
     columns = (TextColumn("apply: {task.description:8}"), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, transient=True) as bars:
@@ -50,7 +50,7 @@ def with_bar(
         return apply(environment, installation, municipalities, show, passwords)
 
 
-def report(applied: Applied, municipalities: list[str]) -> list[str]:
+def report(applied: ApplySummary, municipalities: list[str]) -> list[str]:
     """What was changed, in words."""
     taking_part = ", ".join(municipalities) or "none yet"
     if not applied.changes:

@@ -45,7 +45,7 @@ class ApplySettings(BaseSettings):
         le=9,
         description="Copies that must have a record; by default 2 on a local stack of three brokers, else 1.",
     )
-    waypoint_retention_days: int | None = Field(
+    intermediate_retention_days: int | None = Field(
         default=None,
         ge=30,
         le=36_500,

@@ -27,7 +27,7 @@ ANY_TIME_MS: Final = 9_223_372_036_854_775_807
 
 #: Between two steps: derived from what was handed over, and stamped with the time of writing. Nobody reads them but the
 #: next step, which needs them until it has read them, and while it has set one of them aside.
-WAYPOINTS: Final = frozenset(
+INTERMEDIATE_TOPICS: Final = frozenset(
     {
         NOTICE,
         PERSON_CHANGE,
@@ -41,7 +41,7 @@ Operation = Literal["READ", "WRITE"]
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class AclRule:
     """One ACL: `user` may do `operation` on what has this name, or whose name begins with it."""
 
     user: str
@@ -54,10 +54,12 @@ class Right:
 
 def topic_config(topic: TopicDeclaration, settings: ApplySettings) -> dict[str, str]:
     """Kafka's settings of a topic. What is handed over gets the broker's time: an agency's clock decides nothing."""
-    handed_over, days = topic.name.startswith("in."), settings.waypoint_retention_days
+    handed_over, days = topic.name.startswith("in."), settings.intermediate_retention_days
     return {
         "cleanup.policy": "compact" if topic.compacted else "delete",
-        "retention.ms": str(_DAY_MS * days) if days is not None and topic.name in WAYPOINTS else "-1",
+        "retention.ms": str(_DAY_MS * days)
+        if days is not None and topic.name in INTERMEDIATE_TOPICS
+        else "-1",
         "retention.bytes": "-1",
         "min.insync.replicas": str(settings.min_insync_replicas or 1),
         "max.message.bytes": str(RECORD_BYTES_MAX),
@@ -71,24 +73,24 @@ def partitions(topic: TopicDeclaration, settings: ApplySettings) -> int:
     return settings.partitions if topic.partitions == "P" else topic.partitions
 
 
-def rights(topics: Iterable[TopicDeclaration]) -> set[Right]:
+def acls(topics: Iterable[TopicDeclaration]) -> set[AclRule]:
     """Every right there is to be: literal names of topics, the groups and transactions of each step."""
     declared = list(topics)
-    writing = {Right(user, "TOPIC", topic.name, "WRITE") for topic in declared for user in topic.writers}
-    reading = {Right(user, "TOPIC", topic.name, "READ") for topic in declared for user in topic.readers}
+    writing = {AclRule(user, "TOPIC", topic.name, "WRITE") for topic in declared for user in topic.writers}
+    reading = {AclRule(user, "TOPIC", topic.name, "READ") for topic in declared for user in topic.readers}
     return {*writing, *reading, *_of_steps(), *_of_readers()}
 
 
-def _of_steps() -> Iterable[Right]:
+def _of_steps() -> Iterable[AclRule]:
     for step in (*STEPS, *map(sink_step, DOMAINS)):
-        yield Right(step, "GROUP", group(step), "READ")
+        yield AclRule(step, "GROUP", group(step), "READ")
     for step in STEPS:
-        yield Right(step, "TRANSACTIONAL_ID", f"mesh.{step}.", "WRITE", prefixed=True)
+        yield AclRule(step, "TRANSACTIONAL_ID", f"mesh.{step}.", "WRITE", prefixed=True)
 
 
-def _of_readers() -> Iterable[Right]:
+def _of_readers() -> Iterable[AclRule]:
     """A domain's own programs read in groups `<domain>…`; the auditor in any that isn't the mesh's."""
     for domain in DOMAINS:
-        yield Right(domain, "GROUP", domain, "READ", prefixed=True)
-    yield Right(AUDITOR, "GROUP", "*", "READ")
-    yield Right(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True)
+        yield AclRule(domain, "GROUP", domain, "READ", prefixed=True)
+    yield AclRule(AUDITOR, "GROUP", "*", "READ")
+    yield AclRule(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True)

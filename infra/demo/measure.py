@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from infra.demo.report import DomainFigures, Latency
 from infra.environment import Environment
-from infra.listing.records import table
-from infra.stores import rows_by_domain
+from infra.store_contents import rows_by_domain
+from infra.triage.records import table
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
@@ -53,7 +53,7 @@ def figures(environment: Environment, codec: Codec) -> Figures:
 
     systems = [it.id for it in SYSTEMS.values() if it.publishes]
     rejected = _latest(read("rejected", *map(rejected_topic, systems)), "id")
-    refused = rejected.filter(pc.equal(rejected["verdict"], "REFUSED"))
+    refused = rejected.filter(pc.equal(rejected["kind"], "REJECTED"))
     conflicts = _latest(read("conflict", CONFLICT), "id")
     opened = read("case-opened", CASE_OPENED)
     dead = read("dead-letter", *map(dlq_topic, (*STEPS, *map(sink_step, DOMAINS))))

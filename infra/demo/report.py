@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from infra.reference import Difference
+from infra.verification.reference import Difference
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ import psutil
 
 from infra.apply.cli import with_bar
 from infra.apply.installation import Installation
-from infra.apply.steps import TRACKER_TOKEN
+from infra.apply.reconcile import TRACKER_TOKEN
+from infra.codec import codec
 from infra.demo.measure import Figures, figures, latency
 from infra.demo.report import Phase, Report
 from infra.environment import Environment
@@ -25,11 +26,10 @@ from infra.errors import OperatorError
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
-from infra.reference import compare, expected
-from infra.schema_ids import codec
-from infra.stores import holdings
-from infra.synth.writing import write_city
+from infra.store_contents import holdings
 from infra.tracker.client import Tracker
+from infra.verification.reference import compare, expected
+from infra.verification.synthetic.writing import write_city
 from schemas.topics import AUDITOR
 
 STOP_TIMEOUT_S = 30.0

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from connectors.enrolments.source import EnrolmentsSource
 from connectors.errors import ConnectorError, SourceFileError
 from connectors.events.source import EventsSource
-from connectors.files.text import Encoding
+from connectors.files.parsing import Encoding
 from connectors.juki_cs.source import JukiCsSource
 from connectors.notices.source import NoticesSource
 from connectors.publish import Summary
@@ -22,7 +22,7 @@ from connectors.source import Source
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, clear_errors
-from infra.ingest.files import TakenIn, by_name, take_in
+from infra.ingest.ingestion import TakenIn, by_name, ingest_files
 from schemas.systems import SYSTEMS
 
 app = typer.Typer(no_args_is_help=True, help="Take in files that registers and agencies hand over.")
@@ -86,7 +86,7 @@ def _take_in(files: list[Path], source: Callable[[Path], Source]) -> None:
                     tasks[name] = bars.add_task(name, total=total)
                 bars.update(tasks[name], completed=done)
 
-            taken = take_in(environment, installation, by_name(files, source), show)
+            taken = ingest_files(environment, installation, by_name(files, source), show)
         _report(taken)
 
 

@@ -26,7 +26,7 @@ from infra.local.errors import ArtifactError
 from infra.local.home import LOCK_TIMEOUT_S, LocalSettings, cache_folder
 
 if TYPE_CHECKING:
-    from infra.local.progress import Progress
+    from infra.local.progress import ProgressReporter
 
 ATTEMPTS_MAX = 3
 DOWNLOADS_AT_ONCE = 6
@@ -81,7 +81,9 @@ def postgres_group() -> str:
     return group
 
 
-def fetch(groups: Sequence[str], progress: Progress, cache: Path | None = None) -> dict[str, list[Path]]:
+def fetch(
+    groups: Sequence[str], progress: ProgressReporter, cache: Path | None = None
+) -> dict[str, list[Path]]:
     """The files of each of `groups`, in the order of the list; those not in the cache are fetched.
 
     Several processes may call this at once: the second waits for the first. Raises ArtifactError.
@@ -119,7 +121,7 @@ def _missing(wanted: dict[str, list[Artifact]], cache: Path) -> list[Artifact]:
     return [artifact for group in wanted.values() for artifact in group if not artifact.path(cache).is_file()]
 
 
-def _download(artifacts: list[Artifact], cache: Path, progress: Progress) -> None:
+def _download(artifacts: list[Artifact], cache: Path, progress: ProgressReporter) -> None:
     # Drafts of a download that was killed; whoever holds the lock knows that nobody is using them.
     for leftover in cache.glob("draft-*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -20,7 +20,7 @@ from rich.table import Table
 from infra.environment import Environment
 from infra.errors import NoEnvironmentError
 from infra.local.errors import StackError
-from infra.local.kafka import AUDITOR
+from infra.local.kafka_server import AUDITOR
 from infra.local.progress import OnConsole
 from infra.local.stack import ServerStatus, Stack, uptime_s
 

@@ -1,6 +1,6 @@
 """The database on the local PostgreSQL: made, and asked whether it answers.
 
-Apart from the server's process (`infra.local.postgres`), as the driver takes long to import: who only looks for the
+Apart from the server's process (`infra.local.postgres_server`), as the driver takes long to import: who only looks for the
 process, as every worker does at its start, has no use for it.
 """
 
@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from infra.local.home import Home, Ports
 from infra.local.ports import HOST
-from infra.local.postgres import AUDITOR, DATABASE, SUPERUSER, server
+from infra.local.postgres_server import AUDITOR, DATABASE, SUPERUSER, server
 from infra.local.secrets import Secrets
 
 READY_TIMEOUT_S = 60.0

@@ -28,7 +28,7 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
-class Account:
+class OsUser:
     """The operating system's user that a server runs as."""
 
     uid: int
@@ -40,11 +40,11 @@ class Server:
     """One server of a stack. `mark` is an argument of its command line that no other process has."""
 
     name: str
-    mark: str
+    cmdline_tag: str
     log: Path
     pid_file: Path
     stop_signal: signal.Signals = signal.SIGTERM
-    account: Account | None = None
+    account: OsUser | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     def process(self) -> psutil.Process | None:
@@ -114,7 +114,7 @@ class Server:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return self.mark in process.cmdline()
+            return self.cmdline_tag in process.cmdline()
         except psutil.Error:
             return False
 
@@ -146,9 +146,7 @@ def base_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
-def run(
-    command: Sequence[str], folder: Path, account: Account | None = None, timeout_s: float = 60.0
-) -> None:
+def run(command: Sequence[str], folder: Path, account: OsUser | None = None, timeout_s: float = 60.0) -> None:
     """Run `command` to its end. StartError, with what it printed, where it fails or takes too long."""
     name = Path(command[0]).name
     try:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColu
 from rich.progress import Progress as RichProgress
 
 
-class Progress(Protocol):
+class ProgressReporter(Protocol):
     """What takes long says so here."""
 
     def say(self, text: str) -> None:

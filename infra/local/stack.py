@@ -13,17 +13,22 @@ from pathlib import Path
 
 import psutil
 
-from infra.local import artifacts, database, kafka, ports, postgres, registry
+from infra.local import artifacts, database, kafka_server, ports, postgres_server, registry_server
 from infra.local.errors import HomeError, PortTakenError, StackError, StartError
 from infra.local.home import SINGLE_PORTS, BrokerPorts, Home, Ports, StackState, Tunnel, cache_folder
 from infra.local.java import Program, Startup
 from infra.local.ports import HOST
 from infra.local.process import Server
-from infra.local.progress import Progress, Silent
+from infra.local.progress import ProgressReporter, Silent
 from infra.local.secrets import Secrets
 
 #: Names that have a password from the first start on.
-FIRST_SECRETS = (*kafka.FIRST_USERS, registry.WRITER, postgres.SUPERUSER, postgres.AUDITOR)
+FIRST_SECRETS = (
+    *kafka_server.FIRST_USERS,
+    registry_server.WRITER,
+    postgres_server.SUPERUSER,
+    postgres_server.AUDITOR,
+)
 #: How long the JVM may take to write an ahead-of-time cache.
 RECORD_TIMEOUT_S = 120.0
 
@@ -52,7 +57,7 @@ class ServerStatus:
 class Stack:
     """The local stack of one home. Every change is made under the home's lock, so that callers queue."""
 
-    def __init__(self, home: Home | None = None, progress: Progress | None = None) -> None:
+    def __init__(self, home: Home | None = None, progress: ProgressReporter | None = None) -> None:
         self.home = home or Home.of_settings()
         self.secrets = Secrets(self.home.secrets_file)
         self._progress = progress or Silent()
@@ -104,8 +109,8 @@ class Stack:
         state = self.home.state()
         addresses = (
             *(f"{HOST}:{each.client}" for each in state.ports.brokers),
-            registry.url(state.ports),
-            f"{HOST}:{state.ports.postgres}/{postgres.DATABASE}",
+            registry_server.url(state.ports),
+            f"{HOST}:{state.ports.postgres}/{postgres_server.DATABASE}",
         )
         return [_status(server, address) for server, address in zip(self._servers(), addresses, strict=True)]
 
@@ -113,8 +118,8 @@ class Stack:
         state = self.home.state()
         return [
             *_brokers(self.home, state.ports),
-            registry.server(self.home),
-            postgres.server(self.home, state.postgres),
+            registry_server.server(self.home),
+            postgres_server.server(self.home, state.postgres),
         ]
 
     def _prepare(self, new_ports: bool, brokers: int | None, tunnels: Sequence[int]) -> StackState:
@@ -134,8 +139,8 @@ class Stack:
     def _first_state(self, brokers: int, tunnels: Sequence[int]) -> StackState:
         return StackState(
             ports=first_ports(brokers, tunnels),
-            postgres=postgres.place(self.home),
-            cluster_id=kafka.cluster_id(),
+            postgres=postgres_server.place(self.home),
+            cluster_id=kafka_server.cluster_id(),
         )
 
     def _check_ports(self, state: StackState, new_ports: bool) -> StackState:
@@ -196,34 +201,34 @@ class _Start:
         with ThreadPoolExecutor(len(numbers)) as pool:
             list(pool.map(self._broker, numbers))
         if not self._state.registry_granted:
-            kafka.grant_registry(given, self._secrets)
+            kafka_server.grant_registry(given, self._secrets)
             self._state = self._state.model_copy(update={"registry_granted": True})
             home.remember(self._state)
 
     def _broker(self, number: int) -> None:
-        broker = kafka.Broker(self._home, self._state.ports, self._secrets, number)
-        if kafka.server(self._home, number).process() is None:
-            startup = Startup(use=kafka.program(self._files.kafka).startup_cache(cache_folder()))
-            broker.start(self._files.kafka, startup, self._state.cluster_id or kafka.cluster_id())
+        broker = kafka_server.Broker(self._home, self._state.ports, self._secrets, number)
+        if kafka_server.server(self._home, number).process() is None:
+            startup = Startup(use=kafka_server.program(self._files.kafka).startup_cache(cache_folder()))
+            broker.start(self._files.kafka, startup, self._state.cluster_id or kafka_server.cluster_id())
         broker.wait_ready()
 
     def _schemas(self, granted: Future[None], wait: bool) -> None:
         home, given = self._home, self._state.ports
-        if registry.server(home).process() is None:
+        if registry_server.server(home).process() is None:
             # With its rights in place it may start beside the broker, and finds it up when it needs it.
             if not self._state.registry_granted:
                 granted.result()
-            startup = Startup(use=registry.program(self._files.registry).startup_cache(cache_folder()))
-            registry.start(home, given, self._files.registry, self._secrets, startup)
+            startup = Startup(use=registry_server.program(self._files.registry).startup_cache(cache_folder()))
+            registry_server.start(home, given, self._files.registry, self._secrets, startup)
         # A broker that failed is the error to report, not a registry that waits for it.
         granted.result()
         if wait:
-            registry.wait_ready(home, given)
+            registry_server.wait_ready(home, given)
 
     def _database(self) -> None:
         home, folder, given = self._home, self._state.postgres, self._state.ports
-        if postgres.server(home, folder).process() is None:
-            postgres.start(home, folder, self._files.postgres, given, self._secrets)
+        if postgres_server.server(home, folder).process() is None:
+            postgres_server.start(home, folder, self._files.postgres, given, self._secrets)
         database.wait_ready(home, folder, given, self._secrets)
 
 
@@ -239,19 +244,19 @@ def first_ports(brokers: int = 1, tunnels: Sequence[int] = ()) -> Ports:
     )
 
 
-def fetch(progress: Progress) -> Files:
+def fetch(progress: ProgressReporter) -> Files:
     """All servers' files, fetched and unpacked where they aren't yet. Raises ArtifactError."""
     group = artifacts.postgres_group()
     found = artifacts.fetch(["kafka", "registry", group], progress)
     cache = cache_folder()
     return Files(
         kafka=tuple(found["kafka"]),
-        registry=registry.unpack(found["registry"][0], cache),
-        postgres=postgres.unpack(found[group][0], cache),
+        registry=registry_server.unpack(found["registry"][0], cache),
+        postgres=postgres_server.unpack(found[group][0], cache),
     )
 
 
-def record_startup(files: Files, progress: Progress) -> None:
+def record_startup(files: Files, progress: ProgressReporter) -> None:
     """Make the ahead-of-time caches of both Java servers, once per cache: they halve the time to be ready.
 
     A start that is recorded is a real one, in a home that is thrown away. All works without the caches too.
@@ -271,7 +276,7 @@ def record_startup(files: Files, progress: Progress) -> None:
 
 
 def _programs(files: Files) -> tuple[Program, Program]:
-    return kafka.program(files.kafka), registry.program(files.registry)
+    return kafka_server.program(files.kafka), registry_server.program(files.registry)
 
 
 def _record(files: Files, targets: list[Path]) -> None:
@@ -280,16 +285,16 @@ def _record(files: Files, targets: list[Path]) -> None:
         secrets = Secrets(home.secrets_file)
         secrets.ensure(FIRST_SECRETS)
         given = first_ports()
-        broker = kafka.Broker(home, given, secrets)
+        broker = kafka_server.Broker(home, given, secrets)
         try:
-            broker.start(files.kafka, Startup(make=drafts[0]), kafka.cluster_id())
+            broker.start(files.kafka, Startup(make=drafts[0]), kafka_server.cluster_id())
             broker.wait_ready()
-            kafka.grant_registry(given, secrets)
-            registry.start(home, given, files.registry, secrets, Startup(make=drafts[1]))
-            registry.wait_ready(home, given)
+            kafka_server.grant_registry(given, secrets)
+            registry_server.start(home, given, files.registry, secrets, Startup(make=drafts[1]))
+            registry_server.wait_ready(home, given)
         finally:
             with ThreadPoolExecutor(2) as pool:
-                for server in (registry.server(home), kafka.server(home)):
+                for server in (registry_server.server(home), kafka_server.server(home)):
                     pool.submit(server.stop, RECORD_TIMEOUT_S)
         for draft, target in zip(drafts, targets, strict=True):
             if not draft.is_file():
@@ -307,7 +312,7 @@ def _throwaway() -> Iterator[Home]:
 
 
 def _brokers(home: Home, given: Ports) -> list[Server]:
-    return [kafka.server(home, number) for number in range(1, len(given.brokers) + 1)]
+    return [kafka_server.server(home, number) for number in range(1, len(given.brokers) + 1)]
 
 
 def _ports_of(server: Server, names: Iterable[str]) -> list[str]:

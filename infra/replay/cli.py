@@ -12,9 +12,9 @@ from rich.live import Live
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, clear_errors
-from infra.look.stages import Stage
-from infra.look.waiting import described
-from infra.replay.steps import Replayed, replay
+from infra.monitoring.stages import StageLag
+from infra.monitoring.waiting import described
+from infra.replay.rebuild import ReplayResult, replay
 
 app = typer.Typer(add_completion=False)
 
@@ -35,14 +35,14 @@ def command(
             )
         with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
 
-            def show(what: str, left: list[Stage]) -> None:
+            def show(what: str, left: list[StageLag]) -> None:
                 live.update(f"{what}: {described(left)} on its way" if left else what)
 
             found = replay(Environment.load(), Installation.of_settings(), show, timeout)
         _report(found, time.monotonic() - begun)
 
 
-def _report(found: Replayed, seconds: float) -> None:
+def _report(found: ReplayResult, seconds: float) -> None:
     typer.echo(f"{found.topics} topics derived again in {seconds:.1f} s")
     typer.echo(f"before {found.before}")
     typer.echo(f"after  {found.after}")

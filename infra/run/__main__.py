@@ -1,4 +1,4 @@
-"""Entry of a worker's process: `python -m infra.run STEP SLOT`, or `spare` (`infra.run.spare`)."""
+"""Entry of a worker's process: `python -m infra.run STEP SLOT`, or `spare` (`infra.run.prewarmed`)."""
 
 from __future__ import annotations
 

@@ -9,14 +9,19 @@ import time
 from collections.abc import Callable, Sequence
 
 import psutil
+from confluent_kafka.admin import AdminClient
 
 from infra.apply.installation import Installation
+from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.local.kafka_server import ADMIN
 from infra.local.process import Server
-from infra.run.slots import Slot
+from infra.monitoring.groups import ready
+from infra.run.slots import Slot, slots
 from infra.run.supervisor import STOP_TIMEOUT_S, Supervised, supervised
 
 START_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
 
@@ -27,7 +32,7 @@ def start(installation: Installation, steps: Sequence[str], workers: int) -> Non
     installation.run.mkdir(parents=True, exist_ok=True)
     installation.logs.mkdir(parents=True, exist_ok=True)
     server = _server(installation)
-    command = [sys.executable, "-m", "infra.run.supervise", server.mark, str(workers), *steps]
+    command = [sys.executable, "-m", "infra.run.supervise", server.cmdline_tag, str(workers), *steps]
     server.start(command, installation.folder)
     server.wait_ready(lambda: supervised(installation) is not None, START_TIMEOUT_S)
 
@@ -76,3 +81,15 @@ def _server(installation: Installation) -> Server:
         installation.run / "supervisor",
         environment={**settings, "MESH_HOME": str(installation.folder)},
     )
+
+
+def start_workers(
+    environment: Environment, installation: Installation, workers: int = 1, steps: tuple[str, ...] = ()
+) -> None:
+    """Have workers running in the background, those of before where some are; return when all are in their groups."""
+    found = supervised(installation)
+    if found is None:
+        start(installation, steps, workers)
+    chosen = found.slots if found else slots(steps, workers)
+    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
+    wait_ready(installation, chosen, lambda: ready(admin, chosen), READY_TIMEOUT_S)

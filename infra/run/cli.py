@@ -16,7 +16,7 @@ from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
 from infra.run import background
-from infra.run.ready import start_workers
+from infra.run.background import start_workers
 from infra.run.slots import slots
 from infra.run.supervisor import Supervisor, supervised
 

@@ -18,9 +18,9 @@ import structlog
 ALLOWED: Final = frozenset(
     {
         "event", "level", "timestamp", "step", "slot", "domain", "system", "topic", "partition", "partitions",
-        "offset", "offset_next", "records", "rows", "receipts", "dead", "duration_ms", "error", "reason", "verdict",
+        "offset", "offset_next", "records", "rows", "receipts", "dead", "duration_ms", "error", "reason", "kind",
         "at", "count", "pid", "store", "state", "dropped", "attempt", "attempts", "delay_s", "lag", "sqlstate",
-        "group", "signal", "exit_code", "version", "bytes", "next_offset", "digest", "entries",
+        "command", "group", "signal", "status", "exit_code", "version", "bytes", "next_offset", "digest", "entries",
     }
 )  # fmt: skip
 #: Words, without long runs of digits: a code of a person has eleven or more, a mesh code 38 letters in a row.

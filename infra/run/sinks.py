@@ -17,32 +17,32 @@ from prometheus_client import start_http_server
 
 from connectors.errors import (
     ConnectorError,
-    FencedError,
     NotDeliveredError,
-    StoreMisfitError,
+    SinkFencedError,
+    StoreSchemaError,
     TransientError,
 )
 from connectors.postgres import Access, postgres_worker, sink_role
 from infra.apply.installation import Installation
+from infra.codec import codec
 from infra.environment import Environment
 from infra.key_file import sealer
-from infra.run.restart import FINAL, LONGEST_DELAY_S, Restarts
+from infra.run.restart_policy import FINAL, LONGEST_DELAY_S, RestartPolicy
 from infra.run.slots import Slot, steps_of
-from infra.schema_ids import codec
 from schemas.systems import DOMAINS, Domain
 from schemas.topics import sink_step
-from streams.attempts import place
+from streams.bisection import error_location
 from streams.errors import StreamError
 from streams.sealing import Coding
-from streams.worker import ExitCode, StopLimit
-from streams.worker import code_of as stream_code
+from streams.worker import ExitCode, ShutdownDeadline
+from streams.worker import exit_code_of as stream_code
 
 log = structlog.get_logger()
 
 _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
     TransientError: ExitCode.UNAVAILABLE,
-    FencedError: ExitCode.FENCED,
-    StoreMisfitError: ExitCode.DENIED,
+    SinkFencedError: ExitCode.FENCED,
+    StoreSchemaError: ExitCode.DENIED,
     NotDeliveredError: ExitCode.DENIED,
 }
 
@@ -74,7 +74,7 @@ class Sinks:
 
     def _keep(self, domain: Domain) -> None:
         """One domain's sink, begun again after an error, as often as a worker would be."""
-        restarts = Restarts()
+        restarts = RestartPolicy()
         while not self._stop.is_set():
             begun = time.monotonic()
             code = self._once(domain)
@@ -116,7 +116,7 @@ def run_sinks(slot: Slot, environment: Environment, installation: Installation, 
     if port is not None:
         start_http_server(port, addr="127.0.0.1")
     coding = Coding(codec(environment, installation), sealer(installation.key_file))
-    sinks, limit = Sinks(slot, environment, coding), StopLimit()
+    sinks, limit = Sinks(slot, environment, coding), ShutdownDeadline()
 
     def told(*_: object) -> None:
         limit.begin()
@@ -132,7 +132,9 @@ def _ended(domain: Domain, error: Exception) -> int:
     known = isinstance(error, (ConnectorError, StreamError))
     # Only our own errors' texts are known to hold no data of a record.
     reason = str(error) if known else "unexpected"
-    log.error("sink.stopped", domain=domain.id, error=type(error).__name__, reason=reason, at=place(error))
+    log.error(
+        "sink.stopped", domain=domain.id, error=type(error).__name__, reason=reason, at=error_location(error)
+    )
     return code_of(error)
 
 

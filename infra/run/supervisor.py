@@ -22,10 +22,10 @@ from filelock import FileLock, Timeout
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
-from infra.run.hanging import Hanging, end_by_force
-from infra.run.restart import Restarts
+from infra.run.hung_workers import HungWorkerDetector, end_by_force
+from infra.run.prewarmed import PrewarmedWorker
+from infra.run.restart_policy import RestartPolicy
 from infra.run.slots import Slot
-from infra.run.spare import Spares
 
 #: How long workers may take to end their transactions, before they are killed.
 STOP_TIMEOUT_S = 15.0
@@ -74,8 +74,8 @@ class Supervisor:
         self._lock = threading.Lock()
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
-        self._spares = Spares(_spare)
-        self._hanging = Hanging(installation)
+        self._spares = PrewarmedWorker(_spare)
+        self._hanging = HungWorkerDetector(installation)
 
     def stop(self) -> None:
         """Have `run` end."""
@@ -122,7 +122,7 @@ class Supervisor:
             end_by_force(process)
 
     def _watch(self, slot: Slot) -> None:
-        restarts = Restarts()
+        restarts = RestartPolicy()
         while not self._stopping.is_set():
             begun = time.monotonic()
             exit_code = self._once(slot, restarts)
@@ -139,7 +139,7 @@ class Supervisor:
             self._stopping.wait(delay_s)
         self._note(slot, "stopped", None, restarts, None)
 
-    def _once(self, slot: Slot, restarts: Restarts) -> int:
+    def _once(self, slot: Slot, restarts: RestartPolicy) -> int:
         """One life of a worker; its exit code."""
         log = self._log(slot)
         _put_aside(log)
@@ -160,7 +160,9 @@ class Supervisor:
             states = [self._states[slot].state for slot in self._slots if slot in self._states]
         return len(states) == len(self._slots) and all(state == "given-up" for state in states)
 
-    def _note(self, slot: Slot, state: str, pid: int | None, restarts: Restarts, code: int | None) -> None:
+    def _note(
+        self, slot: Slot, state: str, pid: int | None, restarts: RestartPolicy, code: int | None
+    ) -> None:
         with self._lock:
             self._states[slot] = WorkerState(slot.step, slot.number, state, pid, restarts.total, code)
             me = psutil.Process()

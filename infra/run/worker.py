@@ -21,10 +21,10 @@ from infra.environment import Environment
 from infra.errors import KeyFileError, NoEnvironmentError, OperatorError
 from infra.local.errors import StackError
 from infra.run.logs import configure
-from infra.run.restart import HOPELESS
+from infra.run.prewarmed import SPARE, load_all, told_slot
+from infra.run.restart_policy import HOPELESS
 from infra.run.settings import RunSettings
 from infra.run.slots import RUN_STEPS, WORKERS_MAX, Slot
-from infra.run.spare import SPARE, load_all, told_slot
 
 log = structlog.get_logger()
 
@@ -61,8 +61,8 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 
         return run_sinks(slot, environment, installation, metrics_port(slot))
-    from infra.run.build import pipeline  # noqa: PLC0415
-    from streams.worker import StopLimit, Worker  # noqa: PLC0415
+    from infra.run.topology import pipeline  # noqa: PLC0415
+    from streams.worker import ShutdownDeadline, Worker  # noqa: PLC0415
 
     worker = Worker(
         slot.number,
@@ -70,14 +70,14 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
         slot.step,
         heartbeat_file(installation, slot),
         metrics_port(slot),
-        stop_limit=StopLimit(),
+        shutdown_deadline=ShutdownDeadline(),
     )
     return int(worker.run())
 
 
 def _tracker(environment: Environment, installation: Installation) -> int:
-    from infra.apply.steps import TRACKER_TOKEN  # noqa: PLC0415
-    from infra.schema_ids import codec  # noqa: PLC0415
+    from infra.apply.reconcile import TRACKER_TOKEN  # noqa: PLC0415
+    from infra.codec import codec  # noqa: PLC0415
     from infra.tracker.client import ADDRESS_FILE  # noqa: PLC0415
     from infra.tracker.settings import TrackerSettings  # noqa: PLC0415
     from infra.tracker.worker import Tracked, run  # noqa: PLC0415

@@ -16,13 +16,13 @@ import pyarrow as pa
 from infra.tracker.cases import SCHEMA, case_of, row_of
 from infra.tracker.settings import TrackerSettings
 from infra.tracker.transport import CommittedTransport
-from processors.tracking import Case, News, news_of
+from processors.tracking import CaseEvent, TrackedCase, case_event
 from schemas.codec import Codec
 from schemas.tables import table_from_rows
-from schemas.topics import CASE_OPENED, CASE_PART, RECEIPT, group, state_topic, transactional_id
+from schemas.topics import CASE_DISPATCHED, CASE_OPENED, RECEIPT, group, state_topic, transactional_id
 
 #: Schema of each topic that the tracker reads.
-INPUTS = {CASE_OPENED: "case-opened", CASE_PART: "case-part", RECEIPT: "receipt"}
+INPUTS = {CASE_OPENED: "case-opened", CASE_DISPATCHED: "case-dispatched", RECEIPT: "receipt"}
 
 
 class CaseTable:
@@ -32,10 +32,10 @@ class CaseTable:
         self._codec = codec
         self._table = table
 
-    def hear(self, news: Mapping[str, Iterable[News]]) -> None:
+    def hear(self, news: Mapping[str, Iterable[CaseEvent]]) -> None:
         """Brings each case up to date with its news."""
         known = self._known(list(news))
-        told = {key: known.get(key, Case()).told(its) for key, its in news.items()}
+        told = {key: known.get(key, TrackedCase()).apply(its) for key, its in news.items()}
         changed = {key: case for key, case in told.items() if known.get(key) != case}
         if changed:
             rows = table_from_rows(SCHEMA, [row_of(key, case) for key, case in changed.items()])
@@ -51,20 +51,20 @@ class CaseTable:
         value = self._table.get(key.encode())
         return None if value is None else self._codec.decode(SCHEMA, [value]).table.to_pylist()[0]
 
-    def _known(self, keys: list[str]) -> dict[str, Case]:
+    def _known(self, keys: list[str]) -> dict[str, TrackedCase]:
         found = {key: value for key in keys if (value := self._table.get(key.encode())) is not None}
         rows = self._codec.decode(SCHEMA, list(found.values())).table.to_pylist()
         return dict(zip(found, map(case_of, rows), strict=True))
 
 
-def news_by_case(codec: Codec, values: Mapping[str, list[bytes]]) -> dict[str, list[News]]:
+def news_by_case(codec: Codec, values: Mapping[str, list[bytes]]) -> dict[str, list[CaseEvent]]:
     """The records' news by case, from encoded values by topic; a receipt without a case is nobody's news here."""
-    news: dict[str, list[News]] = defaultdict(list)
+    news: dict[str, list[CaseEvent]] = defaultdict(list)
     for topic, encoded in values.items():
         for row in codec.decode(INPUTS[topic], encoded).table.to_pylist():
             if row["case"]:
                 news[f"{row['case']['municipality']}/{row['case']['notice']}"].append(
-                    news_of(INPUTS[topic], row)
+                    case_event(INPUTS[topic], row)
                 )
     return news
 

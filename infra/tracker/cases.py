@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.tracking import Case, Opened, Status
+from processors.tracking import CaseOpened, CaseStatus, TrackedCase
 
 SCHEMA = "state-tracker-cases"
 
 
-def row_of(key: str, case: Case) -> dict[str, Any]:
+def row_of(key: str, case: TrackedCase) -> dict[str, Any]:
     """The row of `SCHEMA` that keeps this case; `key` is `municipality/notice`."""
     municipality, _, notice = key.partition("/")
     opened = case.opened
@@ -25,23 +25,23 @@ def row_of(key: str, case: Case) -> dict[str, Any]:
         "persons_expected": opened and opened.persons,
         "received_at": opened and _moment(opened.received_ms),
         "persons": sorted(case.persons),
-        "waiting": sorted(case.waiting),
+        "pending": sorted(case.pending),
         "early": sorted(case.early),
-        "parts": case.parts,
+        "changes": case.changes,
         "applied_at": None if case.applied_ms is None else _moment(case.applied_ms),
         "complete": case.complete,
     }
 
 
-def case_of(row: Mapping[str, Any]) -> Case:
+def case_of(row: Mapping[str, Any]) -> TrackedCase:
     """The case that `row_of` kept."""
     known = row["persons_expected"] is not None
-    return Case(
-        opened=Opened(row["reason"], row["persons_expected"], _ms(row["received_at"])) if known else None,
+    return TrackedCase(
+        opened=CaseOpened(row["reason"], row["persons_expected"], _ms(row["received_at"])) if known else None,
         persons=frozenset(row["persons"]),
-        waiting=frozenset(row["waiting"]),
+        pending=frozenset(row["pending"]),
         early=frozenset(row["early"]),
-        parts=row["parts"],
+        changes=row["changes"],
         applied_ms=None if row["applied_at"] is None else _ms(row["applied_at"]),
         complete=row["complete"],
     )
@@ -52,7 +52,9 @@ def statuses(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> pa.Array:
     received = pc.cast(pc.cast(cases["received_at"], pa.timestamp("ms")), pa.int64())
     late = pc.fill_null(pc.greater(pc.subtract(now_ms, received), overdue_after_ms), False)
     return pc.if_else(
-        cases["complete"], Status.COMPLETE.value, pc.if_else(late, Status.OVERDUE.value, Status.OPEN.value)
+        cases["complete"],
+        CaseStatus.COMPLETE.value,
+        pc.if_else(late, CaseStatus.OVERDUE.value, CaseStatus.OPEN.value),
     )
 
 
@@ -67,15 +69,15 @@ def summary(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> dict[str, An
     )
     return {
         "cases": len(cases),
-        **{state.value: counts.get(state.value, 0) for state in Status},
-        "parts": pc.sum(cases["parts"]).as_py() or 0,
+        **{state.value: counts.get(state.value, 0) for state in CaseStatus},
+        "changes": pc.sum(cases["changes"]).as_py() or 0,
         "seconds_median": None if median is None else round(median / 1000, 3),
         "seconds_p99": None if last is None else round(last / 1000, 3),
     }
 
 
 def listing(
-    cases: pa.Table, wanted: Iterable[Status], most: int, now_ms: int, overdue_after_ms: int
+    cases: pa.Table, wanted: Iterable[CaseStatus], most: int, now_ms: int, overdue_after_ms: int
 ) -> list[dict[str, Any]]:
     """The oldest `most` cases of the wanted statuses, each as `shown`."""
     status = statuses(cases, now_ms, overdue_after_ms)
@@ -92,7 +94,7 @@ def shown(row: Mapping[str, Any], now_ms: int, overdue_after_ms: int) -> dict[st
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     expected = row["persons_expected"]
-    waiting = [part.split("/")[0] for part in row["waiting"]]
+    waiting = [part.split("/")[0] for part in row["pending"]]
     return {
         "municipality": row["municipality"],
         "notice": row["notice"],
@@ -102,7 +104,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "applied_at": row["applied_at"] and row["applied_at"].isoformat(),
         "persons": expected,
         "persons_parted": expected if row["complete"] else len(row["persons"]),
-        "parts": row["parts"],
+        "changes": row["changes"],
         "waiting_for": {domain: waiting.count(domain) for domain in sorted(set(waiting))},
     }
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.apply.installation import Installation
-from infra.apply.steps import TRACKER_TOKEN
+from infra.apply.reconcile import TRACKER_TOKEN
 from infra.environment import Environment
 from infra.errors import clear_errors
 from infra.tracker.client import Tracker

@@ -15,7 +15,7 @@ from aiohttp import web
 from infra.tracker.app import CaseTable
 from infra.tracker.cases import listing, shown, summary
 from infra.tracker.settings import TrackerSettings
-from processors.tracking import Status
+from processors.tracking import CaseStatus
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,9 +49,9 @@ class CaseSite:
         """The oldest cases of the statuses asked for; 400 for an unknown status."""
         asked = request.query.get("status", "open,overdue").split(",")
         try:
-            wanted = [Status(name) for name in asked]
+            wanted = [CaseStatus(name) for name in asked]
         except ValueError:
-            known = ", ".join(Status)
+            known = ", ".join(CaseStatus)
             return web.json_response({"error": f"status is one or more of {known}"}, status=400)
         found = listing(self._cases.all(), wanted, self._list_max, _now_ms(), self._overdue_after_ms)
         return web.json_response(found)

@@ -3,6 +3,6 @@
 `processor` is the step; `changes` writes what a domain is told, `disclosures` the record of it, `receipts` comes back.
 """
 
-from processors.conversion.processor import Conversion
+from processors.conversion.processor import ConversionProcessor
 
-__all__ = ["Conversion"]
+__all__ = ["ConversionProcessor"]

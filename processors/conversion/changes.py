@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.codes import Cipher, Kind, case_codes, domain_codes
+from processors.codes import Cipher, CodeKind, case_codes, domain_codes
 from processors.columns import arrow_schema, by_unique, columns, fields_of, shaped, struct
 from processors.readings import UnreadableKanaError, roman
 from schemas.reasons import JAPANESE, Reason
@@ -34,7 +34,7 @@ _DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True)
-class Changes:
+class ConversionBatch:
     """Changes of one domain in the mesh's codes, as columns."""
 
     domain: Domain
@@ -47,7 +47,7 @@ class Changes:
     @cached_property
     def codes(self) -> pa.Array:
         """The domain's own codes of the persons; null where `person` is no mesh code."""
-        return domain_codes(self.cipher, self.columns["person"], Kind.PERSON)
+        return domain_codes(self.cipher, self.columns["person"], CodeKind.PERSON)
 
     @cached_property
     def case_codes(self) -> pa.Array:
@@ -64,7 +64,7 @@ class Changes:
         return fields_of(self.columns["facts"])
 
     @cached_property
-    def told(self) -> dict[str, dict[str, pa.Array]]:
+    def columns_by_entity(self) -> dict[str, dict[str, pa.Array]]:
         """By entity, the columns that the domain is told; null where the change isn't of that entity."""
         told = {"PERSON": self._person(), "ACCOUNT": self._account(), "MESSAGE": self._message()}
         return {entity: given for entity, given in told.items() if given}
@@ -76,7 +76,7 @@ class Changes:
         fact = self.facts[FACT_OF_COLUMN[column]]
         if column == "roman":
             return romans(fact)
-        return domain_codes(self.cipher, fact, Kind.HOUSEHOLD) if column == "household_code" else fact
+        return domain_codes(self.cipher, fact, CodeKind.HOUSEHOLD) if column == "household_code" else fact
 
     def _withheld(self, column: str, values: pa.Array) -> pa.Array:
         """A closed row has no address."""
@@ -121,9 +121,9 @@ class Changes:
         return pc.max_element_wise(pc.multiply(days, _DAY_MS), _EARLIEST_MS)
 
 
-def changes_of(domain: Domain, cipher: Cipher, table: pa.Table) -> Changes:
+def changes_of(domain: Domain, cipher: Cipher, table: pa.Table) -> ConversionBatch:
     """The records of `change.<domain>`."""
-    return Changes(domain, cipher, columns(table, _NAMES))
+    return ConversionBatch(domain, cipher, columns(table, _NAMES))
 
 
 def romans(kana: pa.Array) -> pa.Array:
@@ -147,7 +147,7 @@ def terms(reasons: pa.Array) -> pa.Array:
     )
 
 
-def faults(changes: Changes) -> pa.Array:
+def faults(changes: ConversionBatch) -> pa.Array:
     """Why a change isn't converted (string): null where it is.
 
     `no-rule`: the domain isn't told of such an entity, or, for messages, of this reason. `bad-code`: the person or the
@@ -165,7 +165,7 @@ def faults(changes: Changes) -> pa.Array:
     return fault
 
 
-def _ruled(changes: Changes) -> pa.Array:
+def _ruled(changes: ConversionBatch) -> pa.Array:
     domain, entity = changes.domain, changes.columns["entity"]
     entities = [name for name, has in (("PERSON", domain.columns), ("ACCOUNT", domain.has_accounts)) if has]
     known = pc.is_in(entity, value_set=pa.array(entities, pa.string()))
@@ -176,26 +176,26 @@ def _ruled(changes: Changes) -> pa.Array:
     return pc.and_(pc.or_(known, message), op)
 
 
-def _lost(changes: Changes, column: str) -> pa.Array:
+def _lost(changes: ConversionBatch, column: str) -> pa.Array:
     """Where there is a fact, but the column made of it is null."""
     if column not in changes.domain.columns:
         return pa.repeat(False, len(changes))
     given = pc.is_valid(changes.facts[FACT_OF_COLUMN[column]])
-    return pc.and_(given, pc.is_null(changes.told["PERSON"][column]))
+    return pc.and_(given, pc.is_null(changes.columns_by_entity["PERSON"][column]))
 
 
-def _without_status(changes: Changes) -> pa.Array:
+def _without_status(changes: ConversionBatch) -> pa.Array:
     return pc.and_(pc.equal(changes.columns["op"], "UPSERT"), pc.is_null(changes.columns["status"]))
 
 
-def records(changes: Changes) -> pa.Table:
+def records(changes: ConversionBatch) -> pa.Table:
     """Records of `domain.<domain>`, of changes without fault."""
     wanted = arrow_schema(changes.domain.event)
     simple = {
         name: changes.columns[name] for name in ("entity", "op", "revision", "municipality", "effective_on")
     }
     fields = {**simple, "code": changes.codes, "case_code": changes.case_codes}
-    for entity, told in changes.told.items():
+    for entity, told in changes.columns_by_entity.items():
         given = {**told, "status": changes.columns["status"]} if entity == "PERSON" else told
         name = entity.lower()
         if name in wanted.names:

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import constant, shaped
-from processors.conversion.changes import Changes
+from processors.conversion.changes import ConversionBatch
 from schemas.reasons import Reason
 from schemas.systems import Domain
 
 
-def disclosures(changes: Changes) -> pa.Table:
+def disclosures(changes: ConversionBatch) -> pa.Table:
     """Records of `disclosure.<domain>`, of changes without fault."""
     simple = {name: changes.columns[name] for name in ("entity", "revision", "municipality", "effective_on")}
     return shaped(
@@ -27,11 +27,11 @@ def disclosures(changes: Changes) -> pa.Table:
     )
 
 
-def fields(changes: Changes) -> pa.Array:
+def fields(changes: ConversionBatch) -> pa.Array:
     """Names of the columns that each change shows something in."""
     shown = pa.repeat(pa.scalar(0, pa.int64()), len(changes))
     names: list[str] = []
-    for entity, told in changes.told.items():
+    for entity, told in changes.columns_by_entity.items():
         is_set = changes.is_set(entity)
         for name, values in told.items():
             bit = pc.if_else(pc.and_(is_set, pc.is_valid(values)), 1 << len(names), 0)
@@ -46,7 +46,7 @@ def _named(bits: int, names: list[str]) -> list[str]:
     return [name for place, name in enumerate(names) if bits >> place & 1]
 
 
-def legal_bases(changes: Changes) -> pa.Array:
+def legal_bases(changes: ConversionBatch) -> pa.Array:
     """Act and article for each change, by its entity and reason."""
     pairs = pc.binary_join_element_wise(
         changes.columns["entity"], pc.fill_null(changes.columns["reason"], ""), "/"

@@ -23,10 +23,10 @@ _RECEIPTS: Final = {domain_receipt_topic(domain): domain for domain in DOMAINS}
 _Found = Output | Poison
 
 
-class Conversion:
+class ConversionProcessor:
     """Reads `change.<domain>` and `receipt.<domain>`; writes `domain.<domain>`, `disclosure.<domain>`, `receipt`.
 
-    Poison: `no-rule`, `bad-code`, `reading`, `no-status` (changes), `unknown-code` (receipts), `not-its-topic`.
+    Poison: `no-rule`, `bad-code`, `reading`, `no-status` (changes), `unknown-code` (receipts), `wrong-topic`.
     """
 
     def __init__(self, keys: KeyRing) -> None:
@@ -48,7 +48,7 @@ class Conversion:
             elif topic in _RECEIPTS and batch.schema == "receipt-domain":
                 yield from self._receipts(_RECEIPTS[topic], table, places, number)
             else:
-                yield from (Poison(number, index, "not-its-topic") for index in places.to_pylist())
+                yield from (Poison(number, index, "wrong-topic") for index in places.to_pylist())
 
     def _changes(self, domain: str, table: pa.Table, places: pa.Array, number: int) -> Iterator[_Found]:
         changes = changes_of(DOMAINS[domain], self._ciphers[domain], table)

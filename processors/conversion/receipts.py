@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.codes import Cipher, Kind, cases, mesh_codes
+from processors.codes import Cipher, CodeKind, cases, mesh_codes
 from processors.columns import arrow_schema, columns, constant, shaped, struct
 from schemas.systems import Domain
 
@@ -16,7 +16,7 @@ def receipts(domain: Domain, cipher: Cipher, table: pa.Table) -> tuple[pa.Table,
     Records and keys are only of the rows that are.
     """
     given = columns(table, ("code", "case_code", "entity", "revision", "applied_at"))
-    person = mesh_codes(cipher, given["code"], Kind.PERSON)
+    person = mesh_codes(cipher, given["code"], CodeKind.PERSON)
     municipality, notice = cases(cipher, given["case_code"])
     case_known = pc.or_(pc.is_valid(municipality), pc.is_null(given["case_code"]))
     known = pc.and_(pc.is_valid(person), case_known)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from processors.fan_out.history import AccountEvent
-from processors.fan_out.view import Held, Ledger, RefusedAccount, View
+from processors.fan_out.person_state import AccountInForce, Ledger, PersonState, RefusedAccount
 
 REGISTERED, CHANGED, CLOSED = "REGISTERED", "CHANGED", "CLOSED"
 SECOND, OTHER_NAME, NOT_IN_FORCE = "ACCOUNT_SECOND", "ACCOUNT_OTHER_NAME", "ACCOUNT_NOT_IN_FORCE"
@@ -23,7 +23,7 @@ def same_name(holder: str, kana: str) -> bool:
     return holder.replace(" ", "\u3000") == kana
 
 
-def apply_accounts(view: View, events: Iterable[AccountEvent]) -> None:
+def apply_accounts(view: PersonState, events: Iterable[AccountEvent]) -> None:
     """Judges the events of one day, and those that waited for the person to be known."""
     due = sorted((*view.ledger.waiting, *events))
     kana = view.facts.kana if view.facts is not None else None
@@ -58,7 +58,7 @@ def judge(ledger: Ledger, event: AccountEvent, kana: str) -> Ledger:
         return _refuse(ledger, event, OTHER_NAME)
     if held is not None and held.open and not in_force:
         return _refuse(ledger, event, SECOND)
-    settled = Held(event.effective_on, True, event.account)
+    settled = AccountInForce(event.effective_on, True, event.account)
     return replace(ledger, held=settled, refused=_without(ledger, name))
 
 
@@ -72,7 +72,7 @@ def _close(ledger: Ledger, event: AccountEvent, *, in_force: bool) -> Ledger:
     """A closing ends the account in force, or settles the conflict about another."""
     held, refused = ledger.held, _without(ledger, event.account.account)
     if in_force and held is not None:
-        held = Held(event.effective_on, False, held.account._replace(event=CLOSED))
+        held = AccountInForce(event.effective_on, False, held.account._replace(event=CLOSED))
     return replace(ledger, held=held, refused=refused)
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from itertools import combinations
 from typing import NamedTuple
 
-from processors.fan_out.view import View
+from processors.fan_out.person_state import PersonState
 
 
 class Conflict(NamedTuple):
@@ -22,19 +22,19 @@ class Conflict(NamedTuple):
     other_municipality: str | None = None
 
 
-def conflicts(person: str, view: View) -> dict[str, Conflict]:
+def conflicts(person: str, view: PersonState) -> dict[str, Conflict]:
     """The conflicts of a person by id; the id is derived from the cause, so the same cause gives the same conflict."""
     found = (*_enrolments(person, view), *_registrations(person, view), *_accounts(person, view))
     return {conflict.id: conflict for conflict in found}
 
 
-def _enrolments(person: str, view: View) -> Iterator[Conflict]:
+def _enrolments(person: str, view: PersonState) -> Iterator[Conflict]:
     for domain, municipality, since in view.missed:
         id_ = f"enrolment/{person}/{domain}/{municipality or '-'}/{since}"
         yield Conflict(id_, "ENROLMENT_WITHOUT_RESIDENT", person, since, domain, municipality)
 
 
-def _registrations(person: str, view: View) -> Iterator[Conflict]:
+def _registrations(person: str, view: PersonState) -> Iterator[Conflict]:
     """Resident in two municipalities at once: both registrations stand until a clerk, or a late notice, decides."""
     resident = sorted(code for code, each in view.registers.items() if each.resident)
     for one, other in combinations(resident, 2):
@@ -43,7 +43,7 @@ def _registrations(person: str, view: View) -> Iterator[Conflict]:
         yield Conflict(id_, "REGISTERED_TWICE", person, since, None, one, other)
 
 
-def _accounts(person: str, view: View) -> Iterator[Conflict]:
+def _accounts(person: str, view: PersonState) -> Iterator[Conflict]:
     for event in view.ledger.waiting:  # nothing known of the person: the name can't be told to be theirs
         id_ = f"account/{person}/{event.account.account}"
         yield Conflict(id_, "ACCOUNT_OTHER_NAME", person, event.effective_on)
@@ -51,7 +51,7 @@ def _accounts(person: str, view: View) -> Iterator[Conflict]:
         yield Conflict(f"account/{person}/{account}", refused.kind, person, refused.since)
 
 
-def differences(person: str, before: View, after: View) -> Iterator[tuple[str, Conflict]]:
+def differences(person: str, before: PersonState, after: PersonState) -> Iterator[tuple[str, Conflict]]:
     """Conflicts that are new or another (OPEN) and those that have gone (WITHDRAWN), in a fixed order."""
     if _quiet(before) and _quiet(after):
         return
@@ -63,7 +63,7 @@ def differences(person: str, before: View, after: View) -> Iterator[tuple[str, C
             yield "OPEN", new[id_]
 
 
-def _quiet(view: View) -> bool:
+def _quiet(view: PersonState) -> bool:
     """Whether there is none, as nearly always."""
     settled = not (view.missed or view.ledger.refused or view.ledger.waiting)
     return settled and sum(each.resident for each in view.registers.values()) < 2

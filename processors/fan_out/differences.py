@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from processors.fan_out.domains import ADDRESS, ORDER, SEEN, sees
 from processors.fan_out.history import Account, Facts
-from processors.fan_out.view import Held, Row, RowKey, View
+from processors.fan_out.person_state import AccountInForce, DomainRow, PersonState, RowKey
 from schemas.systems import DOMAINS
 
 #: Told of accounts where they hold the person, and (the ledger) always.
@@ -24,11 +24,11 @@ class Difference(NamedTuple):
 
     entity: str
     key: RowKey
-    row: Row | None = None
-    account: ToldAccount | None = None
+    row: DomainRow | None = None
+    account: DomainAccount | None = None
 
 
-class ToldAccount(NamedTuple):
+class DomainAccount(NamedTuple):
     """The account as a domain is told it: active or closed, since when."""
 
     status: str
@@ -40,18 +40,18 @@ def _order(key: RowKey) -> tuple[int, str]:
     return ORDER[key[0]], key[1] or ""
 
 
-def differences(before: View, after: View) -> list[Difference]:
+def differences(before: PersonState, after: PersonState) -> list[Difference]:
     """Rows first, then accounts, each in the order of the declarations."""
     return [*_rows(before, after), *_accounts(before, after)]
 
 
-def _rows(before: View, after: View) -> Iterator[Difference]:
+def _rows(before: PersonState, after: PersonState) -> Iterator[Difference]:
     changed = [key for key in before.rows.keys() | after.rows.keys() if _differs(key, before, after)]
     for key in sorted(changed, key=_order):
         yield Difference(PERSON, key, after.rows.get(key))
 
 
-def _differs(key: RowKey, before: View, after: View) -> bool:
+def _differs(key: RowKey, before: PersonState, after: PersonState) -> bool:
     old, new = before.rows.get(key), after.rows.get(key)
     if old is new and before.protected == after.protected:
         return False
@@ -63,7 +63,7 @@ def _differs(key: RowKey, before: View, after: View) -> bool:
     return seen != sees(key[0], new, protected=after.protected)
 
 
-def facts_seen(domain: str, row: Row, *, protected: bool) -> Facts:
+def facts_seen(domain: str, row: DomainRow, *, protected: bool) -> Facts:
     """The facts that the rule gives a domain; no address while the person is protected."""
     shown = SEEN[domain]
     hidden = ADDRESS if protected else None
@@ -72,7 +72,7 @@ def facts_seen(domain: str, row: Row, *, protected: bool) -> Facts:
     )
 
 
-def _accounts(before: View, after: View) -> Iterator[Difference]:
+def _accounts(before: PersonState, after: PersonState) -> Iterator[Difference]:
     if before.ledger.held is None and after.ledger.held is None:
         return
     old, new = told_accounts(before), told_accounts(after)
@@ -80,7 +80,7 @@ def _accounts(before: View, after: View) -> Iterator[Difference]:
         yield Difference(ACCOUNT, key, account=new.get(key))
 
 
-def told_accounts(view: View) -> Mapping[RowKey, ToldAccount]:
+def told_accounts(view: PersonState) -> Mapping[RowKey, DomainAccount]:
     """The account, by who is told of it: the ledgers, and the paying domains that hold the person now.
 
     Who began to hold the person after an account was closed isn't told of that one.
@@ -97,5 +97,5 @@ def told_accounts(view: View) -> Mapping[RowKey, ToldAccount]:
     }
 
 
-def _told(held: Held, day: date) -> ToldAccount:
-    return ToldAccount("active" if held.open else "closed", held.account, day)
+def _told(held: AccountInForce, day: date) -> DomainAccount:
+    return DomainAccount("active" if held.open else "closed", held.account, day)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.fan_out.history import NOTHING, Facts, Notice, merged
-from processors.fan_out.view import ACTIVE, CANDIDATE, CLOSED, Row, RowKey, View
+from processors.fan_out.history import NOTHING, Facts, PersonNotice, merged
+from processors.fan_out.person_state import ACTIVE, CANDIDATE, CLOSED, DomainRow, PersonState, RowKey
 from schemas.reasons import FIELDS_BY_REASON, JAPANESE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import FACT_OF_COLUMN, Action, Domain
@@ -25,7 +25,7 @@ SEEN: Final[Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def sees(domain: str, row: Row, *, protected: bool) -> tuple[object, ...]:
+def sees(domain: str, row: DomainRow, *, protected: bool) -> tuple[object, ...]:
     """What a domain sees of its row: status, then its facts; no address while the person is protected."""
     facts = row.facts
     if protected:
@@ -57,8 +57,8 @@ def _prepared(domain: Domain, reason: Reason) -> DomainRule | None:
     if action is Action.NONE:
         return None
     keeps = (domain.facts & FIELDS_BY_REASON[reason]) - brought if action is Action.UPDATE else frozenset()
-    gives = Facts(**{FACT_OF_COLUMN[column]: value for column, value in rule.gives.items()})  # type: ignore[arg-type]
-    return DomainRule(domain.id, domain.municipal, action, keeps or None, gives if rule.gives else NOTHING)
+    gives = Facts(**{FACT_OF_COLUMN[column]: value for column, value in rule.sets.items()})  # type: ignore[arg-type]
+    return DomainRule(domain.id, domain.municipal, action, keeps or None, gives if rule.sets else NOTHING)
 
 
 #: By reason, what it does in the domains that it concerns.
@@ -69,13 +69,13 @@ RULES: Final[Mapping[Reason, tuple[DomainRule, ...]]] = {
 
 
 @dataclass(slots=True)
-class Changes:
+class FactChanges:
     """What a notice brings: applied to equal facts it gives one object, so that rows share their facts.
 
     `held` are the municipal domains that held a mover at the municipality moved from.
     """
 
-    notice: Notice
+    notice: PersonNotice
     held: frozenset[str] = frozenset()
     _done: dict[int, tuple[Facts, Facts]] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class Changes:
         return done[1]
 
 
-def apply_rules(view: View, changes: Changes) -> None:
+def apply_rules(view: PersonState, changes: FactChanges) -> None:
     """Changes the rows by the rules of the notice's reason."""
     notice = changes.notice
     for rule in RULES[notice.reason]:
@@ -97,21 +97,21 @@ def apply_rules(view: View, changes: Changes) -> None:
             put_row(view, key, after, notice.effective_on)
 
 
-def _after(rule: DomainRule, view: View, key: RowKey, changes: Changes) -> Row | None:
+def _after(rule: DomainRule, view: PersonState, key: RowKey, changes: FactChanges) -> DomainRow | None:
     """The row after the rule; None where it does nothing."""
     row, day = view.rows.get(key), changes.notice.effective_on
     if row is not None and row.open:
         return _open_row_after(rule, row, changes)
     facts = facts_for(view, key)
     if rule.action is Action.OPEN and facts is not None:
-        return Row(ACTIVE, facts, day, day)
+        return DomainRow(ACTIVE, facts, day, day)
     candidate = rule.action is Action.OPEN_CANDIDATE or (
         rule.action is Action.OPEN_CANDIDATE_IF_HELD_AT_ORIGIN and rule.domain in changes.held
     )
-    return Row(CANDIDATE, facts, day, day) if candidate and facts is not None else None
+    return DomainRow(CANDIDATE, facts, day, day) if candidate and facts is not None else None
 
 
-def _open_row_after(rule: DomainRule, row: Row, changes: Changes) -> Row:
+def _open_row_after(rule: DomainRule, row: DomainRow, changes: FactChanges) -> DomainRow:
     if rule.action is Action.CLOSE:
         return row._replace(status=CLOSED, facts=without_address(row.facts))
     facts = changes.to(row.facts)
@@ -121,7 +121,7 @@ def _open_row_after(rule: DomainRule, row: Row, changes: Changes) -> Row:
     return row._replace(facts=facts, status=ACTIVE if rule.action is Action.OPEN else row.status)
 
 
-def facts_for(view: View, key: RowKey) -> Facts | None:
+def facts_for(view: PersonState, key: RowKey) -> Facts | None:
     """The facts with which a row opens: the municipality's own, or the latest from anywhere."""
     municipality = key[1]
     if municipality is None:
@@ -135,7 +135,7 @@ def without_address(facts: Facts) -> Facts:
     return facts._replace(address=None)
 
 
-def put_row(view: View, key: RowKey, after: Row, day: date) -> None:
+def put_row(view: PersonState, key: RowKey, after: DomainRow, day: date) -> None:
     """Sets a row; its day moves on only where the domain sees a difference."""
     before = view.rows.get(key)
     if before is not None:

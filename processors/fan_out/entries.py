@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pyarrow as pa
 
 from processors.columns import columns, fields_of
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, Notice, given
+from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, PersonNotice, given
 from processors.fan_out.person import Entry
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
@@ -31,14 +31,14 @@ _READ: Final = (
 )
 
 
-class Case(NamedTuple):
+class CaseRef(NamedTuple):
     """The notice that brought a change."""
 
     municipality: str
     notice: str
 
 
-class Change(NamedTuple):
+class PersonChange(NamedTuple):
     """A record of `person.change`, as far as it decides anything."""
 
     person: str
@@ -51,23 +51,23 @@ class Change(NamedTuple):
     moved_to: str | None
     cancels: str | None
     domain: str | None
-    case: Case | None
+    case: CaseRef | None
     facts: Facts | None
     protected: bool | None
     account: Account | None
 
 
-def changes_of(table: pa.Table) -> list[Change]:
+def changes_of(table: pa.Table) -> list[PersonChange]:
     """Rows of `person-change`, in their order."""
     read = columns(table, [*_READ, "case", "facts", "account"])
     values = [
         *(values_of(read[name]) for name in _READ),
-        _made(Case._make, Case._fields, read["case"]),
+        _made(CaseRef._make, CaseRef._fields, read["case"]),
         _made(Facts._make, Facts._fields, read["facts"]),
         values_of(fields_of(read["facts"])["protected"]),
         _made(Account._make, Account._fields, read["account"]),
     ]
-    return [Change(*each) for each in zip(*values, strict=True)]
+    return [PersonChange(*each) for each in zip(*values, strict=True)]
 
 
 def _made(
@@ -80,7 +80,7 @@ def _made(
         yield make(each) if there else None
 
 
-def entry_of(change: Change) -> Entry | str:
+def history_entry(change: PersonChange) -> Entry | str:
     """The entry, or a short reason why this version of the step can make none of the record."""
     if change.kind in ("NOTICE", "CANCELLATION"):
         return _notice(change)
@@ -91,11 +91,11 @@ def entry_of(change: Change) -> Entry | str:
     return "kind unknown to this version"
 
 
-def _notice(change: Change) -> Notice | str:
+def _notice(change: PersonChange) -> PersonNotice | str:
     if change.case is None or change.reason in (None, Reason.UNKNOWN):
         return "reason unknown to this version"
     reason = Reason(change.reason)
-    return Notice(
+    return PersonNotice(
         municipality=change.case.municipality,
         number=change.case.notice,
         seq=change.seq,
@@ -109,7 +109,7 @@ def _notice(change: Change) -> Notice | str:
     )
 
 
-def _enrolment(change: Change) -> Enrolment | str:
+def _enrolment(change: PersonChange) -> Enrolment | str:
     domain = DOMAINS.get(change.domain or "")
     if domain is None or domain.enrolment is None:
         return "domain takes no enrolments"

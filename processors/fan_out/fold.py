@@ -12,21 +12,21 @@ from datetime import date
 from typing import TypeVar
 
 from processors.fan_out.accounts import apply_accounts
+from processors.fan_out.effective_order import order_day
 from processors.fan_out.enrolments import apply_enrolment
-from processors.fan_out.history import AccountEvent, Enrolment, History, Notice
-from processors.fan_out.notices import apply_notice
-from processors.fan_out.order import in_order_of_day
-from processors.fan_out.view import View
+from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice
+from processors.fan_out.person_notices import apply_notice
+from processors.fan_out.person_state import PersonState
 
 T = TypeVar("T")
 
 
-def fold(history: History) -> View:
+def fold(history: History) -> PersonState:
     """What the domains must hold after a history, whatever order its entries arrived in."""
     notices = _by_day([(notice.effective_on, notice) for notice in history.standing()])
     enrolments = _by_day([(enrolment.since, enrolment) for enrolment in history.enrolments])
     accounts = _by_day([(event.effective_on, event) for event in history.accounts])
-    view = View()
+    view = PersonState()
     for day in sorted({*notices, *enrolments, *accounts}):
         _fold_day(view, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
     return view
@@ -40,16 +40,16 @@ def _by_day(entries: list[tuple[date, T]]) -> dict[date, list[T]]:
 
 
 def _fold_day(
-    view: View,
+    view: PersonState,
     day: date,
-    notices: Sequence[Notice] = (),
+    notices: Sequence[PersonNotice] = (),
     enrolments: Sequence[Enrolment] = (),
     accounts: Sequence[AccountEvent] = (),
 ) -> None:
     """Folds a day: its notices, then its enrolments, then what happened to accounts."""
     if view.last_day != day:
-        view.last_day, view.day_over, view.dawn = day, False, view.place()
-    for notice in in_order_of_day(notices, view.dawn):
+        view.last_day, view.day_over, view.start_of_day = day, False, view.place()
+    for notice in order_day(notices, view.start_of_day):
         apply_notice(view, notice)
     for enrolment in enrolments:  # each has a row of its own: their order doesn't matter
         apply_enrolment(view, enrolment)
@@ -59,7 +59,9 @@ def _fold_day(
     view.day_over = view.day_over or bool(enrolments)
 
 
-def after_notice(view: View, notice: Notice, same_day: Sequence[Notice]) -> View | None:
+def after_notice(
+    view: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]
+) -> PersonState | None:
     """The fold extended by a notice; `same_day` are the notices folded before that take effect on the latest day.
 
     None where the notice is not the last in the order of effect.
@@ -74,14 +76,14 @@ def after_notice(view: View, notice: Notice, same_day: Sequence[Notice]) -> View
     return extended
 
 
-def _is_last(view: View, notice: Notice, same_day: Sequence[Notice]) -> bool:
+def _is_last(view: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]) -> bool:
     if view.day_over:
         return False
-    before = in_order_of_day(same_day, view.dawn)
-    return in_order_of_day([*same_day, notice], view.dawn) == [*before, notice]
+    before = order_day(same_day, view.start_of_day)
+    return order_day([*same_day, notice], view.start_of_day) == [*before, notice]
 
 
-def after_enrolment(view: View, enrolment: Enrolment) -> View | None:
+def after_enrolment(view: PersonState, enrolment: Enrolment) -> PersonState | None:
     """The fold extended by an enrolment that isn't in it; None where notices later than its day are folded."""
     if view.last_day is not None and enrolment.since < view.last_day:
         return None
@@ -90,7 +92,7 @@ def after_enrolment(view: View, enrolment: Enrolment) -> View | None:
     return extended
 
 
-def after_account(view: View, event: AccountEvent, latest: AccountEvent | None) -> View | None:
+def after_account(view: PersonState, event: AccountEvent, latest: AccountEvent | None) -> PersonState | None:
     """The fold extended by an account's event; `latest` is the last one folded. None where it isn't later."""
     if latest is not None and event.effective_on <= latest.effective_on:
         return None

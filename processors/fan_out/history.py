@@ -49,7 +49,7 @@ def merged(facts: Facts, changes: Facts) -> Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class PersonNotice:
     """The person's part of an accepted notice; with reason CANCELLED, of a cancellation.
 
     `seq` is the place in the municipality's list. `protected` is what a notice of birth says; no other notice's
@@ -104,11 +104,11 @@ class AccountEvent(NamedTuple):
 class History:
     """All that is known of a person, in any order; enrolments and account events without repetition."""
 
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[PersonNotice, ...] = ()
     enrolments: tuple[Enrolment, ...] = ()
     accounts: tuple[AccountEvent, ...] = ()
 
-    def standing(self) -> list[Notice]:
+    def standing(self) -> list[PersonNotice]:
         """The notices that are folded: neither cancelled nor cancellations."""
         cancelled = {(n.municipality, n.cancels) for n in self.notices if n.reason is Reason.CANCELLED}
         return [n for n in self.notices if n.reason is not Reason.CANCELLED and n.id not in cancelled]

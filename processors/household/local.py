@@ -37,7 +37,7 @@ def day_number(day: date) -> int:
     return day.toordinal() - _EPOCH
 
 
-class Mark(NamedTuple):
+class ResidenceEntry(NamedTuple):
     """A notice of a person that stands (cancellations leave no mark, and take one away).
 
     Day and place in the list are its place in the order of effect within the municipality.
@@ -49,7 +49,7 @@ class Mark(NamedTuple):
     household: str | None
 
 
-class Local(NamedTuple):
+class LocalResident(NamedTuple):
     """A person's marks in one municipality as columns, in the order of effect, and how they stand after all of them.
 
     Whoever has a mark is known there, also when dead or gone.
@@ -67,10 +67,10 @@ class Local(NamedTuple):
         """Whether the municipality ever had this person."""
         return bool(self.seqs)
 
-    def with_mark(self, mark: Mark) -> Local:
+    def with_mark(self, mark: ResidenceEntry) -> LocalResident:
         """After one more notice."""
         if not self.later_than(mark.day, mark.seq):
-            return Local(
+            return LocalResident(
                 (*self.days, mark.day),
                 (*self.seqs, mark.seq),
                 self.steps + mark.step,
@@ -79,30 +79,30 @@ class Local(NamedTuple):
                 mark.household or self.household,
             )
         place = self._place(mark.day, mark.seq)
-        return Local(
+        return LocalResident(
             (*self.days[:place], mark.day, *self.days[place:]),
             (*self.seqs[:place], mark.seq, *self.seqs[place:]),
             self.steps[:place] + mark.step + self.steps[place:],
             (*self.households[:place], mark.household, *self.households[place:]),
         )._settled()
 
-    def without(self, seq: int) -> Local:
+    def without(self, seq: int) -> LocalResident:
         """As if the notice at this place of the list had never been."""
         if seq not in self.seqs:
             return self
         place = self.seqs.index(seq)
         after = place + 1
-        return Local(
+        return LocalResident(
             self.days[:place] + self.days[after:],
             self.seqs[:place] + self.seqs[after:],
             self.steps[:place] + self.steps[after:],
             self.households[:place] + self.households[after:],
         )._settled()
 
-    def _settled(self) -> Local:
+    def _settled(self) -> LocalResident:
         household = next((each for each in reversed(self.households) if each is not None), None)
         resident = _resident(self.steps)
-        return Local(self.days, self.seqs, self.steps, self.households, resident, household)
+        return LocalResident(self.days, self.seqs, self.steps, self.households, resident, household)
 
     def resident_at(self, day: int, seq: int) -> bool:
         """Whether the person was resident just before that place in the order of effect."""
@@ -116,7 +116,7 @@ class Local(NamedTuple):
         return bisect_left(list(zip(self.days, self.seqs, strict=True)), (day, seq))
 
 
-NOBODY: Final = Local()
+NOBODY: Final = LocalResident()
 
 
 def _resident(steps: str) -> bool:

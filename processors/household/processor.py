@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from processors.household.decide import Notice, decide
-from processors.household.notices import notices_of
-from processors.household.outcome import Outcome
+from processors.household.decide import PendingNotice, decide
+from processors.household.ordering_keys import strands_in
+from processors.household.pending_notices import notices_of
+from processors.household.person_changes import HouseholdOutputs
 from processors.household.register import STORES, Registers
-from processors.household.strands import strands_in
 from schemas.reasons import Reason
-from streams.contract import Batch, Poison, Result, State, Strands
+from streams.contract import Batch, OrderingKeys, Poison, Result, State
 
 
 class HouseholdProcessor:
@@ -29,7 +29,7 @@ class HouseholdProcessor:
     def process(self, batch: Batch, state: State) -> Result:
         """Notices of one partition in the order of their offsets."""
         notices = notices_of(batch.table)
-        registers, outcome, poison = Registers(state), Outcome(batch.table), []
+        registers, outcome, poison = Registers(state), HouseholdOutputs(batch.table), []
         _prefetch(registers, notices)
         for index, notice in enumerate(notices):
             if notice.reason is Reason.UNKNOWN:
@@ -39,7 +39,7 @@ class HouseholdProcessor:
         registers.flush()
         return Result(outcome.outputs(), poison)
 
-    def strands(self, batch: Batch, state: State | None) -> Sequence[Strands]:
+    def ordering_keys(self, batch: Batch, state: State | None) -> Sequence[OrderingKeys]:
         """What must stay in order with each notice: persons and households, not the municipality that is its key."""
         if state is None:
             raise ValueError("the step keeps state")
@@ -48,7 +48,7 @@ class HouseholdProcessor:
         return [strands_in(notice, registers.of(notice.municipality)) for notice in notices]
 
 
-def _prefetch(registers: Registers, notices: Sequence[Notice]) -> None:
+def _prefetch(registers: Registers, notices: Sequence[PendingNotice]) -> None:
     """What the notices are about, read in as few goes as what names what allows."""
     for notice in notices:
         registers.want(notice.municipality, notice.digest, (notice.number, notice.cancels))
@@ -67,7 +67,7 @@ def _prefetch(registers: Registers, notices: Sequence[Notice]) -> None:
     registers.fetch()
 
 
-def _households(notice: Notice) -> Iterator[str]:
+def _households(notice: PendingNotice) -> Iterator[str]:
     """The households that a notice names."""
     given = [facts.household for _, facts in notice.persons or ()]
     for household in (notice.household, notice.to and notice.to.household, *given):

@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from processors.household.local import NOBODY, Local
+from processors.household.local import NOBODY, LocalResident
 from schemas.reasons import Reason
-from streams.contract import State, Store
+from streams.contract import State, StateStore
 
 #: Stores of the step, and their schemas in the catalogue.
 STORES: Final = {
     "notices": "state-household-notices",
-    "handovers": "state-household-handovers",
+    "submissions": "state-household-submissions",
     "residents": "state-household-residents",
     "households": "state-household-households",
     "registers": "state-household-registers",
 }
 
 ACCEPTED: Final = "ACCEPTED"
-REFUSED: Final = "REFUSED"
+REJECTED: Final = "REJECTED"
 
 
-class Listed(NamedTuple):
+class RegisterEntry(NamedTuple):
     """An accepted notice: its place in the list, and the persons it concerned then."""
 
     reason: Reason
@@ -36,11 +36,11 @@ class Listed(NamedTuple):
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class CachedStore(Generic[T]):
     """One store behind its values as objects: each key is read at most once, and written once, by `flush`."""
 
     def __init__(
-        self, store: Store, read: Callable[[Mapping[str, Any]], T], write: Callable[[T], dict[str, Any]]
+        self, store: StateStore, read: Callable[[Mapping[str, Any]], T], write: Callable[[T], dict[str, Any]]
     ) -> None:
         self._store, self._read, self._write = store, read, write
         self._known: dict[str, T | None] = {}
@@ -92,11 +92,17 @@ class Registers:
     """The lists of all municipalities of one partition."""
 
     def __init__(self, state: State) -> None:
-        self.notices = Shelf(state["notices"], _read_listed, _write_listed)
-        self.handovers: Shelf[str] = Shelf(state["handovers"], _verdict, lambda verdict: {"verdict": verdict})
-        self.residents = Shelf(state["residents"], _read_local, _write_local)
-        self.households = Shelf(state["households"], _members, lambda members: {"residents": list(members)})
-        self.registers: Shelf[int] = Shelf(state["registers"], _length, lambda length: {"listed": length})
+        self.notices = CachedStore(state["notices"], _read_listed, _write_listed)
+        self.submissions: CachedStore[str] = CachedStore(
+            state["submissions"], _verdict, lambda verdict: {"decision": verdict}
+        )
+        self.residents = CachedStore(state["residents"], _read_local, _write_local)
+        self.households = CachedStore(
+            state["households"], _members, lambda members: {"residents": list(members)}
+        )
+        self.registers: CachedStore[int] = CachedStore(
+            state["registers"], _length, lambda length: {"listed": length}
+        )
         self._of: dict[str, Register] = {}
 
     def of(self, municipality: str) -> Register:
@@ -109,7 +115,7 @@ class Registers:
     def want(self, municipality: str, digest: str, numbers: Iterable[str | None]) -> None:
         """A hand-over is judged soon; `numbers` are its own and that of the notice it cancels."""
         self.registers.want(municipality)
-        self.handovers.want(f"{municipality}/{digest}")
+        self.submissions.want(f"{municipality}/{digest}")
         for number in numbers:
             if number is not None:
                 self.notices.want(f"{municipality}/{number}")
@@ -132,12 +138,12 @@ class Registers:
 
     def fetch(self) -> None:
         """Reads what is wanted, in one go for each store."""
-        for shelf in (self.notices, self.handovers, self.residents, self.households, self.registers):
+        for shelf in (self.notices, self.submissions, self.residents, self.households, self.registers):
             shelf.fetch()
 
     def flush(self) -> None:
         """Writes what changed."""
-        for shelf in (self.notices, self.handovers, self.residents, self.households, self.registers):
+        for shelf in (self.notices, self.submissions, self.residents, self.households, self.registers):
             shelf.flush()
 
 
@@ -150,21 +156,21 @@ class Register:
 
     def verdict_of(self, digest: str) -> str | None:
         """What became of a hand-over with this digest before: ACCEPTED, REFUSED or None."""
-        return self._registers.handovers.get(self._prefix + digest)
+        return self._registers.submissions.get(self._prefix + digest)
 
     def remember(self, digest: str, verdict: str) -> None:
         """Keeps what became of a hand-over."""
-        self._registers.handovers.put(self._prefix + digest, verdict)
+        self._registers.submissions.put(self._prefix + digest, verdict)
 
-    def listed(self, number: str) -> Listed | None:
+    def listed(self, number: str) -> RegisterEntry | None:
         """The notice accepted under a number."""
         return self._registers.notices.get(self._prefix + number)
 
-    def enter(self, number: str, listed: Listed) -> None:
+    def enter(self, number: str, listed: RegisterEntry) -> None:
         """Sets what is kept of an accepted notice."""
         self._registers.notices.put(self._prefix + number, listed)
 
-    def local(self, person: str) -> Local:
+    def local(self, person: str) -> LocalResident:
         """A person as this municipality has them; `NOBODY` where it never had them."""
         return self._registers.residents.get(self._prefix + person) or NOBODY
 
@@ -177,13 +183,13 @@ class Register:
         """How many notices were accepted: the place of the latest."""
         return self._registers.registers.get(self._municipality) or 0
 
-    def next_place(self) -> int:
+    def next_seq(self) -> int:
         """Counts the list up, from 1."""
         place = self.length + 1
         self._registers.registers.put(self._municipality, place)
         return place
 
-    def move(self, person: str, after: Local) -> None:
+    def move(self, person: str, after: LocalResident) -> None:
         """Sets how a person stands, and keeps the households' residents in step."""
         before = self.local(person)
         self._registers.residents.put(self._prefix + person, after)
@@ -204,8 +210,8 @@ class Register:
             self._registers.households.put(self._prefix + household, joined)
 
 
-def _read_listed(value: Mapping[str, Any]) -> Listed:
-    return Listed(
+def _read_listed(value: Mapping[str, Any]) -> RegisterEntry:
+    return RegisterEntry(
         Reason(value["reason"]),
         value["effective_on"],
         value["seq"],
@@ -214,7 +220,7 @@ def _read_listed(value: Mapping[str, Any]) -> Listed:
     )
 
 
-def _write_listed(listed: Listed) -> dict[str, Any]:
+def _write_listed(listed: RegisterEntry) -> dict[str, Any]:
     return {
         "reason": listed.reason.value,
         "effective_on": listed.effective_on,
@@ -224,8 +230,8 @@ def _write_listed(listed: Listed) -> dict[str, Any]:
     }
 
 
-def _read_local(value: Mapping[str, Any]) -> Local:
-    return Local(
+def _read_local(value: Mapping[str, Any]) -> LocalResident:
+    return LocalResident(
         tuple(value["days"]),
         tuple(value["seqs"]),
         value["steps"],
@@ -235,7 +241,7 @@ def _read_local(value: Mapping[str, Any]) -> Local:
     )
 
 
-def _write_local(local: Local) -> dict[str, Any]:
+def _write_local(local: LocalResident) -> dict[str, Any]:
     return {
         "resident": local.resident,
         "household": local.household,
@@ -247,7 +253,7 @@ def _write_local(local: Local) -> dict[str, Any]:
 
 
 def _verdict(value: Mapping[str, Any]) -> str:
-    return str(value["verdict"])
+    return str(value["decision"])
 
 
 def _members(value: Mapping[str, Any]) -> tuple[str, ...]:

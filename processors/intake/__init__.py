@@ -4,6 +4,6 @@
 refused and why; `filed` says who speaks, `desk` what an officer sends again.
 """
 
-from processors.intake.processor import Intake
+from processors.intake.processor import IntakeProcessor
 
-__all__ = ["Intake"]
+__all__ = ["IntakeProcessor"]

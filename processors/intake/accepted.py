@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from processors.codes import Cipher, person_codes
 from processors.columns import arrow_schema, constant, none_to_null, shaped, starts, struct
 from processors.intake import facts
-from processors.intake.filed import Filed, resent
-from processors.intake.register_events import Events
-from processors.intake.register_rows import Rows
+from processors.intake.csv_notices import CsvNotices
+from processors.intake.json_notices import JsonNotices
+from processors.intake.submissions import Submissions, resubmitted
 
 
-def notices_of_rows(hand_overs: Filed, rows: Rows, digests: pa.Array, mesh: Cipher) -> pa.Table:
+def notices_of_rows(hand_overs: Submissions, rows: CsvNotices, digests: pa.Array, mesh: Cipher) -> pa.Table:
     """Records of `notice` from rows of CSV, all of which are good."""
     of_notice = {name: column.take(rows.first) for name, column in rows.columns.items()}
     given = {**rows.columns, "birth_date": rows.days["birth_date"]}
@@ -31,7 +31,9 @@ def notices_of_rows(hand_overs: Filed, rows: Rows, digests: pa.Array, mesh: Ciph
     )
 
 
-def notices_of_events(hand_overs: Filed, events: Events, digests: pa.Array, mesh: Cipher) -> pa.Table:
+def notices_of_events(
+    hand_overs: Submissions, events: JsonNotices, digests: pa.Array, mesh: Cipher
+) -> pa.Table:
     """Records of `notice` from events (JSON), all of which are good."""
     municipality = events.columns["municipality"]
     owners = events.parents
@@ -53,7 +55,7 @@ def notices_of_events(hand_overs: Filed, events: Events, digests: pa.Array, mesh
 
 
 def person_changes(
-    hand_overs: Filed, codes: pa.Array, fields: Mapping[str, pa.Array], mesh: Cipher
+    hand_overs: Submissions, codes: pa.Array, fields: Mapping[str, pa.Array], mesh: Cipher
 ) -> pa.Table:
     """Records of `person.change` that come of no notice: `codes` are resident record codes."""
     frame = {"origin": hand_overs.origin, "received_at": hand_overs.received_at}
@@ -61,10 +63,10 @@ def person_changes(
     return shaped("person-change", {**frame, "person": person_codes(mesh, codes), "seq": seq, **fields})
 
 
-def _frame(hand_overs: Filed, digests: pa.Array) -> dict[str, pa.Array]:
+def _frame(hand_overs: Submissions, digests: pa.Array) -> dict[str, pa.Array]:
     return {
         "digest": digests,
-        "resent": resent(hand_overs),
+        "resubmitted": resubmitted(hand_overs),
         "origin": hand_overs.origin,
         "received_at": hand_overs.received_at,
     }

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import arrow_schema, columns, constant, fields_of, none_to_null, struct
-from processors.intake import content, forms, judgement
-from processors.intake.faults import Fault
-from processors.intake.filed import Filed, agreed
-from processors.intake.judgement import Finding
+from processors.intake import canonical, formats, validation
+from processors.intake.submissions import Submissions, agreed
+from processors.intake.validation import Finding
+from processors.intake.validation_codes import ValidationCode
 from schemas.systems import DOMAINS
 
 _ENROLMENT: Final = ("domain", "municipality", "code", "since")
@@ -23,12 +23,12 @@ _MUNICIPAL: Final = tuple(domain.id for domain in DOMAINS.values() if domain.mun
 _EVENTS: Final = ("REGISTERED", "CHANGED", "CLOSED")
 
 #: What an account has; closing needs none of it.
-_OF_ACCOUNT: Final[tuple[tuple[str, Fault, forms.Check], ...]] = (
-    ("holder_kana", Fault.FORM_HOLDER, forms.is_holder),
-    ("bank", Fault.FORM_BANK, forms.is_bank),
-    ("branch", Fault.FORM_BRANCH, forms.is_branch),
-    ("type", Fault.FORM_TYPE, forms.is_account_type),
-    ("number", Fault.FORM_ACCOUNT_NUMBER, forms.is_account_number),
+_OF_ACCOUNT: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
+    ("holder_kana", ValidationCode.FORM_HOLDER, formats.is_holder),
+    ("bank", ValidationCode.FORM_BANK, formats.is_bank),
+    ("branch", ValidationCode.FORM_BRANCH, formats.is_branch),
+    ("type", ValidationCode.FORM_TYPE, formats.is_account_type),
+    ("number", ValidationCode.FORM_ACCOUNT_NUMBER, formats.is_account_number),
 )
 
 
@@ -53,10 +53,10 @@ class Claims:
     @cached_property
     def days(self) -> pa.Array:
         """Days from which they hold; null where it is none."""
-        return forms.to_date(pc.coalesce(self.enrolment["since"], self.account["effective_on"]))
+        return formats.to_date(pc.coalesce(self.enrolment["since"], self.account["effective_on"]))
 
 
-def enrolments_of(hand_overs: Filed) -> Claims:
+def enrolments_of(hand_overs: Submissions) -> Claims:
     """Hand-overs of a domain: each is an enrolment."""
     count = len(hand_overs)
     nobody = pa.nulls(count, arrow_schema("portal-event").field("account").type)
@@ -69,7 +69,7 @@ def enrolments_of(hand_overs: Filed) -> Claims:
     )
 
 
-def portal_events_of(hand_overs: Filed) -> Claims:
+def portal_events_of(hand_overs: Submissions) -> Claims:
     """Hand-overs of the portal: enrolments and accounts."""
     enrolment, account = hand_overs.column("enrolment"), hand_overs.column("account")
     unread = columns(hand_overs.table, ("raw", "fault"))
@@ -78,18 +78,18 @@ def portal_events_of(hand_overs: Filed) -> Claims:
     )
 
 
-def judge(hand_overs: Filed, claims: Claims) -> pa.Array:
+def validate(hand_overs: Submissions, claims: Claims) -> pa.Array:
     """Form, then rights; null where there is nothing to refuse."""
     fault = claims.unread["fault"]
     findings: list[Finding] = [
-        (Fault.ENCODING, pc.fill_null(pc.not_equal(fault, "encoding"), True)),
-        (Fault.UNREADABLE, pc.is_null(fault)),
-        (Fault.PORTAL_EVENT, pc.xor(claims.enrols, claims.accounts)),
+        (ValidationCode.ENCODING, pc.fill_null(pc.not_equal(fault, "encoding"), True)),
+        (ValidationCode.UNREADABLE, pc.is_null(fault)),
+        (ValidationCode.PORTAL_EVENT, pc.xor(claims.enrols, claims.accounts)),
         *_only(claims.enrols, _enrolment(claims)),
         *_only(claims.accounts, _account(claims)),
         *_only(claims.enrols, _rights(hand_overs, claims)),
     ]
-    return judgement.first_fault(findings, len(claims))
+    return validation.first_fault(findings, len(claims))
 
 
 def _only(applies: pa.Array, findings: Sequence[Finding]) -> list[Finding]:
@@ -100,21 +100,21 @@ def _enrolment(claims: Claims) -> list[Finding]:
     domain, place = claims.enrolment["domain"], none_to_null(claims.enrolment["municipality"])
     municipal = pc.is_in(domain, value_set=pa.array(_MUNICIPAL, pa.string()))
     return [
-        (Fault.FORM_DOMAIN, pc.is_in(domain, value_set=pa.array(_TAKING, pa.string()))),
+        (ValidationCode.FORM_DOMAIN, pc.is_in(domain, value_set=pa.array(_TAKING, pa.string()))),
         (
-            Fault.FORM_MUNICIPALITY,
-            pc.if_else(municipal, forms.is_municipality_code(place), pc.is_null(place)),
+            ValidationCode.FORM_MUNICIPALITY,
+            pc.if_else(municipal, formats.is_municipality_code(place), pc.is_null(place)),
         ),
-        (Fault.FORM_CODE, forms.is_resident_code(claims.codes)),
-        (Fault.FORM_SINCE, pc.is_valid(claims.days)),
+        (ValidationCode.FORM_CODE, formats.is_resident_code(claims.codes)),
+        (ValidationCode.FORM_SINCE, pc.is_valid(claims.days)),
     ]
 
 
-def _rights(hand_overs: Filed, claims: Claims) -> list[Finding]:
+def _rights(hand_overs: Submissions, claims: Claims) -> list[Finding]:
     place = none_to_null(claims.enrolment["municipality"])
     return [
-        (Fault.NOT_DOMAIN, pc.equal(claims.enrolment["domain"], hand_overs.system)),
-        (Fault.NOT_SUBMITTER, agreed(place, hand_overs.municipality)),
+        (ValidationCode.NOT_DOMAIN, pc.equal(claims.enrolment["domain"], hand_overs.system)),
+        (ValidationCode.NOT_SUBMITTER, agreed(place, hand_overs.municipality)),
     ]
 
 
@@ -127,11 +127,11 @@ def _account(claims: Claims) -> list[Finding]:
         for column in [claims.account[name]]
     ]
     return [
-        (Fault.FORM_EVENT, pc.is_in(event, value_set=pa.array(_EVENTS, pa.string()))),
-        (Fault.FORM_ACCOUNT, forms.is_account(claims.account["account"])),
-        (Fault.FORM_CODE, forms.is_resident_code(claims.codes)),
+        (ValidationCode.FORM_EVENT, pc.is_in(event, value_set=pa.array(_EVENTS, pa.string()))),
+        (ValidationCode.FORM_ACCOUNT, formats.is_account(claims.account["account"])),
+        (ValidationCode.FORM_CODE, formats.is_resident_code(claims.codes)),
         *details,
-        (Fault.FORM_EFFECTIVE_ON, pc.is_valid(claims.days)),
+        (ValidationCode.FORM_EFFECTIVE_ON, pc.is_valid(claims.days)),
     ]
 
 
@@ -150,7 +150,7 @@ def fields(claims: Claims) -> dict[str, pa.Array]:
     }
 
 
-def contents(claims: Claims) -> pa.Array:
+def canonical_form(claims: Claims) -> pa.Array:
     """What each hand-over says, file and line apart."""
     said = [*claims.enrolment.values(), *claims.account.values(), *claims.unread.values()]
-    return content.joined([column.cast(pa.string()) for column in said], clean=False)
+    return canonical.joined([column.cast(pa.string()) for column in said], clean=False)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from schemas.systems import card, care, child, desk, juki, juki_cs, local_tax, nta, pension, portal
+from schemas.systems import card, care, child, juki, juki_cs, local_tax, nta, operator, pension, portal
 from schemas.systems.model import Domain, System
 
-_DECLARED = (juki, juki_cs, local_tax, child, care, pension, nta, card, portal, desk)
+_DECLARED = (juki, juki_cs, local_tax, child, care, pension, nta, card, portal, operator)
 
 #: Every system by its id.
 SYSTEMS: Final[Mapping[str, System]] = MappingProxyType({m.SYSTEM.id: m.SYSTEM for m in _DECLARED})

@@ -2,7 +2,7 @@
 
 from schemas.systems import law
 from schemas.systems._tables import CARD_COLUMNS, NATIONAL_ENROLLED, moved_abroad, protection
-from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.NUMBER_ACT_CARD, law.RESIDENT_REGISTER_ACT)
 
@@ -10,7 +10,7 @@ DOMAIN = Domain(
     id="card",
     scope=Scope.NATIONAL,
     columns=CARD_COLUMNS,
-    holds=Holds.ENROLLED,
+    holds=Coverage.ENROLLED,
     rules=rules_of(
         CARD_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
     ),

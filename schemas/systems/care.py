@@ -2,7 +2,7 @@
 
 from schemas.systems import law
 from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
-from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.CARE_INSURANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
 
@@ -10,7 +10,7 @@ DOMAIN = Domain(
     id="care",
     scope=Scope.MUNICIPAL,
     columns=MUNICIPAL_COLUMNS,
-    holds=Holds.ENROLLED,
+    holds=Coverage.ENROLLED,
     rules=rules_of(MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
     enrolment=Rule(Action.OPEN, MUNICIPAL_COLUMNS, BASIS),

@@ -3,7 +3,7 @@
 from schemas.reasons import Reason
 from schemas.systems import law
 from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
-from schemas.systems.model import Action, Domain, Holds, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.CHILD_ALLOWANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
 
@@ -13,7 +13,7 @@ DOMAIN = Domain(
     id="child",
     scope=Scope.MUNICIPAL,
     columns=MUNICIPAL_COLUMNS,
-    holds=Holds.ENROLLED,
+    holds=Coverage.ENROLLED,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
     enrolment=Rule(Action.OPEN, MUNICIPAL_COLUMNS, BASIS),

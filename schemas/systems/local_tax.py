@@ -3,7 +3,7 @@
 from schemas.reasons import Reason
 from schemas.systems import law
 from schemas.systems._tables import EVERYWHERE, MUNICIPAL_COLUMNS, protection
-from schemas.systems.model import Action, Domain, Holds, Scope, System, rules_of
+from schemas.systems.model import Action, Coverage, Domain, Scope, System, rules_of
 
 BASIS = law.together(law.RESIDENT_REGISTER_ACT, law.LOCAL_TAX_ACT, law.NUMBER_ACT_USE)
 
@@ -21,7 +21,7 @@ DOMAIN = Domain(
     id="local-tax",
     scope=Scope.MUNICIPAL,
     columns=MUNICIPAL_COLUMNS,
-    holds=Holds.EVERY_RESIDENT,
+    holds=Coverage.EVERY_RESIDENT,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
     paying=True,

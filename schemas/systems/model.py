@@ -22,7 +22,7 @@ class Scope(StrEnum):
     NATIONAL = "NATIONAL"
 
 
-class Holds(StrEnum):
+class Coverage(StrEnum):
     """Whose rows a domain's table `person` has. NONE: it keeps no facts (enrolled residents get messages)."""
 
     EVERY_RESIDENT = "EVERY_RESIDENT"
@@ -81,7 +81,7 @@ class Rule:
     action: Action
     fields: tuple[str, ...] = ()
     legal_basis: str = ""
-    gives: Mapping[str, str] = field(default_factory=dict)
+    sets: Mapping[str, str] = field(default_factory=dict)
 
 
 #: The rule of a reason that a domain isn't told of.
@@ -99,7 +99,7 @@ class Domain:
     id: str
     scope: Scope
     columns: tuple[str, ...]
-    holds: Holds
+    holds: Coverage
     rules: Mapping[Reason, Rule]
     legal_basis: str
     enrolment: Rule | None = None

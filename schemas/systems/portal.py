@@ -2,13 +2,13 @@
 
 from schemas.reasons import JAPANESE, Reason
 from schemas.systems import law
-from schemas.systems.model import MESSAGE_COLUMNS, Action, Domain, Holds, Rule, Scope, System, rules_of
+from schemas.systems.model import MESSAGE_COLUMNS, Action, Coverage, Domain, Rule, Scope, System, rules_of
 
 DOMAIN = Domain(
     id="portal",
     scope=Scope.NATIONAL,
     columns=(),
-    holds=Holds.NONE,
+    holds=Coverage.NONE,
     rules=rules_of((), {}, ""),
     legal_basis=law.NUMBER_ACT_PORTAL,
     enrolment=Rule(Action.NONE, MESSAGE_COLUMNS, law.NUMBER_ACT_PORTAL),

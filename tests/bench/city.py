@@ -11,18 +11,18 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infra.codec import codec
 from infra.keys import load_keys
-from infra.schema_ids import codec
-from infra.synth.writing import write_city
+from infra.verification.synthetic.writing import write_city
 from processors.household import HouseholdProcessor
-from processors.intake import Intake
+from processors.intake import IntakeProcessor
 from schemas.tables import table_from_rows
 from schemas.topics import NOTICE, PERSON_CHANGE
 from streams.contract import Batch
+from tests.bench.cluster import BenchCluster
 from tests.bench.log import Prepared
-from tests.bench.place import Place
-from tests.unit.processors.handed_over import csv_batch, enrolment_batches, json_batch
 from tests.unit.processors.mesh import batch_of, states
+from tests.unit.processors.submissions import csv_batch, enrolment_batches, json_batch
 
 Row = dict[str, Any]
 DAYS: Final = 30
@@ -30,19 +30,19 @@ _FIRST: Final = "FIRST_REGISTERED"
 
 
 @dataclass(frozen=True)
-class City:
+class BenchCity:
     """What its registers and domains handed over, in the mesh's codes; `changes` as household makes them."""
 
     notices: list[Row]
     changes: list[Row]
 
     @classmethod
-    def of(cls, place: Place, residents: int) -> City:
+    def of(cls, place: BenchCluster, residents: int) -> BenchCity:
         """A month of a city of so many residents, after all were registered and enrolled."""
         folder = place.folder / f"city-{residents}"
         if not folder.is_dir():
             write_city(folder, residents, DAYS, seed=1)
-        intake = Intake(load_keys(place.installation.key_file))
+        intake = IntakeProcessor(load_keys(place.installation.key_file))
         notices = _taken(intake, _registers(folder), NOTICE)
         enrolments = _taken(intake, enrolment_batches(folder / "enrolments.csv"), PERSON_CHANGE)
         household, first = _household(), pc.equal(notices["reason"], _FIRST)
@@ -51,13 +51,13 @@ class City:
         return cls(notices.to_pylist(), changes)
 
 
-def notices(place: Place, city: City, numbers: Sequence[int]) -> list[Prepared]:
+def notices(place: BenchCluster, city: BenchCity, numbers: Sequence[int]) -> list[Prepared]:
     """The city's notices once for each number: of other persons, households and numbers of notices each time."""
     rows = [_notice(row, number) for number in numbers for row in city.notices]
     return _prepared(place, NOTICE, "notice", rows, [row["municipality"] for row in rows])
 
 
-def changes(place: Place, city: City, numbers: Sequence[int]) -> list[Prepared]:
+def changes(place: BenchCluster, city: BenchCity, numbers: Sequence[int]) -> list[Prepared]:
     """The same of the changes of persons."""
     rows = [_change(row, number) for number in numbers for row in city.changes]
     return _prepared(place, PERSON_CHANGE, "person-change", rows, [row["person"] for row in rows])
@@ -69,7 +69,7 @@ def _registers(folder: Path) -> Iterator[Batch]:
     yield from map(json_batch, sorted(folder.glob("notices_*.jsonl")))
 
 
-def _taken(intake: Intake, batches: Iterator[Batch] | list[Batch], topic: str) -> pa.Table:
+def _taken(intake: IntakeProcessor, batches: Iterator[Batch] | list[Batch], topic: str) -> pa.Table:
     outputs = [out for batch in batches for out in intake.process([batch]).outputs if out.topic == topic]
     return pa.concat_tables([out.table for out in outputs])
 
@@ -122,6 +122,8 @@ def _other(code: str | None, number: int) -> str | None:
     return code and f"{code[:-3]}{number:03d}"
 
 
-def _prepared(place: Place, topic: str, schema: str, rows: list[Row], keys: list[str]) -> list[Prepared]:
+def _prepared(
+    place: BenchCluster, topic: str, schema: str, rows: list[Row], keys: list[str]
+) -> list[Prepared]:
     values = codec(place.environment, place.installation).encode(schema, table_from_rows(schema, rows))
     return [Prepared(topic, key.encode(), value) for key, value in zip(keys, values.to_pylist(), strict=True)]

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from infra.schema_ids import codec
+from infra.codec import codec
 from schemas.topics import domain_topic
 from streams.settings import PipelineSettings
 from tests.bench import log, timing
+from tests.bench.cluster import BenchCluster, running
 from tests.bench.figures import Figure
 from tests.bench.intake import hand_overs
 from tests.bench.log import Prepared
-from tests.bench.place import Place, running
 from tests.bench.side import Task, start
 from tests.bench.sink import DOMAIN, changes
 from tests.bench.sizes import Say, Sizes
@@ -41,7 +41,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         return found
 
 
-def _kinds(place: Place, count: int) -> dict[str, list[Prepared]]:
+def _kinds(place: BenchCluster, count: int) -> dict[str, list[Prepared]]:
     values = codec(place.environment, place.installation).encode(DOMAIN.event, changes(place, count))
     keys = [b"%d" % number for number in range(count)]
     return {
@@ -53,7 +53,7 @@ def _kinds(place: Place, count: int) -> dict[str, list[Prepared]]:
 class _Kind:
     """Records of one kind, written and read in every way."""
 
-    def __init__(self, place: Place, sizes: Sizes, what: str, records: Sequence[Prepared]) -> None:
+    def __init__(self, place: BenchCluster, sizes: Sizes, what: str, records: Sequence[Prepared]) -> None:
         self._place, self._sizes, self._what, self._count = place, sizes, what, len(records)
         self._file = place.folder / "compression.arrow"
         log.save(self._file, [each._replace(topic="", partition=-1) for each in records])

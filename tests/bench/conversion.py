@@ -8,15 +8,15 @@ from typing import Final
 
 import pyarrow as pa
 
+from infra.codec import codec
 from infra.keys import load_keys
-from infra.schema_ids import codec
 from processors.codes import MESH, household_codes, person_codes
 from schemas.tables import table_from_rows
 from schemas.topics import change_topic, disclosure_topic, domain_topic
+from tests.bench.cluster import BenchCluster, running
 from tests.bench.figures import Figure
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import Place, running
 from tests.bench.sizes import Say, Sizes
 from tests.bench.stateless import Comparison, Stateless
 
@@ -37,7 +37,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         return Comparison(place, STEP, sizes, changes(place, sizes.records), say).run()
 
 
-def changes(place: Place, count: int) -> list[Prepared]:
+def changes(place: BenchCluster, count: int) -> list[Prepared]:
     """Records of `change.local-tax`: first registrations, all facts given."""
     people = residents(count)
     mesh = load_keys(place.installation.key_file).cipher(MESH)

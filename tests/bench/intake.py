@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from infra.schema_ids import codec
+from infra.codec import codec
 from schemas.tables import table_from_rows
-from schemas.topics import NOTICE, in_topic
+from schemas.topics import NOTICE, input_topic
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
 from tests.bench.figures import Figure
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import MUNICIPALITIES, Place, running
 from tests.bench.sizes import Say, Sizes
 from tests.bench.stateless import Comparison, Stateless
 
-TOPICS: Final = [in_topic("juki-cs", code) for code in MUNICIPALITIES]
+TOPICS: Final = [input_topic("juki-cs", code) for code in MUNICIPALITIES]
 STEP: Final = Stateless(
     "intake",
     inputs=TOPICS,
@@ -36,7 +36,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
 
 
 def hand_overs(
-    place: Place, count: int, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
+    place: BenchCluster, count: int, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
 ) -> list[Prepared]:
     """Records of `in.juki-cs.<municipality>`; numbers of notices and persons count from `first`."""
     people = residents(count, first=first, municipalities=municipalities).to_pylist()
@@ -53,7 +53,7 @@ def hand_overs(
         "juki-cs-notice", table_from_rows("juki-cs-notice", rows)
     )
     return [
-        Prepared(in_topic("juki-cs", each["municipality"]), None, value)
+        Prepared(input_topic("juki-cs", each["municipality"]), None, value)
         for each, value in zip(people, values.to_pylist(), strict=True)
     ]
 

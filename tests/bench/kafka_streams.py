@@ -18,15 +18,15 @@ from infra.local.artifacts import Artifact, accept
 from infra.local.errors import ArtifactError
 from infra.local.home import LocalSettings
 from infra.local.java import java
-from infra.local.kafka import ADMIN
+from infra.local.kafka_server import ADMIN
 from processors.readings import roman_part
 from schemas.catalogue import catalogue
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 from schemas.topics import change_topic, disclosure_topic, domain_topic
 from tests.bench import conversion, people, timing
+from tests.bench.cluster import BenchCluster, running
 from tests.bench.figures import Figure, at_least, at_most
-from tests.bench.place import Place, running
 from tests.bench.shared import Work
 from tests.bench.sizes import Say, Sizes
 
@@ -64,7 +64,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
 
 
 class _Comparison:
-    def __init__(self, place: Place, sizes: Sizes, say: Say) -> None:
+    def __init__(self, place: BenchCluster, sizes: Sizes, say: Say) -> None:
         self._place, self._sizes, self._say = place, sizes, say
         self._records = conversion.changes(place, sizes.records)
         #: What Kafka Streams takes to be warm is not measured, nor the same of ours.
@@ -138,7 +138,7 @@ def _figures(
     ]
 
 
-def _settings(place: Place, folder: Path, count: int) -> Mapping[str, Any]:
+def _settings(place: BenchCluster, folder: Path, count: int) -> Mapping[str, Any]:
     """Those of Kafka Streams as a good user of it would have them: batches and compression as ours are."""
     kafka = place.environment.kafka(ADMIN)
     login = f'username="{kafka["sasl.username"]}" password="{kafka["sasl.password"]}"'

@@ -13,10 +13,10 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from infra.environment import Environment
-from infra.local.kafka import ADMIN
-from infra.look.groups import groups
+from infra.local.kafka_server import ADMIN
+from infra.monitoring.groups import groups
 from schemas.topics import group
-from streams.kafka import end_offsets, reader_properties
+from streams.kafka_clients import end_offsets, reader_properties
 
 DEADLINE_S: Final = 120.0
 #: As our own producers have it: what is consumed was compressed in batches of that size.

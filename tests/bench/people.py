@@ -9,8 +9,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from infra.synth.names import full, surname
-from tests.bench.place import MUNICIPALITIES
+from infra.verification.synthetic.names import full, surname
+from tests.bench.cluster import MUNICIPALITIES
 
 #: Distinct names, addresses: more than a batch has, as a city's would be.
 NAMES: Final = 20_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.bench import quix, stateful
+from tests.bench.cluster import running
 from tests.bench.figures import Figure, at_least
-from tests.bench.place import running
 from tests.bench.sizes import Say, Sizes
 
 GOAL = at_least(3)

@@ -15,20 +15,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from infra.apply.steps import Applied, apply
+from infra.apply.reconcile import ApplySummary, apply
 from processors.household import HouseholdProcessor
 from schemas.municipalities import check_digit
-from schemas.topics import NOTICE, parked_topic, state_topic
+from schemas.topics import NOTICE, dlq_state_topic, state_topic
 from tests.bench import intake, timing, workers
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
 from tests.bench.figures import Figure
-from tests.bench.place import MUNICIPALITIES, Place, running
 from tests.bench.side import Task, start
 from tests.bench.sizes import Say, Sizes
 
 #: What household reads a notice from, and what it keeps by the same partition.
 _NOTICES: Final = (
     NOTICE,
-    parked_topic("household"),
+    dlq_state_topic("household"),
     *(state_topic("household", store) for store in HouseholdProcessor().stores),
 )
 #: Waiting for a worker that is started.
@@ -108,10 +108,10 @@ def _wide(sizes: Sizes, intake: Behind, few: dict[str, Behind], many: dict[str, 
 
 
 class _Scale:
-    def __init__(self, place: Place, sizes: Sizes, say: Say) -> None:
+    def __init__(self, place: BenchCluster, sizes: Sizes, say: Say) -> None:
         self._place, self._sizes, self._say, self._first = place, sizes, say, 0
 
-    def admitted(self, municipalities: Sequence[str]) -> tuple[float, Applied]:
+    def admitted(self, municipalities: Sequence[str]) -> tuple[float, ApplySummary]:
         """Seconds, and what was new."""
         place, begun = self._place, time.monotonic()
         made = apply(place.environment, place.installation, municipalities)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from tests.bench import timing
-from tests.bench.place import Place
+from tests.bench.cluster import BenchCluster
 from tests.bench.side import Task, start
 
 #: Of what is there, so much is counted: partitions have not all the same, and some is done before all have joined.
@@ -22,7 +22,7 @@ JOINING_RECORDS: Final = 10
 class Work:
     """`count` records of a topic, to be done by a side that is a worker of `step`."""
 
-    place: Place
+    place: BenchCluster
     side: str
     step: str
     topic: str
@@ -58,7 +58,7 @@ class Worker(Protocol):
     def partitions(self) -> list[Any]:
         """Those it has now."""
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """How many records it did."""
 
 
@@ -71,5 +71,5 @@ def join(worker: Worker, task: Task) -> None:
             raise RuntimeError(
                 f"{len(worker.partitions)} partitions, where {task.more['share']} are its share"
             )
-        worker.turn()
+        worker.run_once()
     worker._settings = settings

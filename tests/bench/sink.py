@@ -12,22 +12,22 @@ import pyarrow as pa
 from pyarrow import csv
 
 from connectors.postgres import create_store, drop_store, store_roles
+from connectors.postgres.encoding import rows_of
 from connectors.postgres.outbox import receipts_of
-from connectors.postgres.rows import rows_of
-from connectors.postgres.tables import PERSON, tables_of
+from connectors.postgres.table_definitions import PERSON, tables_of
 from connectors.sink_worker import SinkSettings
+from infra.codec import codec
 from infra.keys import load_keys
-from infra.local.postgres import SUPERUSER
-from infra.schema_ids import codec
-from processors.codes import MESH, Kind, domain_codes, household_codes, person_codes
+from infra.local.postgres_server import SUPERUSER
+from processors.codes import MESH, CodeKind, domain_codes, household_codes, person_codes
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from schemas.topics import domain_topic, sink_step
 from tests.bench import log, timing
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.log import Prepared
 from tests.bench.people import residents
-from tests.bench.place import MUNICIPALITIES, Place, running
 from tests.bench.shared import Work
 from tests.bench.side import Task, start
 from tests.bench.sizes import Say, Sizes
@@ -52,7 +52,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
         return _compared(place, sizes, say)
 
 
-def _compared(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
+def _compared(place: BenchCluster, sizes: Sizes, say: Say) -> list[Figure]:
     count = sizes.records // 2
     say(
         f"sink: {count:,} changes of {count // 2:,} persons, each set, then changed; commits of {COMMIT_RECORDS:,}"
@@ -78,7 +78,7 @@ def _compared(place: Place, sizes: Sizes, say: Say) -> list[Figure]:
     return [*_figures(*runs.values()), _on_disk(place, count)]
 
 
-def _on_a_new_store(place: Place, side: Callable[[], timing.Run]) -> timing.Run:
+def _on_a_new_store(place: BenchCluster, side: Callable[[], timing.Run]) -> timing.Run:
     secrets = place.environment.secrets()
     roles = store_roles(DOMAIN, MUNICIPALITIES)
     with psycopg.connect(place.environment.dsn(SUPERUSER), autocommit=True) as connection:
@@ -124,7 +124,7 @@ def _figures(
     ]
 
 
-def _on_disk(place: Place, count: int) -> Figure:
+def _on_disk(place: BenchCluster, count: int) -> Figure:
     with psycopg.connect(place.environment.dsn(SUPERUSER)) as connection:
         name = f"{DOMAIN.schema_name}.person"
         found = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [name]).fetchone()
@@ -137,14 +137,14 @@ def _on_disk(place: Place, count: int) -> Figure:
     )
 
 
-def changes(place: Place, count: int) -> pa.Table:
+def changes(place: BenchCluster, count: int) -> pa.Table:
     """Records of `domain.local-tax`: half of them set a person's row, the others change it, in the same order."""
     people = residents(count // 2)
     keys = load_keys(place.installation.key_file)
     mesh, cipher = keys.cipher(MESH), keys.cipher(DOMAIN.id)
-    codes = domain_codes(cipher, person_codes(mesh, people["code"].combine_chunks()), Kind.PERSON)
+    codes = domain_codes(cipher, person_codes(mesh, people["code"].combine_chunks()), CodeKind.PERSON)
     places, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
-    households = domain_codes(cipher, household_codes(mesh, places, numbers), Kind.HOUSEHOLD)
+    households = domain_codes(cipher, household_codes(mesh, places, numbers), CodeKind.HOUSEHOLD)
     named = list(zip(people.to_pylist(), codes.to_pylist(), households.to_pylist(), strict=True))
     return table_from_rows(DOMAIN.event, [_change(*each, revision) for revision in (1, 2) for each in named])
 

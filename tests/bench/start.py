@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench import intake, workers
+from tests.bench.cluster import running
 from tests.bench.figures import Figure, at_most
-from tests.bench.place import running
 from tests.bench.side import ROOT
 from tests.bench.sizes import Say, Sizes
 
@@ -22,7 +22,7 @@ NOTICES: Final = 100
 IMPORTS: Final = """
 import sys
 sys.modules["rich"] = None
-import infra.run.worker, streams.worker, infra.run.build
+import infra.run.worker, streams.worker, infra.run.topology
 import processors.household, processors.fan_out, processors.intake, processors.conversion
 """
 

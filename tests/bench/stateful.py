@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from schemas.systems import DOMAINS
 from schemas.topics import (
+    CASE_DISPATCHED,
     CASE_OPENED,
-    CASE_PART,
     CONFLICT,
     NOTICE,
     PERSON_CHANGE,
@@ -22,9 +22,9 @@ from schemas.topics import (
     topics_of,
 )
 from tests.bench import city, log, timing
+from tests.bench.cluster import BenchCluster
 from tests.bench.figures import Figure
 from tests.bench.log import Prepared
-from tests.bench.place import Place
 from tests.bench.side import Task, start
 from tests.bench.sides.rules import RULES
 from tests.bench.sizes import Say, Sizes
@@ -40,7 +40,7 @@ class Stateful:
     name: str
     input: str
     outputs: Sequence[str]
-    feed: Callable[[Place, city.City, Sequence[int]], list[Prepared]]
+    feed: Callable[[BenchCluster, city.BenchCity, Sequence[int]], list[Prepared]]
     copies: int
 
 
@@ -52,7 +52,7 @@ STEPS: Final[Mapping[str, Stateful]] = {
     "fan-out": Stateful(
         "fan-out",
         PERSON_CHANGE,
-        [*map(change_topic, DOMAINS), CASE_PART, CONFLICT, *_REJECTED],
+        [*map(change_topic, DOMAINS), CASE_DISPATCHED, CONFLICT, *_REJECTED],
         city.changes,
         copies=2,
     ),
@@ -76,10 +76,10 @@ class Measured:
 class Comparison:
     """One step's sides on servers that hold nothing yet; each round is fed cities that nobody knows."""
 
-    def __init__(self, place: Place, step: str, sizes: Sizes, python: Path | None, say: Say) -> None:
+    def __init__(self, place: BenchCluster, step: str, sizes: Sizes, python: Path | None, say: Say) -> None:
         self._place, self._step, self._sizes, self._say = place, STEPS[step], sizes, say
         self._quix = str(python) if python else None
-        self._city = city.City.of(place, sizes.residents)
+        self._city = city.BenchCity.of(place, sizes.residents)
         self._numbers = itertools.count(1)
         self._outputs = place.folder / f"{step}.outputs.arrow"
         self._records = 0

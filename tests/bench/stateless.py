@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench import log, timing
+from tests.bench.cluster import BenchCluster
 from tests.bench.figures import Figure, at_least
 from tests.bench.log import Prepared
-from tests.bench.place import Place
 from tests.bench.side import Task, start
 from tests.bench.sizes import Say, Sizes
 
@@ -38,7 +38,7 @@ class Comparison:
     """One step's sides, on servers that hold nothing yet; `records` are fed once a round."""
 
     def __init__(
-        self, place: Place, step: Stateless, sizes: Sizes, records: Sequence[Prepared], say: Say
+        self, place: BenchCluster, step: Stateless, sizes: Sizes, records: Sequence[Prepared], say: Say
     ) -> None:
         self._place, self._step, self._sizes, self._records, self._say = place, step, sizes, records, say
         self._outputs = place.folder / f"{step.name}.outputs.arrow"

@@ -11,12 +11,12 @@ from typing import Final
 
 import pyarrow as pa
 
+from infra.codec import codec
 from infra.demo import measure as receipts
-from infra.look.waiting import wait_idle
-from infra.schema_ids import codec
+from infra.monitoring.waiting import wait_idle
 from tests.bench import intake, workers
+from tests.bench.cluster import BenchCluster, running
 from tests.bench.figures import Figure, at_most
-from tests.bench.place import Place, running
 from tests.bench.sizes import Say, Sizes
 
 IDLE_TIMEOUT_S: Final = 300.0
@@ -57,7 +57,7 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
 class _Way:
     """Notices of people whom nobody knows, `count` at a time."""
 
-    def __init__(self, place: Place, count: int, say: Say) -> None:
+    def __init__(self, place: BenchCluster, count: int, say: Say) -> None:
         self._place, self._count, self._say, self._first = place, count, say, 0
 
     def alone(self) -> Passed:

@@ -16,12 +16,12 @@ import orjson
 import psutil
 from confluent_kafka.admin import AdminClient
 
-from infra.local.kafka import ADMIN
-from infra.look.groups import ready
-from infra.look.waiting import wait_idle
+from infra.local.kafka_server import ADMIN
+from infra.monitoring.groups import ready
+from infra.monitoring.waiting import wait_idle
 from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
-from tests.bench.place import Place
+from tests.bench.cluster import BenchCluster
 from tests.bench.side import ROOT
 
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
@@ -49,7 +49,7 @@ class Workers:
 
 
 @contextmanager
-def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
+def running(place: BenchCluster, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
     """Workers of these steps for as long as it lasts; all are members of their groups."""
     for folder in (place.installation.logs, place.installation.run):
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def running(place: Place, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
             each.wait(STOP_TIMEOUT_S)
 
 
-def first_batch_s(place: Place, step: str) -> float:
+def first_batch_s(place: BenchCluster, step: str) -> float:
     """From the start of a step's worker to its first committed batch, as its log has it: records must be waiting."""
     file = place.installation.logs / f"{step}.0.log"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -93,13 +93,13 @@ def _committed(file: Path, beyond: int) -> list[str]:
     return [each["timestamp"] for each in told if each.get("event") == "batch.committed"]
 
 
-def _restored(place: Place, steps: Sequence[str]) -> bool:
+def _restored(place: BenchCluster, steps: Sequence[str]) -> bool:
     """Whether no worker is still reading what is kept of its partitions; sinks keep nothing."""
     files = [heartbeat_file(place.installation, Slot(step, 0)) for step in steps if step != "sink"]
     return all(file.exists() and orjson.loads(file.read_bytes())["state"] == "running" for file in files)
 
 
-def _started(place: Place, step: str) -> subprocess.Popen[bytes]:
+def _started(place: BenchCluster, step: str) -> subprocess.Popen[bytes]:
     with (place.installation.logs / f"{step}.0.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "infra.run", step, "0"], cwd=ROOT, stdout=log, stderr=log

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos import figures
+from tests.chaos.cluster import clear
 from tests.chaos.faults import FAULTS
 from tests.chaos.page import page
-from tests.chaos.place import clear
 from tests.chaos.run import WORK, Plan, run
 
 FIGURES: Final = "chaos.json"

@@ -15,10 +15,10 @@ from confluent_kafka import KafkaException
 
 from infra.errors import OperatorError
 from streams.clients import Partition
-from tests.chaos.faults import FAULTS, SEEDED, Struck, next_kind
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.faults import FAULTS, SEEDED, InjectedFault, next_kind
 from tests.chaos.history import History
-from tests.chaos.place import Place
-from tests.chaos.recovery import Span, Track, slowest
+from tests.chaos.stalls import Span, Track, slowest
 from tests.chaos.watch import Watch
 
 POLL_S: Final = 0.1
@@ -30,7 +30,7 @@ BREATH_S: Final = (0.5, 1.5)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FaultOutcome:
     """One fault. Times are seconds since the run's beginning; `stood_still_s` is None where nothing had to be done.
 
     `held_up_s` is the longest time that an open transaction held up readers of committed records meanwhile.
@@ -52,12 +52,12 @@ class Outcome:
 class Campaign:
     """Strikes until told to stop, or the time is over."""
 
-    place: Place
+    place: ChaosCluster
     watch: Watch
     history: History
     say: Callable[[str], None]
     before: Mapping[str, int] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[FaultOutcome] = field(default_factory=list)
     #: By kind, how often nothing was done, as it could not be found out to whom.
     missed: Counter[str] = field(default_factory=Counter)
     _wait: threading.Event = field(default_factory=threading.Event)
@@ -111,7 +111,7 @@ class Campaign:
         self.history.note("recovered" if recovered else "not-recovered", **asdict(outcome))
         self.say(_line(outcome))
 
-    def _hold(self, struck: Struck) -> None:
+    def _hold(self, struck: InjectedFault) -> None:
         self._wait.wait(max(0.0, struck.at_s + struck.hold_s - time.monotonic()))
         if struck.until_on:
             self._until(lambda: self._went_on(struck), ON_TIMEOUT_S, POLL_S)
@@ -124,7 +124,7 @@ class Campaign:
             self._wait.wait(every_s)
         return True
 
-    def _went_on(self, struck: Struck) -> bool:
+    def _went_on(self, struck: InjectedFault) -> bool:
         found = slowest(self._tracks(struck.partitions), Span(struck.at_s, time.monotonic()))
         return found is None or found[0] != float("inf")
 
@@ -138,12 +138,12 @@ class Campaign:
         except (KafkaException, OperatorError) as error:
             return f"an answer ({error})"
 
-    def _outcome(self, kind: str, struck: Struck, mended_s: float, recovered: bool) -> Outcome:
+    def _outcome(self, kind: str, struck: InjectedFault, mended_s: float, recovered: bool) -> FaultOutcome:
         now_s = time.monotonic()
         span = Span(struck.at_s, mended_s) if struck.alone else Span(mended_s, mended_s, struck=False)
         found = slowest(self._tracks(struck.partitions), span)
         held = self.watch.held.longest(struck.at_s, now_s)
-        return Outcome(
+        return FaultOutcome(
             kind=kind,
             target=struck.target,
             detail=struck.detail,
@@ -164,7 +164,7 @@ class Campaign:
         return {place: tracks[place] for place in chosen or tracks if place in tracks}
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: FaultOutcome) -> str:
     still = (
         "nothing to do" if outcome.stood_still_s is None else f"stood still {outcome.stood_still_s:5.1f} s"
     )

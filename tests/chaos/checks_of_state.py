@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from tests.chaos.model import Batch, Evidence, Restored
+from tests.chaos.model import CommittedBatch, Evidence, Restored
 
 Findings = Iterator[tuple[str, str]]
 #: A step and the number of a partition.
@@ -50,15 +50,15 @@ def at_the_end(evidence: Evidence) -> Findings:
             yield "state-differs", f"{step}: changelogs of partition {number} hold another state in the end"
 
 
-def _by_place(batches: Sequence[Batch]) -> Mapping[Place, list[Batch]]:
-    found: dict[Place, list[Batch]] = defaultdict(list)
+def _by_place(batches: Sequence[CommittedBatch]) -> Mapping[Place, list[CommittedBatch]]:
+    found: dict[Place, list[CommittedBatch]] = defaultdict(list)
     for each in batches:
         if each.digest is not None:
             found[each.step, each.partition[1]].append(each)
     return found
 
 
-def _untold(evidence: Evidence, batches: Sequence[Batch]) -> int:
+def _untold(evidence: Evidence, batches: Sequence[CommittedBatch]) -> int:
     """Committed records of a partition that are in none of the batches told of."""
     told: set[int] = set()
     there: list[int] = []

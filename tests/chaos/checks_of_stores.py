@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
 
-from tests.chaos.model import Evidence, Given
-from tests.chaos.stores import Look, RowKey
+from tests.chaos.model import DomainRecord, Evidence
+from tests.chaos.store_watch import RowKey, StoreSnapshot
 
 Findings = Iterator[tuple[str, str]]
 
@@ -73,7 +73,7 @@ def _compared(name: str, wanted: Set[object], there: Set[object]) -> Findings:
 
 def rows(evidence: Evidence) -> Findings:
     """Each store ends with the newest revision of each row, and without those that were deleted by it."""
-    newest: dict[RowKey, Given] = {}
+    newest: dict[RowKey, DomainRecord] = {}
     for given in evidence.given.values():
         for each in given:
             if each.key not in newest or newest[each.key].revision < each.revision:
@@ -90,7 +90,7 @@ def rows(evidence: Evidence) -> Findings:
 
 def rows_with_offsets(evidence: Evidence) -> Findings:
     """In every snapshot the rows are those of the records before the offsets stored in it, and no others."""
-    looks: dict[str, list[Look]] = defaultdict(list)
+    looks: dict[str, list[StoreSnapshot]] = defaultdict(list)
     for look in evidence.looks:
         looks[look.domain].append(look)
     for domain, seen in looks.items():
@@ -99,7 +99,7 @@ def rows_with_offsets(evidence: Evidence) -> Findings:
         yield from _no_offset_before_its_row(given, seen)
 
 
-def _no_row_before_its_offset(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
+def _no_row_before_its_offset(given: Sequence[DomainRecord], looks: Sequence[StoreSnapshot]) -> Findings:
     places = {(each.key, each.revision): (each.partition, each.offset) for each in given}
     for look in looks:
         for key, revision in look.revisions.items():
@@ -110,8 +110,8 @@ def _no_row_before_its_offset(given: Sequence[Given], looks: Sequence[Look]) -> 
                 yield "row-apart-from-offset", f"{key.domain}: a row was there before the offset after it"
 
 
-def _no_offset_before_its_row(given: Sequence[Given], looks: Sequence[Look]) -> Findings:
-    waiting: dict[int, list[Given]] = defaultdict(list)
+def _no_offset_before_its_row(given: Sequence[DomainRecord], looks: Sequence[StoreSnapshot]) -> Findings:
+    waiting: dict[int, list[DomainRecord]] = defaultdict(list)
     for each in sorted(given, key=lambda each: -each.offset):
         waiting[each.partition].append(each)
     deleted = {each.key for each in given if each.deleted}

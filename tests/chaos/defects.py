@@ -18,8 +18,8 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaException
 from psycopg import Connection
 
+from tests.chaos.cluster import STEPS
 from tests.chaos.load import DAYS
-from tests.chaos.place import STEPS
 
 KILLS: Final = ("worker-kill",)
 BETWEEN_TOPICS: Final = ("intake", "household", "fan-out", "conversion")
@@ -50,24 +50,24 @@ class Defect:
 
 def no_group_metadata() -> None:
     """Offsets go with the transaction, but not under the group's generation: a zombie's are taken."""
-    from streams import kafka  # noqa: PLC0415
+    from streams import kafka_clients  # noqa: PLC0415
     from streams.processing import Processing  # noqa: PLC0415
 
     Processing.run = slowed(Processing.run)  # type: ignore[method-assign]
-    make = kafka.KafkaClients.consumer
+    make = kafka_clients.KafkaClients.consumer
 
-    def consumer(self: kafka.KafkaClients) -> Any:
+    def consumer(self: kafka_clients.KafkaClients) -> Any:
         stranger = KafkaConsumer({**self._connection, "group.id": self._group})
         return _Standing(make(self), consumer_group_metadata=stranger.consumer_group_metadata)
 
-    kafka.KafkaClients.consumer = consumer  # type: ignore[method-assign]
+    kafka_clients.KafkaClients.consumer = consumer  # type: ignore[method-assign]
 
 
 def no_rewind() -> None:
     """After an abort the consumer goes on from where it is."""
     from streams.assignment import Assignment  # noqa: PLC0415
 
-    right = Assignment.rewind
+    right = Assignment.seek_to_committed
 
     def rewind(self: Assignment, partitions: Any) -> Any:
         self._seek, seek = lambda starts: None, self._seek  # type: ignore[method-assign]
@@ -76,7 +76,7 @@ def no_rewind() -> None:
         finally:
             self._seek = seek  # type: ignore[method-assign]
 
-    Assignment.rewind = rewind  # type: ignore[method-assign]
+    Assignment.seek_to_committed = rewind  # type: ignore[method-assign]
 
 
 def producer_kept() -> None:
@@ -97,37 +97,37 @@ def producer_kept() -> None:
         return starts
 
     Transactions.replace = replace_  # type: ignore[method-assign]
-    Assignment.rewind = rewind  # type: ignore[method-assign]
+    Assignment.seek_to_committed = rewind  # type: ignore[method-assign]
 
 
 def auto_commit() -> None:
     """The consumer commits by itself what it has handed out, done or not."""
-    from streams import kafka  # noqa: PLC0415
+    from streams import kafka_clients  # noqa: PLC0415
 
     wrong = {
         "enable.auto.commit": True,
         "enable.auto.offset.store": True,
         "auto.commit.interval.ms": 100,
     }
-    _with(kafka, "consumer_properties", wrong)
+    _with(kafka_clients, "consumer_properties", wrong)
 
 
 def restored_uncommitted() -> None:
     """State is restored from whatever stands in the changelog."""
-    from streams import kafka  # noqa: PLC0415
+    from streams import kafka_clients  # noqa: PLC0415
 
-    _with(kafka, "reader_properties", {"isolation.level": "read_uncommitted"})
+    _with(kafka_clients, "reader_properties", {"isolation.level": "read_uncommitted"})
 
 
 def offsets_after() -> None:
     """A store's offsets are written by a transaction of their own, after that of the rows."""
-    from connectors.postgres.settling import together  # noqa: PLC0415
+    from connectors.postgres.applying import concat_batches  # noqa: PLC0415
     from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
 
     def flush(self: PostgresSink) -> Mapping[int, int]:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            whole = together(waiting)
+            whole = concat_batches(waiting)
             wanted = self._started | dict(whole.wanted)
             self._store.transaction(lambda connection: self._settle(connection, whole, (), {}))
             self._store.transaction(lambda connection: self._advanced(connection, wanted))
@@ -183,9 +183,9 @@ def receipts_apart() -> None:
 def uncommitted_reads() -> None:
     """Steps and sinks read whatever stands in their topics."""
     from connectors.postgres import worker  # noqa: PLC0415
-    from streams import kafka  # noqa: PLC0415
+    from streams import kafka_clients  # noqa: PLC0415
 
-    for module in (kafka, worker):
+    for module in (kafka_clients, worker):
         _with(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
 
 

@@ -15,19 +15,19 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg import sql
 
-from connectors.postgres.status import store_status
-from connectors.postgres.tables import MESSAGE, tables_of
+from connectors.postgres.sink_status import store_status
+from connectors.postgres.table_definitions import MESSAGE, tables_of
 from infra.environment import Environment
 from infra.keys import load_keys
-from infra.local.kafka import ADMIN, AUDITOR
-from processors.codes import Kind, domain_codes
+from infra.local.kafka_server import ADMIN, AUDITOR
+from processors.codes import CodeKind, domain_codes
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS, Domain
 from schemas.topics import (
+    CASE_DISPATCHED,
     CASE_OPENED,
-    CASE_PART,
     NOTICE,
     PERSON_CHANGE,
     RECEIPT,
@@ -42,11 +42,11 @@ from schemas.topics import (
     state_topic,
 )
 from streams.clients import Partition
-from streams.kafka import reader_properties
+from streams.kafka_clients import reader_properties
 from streams.state import PartitionState
 from tests.chaos import model
-from tests.chaos.model import Evidence, Given, Origin, Told
-from tests.chaos.stores import RowKey
+from tests.chaos.model import ChangeRecord, DomainRecord, Evidence, Origin
+from tests.chaos.store_watch import RowKey
 
 TIMEOUT_S: Final = 30.0
 CHUNK_RECORDS: Final = 10_000
@@ -122,8 +122,10 @@ def collect(
             for _, _, row in topics.rows(CASE_OPENED, "case-opened", "case", "persons")
         ],
         parts=[
-            model.Part(_case(row), row["person"], [(p["domain"], p["revision"]) for p in row["parts"]])
-            for _, _, row in topics.rows(CASE_PART, "case-part", "case", "person", "parts")
+            model.DispatchRecord(
+                _case(row), row["person"], [(p["domain"], p["revision"]) for p in row["changes"]]
+            )
+            for _, _, row in topics.rows(CASE_DISPATCHED, "case-dispatched", "case", "person", "changes")
         ],
         told=told,
         given={domain.id: list(_given(topics, domain)) for domain in DOMAINS.values()},
@@ -159,12 +161,12 @@ def collect(
     )
 
 
-def _batches(lines: Iterable[Row]) -> Iterator[model.Batch]:
+def _batches(lines: Iterable[Row]) -> Iterator[model.CommittedBatch]:
     """What workers of steps logged of committed batches."""
     for line in lines:
         if line.get("event") == "batch.committed" and "offset_next" in line:
             place, told = (line["topic"], line["partition"]), (line["records"], line.get("digest"))
-            yield model.Batch(line["step"], place, line["offset_next"], _moment(line), *told)
+            yield model.CommittedBatch(line["step"], place, line["offset_next"], _moment(line), *told)
 
 
 def _restored(lines: Iterable[Row]) -> Iterator[model.Restored]:
@@ -202,13 +204,13 @@ def _rejected(topics: Topics) -> Iterator[Origin]:
                 yield _origin(row)
 
 
-def _told(topics: Topics, domain: str) -> Iterator[Told]:
+def _told(topics: Topics, domain: str) -> Iterator[ChangeRecord]:
     topic = change_topic(domain)
     for partition, offset, row in topics.rows(topic, "domain-change", "person", "revision", "case"):
-        yield Told(row["person"], row["revision"], row["case"] is not None, partition, offset)
+        yield ChangeRecord(row["person"], row["revision"], row["case"] is not None, partition, offset)
 
 
-def _given(topics: Topics, domain: Domain) -> Iterator[Given]:
+def _given(topics: Topics, domain: Domain) -> Iterator[DomainRecord]:
     parts = {table.entity: table.part for table in tables_of(domain)}
     columns = ["code", "entity", "op", "revision", "case_code"]
     columns += ["municipality"] if domain.municipal else []
@@ -218,7 +220,7 @@ def _given(topics: Topics, domain: Domain) -> Iterator[Given]:
         key = RowKey(domain.id, entity, code, _part(row, parts[entity]))
         of = row["municipality"] if domain.municipal else row["case_code"]
         receipt = f"{code}.{entity}.{of or ''}.{revision}"
-        yield Given(key, revision, row["op"] == "DELETE", partition, offset, receipt)
+        yield DomainRecord(key, revision, row["op"] == "DELETE", partition, offset, receipt)
 
 
 def _part(row: Row, column: str | None) -> str:
@@ -227,11 +229,11 @@ def _part(row: Row, column: str | None) -> str:
     return str(row[column] or "") if column else ""
 
 
-def _codes(keys: Path, told: Mapping[str, list[Told]]) -> dict[str, dict[str, str]]:
+def _codes(keys: Path, told: Mapping[str, list[ChangeRecord]]) -> dict[str, dict[str, str]]:
     ring, found = load_keys(keys), {}
     for domain, changes in told.items():
         persons = sorted({each.person for each in changes})
-        codes = domain_codes(ring.cipher(domain), pa.array(persons, pa.string()), Kind.PERSON)
+        codes = domain_codes(ring.cipher(domain), pa.array(persons, pa.string()), CodeKind.PERSON)
         found[domain] = dict(zip(persons, codes.to_pylist(), strict=True))
     return found
 

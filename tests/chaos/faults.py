@@ -16,7 +16,7 @@ from typing import Final
 
 from schemas.topics import transactional_id
 from streams.clients import Partition
-from tests.chaos.place import DATABASE, Place, family, signal_all
+from tests.chaos.cluster import DATABASE, ChaosCluster, family, signal_all
 from tests.chaos.proxy import Mode
 from tests.chaos.watch import SINK
 
@@ -42,7 +42,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Struck:
+class InjectedFault:
     """What was struck, and how it is mended. `partitions` are those that have to go on; empty: all of them.
 
     `hold_s`: seconds until it is mended. With `until_on` it is mended when they went on, and not before `hold_s`.
@@ -60,38 +60,38 @@ class Struck:
 
 
 #: Finds out first whom it strikes: what raises has done nothing.
-Fault = Callable[[Place, random.Random], Struck]
+Fault = Callable[[ChaosCluster, random.Random], InjectedFault]
 
 
-def worker_kill(place: Place, chance: random.Random) -> Struck:
+def worker_kill(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """kill -9; its supervisor starts it again."""
     slot = chance.choice(place.targets)
     theirs = place.partitions(slot)
     place.worker(slot).kill()
-    return Struck(slot.name, partitions=theirs)
+    return InjectedFault(slot.name, partitions=theirs)
 
 
-def worker_gone(place: Place, chance: random.Random) -> Struck:
+def worker_gone(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """kill -9, and nobody starts it again until another has taken its partitions over."""
     slot = chance.choice(place.targets)
     theirs, supervisor, worker = place.partitions(slot), place.supervisor(), place.worker(slot)
     supervisor.suspend()
     at_s = time.monotonic()
     signal_all([worker], signal.SIGKILL)
-    return Struck(slot.name, supervisor.resume, theirs, hold_s=5.0, until_on=True, at_s=at_s)
+    return InjectedFault(slot.name, supervisor.resume, theirs, hold_s=5.0, until_on=True, at_s=at_s)
 
 
-def worker_pause(place: Place, chance: random.Random) -> Struck:
+def worker_pause(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """SIGSTOP, longer than every timeout, and until another took over; then it goes on as if nothing had been."""
     slot = chance.choice(place.targets)
     theirs, worker = place.partitions(slot), place.worker(slot)
     hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
     at_s = time.monotonic()
     worker.suspend()
-    return Struck(slot.name, worker.resume, theirs, hold_s, until_on=True, at_s=at_s)
+    return InjectedFault(slot.name, worker.resume, theirs, hold_s, until_on=True, at_s=at_s)
 
 
-def worker_cut(place: Place, chance: random.Random) -> Struck:
+def worker_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """One worker's way to all servers is cut, longer than what fences it and until another took over: others go on.
 
     By resets, or without a word. It works on with what it has, and finds out when it is let through again.
@@ -103,82 +103,86 @@ def worker_cut(place: Place, chance: random.Random) -> Struck:
     at_s = time.monotonic()
     for route in place.proxies.names:
         place.proxies.set(route, mode, only=[worker.pid])
-    return Struck(slot.name, place.proxies.open_all, theirs, hold_s, until_on=True, detail=mode, at_s=at_s)
+    return InjectedFault(
+        slot.name, place.proxies.open_all, theirs, hold_s, until_on=True, detail=mode, at_s=at_s
+    )
 
 
-def _broker_kill(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
-    def strike(place: Place, chance: random.Random) -> Struck:
+def _broker_kill(choose: Callable[[ChaosCluster, random.Random], tuple[str, str]]) -> Fault:
+    def strike(place: ChaosCluster, chance: random.Random) -> InjectedFault:
         name, why = choose(place, chance)
         at_s = time.monotonic()
         _kill(place, name)
-        return Struck(name, lambda: _up(place), hold_s=3.0, until_on=True, detail=why, at_s=at_s)
+        return InjectedFault(name, lambda: _up(place), hold_s=3.0, until_on=True, detail=why, at_s=at_s)
 
     return strike
 
 
-def _broker_pause(choose: Callable[[Place, random.Random], tuple[str, str]]) -> Fault:
-    def strike(place: Place, chance: random.Random) -> Struck:
+def _broker_pause(choose: Callable[[ChaosCluster, random.Random], tuple[str, str]]) -> Fault:
+    def strike(place: ChaosCluster, chance: random.Random) -> InjectedFault:
         name, why = choose(place, chance)
         broker, at_s = place.server(name), time.monotonic()
         broker.suspend()
-        return Struck(name, broker.resume, hold_s=chance.uniform(*PAUSE_OF_BROKERS_S), detail=why, at_s=at_s)
+        return InjectedFault(
+            name, broker.resume, hold_s=chance.uniform(*PAUSE_OF_BROKERS_S), detail=why, at_s=at_s
+        )
 
     return strike
 
 
-def database_kill(place: Place, chance: random.Random) -> Struck:
+def database_kill(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """kill -9 of the server and all its processes, as by a power cut."""
     theirs, hold_s = _of_sinks(place), chance.uniform(1.0, 4.0)
     _kill(place, POSTGRES)
-    return Struck(POSTGRES, lambda: _up(place), theirs, hold_s, alone=False)
+    return InjectedFault(POSTGRES, lambda: _up(place), theirs, hold_s, alone=False)
 
 
-def database_pause(place: Place, chance: random.Random) -> Struck:
+def database_pause(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """SIGSTOP of all its processes, longer than every timeout of its clients."""
     theirs, hold_s = _of_sinks(place), chance.uniform(*PAUSE_OF_STORES_S)
     processes = family(place.server(POSTGRES))
     signal_all(processes, signal.SIGSTOP)
-    return Struck(POSTGRES, lambda: signal_all(processes, signal.SIGCONT), theirs, hold_s, alone=False)
+    return InjectedFault(POSTGRES, lambda: signal_all(processes, signal.SIGCONT), theirs, hold_s, alone=False)
 
 
-def brokers_cut(place: Place, chance: random.Random) -> Struck:
+def brokers_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """The network between workers and one broker, or all, is cut: by resets, or without a word."""
     names = place.brokers if chance.random() < 0.5 else [chance.choice(place.brokers)]
     mode: Mode = chance.choice(["cut", "silent"])
     return _network(place, [place.route(name) for name in names], mode, hold_s=chance.uniform(*CUT_S))
 
 
-def brokers_slow(place: Place, chance: random.Random) -> Struck:
+def brokers_slow(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """Every packet between workers and brokers is late."""
     routes, delay_s = [place.route(name) for name in place.brokers], chance.uniform(0.1, 0.5)
     return _network(place, routes, "slow", hold_s=chance.uniform(*LATE_S), delay_s=delay_s)
 
 
-def brokers_late(place: Place, chance: random.Random) -> Struck:
+def brokers_late(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """Nothing passes for a little longer than a commit may take, and shorter than a record: all of it arrives then."""
     routes = [place.route(name) for name in place.brokers]
     return _network(place, routes, "silent", hold_s=chance.uniform(7.3, 7.7))
 
 
-def database_cut(place: Place, chance: random.Random) -> Struck:
+def database_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """The network between workers and the database is cut: by resets, or without a word."""
     mode: Mode = chance.choice(["cut", "silent"])
     hold_s = chance.uniform(*(PAUSE_OF_STORES_S if chance.random() < LONG_CUTS else CUT_S))
     return _network(place, [DATABASE], mode, hold_s)
 
 
-def database_slow(place: Place, chance: random.Random) -> Struck:
+def database_slow(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """Every packet between workers and the database is late."""
     return _network(
         place, [DATABASE], "slow", hold_s=chance.uniform(*LATE_S), delay_s=chance.uniform(0.02, 0.1)
     )
 
 
-def registry_gone(place: Place, chance: random.Random) -> Struck:
+def registry_gone(place: ChaosCluster, chance: random.Random) -> InjectedFault:
     """kill -9 of the registry, and of a worker that must then start without it."""
     struck = worker_kill(place, chance)
     _kill(place, REGISTRY)
-    return Struck(
+    return InjectedFault(
         f"registry, {struck.target}",
         lambda: _up(place),
         struck.partitions,
@@ -188,17 +192,17 @@ def registry_gone(place: Place, chance: random.Random) -> Struck:
     )
 
 
-def _any_broker(place: Place, chance: random.Random) -> tuple[str, str]:
+def _any_broker(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
     return chance.choice(place.brokers), ""
 
 
-def _leader(place: Place, chance: random.Random) -> tuple[str, str]:
+def _leader(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
     """The leader of a partition that steps write and read in transactions."""
     topic, number = chance.choice([("notice", 0), ("person.change", 1), ("state.fan-out.persons", 1)])
     return _name(place, _leader_of(place, (topic, number))), f"leader of {topic}/{number}"
 
 
-def _coordinator(place: Place, chance: random.Random) -> tuple[str, str]:
+def _coordinator(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
     """The coordinator of a slot's transactions."""
     slot = chance.choice([slot for slot in place.slots if slot.step != SINK])
     name = transactional_id(slot.step, slot.number)
@@ -207,12 +211,12 @@ def _coordinator(place: Place, chance: random.Random) -> tuple[str, str]:
     return _name(place, _leader_of(place, (TRANSACTIONS, number))), f"coordinator of {name}"
 
 
-def _leader_of(place: Place, partition: Partition) -> int:
+def _leader_of(place: ChaosCluster, partition: Partition) -> int:
     topic, number = partition
     return int(place.admin.list_topics(topic, timeout=10).topics[topic].partitions[number].leader)
 
 
-def _name(place: Place, number: int) -> str:
+def _name(place: ChaosCluster, number: int) -> str:
     return place.brokers[number - 1]
 
 
@@ -225,25 +229,29 @@ def coordinating(transactional: str, partitions: int) -> int:
     return 0 if signed == -(1 << 31) else abs(signed) % partitions
 
 
-def _network(place: Place, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0) -> Struck:
+def _network(
+    place: ChaosCluster, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0
+) -> InjectedFault:
     theirs = _of_sinks(place) if routes == [DATABASE] else ()
     for route in routes:
         place.proxies.set(route, mode, delay_s)
     detail = f"{delay_s:.2f} s each way" if mode == "slow" else mode
-    return Struck(", ".join(routes), place.proxies.open_all, theirs, hold_s, alone=False, detail=detail)
+    return InjectedFault(
+        ", ".join(routes), place.proxies.open_all, theirs, hold_s, alone=False, detail=detail
+    )
 
 
-def _kill(place: Place, name: str) -> None:
+def _kill(place: ChaosCluster, name: str) -> None:
     processes = family(place.server(name))
     signal_all(processes, signal.SIGKILL)
     processes[0].wait(END_TIMEOUT_S)
 
 
-def _up(place: Place) -> None:
+def _up(place: ChaosCluster) -> None:
     place.stack.up()
 
 
-def _of_sinks(place: Place) -> list[Partition]:
+def _of_sinks(place: ChaosCluster) -> list[Partition]:
     return [each for slot in place.slots if slot.step == SINK for each in place.partitions(slot)]
 
 

@@ -18,7 +18,7 @@ from tests.chaos.run import Plan, Result
 
 #: What a run shows something of: a change here begins anew.
 PARTS: Final = ("streams", "processors", "connectors", "schemas", "infra/run")
-#: What `make chaos-told` has written down for whoever counts on, on whatever machine.
+#: What `make chaos-report` has written down for whoever counts on, on whatever machine.
 LEDGER: Final = ROOT / "docs" / "chaos.json"
 #: Kinds of faults whose standstill the mesh promises a limit of, in seconds, restoring apart: started again at once, or
 #: taken over by others after one and a half times the session's timeout (10 s).

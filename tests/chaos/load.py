@@ -23,7 +23,7 @@ from connectors.juki_cs.source import JukiCsSource
 from connectors.notices.source import NoticesSource
 from connectors.source import Source
 from infra.demo.run import municipalities
-from infra.synth.writing import write_city
+from infra.verification.synthetic.writing import write_city
 from schemas.codec import Codec
 
 TICK_S: Final = 0.1
@@ -40,7 +40,7 @@ RESIDENTS_MIN: Final = 120
 
 
 @dataclass(frozen=True)
-class City:
+class LoadCity:
     """Files, and the hand-overs in them by topic, encoded, in their order."""
 
     folder: Path
@@ -68,7 +68,7 @@ def write(folder: Path, hand_overs: int, seed: int, days: int = DAYS) -> None:
     write_city(folder, max(RESIDENTS_MIN, round(hand_overs / per_resident)), days, seed)
 
 
-def read(folder: Path, codec: Codec) -> City:
+def read(folder: Path, codec: Codec) -> LoadCity:
     """The city in `folder`, encoded."""
     by_topic: dict[str, list[bytes]] = {}
     for path in sorted(folder.iterdir()):
@@ -81,7 +81,7 @@ def read(folder: Path, codec: Codec) -> City:
                     by_topic.setdefault(each.route.topic, []).extend(values)
         finally:
             source.close()
-    return City(folder, by_topic)
+    return LoadCity(folder, by_topic)
 
 
 def _source(path: Path) -> Source:
@@ -98,7 +98,7 @@ def _source(path: Path) -> Source:
 class Load:
     """Hands a city over; one thread. `accepted` counts what brokers acknowledged."""
 
-    city: City
+    city: LoadCity
     producer: Producer
     duration_s: float
     accepted: int = 0
@@ -181,7 +181,7 @@ def producer(connection: dict[str, str]) -> Producer:
     )
 
 
-def _interleaved(city: City) -> deque[tuple[str, bytes]]:
+def _interleaved(city: LoadCity) -> deque[tuple[str, bytes]]:
     """All hand-overs in one row: each topic's in its order, evenly spread over the whole."""
     placed = [
         ((index + 0.5) / len(values), topic, value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.clients import Partition
-from tests.chaos.stores import Look, RowKey
+from tests.chaos.store_watch import RowKey, StoreSnapshot
 
 
 class Origin(NamedTuple):
@@ -43,15 +43,15 @@ class Opened(NamedTuple):
     persons: int
 
 
-class Part(NamedTuple):
-    """Of topic `case.part`; `told` are domains with revisions."""
+class DispatchRecord(NamedTuple):
+    """Of topic `case.dispatched`; `told` are domains with revisions."""
 
     case: Case
     person: str
     told: Sequence[tuple[str, int]]
 
 
-class Told(NamedTuple):
+class ChangeRecord(NamedTuple):
     """Of topic `change.<domain>`, by the mesh's code of the person."""
 
     person: str
@@ -61,7 +61,7 @@ class Told(NamedTuple):
     offset: int
 
 
-class Given(NamedTuple):
+class DomainRecord(NamedTuple):
     """Of topic `domain.<domain>`, by the domain's code: `key` is the row that it is for."""
 
     key: RowKey
@@ -88,7 +88,7 @@ class Converted(NamedTuple):
     applied_at: object
 
 
-class Batch(NamedTuple):
+class CommittedBatch(NamedTuple):
     """A committed batch, as a worker logged it."""
 
     step: str
@@ -122,9 +122,9 @@ class Evidence:
     changes: Sequence[Change] = ()
     rejected: Sequence[Origin] = ()
     opened: Sequence[Opened] = ()
-    parts: Sequence[Part] = ()
-    told: Mapping[str, Sequence[Told]] = field(default_factory=dict)
-    given: Mapping[str, Sequence[Given]] = field(default_factory=dict)
+    parts: Sequence[DispatchRecord] = ()
+    told: Mapping[str, Sequence[ChangeRecord]] = field(default_factory=dict)
+    given: Mapping[str, Sequence[DomainRecord]] = field(default_factory=dict)
     #: By domain, its code of each person.
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: By domain, code and revision of each disclosure.
@@ -135,12 +135,12 @@ class Evidence:
     #: Offsets of records that were written and aborted, and of those that were committed.
     aborted: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
     committed: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
-    batches: Sequence[Batch] = ()
+    batches: Sequence[CommittedBatch] = ()
     restored: Sequence[Restored] = ()
     #: The digest of a partition's state, by step and number, as its changelogs say in the end.
     states: Mapping[tuple[str, int], str] = field(default_factory=dict)
     #: The digest of a step's state that has nothing in it.
     nothing: Mapping[str, str] = field(default_factory=dict)
-    looks: Sequence[Look] = ()
+    looks: Sequence[StoreSnapshot] = ()
     #: What needs no model: by kind of anomaly, what was found.
     found: Mapping[str, Sequence[str]] = field(default_factory=dict)

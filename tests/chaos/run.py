@@ -14,23 +14,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from infra.codec import codec
 from infra.demo.run import municipalities
 from infra.errors import OperatorError
-from infra.listing import rejected
-from infra.local.kafka import ADMIN, AUDITOR
-from infra.look.waiting import wait_idle
-from infra.reference import Actual, compare, expected
+from infra.local.kafka_server import ADMIN, AUDITOR
+from infra.monitoring.waiting import wait_idle
 from infra.run import background
-from infra.schema_ids import codec
-from infra.stores import holdings
+from infra.store_contents import holdings
+from infra.triage import rejected
+from infra.verification.reference import Actual, compare, expected
 from schemas.codec import Codec
-from tests.chaos import evidence, load, place
-from tests.chaos.campaign import Campaign, Outcome
+from tests.chaos import cluster, evidence, load
+from tests.chaos.campaign import Campaign, FaultOutcome
 from tests.chaos.checker import Anomaly, check
+from tests.chaos.cluster import ChaosCluster
 from tests.chaos.history import History, history
 from tests.chaos.model import Evidence
-from tests.chaos.place import Place
-from tests.chaos.stores import StoreWatch
+from tests.chaos.store_watch import StoreWatch
 from tests.chaos.watch import Sample, Watch, topics_by_step
 
 #: Where in a run's folder the mesh lives while it lasts.
@@ -59,7 +59,7 @@ class Plan:
     rate: float = 15.0
     workers: int = 2
     defect: str | None = None
-    steps: Sequence[str] = place.STEPS
+    steps: Sequence[str] = cluster.STEPS
     before: Mapping[str, int] = field(default_factory=dict)
     days: int = load.DAYS
     #: So often each kind is to have struck, `before` included; None: until the time is over.
@@ -71,7 +71,7 @@ class Result:
     """What came of it."""
 
     history: Path
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[FaultOutcome]
     anomalies: Sequence[Anomaly]
     #: By step and partition number, when it was whole again and how long it took: (run's seconds, seconds).
     restores: Sequence[tuple[str, int, float, float]]
@@ -87,7 +87,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
     say("starting three brokers, registry, database and workers")
     file = plan.folder / f"{datetime.now().astimezone():%Y-%m-%dT%H-%M-%S}-{plan.seed}.jsonl"
     with (
-        place.running(
+        cluster.running(
             plan.folder / WORK, municipalities(city), plan.workers, plan.defect, plan.steps
         ) as mesh,
         history(file) as told,
@@ -107,14 +107,14 @@ def run(plan: Plan, say: Callable[[str], None]) -> Result:
             shutil.copytree(mesh.installation.logs, plan.folder / LOGS)
         if result.anomalies:
             say(f"what the servers hold is kept in {plan.folder / FOUND}, until something is found again")
-            place.keep(mesh, plan.folder / FOUND)
+            cluster.keep(mesh, plan.folder / FOUND)
         return result
 
 
 @dataclass
 class _Run:
     plan: Plan
-    mesh: Place
+    mesh: ChaosCluster
     history: History
     say: Callable[[str], None]
     city_folder: Path
@@ -197,7 +197,7 @@ class _Run:
             self._found["left-over"].append(str(error))
         self.history.note("settled", accepted=handing.accepted)
 
-    def _evidence(self, shared: Codec, city: load.City) -> Evidence:
+    def _evidence(self, shared: Codec, city: load.LoadCity) -> Evidence:
         installation = self.mesh.installation
         return evidence.collect(
             self.mesh.environment, shared, installation.key_file, installation.logs, city.by_topic
@@ -206,7 +206,7 @@ class _Run:
     def _merged(self, left: Evidence) -> dict[str, list[str]]:
         return {kind: self._found.get(kind, []) for kind in {*self._found, *left.found}}
 
-    def _compare(self, city: load.City, opened: int) -> None:
+    def _compare(self, city: load.LoadCity, opened: int) -> None:
         """Stores and refusals as the reference model has them, of the same files."""
         environment = self.mesh.environment
         model = expected(city.files)

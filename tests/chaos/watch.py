@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from psycopg import sql
 
 from infra.environment import Environment
-from infra.local.kafka import ADMIN, AUDITOR
+from infra.local.kafka_server import ADMIN, AUDITOR
 from schemas.systems import DOMAINS
 from schemas.topics import (
     NOTICE,
@@ -31,8 +31,8 @@ from schemas.topics import (
     topics_of,
 )
 from streams.clients import Partition
-from streams.kafka import reader_properties
-from tests.chaos.recovery import Held, Track, note
+from streams.kafka_clients import reader_properties
+from tests.chaos.stalls import OpenTransactionMonitor, Track, note
 
 EVERY_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2.0
@@ -57,7 +57,7 @@ class Watch:
     environment: Environment
     topics: Mapping[str, list[str]]
     tracks: dict[Partition, Track] = field(default_factory=dict)
-    held: Held = field(default_factory=Held)
+    held: OpenTransactionMonitor = field(default_factory=OpenTransactionMonitor)
     ahead: list[str] = field(default_factory=list)
     #: A broker that stood still answers as the leader that it was, until it hears of another: it is asked nothing then.
     doubtful: threading.Event = field(default_factory=threading.Event)

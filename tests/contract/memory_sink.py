@@ -8,13 +8,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.errors import FencedError, NotOpenError
+from connectors.errors import NotOpenError, SinkFencedError
 from connectors.sink import Record, SinkBatch, batch_of
 from schemas.codec import Codec
-from streams.acting import Act, Deed
-from streams.clients import Placed
-from streams.dead_letters import seal_place
-from streams.parking import identity
+from streams.clients import LocalMessage
+from streams.command_handler import CommandType, DeadLetterCommand
+from streams.dead_letter_queue import dead_letter_id
+from streams.dead_letters import seal_context
 from streams.sealing import Coding
 
 #: Longest key, and what no row may have, so that this store refuses what a database does.
@@ -40,7 +40,7 @@ class MemoryStore:
     rows: dict[Key, tuple[Mapping[str, Any] | None, int]] = field(default_factory=dict)
     offsets: dict[int, int] = field(default_factory=dict)
     receipts: list[tuple[str, str, int]] = field(default_factory=list)
-    letters: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+    open_dead_letters: list[tuple[int, int, bytes | None]] = field(default_factory=list)
     aside: dict[Place, Aside] = field(default_factory=dict)
     acts: set[str] = field(default_factory=set)
 
@@ -63,7 +63,7 @@ class MemorySink:
         self._waiting: list[SinkBatch] = []
 
     @property
-    def letters(self) -> Collection[str]:
+    def open_dead_letters(self) -> Collection[str]:
         """Names of letters of open partitions."""
         found = self._store.aside.items()
         return sorted({each.name for (part, _), each in found if each.name and part in self._started})
@@ -95,7 +95,7 @@ class MemorySink:
         self._started = started
         return dict(started)
 
-    def concerned(self, digest: str) -> Mapping[int, Sequence[int]]:
+    def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
         """Offsets by partition."""
         found: dict[int, list[int]] = {}
         for partition, offset in self._store.named(digest):
@@ -103,7 +103,7 @@ class MemorySink:
                 found.setdefault(partition, []).append(offset)
         return found
 
-    def act(self, act: Act, partition: int, records: Mapping[int, Record]) -> None:
+    def handle_command(self, act: DeadLetterCommand, partition: int, records: Mapping[int, Record]) -> None:
         """The letters and what is behind them, one after the other."""
         self._hold()
         places = [place for place in self._store.named(act.digest) if place[0] == partition]
@@ -112,12 +112,12 @@ class MemorySink:
         freed = {place: self._store.aside.pop(place) for place in places}
         for place, before in freed.items():
             record = records[place[1]]
-            if before.name and act.deed is Deed.DISMISS:
+            if before.name and act.type is CommandType.DISMISS:
                 continue
-            if before.name and act.deed is Deed.REPAIR:
+            if before.name and act.type is CommandType.REPAIR:
                 sealed = base64.b64decode(act.value or "")
-                value = self._coding.sealer.open(sealed, seal_place(self._step, act.digest, "repair"))
-                record = Placed(
+                value = self._coding.sealer.open(sealed, seal_context(self._step, act.digest, "repair"))
+                record = LocalMessage(
                     (str(record.topic()), partition), place[1], key_bytes=record.key(), value_bytes=value
                 )
             batch = batch_of(self._codec, self._schema, [record], {})
@@ -134,11 +134,11 @@ class MemorySink:
 
     def _hold(self) -> None:
         if any(self._store.offsets.get(number, 0) != offset for number, offset in self._started.items()):
-            raise FencedError("fenced")
+            raise SinkFencedError("fenced")
 
     def _apply(self, store: MemoryStore, batch: SinkBatch, before: Mapping[Place, Aside]) -> None:
         lost = {fault.index for fault in batch.faults}
-        rows = dict(zip(batch.kept, batch.table.to_pylist(), strict=True))
+        rows = dict(zip(batch.record_indices, batch.table.to_pylist(), strict=True))
         for index, record in enumerate(batch.records):
             place = (record.partition() or 0, record.offset() or 0)
             row = None if index in lost else rows[index]
@@ -147,9 +147,9 @@ class MemorySink:
                 store.aside[place] = Aside(person, None)
             elif row is None or not _taken(store, row):
                 known = before[place].name if place in before else None
-                name = known or identity(self._coding.sealer, record, row)  # type: ignore[arg-type]
+                name = known or dead_letter_id(self._coding.sealer, record, row)  # type: ignore[arg-type]
                 store.aside[place] = Aside(person, name)
-                store.letters.append((*place, record.value()))
+                store.open_dead_letters.append((*place, record.value()))
             else:
                 store.receipts.append((row["code"], row["entity"], row["revision"]))
 

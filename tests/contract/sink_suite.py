@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from connectors.errors import FencedError, NotOpenError
+from connectors.errors import NotOpenError, SinkFencedError
 from connectors.sink import Sink, SinkBatch, batch_of
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
@@ -24,10 +24,10 @@ from schemas.ids import LocalSchemaIds
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from schemas.topics import domain_topic, sink_step
-from streams.acting import Act, Deed
-from streams.dead_letters import seal_place
+from streams.command_handler import CommandType, DeadLetterCommand
+from streams.dead_letters import seal_context
 from streams.sealing import Coding
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
 
 DOMAIN: Final = DOMAINS["local-tax"]
 TOPIC: Final = domain_topic(DOMAIN.id)
@@ -144,13 +144,13 @@ def acted(
     act_id: str | None = None,
 ) -> None:
     """An act on the one open letter (or that of this name); `changes` are all records of partition 0, from offset 0."""
-    name = name or next(iter(sink.letters))
-    sealed = repaired and SEALER.seal(encoded([repaired])[0], seal_place(STEP, name, "repair"))
+    name = name or next(iter(sink.open_dead_letters))
+    sealed = repaired and SEALER.seal(encoded([repaired])[0], seal_context(STEP, name, "repair"))
     value = None if sealed is None else base64.b64encode(sealed).decode()
     records = {at: Given(at, each) for at, each in enumerate(encoded(changes))}
-    act = Act(act_id or f"in.desk/0/{uuid4()}", Deed(deed), name, value=value)
-    for partition, offsets in sink.concerned(name).items():
-        sink.act(act, partition, {offset: records[offset] for offset in offsets})
+    act = DeadLetterCommand(act_id or f"in.operator/0/{uuid4()}", CommandType(deed), name, value=value)
+    for partition, offsets in sink.affected_offsets(name).items():
+        sink.handle_command(act, partition, {offset: records[offset] for offset in offsets})
 
 
 class SinkSuite(ABC):
@@ -265,7 +265,7 @@ class SinkSuite(ABC):
         sink.open([0])
         applied(other, Change("a", 2, name="theirs"))
         sink.put(batch([Change("a", 3, name="zombie"), Change("z", 1)]))
-        with pytest.raises(FencedError):
+        with pytest.raises(SinkFencedError):
             sink.flush()
         assert self.rows() == {("a", MUNICIPALITY): ("theirs", 2)}
         assert len(self.receipts()) == 1
@@ -331,7 +331,7 @@ class SinkSuite(ABC):
         assert self.accounts() == {}
         assert [letter.offset for letter in self.letters()] == [1]
         assert len(self.receipts()) == 3
-        assert len(sink.letters) == 1
+        assert len(sink.open_dead_letters) == 1
 
     def test_what_cannot_be_decoded_parks_nobody(self, sink: Sink) -> None:
         """It is nobody's."""
@@ -345,7 +345,7 @@ class SinkSuite(ABC):
         acted(sink, "REPAIR", changes, Change("a", 1, name="mended"))
         assert self.row("a") == ("3", 3)
         assert sorted(receipt.revision for receipt in self.receipts()) == [1, 1, 2, 3]
-        assert list(sink.letters) == []
+        assert list(sink.open_dead_letters) == []
         applied(sink, Change("a", 4, name="4"))
         assert self.row("a") == ("4", 4)
 
@@ -353,26 +353,26 @@ class SinkSuite(ABC):
         """It stays the letter that it was; the others wait on."""
         changes = [Change("a", 1, status="unknown"), Change("a", 2)]
         applied(sink, *changes)
-        (name,) = sink.letters
+        (name,) = sink.open_dead_letters
         acted(sink, "RETRY", changes)
-        assert (self.rows(), list(sink.letters)) == ({}, [name])
-        assert dict(sink.concerned(name)) == {0: [0, 1]}
+        assert (self.rows(), list(sink.open_dead_letters)) == ({}, [name])
+        assert dict(sink.affected_offsets(name)) == {0: [0, 1]}
 
     def test_what_was_behind_a_dismissed_letter_follows_up_to_the_next(self, sink: Sink) -> None:
         """The next that is refused is a letter then, and holds the rest."""
         changes = [Change("a", number, status="unknown") for number in (1, 2)] + [Change("a", 3)]
         applied(sink, *changes)
         acted(sink, "DISMISS", changes)
-        (name,) = sink.letters
-        assert (self.rows(), dict(sink.concerned(name))) == ({}, {0: [1, 2]})
+        (name,) = sink.open_dead_letters
+        assert (self.rows(), dict(sink.affected_offsets(name))) == ({}, {0: [1, 2]})
         acted(sink, "DISMISS", changes)
-        assert (self.row("a"), list(sink.letters)) == (("NAME", 3), [])
+        assert (self.row("a"), list(sink.open_dead_letters)) == (("NAME", 3), [])
 
     def test_an_act_is_done_once(self, sink: Sink) -> None:
         """Another worker may do it again, as it doesn't know."""
         changes = [Change("a", 1, status="unknown"), Change("a", 2)]
         applied(sink, *changes)
-        (name,) = sink.letters
+        (name,) = sink.open_dead_letters
         told = len(self.letters())
         for _ in range(2):
             acted(sink, "RETRY", changes, name=name, act_id="same")
@@ -382,9 +382,9 @@ class SinkSuite(ABC):
         """The partition's next owner has moved its offset: parking and retrying can't overtake each other."""
         changes = [Change("a", 1, status="unknown"), Change("a", 2), Change("a", 3)]
         applied(sink, *changes[:2])
-        (name,) = sink.letters
+        (name,) = sink.open_dead_letters
         applied(other, changes[2])
-        with pytest.raises(FencedError):
+        with pytest.raises(SinkFencedError):
             acted(sink, "DISMISS", changes, name=name)
         assert self.rows() == {}
         acted(other, "DISMISS", changes, name=name)

@@ -18,7 +18,7 @@ from connectors.errors import (
     UnreadableFileError,
 )
 from connectors.publish import ingest
-from connectors.source import HandOvers, Route, Source
+from connectors.source import Route, Source, SubmissionBatch
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
@@ -38,7 +38,7 @@ class Log:
         """Remembers the routes."""
         self.prepared.extend(routes)
 
-    def send(self, found: HandOvers) -> None:
+    def send(self, found: SubmissionBatch) -> None:
         """Keeps the records."""
         assert found.route in self.prepared, "a route that open did not name"
         values = self.codec.encode(found.route.schema, found.table).to_pylist()

@@ -44,7 +44,7 @@ class TestMemorySink(SinkSuite):
 
     def letters(self) -> list[Letter]:
         """In order."""
-        return [Letter(*letter) for letter in self.held.letters]
+        return [Letter(*letter) for letter in self.held.open_dead_letters]
 
     def _of(self, entity: str, column: str) -> dict[tuple[str, str], tuple[str | None, int]]:
         return {
@@ -69,7 +69,7 @@ class Careless(MemorySink):
 
     def put(self, batch: SinkBatch) -> None:
         """Without its faults."""
-        good = [batch.records[index] for index in batch.kept]
+        good = [batch.records[index] for index in batch.record_indices]
         super().put(SinkBatch(batch.table, good, range(len(good)), batch.next_offsets))
 
 

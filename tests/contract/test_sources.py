@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.enrolments import EnrolmentsSource
-from connectors.enrolments.row import HEADER as ENROLMENTS_HEADER
+from connectors.enrolments.enrolment_row import HEADER as ENROLMENTS_HEADER
 from connectors.events import EventsSource
 from connectors.juki_cs import JukiCsSource
-from connectors.juki_cs.row import HEADER as JUKI_CS_HEADER
+from connectors.juki_cs.csv_row import HEADER as JUKI_CS_HEADER
 from connectors.notices import NoticesSource
 from tests.contract.source_suite import SourceSuite
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from infra.reference import Actual
+from infra.verification.reference import Actual
 
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
 CANCELLATION_CODES = "CANCELS_"

@@ -16,7 +16,7 @@ from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.stack import Stack
 from tests.integration import containers
-from tests.integration.place import Place, running
+from tests.integration.cluster import IntegrationCluster, running
 
 GIVEN = ("SECRETS", "KAFKA_BOOTSTRAP", "REGISTRY_URL", "DATABASE_URL")
 
@@ -49,7 +49,9 @@ def _local(folder: Path) -> Iterator[Environment]:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Place]:
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[IntegrationCluster]:
     """Servers that tests empty, stop and freeze, apart from those of `environment`; not started yet.
 
     Tests share them, and no state: each, or each module, empties them first.

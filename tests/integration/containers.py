@@ -15,7 +15,7 @@ from pathlib import Path
 from testcontainers.core.container import DockerContainer
 
 from infra.environment import Environment
-from infra.local import database, kafka, ports, postgres, registry
+from infra.local import database, kafka_server, ports, postgres_server, registry_server
 from infra.local.home import Home, Ports, StackState, write_private
 from infra.local.secrets import Secrets
 from infra.local.stack import FIRST_SECRETS, first_ports
@@ -54,12 +54,12 @@ def running(folder: Path) -> Iterator[Environment]:
     with ExitStack() as containers:
         containers.enter_context(_postgres(given, secrets))
         containers.enter_context(_kafka(home, given, secrets))
-        _wait("Kafka", lambda: kafka.answers(given, secrets))
-        kafka.grant_registry(given, secrets)
+        _wait("Kafka", lambda: kafka_server.answers(given, secrets))
+        kafka_server.grant_registry(given, secrets)
         containers.enter_context(_registry(home, given, secrets))
         _wait("PostgreSQL", lambda: database.answers(given, secrets))
         database.prepare(given, secrets)
-        _wait("the registry", lambda: registry.answers(given))
+        _wait("the registry", lambda: registry_server.answers(given))
         yield _environment(home, given)
 
 
@@ -70,11 +70,11 @@ def _container(image: str, home: Home) -> DockerContainer:
 
 def _kafka(home: Home, given: Ports, secrets: Secrets) -> DockerContainer:
     settings = home.kafka / "server.properties"
-    password = secrets.password(kafka.ADMIN).get_secret_value()
-    write_private(settings, kafka.properties(given, Path("/var/lib/mesh"), password).encode())
-    users = " ".join(f"--add-scram '{user}'" for user in kafka.scram_users(secrets))
+    password = secrets.password(kafka_server.ADMIN).get_secret_value()
+    write_private(settings, kafka_server.properties(given, Path("/var/lib/mesh"), password).encode())
+    users = " ".join(f"--add-scram '{user}'" for user in kafka_server.scram_users(secrets))
     script = (
-        f"/opt/kafka/bin/kafka-storage.sh format -t {kafka.cluster_id()} -c {settings} {users}"
+        f"/opt/kafka/bin/kafka-storage.sh format -t {kafka_server.cluster_id()} -c {settings} {users}"
         f" && exec /opt/kafka/bin/kafka-server-start.sh {settings}"
     )
     container = _container(KAFKA_IMAGE, home)
@@ -85,20 +85,20 @@ def _kafka(home: Home, given: Ports, secrets: Secrets) -> DockerContainer:
 
 def _registry(home: Home, given: Ports, secrets: Secrets) -> DockerContainer:
     settings = home.registry / "application.properties"
-    write_private(settings, registry.properties(given, secrets, Path("/var/tmp")).encode())  # noqa: S108
+    write_private(settings, registry_server.properties(given, secrets, Path("/var/tmp")).encode())  # noqa: S108
     return _container(REGISTRY_IMAGE, home).with_env("QUARKUS_CONFIG_LOCATIONS", str(settings))
 
 
 def _postgres(given: Ports, secrets: Secrets) -> DockerContainer:
     container = DockerContainer(POSTGRES_IMAGE).with_kwargs(network_mode="host")
-    container.with_env("POSTGRES_PASSWORD", secrets.password(postgres.SUPERUSER).get_secret_value())
+    container.with_env("POSTGRES_PASSWORD", secrets.password(postgres_server.SUPERUSER).get_secret_value())
     return container.with_command(f"postgres -p {given.postgres} -c listen_addresses={ports.HOST}")
 
 
 def _environment(home: Home, given: Ports) -> Environment:
     return Environment(
         bootstrap=f"{ports.HOST}:{given.kafka}",
-        registry_url=registry.url(given),
+        registry_url=registry_server.url(given),
         database_host=ports.HOST,
         database_port=given.postgres,
         secrets_file=home.secrets_file,

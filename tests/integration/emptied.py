@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from infra.apply import kafka, stores
+from infra.apply import domain_stores, topics_and_acls
 from infra.apply.installation import Installation
-from infra.apply.steps import apply, declared
+from infra.apply.reconcile import apply, declared
 from infra.environment import Environment
-from infra.local.postgres import DATABASE, SUPERUSER
-from infra.replay.forget import forget_groups, forget_topics
-from infra.run.leaving import leave
+from infra.local.postgres_server import DATABASE, SUPERUSER
+from infra.replay.reset import forget_groups, forget_topics
+from infra.run.group_leave import leave_groups
 from infra.run.slots import WORKERS_MAX, slots
 from schemas.systems import DOMAINS
 
@@ -34,13 +34,13 @@ def empty(environment: Environment, installation: Installation, municipalities: 
 
     AssertionError: something was left of what was there before.
     """
-    client = kafka.admin(environment)
-    leave(environment, slots((), WORKERS_MAX))
+    client = topics_and_acls.admin(environment)
+    leave_groups(environment, slots((), WORKERS_MAX))
     forget_groups(client, groups(client))
     forget_topics(client, topics(client))
     with psycopg.connect(environment.dsn(SUPERUSER), autocommit=True) as connection:
         connection.execute(END_ALL, [DATABASE])
-    stores.drop(environment)
+    domain_stores.drop(environment)
     for pattern in LEFT:
         for file in installation.folder.glob(pattern):
             file.unlink()

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType, TopicMetadata
 
 from infra.apply.installation import Installation
-from infra.apply.steps import apply
+from infra.apply.reconcile import apply
 from infra.environment import Environment
 from infra.local.errors import HomeError
 from infra.local.home import Home

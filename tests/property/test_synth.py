@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.events.source import EventsSource
-from infra.reference import Expected, expected
-from infra.reference.notice import CHANGES
-from infra.synth.city import CITIES_MAX, Meant
-from infra.synth.writing import write_city
+from infra.verification.reference import Expected, expected
+from infra.verification.reference.notice import CHANGES
+from infra.verification.synthetic.city import CITIES_MAX, ExpectedCounts
+from infra.verification.synthetic.writing import write_city
 
 pytestmark = pytest.mark.property
 
@@ -26,7 +26,7 @@ SEED = 20260301
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Meant]:
+def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExpectedCounts]:
     """A city of 600 with two months of changes."""
     folder = tmp_path_factory.mktemp("city")
     return folder, write_city(folder, 600, 60, SEED)
@@ -47,7 +47,7 @@ def lines_of(folder: Path) -> Iterator[dict[str, Any]]:
             yield from csv.DictReader(text.splitlines())
 
 
-def comes_out_as_meant(outcome: Expected, meant: Meant) -> None:
+def comes_out_as_meant(outcome: Expected, meant: ExpectedCounts) -> None:
     assert outcome.refused == sorted(meant.refused)
     assert {it.notice for it in outcome.refusals} == set(meant.refused)
     assert outcome.accepted == meant.accepted
@@ -70,7 +70,7 @@ def test_what_is_meant_as_good_is_accepted_and_what_is_meant_as_bad_refused(
     assert outcome.households == reverse.households
 
 
-def test_the_same_seed_gives_the_same_files(city: tuple[Path, Meant], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_files(city: tuple[Path, ExpectedCounts], tmp_path: Path) -> None:
     """Byte by byte; another seed gives another city."""
     folder, meant = city
     assert write_city(tmp_path / "again", 600, 60, SEED) == meant
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_files(city: tuple[Path, Meant], tmp_path: 
     assert write_city(tmp_path / "other", 600, 60, SEED + 1) != meant
 
 
-def test_every_reason_and_every_verdict_is_in_a_city(city: tuple[Path, Meant]) -> None:
+def test_every_reason_and_every_verdict_is_in_a_city(city: tuple[Path, ExpectedCounts]) -> None:
     """Also refusals of both kinds, hand-overs twice, conflicts, and residents on the way when the files end."""
     folder, meant = city
     outcome = expected(files_of(folder))
@@ -92,7 +92,7 @@ def test_every_reason_and_every_verdict_is_in_a_city(city: tuple[Path, Meant]) -
     assert {row["status"] for row in outcome.rows} == {"active", "candidate", "closed"}
 
 
-def test_lists_are_in_the_samples_disorder(city: tuple[Path, Meant]) -> None:
+def test_lists_are_in_the_samples_disorder(city: tuple[Path, ExpectedCounts]) -> None:
     """Lists follow the day of recording; effect is before it, after it, and late; never more than 60 days ahead."""
     folder, _ = city
     ahead = 0
@@ -105,7 +105,7 @@ def test_lists_are_in_the_samples_disorder(city: tuple[Path, Meant]) -> None:
     assert ahead
 
 
-def test_notices_by_household_and_both_kinds_of_file(city: tuple[Path, Meant]) -> None:
+def test_notices_by_household_and_both_kinds_of_file(city: tuple[Path, ExpectedCounts]) -> None:
     """Moves, protection and joined households without persons; CSV in UTF-8 with BOM and in CP932."""
     folder, _ = city
     by_household = {it["reason"] for it in lines_of(folder) if "persons" not in it and "household" in it}
@@ -116,7 +116,7 @@ def test_notices_by_household_and_both_kinds_of_file(city: tuple[Path, Meant]) -
     assert {"𠮷", "﨑", "\U000e0100"} <= set(text)
 
 
-def test_late_names_and_protected_births(city: tuple[Path, Meant]) -> None:
+def test_late_names_and_protected_births(city: tuple[Path, ExpectedCounts]) -> None:
     """What is hard to get right is in it: changes listed late, and children protected from birth."""
     folder, _ = city
     rows = [line for line in lines_of(folder) if "住民票コード" in line]
@@ -130,7 +130,7 @@ def test_late_names_and_protected_births(city: tuple[Path, Meant]) -> None:
     assert any(row["異動事由"] == "出生" and row["支援措置"] == "1" for row in rows)
 
 
-def test_two_moves_of_a_person_on_one_day(city: tuple[Path, Meant]) -> None:
+def test_two_moves_of_a_person_on_one_day(city: tuple[Path, ExpectedCounts]) -> None:
     """A to B to C, or back to A."""
     folder, _ = city
     arrivals: Counter[tuple[str, str]] = Counter()
@@ -142,7 +142,7 @@ def test_two_moves_of_a_person_on_one_day(city: tuple[Path, Meant]) -> None:
     assert max(arrivals.values()) == 2
 
 
-def test_the_portals_events_are_lines_that_its_source_reads(city: tuple[Path, Meant]) -> None:
+def test_the_portals_events_are_lines_that_its_source_reads(city: tuple[Path, ExpectedCounts]) -> None:
     """Accounts registered, changed and closed, some a second time for a person; none is faulty."""
     folder, _ = city
     path = folder / "events_portal.jsonl"

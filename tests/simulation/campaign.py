@@ -27,7 +27,7 @@ from tests.simulation.history import FAULTS_MIN, history_of, run
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "build" / "simulate.json"
-#: What `make simulated` has written of it for whoever counts on, on whatever machine.
+#: What `make simulate-report` has written of it for whoever counts on, on whatever machine.
 LEDGER: Final = ROOT / "docs" / "simulation.json"
 #: What a count stands for.
 UNDER_TEST: Final = ("streams", "processors", "connectors")

@@ -15,14 +15,14 @@ from connectors.events.source import EventsSource
 from connectors.juki_cs.source import JukiCsSource
 from connectors.notices.source import NoticesSource
 from connectors.publish import carry
-from connectors.source import HandOvers, Route, Source
-from infra.reference import Expected, expected
-from infra.synth.writing import write_city
+from connectors.source import Route, Source, SubmissionBatch
+from infra.verification.reference import Expected, expected
+from infra.verification.synthetic.writing import write_city
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from streams.sealing import Coding
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
@@ -34,7 +34,7 @@ RECEIVED_MS: Final = 1_767_225_600_000
 
 
 @dataclass
-class City:
+class SimCity:
     """What its systems hand over, in order within each topic; and what the reference model makes of it."""
 
     number: int
@@ -51,7 +51,7 @@ class City:
     def prepare(self, routes: Collection[Route]) -> None:
         """Nothing has to be made sure of."""
 
-    def send(self, found: HandOvers) -> None:
+    def send(self, found: SubmissionBatch) -> None:
         """Keeps hand-overs as records."""
         values = CODEC.encode(found.route.schema, found.table).to_pylist()
         self.records.setdefault(found.route.topic, []).extend(values)
@@ -61,7 +61,7 @@ class City:
 
 
 @cache
-def city(number: int) -> City:
+def city(number: int) -> SimCity:
     """A city, always the same for a number."""
     for seed in range(100 * number, 100 * number + 100):
         made = _made(number, seed)
@@ -70,12 +70,12 @@ def city(number: int) -> City:
     raise ValueError(f"no seed makes a city {number}")
 
 
-def _made(number: int, seed: int) -> City:
+def _made(number: int, seed: int) -> SimCity:
     with TemporaryDirectory() as place:
         folder = Path(place)
         write_city(folder, _RESIDENTS, _DAYS, seed)
         _fewer_enrolments(folder / "enrolments.csv", seed)
-        made = City(number)
+        made = SimCity(number)
         files = [path for path in sorted(folder.iterdir()) if path.stat().st_size]
         for path in files:
             source = _source(path)

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from schemas.topics import parked_topic
-from streams import kafka
+from schemas.topics import dlq_state_topic
+from streams import kafka_clients
 from streams.clients import Partition, Rebalanced
 from streams.settings import PipelineSettings
 from tests.simulation.coordinator import Coordinator, refusal
 from tests.simulation.fetching import Fetcher, Properties
-from tests.simulation.groups import Committed, Groups, Member, Metadata
+from tests.simulation.groups import Committed, Groups, Metadata, SimMember
 from tests.simulation.host import Host
-from tests.simulation.log import Entry, Log
+from tests.simulation.log import Log, LogEntry
 from tests.simulation.producer import SimProducer
 
 
@@ -35,7 +35,7 @@ class SimConsumer:
         self._auto = properties["enable.auto.commit"] and properties["enable.auto.offset.store"]
         self._auto_s = 0.0
         self.fetcher = Fetcher(log, properties)
-        self.member: Member | None = None
+        self.member: SimMember | None = None
 
     def subscribe(
         self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
@@ -54,10 +54,10 @@ class SimConsumer:
         preparing = self._groups.of(self._group).preparing and not member.joined
         return member.news or member.ended is not None or preparing or self.fetcher.ready
 
-    def consume(self, num_messages: int, timeout: float) -> list[Entry]:
+    def consume(self, num_messages: int, timeout: float) -> list[LogEntry]:
         """What is there; nothing is waited for."""
         most = min(num_messages, self._host.most())
-        stale: list[Entry] = []
+        stale: list[LogEntry] = []
         self._host.request("consume", lambda: None)
         if self.stale_first:
             # What was fetched before a rebalance stands in front of what comes after it.
@@ -117,11 +117,11 @@ class SimConsumer:
         asked = [_pair(each) for each in partitions]
         return self._host.request("committed", lambda: [self._told(each) for each in asked], timeout)
 
-    def _told(self, of: Partition) -> kafka.Offset:
+    def _told(self, of: Partition) -> kafka_clients.CommittedOffset:
         told = self._groups.told(self._group, of)
         if told is None:
-            return kafka.Offset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
-        return kafka.Offset(*of, told.offset, metadata=told.metadata)
+            return kafka_clients.CommittedOffset(*of, -1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
+        return kafka_clients.CommittedOffset(*of, told.offset, metadata=told.metadata)
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         """Tells the group; nobody waits for the answer."""
@@ -144,7 +144,7 @@ class SimConsumer:
                 self._on_revoke(self, [TopicPartition(*each) for each in owned])
 
     def _join(self) -> None:
-        self.member = Member(
+        self.member = SimMember(
             self._instance, 0, self._topics, self._session_s, self._cooperative, self._answers()
         )
         self._groups.join(self._group, self.member)
@@ -152,12 +152,12 @@ class SimConsumer:
     def _answers(self) -> Any:
         return lambda: self.member is not None and self._host.heard()
 
-    def _joined(self) -> Member:
+    def _joined(self) -> SimMember:
         if self.member is None:
             raise refusal(KafkaError._STATE)
         return self.member
 
-    def _rebalanced(self) -> list[Entry] | None:
+    def _rebalanced(self) -> list[LogEntry] | None:
         """Hears the group's news; not None where there is an error to tell instead of records."""
         member = self._joined()
         if member.ended is not None:
@@ -174,7 +174,7 @@ class SimConsumer:
             self._take(member)
         return None
 
-    def _take(self, member: Member) -> None:
+    def _take(self, member: SimMember) -> None:
         member.news = False
         gone, new = member.owned - member.wanted, member.wanted - member.owned
         if gone:
@@ -184,7 +184,7 @@ class SimConsumer:
             member.owned |= new
             self._on_assign(self, [TopicPartition(*each) for each in sorted(new)])
 
-    def _give_back(self, member: Member, gone: set[Partition], call: Rebalanced) -> None:
+    def _give_back(self, member: SimMember, gone: set[Partition], call: Rebalanced) -> None:
         self._commit_by_itself(at_last=True)
         if gone:
             call(self, [TopicPartition(*each) for each in sorted(gone)])
@@ -218,7 +218,7 @@ class SimReader:
         for each in partitions:
             self.fetcher.seek(_pair(each), each.offset)
 
-    def consume(self, num_messages: int, timeout: float) -> list[Entry]:
+    def consume(self, num_messages: int, timeout: float) -> list[LogEntry]:
         """Records, or ends of partitions."""
         return self._host.request(self._call, lambda: self.fetcher.fetch(num_messages))
 
@@ -254,49 +254,49 @@ class SimClients:
 
     def producer(self) -> SimProducer:
         """A new producer of the slot."""
-        properties = kafka.producer_properties({}, self._id, self._settings)
+        properties = kafka_clients.producer_properties({}, self._id, self._settings)
         return SimProducer(self._coordinator, self._host, properties)
 
     def consumer(self) -> SimConsumer:
         """The slot's member."""
-        properties = kafka.consumer_properties({}, self._group, self._id, self._settings)
+        properties = kafka_clients.consumer_properties({}, self._group, self._id, self._settings)
         self.last_consumer = SimConsumer(self._log, self._groups, self._host, properties)
         return self.last_consumer
 
     def reader(self) -> SimReader:
         """Reads changelogs."""
-        self.last_reader = SimReader(self._log, self._host, kafka.reader_properties({}, self._group))
+        self.last_reader = SimReader(self._log, self._host, kafka_clients.reader_properties({}, self._group))
         return self.last_reader
 
-    def follower(self) -> SimReader:
+    def tailing_reader(self) -> SimReader:
         """Reads a topic in which little happens."""
         self.last_follower = SimReader(
-            self._log, self._host, kafka.reader_properties({}, self._group), "follow"
+            self._log, self._host, kafka_clients.reader_properties({}, self._group), "follow"
         )
         return self.last_follower
 
-    def own_place(self) -> Partition:
+    def barrier_partition(self) -> Partition:
         """As many workers as partitions would have one each: here some share."""
         step, slot = self._group.removeprefix("mesh."), int(self._id.rpartition(".")[2])
-        return parked_topic(step), slot % (self._log.partitions - 1)
+        return dlq_state_topic(step), slot % (self._log.partitions - 1)
 
-    def unread(self, inputs: Iterable[str]) -> frozenset[Partition]:
+    def unassigned_partitions(self, inputs: Iterable[str]) -> frozenset[Partition]:
         """At once."""
-        return self._groups.unread(self._group, inputs)
+        return self._groups.unassigned_partitions(self._group, inputs)
 
-    def rebalancer(self) -> Passing:
+    def request_rebalance(self) -> SimTransientMember:
         """Has everybody join again as it comes, and once more as it goes."""
-        return Passing(self._groups, self._group)
+        return SimTransientMember(self._groups, self._group)
 
 
-class Passing:
+class SimTransientMember:
     """A member that joins, takes nothing, and leaves."""
 
     def __init__(self, groups: Groups, name: str) -> None:
         self._groups, self._name = groups, name
         groups.rebalance(name)
 
-    def heard(self) -> bool:
+    def completed(self) -> bool:
         """When all have joined."""
         return not self._groups.of(self._name).preparing
 
@@ -305,7 +305,7 @@ class Passing:
         self._groups.rebalance(self._name)
 
 
-def _failed(error: KafkaError) -> Entry:
-    entry = Entry(("", 0), -1)
+def _failed(error: KafkaError) -> LogEntry:
+    entry = LogEntry(("", 0), -1)
     entry.failure = error
     return entry

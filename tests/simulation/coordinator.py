@@ -14,11 +14,11 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Partition
 from tests.simulation.groups import Committed, Groups, Metadata
-from tests.simulation.log import Entry, Log, State, Transaction
+from tests.simulation.log import Log, LogEntry, State, Transaction
 
 
 @dataclass
-class Slot:
+class TransactionalId:
     """A transactional id."""
 
     epoch: int = -1
@@ -52,7 +52,7 @@ class Coordinator:
 
     def __init__(self, log: Log, groups: Groups) -> None:
         self._log, self._groups = log, groups
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[str, TransactionalId] = {}
         #: Requests on their way that arrive just before a later one of the same producer's, by its number.
         self._behind: dict[str, list[tuple[int, Callable[[], None]]]] = {}
         #: Says for each marker how late it comes, seconds.
@@ -60,7 +60,7 @@ class Coordinator:
 
     def init(self, name: str) -> int:
         """A new epoch: whoever had the one before is fenced, and what it left open aborted. BusyError."""
-        slot = self._slots.setdefault(name, Slot())
+        slot = self._slots.setdefault(name, TransactionalId())
         self._writable()
         if slot.untold:
             raise BusyError
@@ -78,7 +78,7 @@ class Coordinator:
         name: str,
         epoch: int,
         timeout_s: float,
-        records: Sequence[tuple[str, Entry]],
+        records: Sequence[tuple[str, LogEntry]],
         numbers: Sequence[int] | None = None,
     ) -> None:
         """Adds records to the transaction that is open, or opens one.
@@ -97,7 +97,7 @@ class Coordinator:
                 slot.numbers[epoch, of] = numbers[index]
             self._log.append(topic, record, transaction)
 
-    def place(self, topic: str, record: Entry) -> Partition:
+    def place(self, topic: str, record: LogEntry) -> Partition:
         """The partition that a client finds for a record."""
         return self._log.place(topic, record)
 
@@ -138,9 +138,9 @@ class Coordinator:
         """What isn't ended everywhere."""
         return [slot.current for slot in self._slots.values() if slot.current is not None]
 
-    def _valid(self, name: str, epoch: int) -> Slot:
+    def _valid(self, name: str, epoch: int) -> TransactionalId:
         self._late_ones(name)
-        slot = self._slots.setdefault(name, Slot())
+        slot = self._slots.setdefault(name, TransactionalId())
         self._writable()
         if slot.epoch != epoch:
             raise refusal(KafkaError._FENCED, fatal=True)
@@ -159,7 +159,7 @@ class Coordinator:
         if self._log.time.now_s < self._log.full_until_s:
             raise BusyError
 
-    def _opened(self, name: str, slot: Slot, timeout_s: float) -> Transaction:
+    def _opened(self, name: str, slot: TransactionalId, timeout_s: float) -> Transaction:
         if slot.current is None:
             slot.current = Transaction(name)
             self._log.time.after(timeout_s, partial(self._expire, name, slot.current))
@@ -172,7 +172,7 @@ class Coordinator:
             slot.epoch += 1
             self._end(name, slot, State.ABORTED)
 
-    def _end(self, name: str, slot: Slot, state: State) -> None:
+    def _end(self, name: str, slot: TransactionalId, state: State) -> None:
         """Decided now; each partition and group hears of it when its marker comes."""
         transaction = slot.current
         if transaction is None:
@@ -191,15 +191,15 @@ class Coordinator:
             else:
                 each()
 
-    def _marked(self, slot: Slot, of: Partition, transaction: Transaction) -> None:
+    def _marked(self, slot: TransactionalId, of: Partition, transaction: Transaction) -> None:
         self._log.mark(of, transaction)
         self._told(slot)
 
-    def _settled(self, slot: Slot, group: str, transaction: Transaction) -> None:
+    def _settled(self, slot: TransactionalId, group: str, transaction: Transaction) -> None:
         self._groups.settle(group, transaction)
         self._told(slot)
 
-    def _told(self, slot: Slot) -> None:
+    def _told(self, slot: TransactionalId) -> None:
         slot.untold -= 1
         if not slot.untold:
             slot.current = None

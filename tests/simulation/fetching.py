@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import OFFSET_END
 
 from streams.clients import Partition
-from tests.simulation.log import Entry, Log, end_of
+from tests.simulation.log import Log, LogEntry, end_of
 
 Properties = Mapping[str, Any]
 
@@ -81,9 +81,9 @@ class Fetcher:
         self._nothing_at = self._log.version
         return False
 
-    def fetch(self, most: int) -> list[Entry]:
+    def fetch(self, most: int) -> list[LogEntry]:
         """Records, and the ends of partitions where these are to be told."""
-        found: list[Entry] = []
+        found: list[LogEntry] = []
         for of in [each for each in self.positions if each not in self.paused and each not in self.unknown]:
             if len(found) >= most:
                 break

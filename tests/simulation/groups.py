@@ -37,7 +37,7 @@ class Metadata(NamedTuple):
 
 
 @dataclass(eq=False)
-class Member:
+class SimMember:
     """One static member; `heard` says whether its client answers (a process that is paused or gone doesn't)."""
 
     instance: str
@@ -62,7 +62,7 @@ class Group:
     """One group."""
 
     generation: int = 0
-    members: dict[str, Member] = field(default_factory=dict)
+    members: dict[str, SimMember] = field(default_factory=dict)
     preparing: bool = False
     round: int = 0
     #: 0: everybody keeps what he has; else how far everything has been turned over.
@@ -100,7 +100,7 @@ class Groups:
         """The group."""
         return self._groups.setdefault(name, Group())
 
-    def join(self, name: str, member: Member) -> None:
+    def join(self, name: str, member: SimMember) -> None:
         """A new member, or the next of a static one: that has its partitions at once, and fences the one before."""
         group = self.of(name)
         self._numbers += 1
@@ -143,11 +143,11 @@ class Groups:
                     member.news = member.news and member.cooperative
             self._complete(name, group)
 
-    def silent(self, name: str, member: Member) -> None:
+    def silent(self, name: str, member: SimMember) -> None:
         """Its client says nothing from now on; one that stays so is taken for gone after its session's time."""
         self._log.time.after(member.session_s, partial(self._expire, name, member))
 
-    def expel(self, name: str, member: Member) -> None:
+    def expel(self, name: str, member: SimMember) -> None:
         """Takes a member for gone, whatever it thinks."""
         group = self.of(name)
         if group.members.get(member.instance) is member:
@@ -157,7 +157,7 @@ class Groups:
             if group.members:
                 self.rebalance(name)
 
-    def released(self, name: str, member: Member) -> None:
+    def released(self, name: str, member: SimMember) -> None:
         """It has given back what it is to have no more: there may be others for it."""
         group = self.of(name)
         if not member.cooperative:
@@ -201,7 +201,7 @@ class Groups:
         asked = set(partitions)
         return any(not asked.isdisjoint(held) for held in self.of(name).pending.values())
 
-    def unread(self, name: str, inputs: Iterable[str]) -> frozenset[Partition]:
+    def unassigned_partitions(self, name: str, inputs: Iterable[str]) -> frozenset[Partition]:
         """Partitions that no member is to have; none while the group is between two generations."""
         group = self.of(name)
         if group.preparing or not group.members:
@@ -214,10 +214,10 @@ class Groups:
             if any(self._subscribed(member, topic) for member in group.members.values()):
                 self.rebalance(name)
 
-    def _subscribed(self, member: Member, topic: str) -> bool:
+    def _subscribed(self, member: SimMember, topic: str) -> bool:
         return any((topic, 0) == each for each in self._log.matching(member.topics))
 
-    def _expire(self, name: str, member: Member) -> None:
+    def _expire(self, name: str, member: SimMember) -> None:
         if not member.heard():
             self.expel(name, member)
 

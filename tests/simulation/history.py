@@ -11,11 +11,11 @@ from typing import Final
 
 from schemas.systems import DOMAINS
 from schemas.topics import sink_step
-from tests.simulation.cities import City, city, interleaved
+from tests.simulation.cities import SimCity, city, interleaved
+from tests.simulation.failing_steps import FailurePlan, have_tried_again, left_aside, stumble_of
 from tests.simulation.faults import Fault, Faults, plan
 from tests.simulation.mesh import Feeder, Mesh
-from tests.simulation.outcome import Outcome, against_the_model, coherent, differences, outcome, unlisted
-from tests.simulation.stumbling import Stumble, have_tried_again, left_aside, stumble_of
+from tests.simulation.outcome import MeshOutcome, against_the_model, coherent, differences, outcome, unlisted
 from tests.simulation.watcher import Watcher
 from tests.simulation.world import FoundError, StuckError, World
 
@@ -32,17 +32,17 @@ class History:
     """What a seed stands for."""
 
     seed: int
-    city: City
+    city: SimCity
     domain: str
     cuts: tuple[int, ...]
     batch_records_max: int
     share: int
     faults: list[Fault]
-    stumble: Stumble | None
+    stumble: FailurePlan | None
 
 
 @dataclass
-class Told:
+class HistoryResult:
     """How a history went; `findings` is empty where everything held."""
 
     seed: int
@@ -72,12 +72,12 @@ def history_of(seed: int, cities: int = CITIES) -> History:
     )
 
 
-def run(history: History, faults: Iterable[Fault] | None = None) -> Told:
+def run(history: History, faults: Iterable[Fault] | None = None) -> HistoryResult:
     """Runs and checks a history, with the faults that it has or fewer."""
     drawn = Faults(history.faults if faults is None else faults)
     world = World(history.seed, PARTITIONS, drawn)
     world.cuts = history.cuts
-    told = Told(history.seed, history.city.notices, log=world.told)
+    told = HistoryResult(history.seed, history.city.notices, log=world.told)
     mesh = Mesh(world, [history.domain], history.batch_records_max, stumble=history.stumble)
     watchers = [Watcher(domain, database) for domain, database in mesh.databases.items()]
     _feed(world, history.city, history.share)
@@ -101,7 +101,7 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> Told:
 
 
 @cache
-def undisturbed(number: int) -> Outcome:
+def undisturbed(number: int) -> MeshOutcome:
     """What comes of a city where nothing goes wrong, in all domains; as the reference model has it."""
     world = World(0, PARTITIONS, Faults(()))
     world.cuts = (1_000,)
@@ -115,7 +115,7 @@ def undisturbed(number: int) -> Outcome:
     return found
 
 
-def _feed(world: World, of: City, share: int) -> None:
+def _feed(world: World, of: SimCity, share: int) -> None:
     records = interleaved(of.records, world.chance)
     world.add("feeder", 1, lambda _: Feeder(world, records, share))
 
@@ -129,7 +129,7 @@ def _mended(world: World, mesh: Mesh) -> int:
 
 
 def _checked(world: World, mesh: Mesh, history: History) -> list[str]:
-    aborted = sorted({each.of[0] for each in world.log.uncommitted_reads if each.aborted})
+    aborted = sorted({each.topic_partition[0] for each in world.log.uncommitted_reads if each.aborted})
     found = [f"an aborted record of {topic} was read" for topic in aborted]
     aside = _stumbles(history.stumble, history.domain) if history.stumble else None
     expected, actual = undisturbed(history.city.number), outcome(world.log, mesh.databases)
@@ -144,7 +144,7 @@ def _checked(world: World, mesh: Mesh, history: History) -> list[str]:
     return found
 
 
-def _stumbles(stumble: Stumble, domain: str) -> str:
+def _stumbles(stumble: FailurePlan, domain: str) -> str:
     return sink_step(domain) if stumble.step == "sink" else stumble.step
 
 

@@ -9,9 +9,9 @@ from functools import cache
 
 from confluent_kafka import KafkaError
 
-from streams.clients import Partition, Shaped, subscribed
-from streams.memory import partition_for
-from tests.simulation.ticking import Time
+from streams.clients import MessageBase, Partition, subscribed
+from streams.testing.memory_log import partition_for
+from tests.simulation.virtual_time import VirtualTime
 
 
 class State(Enum):
@@ -33,10 +33,19 @@ class Transaction:
     groups: dict[str, None] = field(default_factory=dict)
 
 
-class Entry(Shaped):
+class LogEntry(MessageBase):
     """A record (`streams.clients.Message`), a marker of a transaction, or what a client says of a partition."""
 
-    __slots__ = ("at", "control", "failure", "key_bytes", "of", "timestamp_ms", "transaction", "value_bytes")
+    __slots__ = (
+        "control",
+        "failure",
+        "key_bytes",
+        "record_offset",
+        "timestamp_ms",
+        "topic_partition",
+        "transaction",
+        "value_bytes",
+    )
 
     def __init__(
         self,
@@ -46,7 +55,7 @@ class Entry(Shaped):
         value: bytes | None = None,
         timestamp_ms: int = 0,
     ) -> None:
-        self.of, self.at, self.timestamp_ms = of, at, timestamp_ms
+        self.topic_partition, self.record_offset, self.timestamp_ms = of, at, timestamp_ms
         self.key_bytes, self.value_bytes = key, value
         self.transaction: Transaction | None = None
         self.control = False
@@ -58,9 +67,9 @@ class Entry(Shaped):
         return self.transaction is not None and self.transaction.state is State.ABORTED
 
 
-def end_of(partition: Partition, offset: int) -> Entry:
+def end_of(partition: Partition, offset: int) -> LogEntry:
     """The client's word for the end of a partition."""
-    entry = Entry(partition, offset)
+    entry = LogEntry(partition, offset)
     entry.failure = KafkaError(KafkaError._PARTITION_EOF)
     return entry
 
@@ -72,15 +81,15 @@ where = cache(partition_for)
 class Log:
     """Topics and their partitions. `read` notes what was handed out before its transaction was committed."""
 
-    def __init__(self, time: Time, partitions: int) -> None:
+    def __init__(self, time: VirtualTime, partitions: int) -> None:
         self.time, self.partitions = time, partitions
         self.topics: dict[str, int] = {}
-        self.entries: dict[Partition, list[Entry]] = {}
+        self.entries: dict[Partition, list[LogEntry]] = {}
         #: First offset of each open transaction.
         self._open: dict[Partition, dict[Transaction, int]] = {}
         #: Nothing can be written before that moment.
         self.full_until_s = 0.0
-        self.uncommitted_reads: list[Entry] = []
+        self.uncommitted_reads: list[LogEntry] = []
         #: Grows with everything that a reader might get on by.
         self.version = 0
         self._watching: list[Callable[[str], None]] = []
@@ -107,30 +116,34 @@ class Log:
             for told in self._watching:
                 told(topic)
 
-    def place(self, topic: str, record: Entry) -> Partition:
+    def place(self, topic: str, record: LogEntry) -> Partition:
         """The partition of a record; where it says -1, its key chooses (a null key: partition 0)."""
         if topic not in self.topics:
             self.create(topic)
-        number = record.of[1] if record.of[1] >= 0 else where(record.key_bytes or b"", self.topics[topic])
+        number = (
+            record.topic_partition[1]
+            if record.topic_partition[1] >= 0
+            else where(record.key_bytes or b"", self.topics[topic])
+        )
         return topic, number
 
-    def append(self, topic: str, record: Entry, transaction: Transaction | None = None) -> Entry:
+    def append(self, topic: str, record: LogEntry, transaction: Transaction | None = None) -> LogEntry:
         """Writes a record to its partition."""
         of = self.place(topic, record)
         self.version += 1
         entries = self.entries[of]
         stamp = record.timestamp_ms or int(1_000 * (self.wall_s + self.time.now_s))
-        entry = Entry(of, len(entries), record.key_bytes, record.value_bytes, stamp)
+        entry = LogEntry(of, len(entries), record.key_bytes, record.value_bytes, stamp)
         entries.append(entry)
         if transaction is not None:
             entry.transaction = transaction
             transaction.partitions[of] = None
-            self._open[of].setdefault(transaction, entry.at)
+            self._open[of].setdefault(transaction, entry.record_offset)
         return entry
 
     def mark(self, of: Partition, transaction: Transaction) -> None:
         """Ends a transaction in one partition."""
-        entry = Entry(of, len(self.entries[of]))
+        entry = LogEntry(of, len(self.entries[of]))
         entry.control, entry.transaction = True, transaction
         self.entries[of].append(entry)
         self._open[of].pop(transaction, None)
@@ -145,10 +158,10 @@ class Log:
         still = self._open.get(of)
         return min(*still.values(), self.end(of)) if still else self.end(of)
 
-    def read(self, of: Partition, start: int, most: int, *, committed: bool) -> tuple[list[Entry], int]:
+    def read(self, of: Partition, start: int, most: int, *, committed: bool) -> tuple[list[LogEntry], int]:
         """Records from an offset on, and the offset to go on from: over markers, and over what is aborted."""
         end = self.stable_end(of) if committed else self.end(of)
-        entries, found = self.entries.get(of, []), list[Entry]()
+        entries, found = self.entries.get(of, []), list[LogEntry]()
         while start < end and len(found) < most:
             entry = entries[start]
             start += 1
@@ -159,7 +172,7 @@ class Log:
             found.append(entry)
         return found, start
 
-    def committed(self, topic: str) -> list[Entry]:
+    def committed(self, topic: str) -> list[LogEntry]:
         """A topic's committed records, partition after partition."""
         return [
             entry

@@ -9,12 +9,12 @@ from typing import Final
 
 from connectors.postgres.worker import PostgresSinkSettings
 from connectors.sink_worker import SinkSettings
-from infra.run.build import INPUTS, schema_of
+from infra.run.topology import INPUTS, schema_of
 from processors.codes import KeyRing
-from processors.conversion import Conversion
+from processors.conversion import ConversionProcessor
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
-from processors.intake import Intake
+from processors.intake import IntakeProcessor
 from schemas.systems import DOMAINS
 from schemas.topics import change_topic, domain_receipt_topic, sink_step, topics_of
 from streams.contract import StatefulProcessor, StatelessProcessor
@@ -22,12 +22,12 @@ from streams.settings import PipelineSettings
 from streams.step import Step
 from tests.simulation.cities import CODING, RECEIVED_MS
 from tests.simulation.clients import SimConsumer
-from tests.simulation.log import Entry
+from tests.simulation.failing_steps import FailingProcessor, FailurePlan, RejectingStore
+from tests.simulation.log import LogEntry
 from tests.simulation.postgres import Database, Line
-from tests.simulation.stumbling import Refusing, Stumble, Stumbling
 from tests.simulation.workers import SinkProcess, StepWorker
 from tests.simulation.world import Process, Worker, World
-from tests.unit.processors.handed_over import key_ring
+from tests.unit.processors.submissions import key_ring
 
 WORKERS: Final = 3
 #: Makes what runs in a process.
@@ -43,7 +43,7 @@ class Mesh:
         domains: Sequence[str],
         batch_records_max: int,
         workers: int = WORKERS,
-        stumble: Stumble | None = None,
+        stumble: FailurePlan | None = None,
     ) -> None:
         self.world, self.domains = world, domains
         self.settings = PipelineSettings(batch_records_max=batch_records_max)
@@ -53,12 +53,12 @@ class Mesh:
             if not name.startswith("in."):
                 world.log.create(name, partitions)
         self.stumble = stumble
-        self.stumbling: Stumbling | Refusing | None = None
+        self.stumbling: FailingProcessor | RejectingStore | None = None
         if stumble is not None and stumble.step == "sink":
-            self.stumbling = Refusing(self.databases[domains[0]], stumble)
+            self.stumbling = RejectingStore(self.databases[domains[0]], stumble)
         for step in steps(tuple(domains)):
             if stumble is not None and stumble.step == step.name:
-                self.stumbling = found = Stumbling(step, stumble)
+                self.stumbling = found = FailingProcessor(step, stumble)
                 world.add(step.name, workers, self._pipeline(replace(step, processor=found)))
             else:
                 world.add(step.name, workers, self._pipeline(step))
@@ -95,7 +95,7 @@ class Feeder:
         for _ in range(min(self._share, len(self._left))):
             topic, value = self._left.pop()
             self._world.log.create(topic, 1)
-            self._world.log.append(topic, Entry((topic, 0), -1, None, value, RECEIVED_MS))
+            self._world.log.append(topic, LogEntry((topic, 0), -1, None, value, RECEIVED_MS))
         return 1
 
     def close(self) -> None:
@@ -113,10 +113,10 @@ def steps(domains: tuple[str, ...]) -> list[Step]:
     keys: KeyRing = key_ring()
     of = schema_of()
     made: dict[str, StatelessProcessor | StatefulProcessor] = {
-        "intake": Intake(keys),
+        "intake": IntakeProcessor(keys),
         "household": HouseholdProcessor(),
         "fan-out": FanOutProcessor(),
-        "conversion": Conversion(keys),
+        "conversion": ConversionProcessor(keys),
     }
     return [Step(name, inputs[name], of, processor) for name, processor in made.items()]
 

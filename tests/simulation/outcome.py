@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
-from connectors.postgres.tables import tables_of
-from infra.reference import Actual, compare
+from connectors.postgres.table_definitions import tables_of
+from infra.verification.reference import Actual, compare
 from schemas.systems import DOMAINS
 from schemas.topics import (
+    CASE_DISPATCHED,
     CASE_OPENED,
-    CASE_PART,
     CONFLICT,
     NOTICE,
     PERSON_CHANGE,
@@ -24,19 +24,19 @@ from schemas.topics import (
     domain_receipt_topic,
     domain_topic,
 )
-from tests.simulation.cities import CODEC, City
-from tests.simulation.log import Entry, Log
+from tests.simulation.cities import CODEC, SimCity
+from tests.simulation.log import Log, LogEntry
 from tests.simulation.postgres import Database
 
 #: Whatever the order in which hand-overs meet, these have the same records.
 _FIXED: Final = (NOTICE, PERSON_CHANGE, CASE_OPENED)
-_STATES: Final = ("handovers", "households", "notices", "registers", "residents")
+_STATES: Final = ("submissions", "households", "notices", "registers", "residents")
 
 Records = Counter[tuple[bytes | None, bytes | None]]
 
 
 @dataclass
-class Outcome:
+class MeshOutcome:
     """Of one run."""
 
     #: By topic, each record and how often it is there.
@@ -50,12 +50,12 @@ class Outcome:
     rows: dict[str, dict[tuple[str, Any], dict[str, Any]]] = field(default_factory=dict)
 
 
-def outcome(log: Log, databases: Mapping[str, Database]) -> Outcome:
+def outcome(log: Log, databases: Mapping[str, Database]) -> MeshOutcome:
     """What a run has come to."""
-    found = Outcome()
+    found = MeshOutcome()
     for topic in (*_FIXED, *(each for each in log.topics if each.startswith("rejected."))):
         found.records[topic] = Counter((each.key_bytes, each.value_bytes) for each in log.committed(topic))
-    found.keys[CASE_PART] = Counter(each.key_bytes for each in log.committed(CASE_PART))
+    found.keys[CASE_DISPATCHED] = Counter(each.key_bytes for each in log.committed(CASE_DISPATCHED))
     for store in _STATES:
         found.last[store] = _last(log.committed(f"state.household.{store}"))
     found.conflicts = {key: value for key, value in _last(log.committed(CONFLICT)).items() if _is_open(value)}
@@ -63,7 +63,7 @@ def outcome(log: Log, databases: Mapping[str, Database]) -> Outcome:
     return found
 
 
-def differences(expected: Outcome, actual: Outcome) -> Iterator[str]:
+def differences(expected: MeshOutcome, actual: MeshOutcome) -> Iterator[str]:
     """How a run differs from what it should have come to."""
     for topic, records in expected.records.items():
         yield from _compared(topic, records, actual.records.get(topic, Counter()))
@@ -79,7 +79,7 @@ def differences(expected: Outcome, actual: Outcome) -> Iterator[str]:
             yield f"{domain}: the store has other rows: {_unlike(expected.rows[domain], rows)}"
 
 
-def unlisted(found: Outcome) -> Outcome:
+def unlisted(found: MeshOutcome) -> MeshOutcome:
     """Without what says its place in the household step's list: of changes only whose they are, and no state.
 
     Where that step sets notices aside, those that have nothing to do with them come before them.
@@ -121,14 +121,14 @@ def coherent(log: Log, domains: tuple[str, ...], aside: str | None = None) -> It
     yield from _cases(log, domains, converted)
 
 
-def _cases(log: Log, domains: tuple[str, ...], receipts: list[Entry]) -> Iterator[str]:
+def _cases(log: Log, domains: tuple[str, ...], receipts: list[LogEntry]) -> Iterator[str]:
     """Every case has exactly its receipts, of these domains."""
     parted = {
         (_case(row["case"]), row["person"], part["domain"], part["revision"])
         for row in CODEC.decode(
-            "case-part", [each.value_bytes for each in log.committed(CASE_PART)]
+            "case-dispatched", [each.value_bytes for each in log.committed(CASE_DISPATCHED)]
         ).table.to_pylist()
-        for part in row["parts"]
+        for part in row["changes"]
         if part["domain"] in domains
     }
     told = CODEC.decode("receipt", [each.value_bytes for each in receipts]).table.to_pylist()
@@ -143,7 +143,9 @@ def _case(case: Mapping[str, str]) -> str:
     return f"{case['municipality']}/{case['notice']}"
 
 
-def against_the_model(city: City, rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]]) -> list[str]:
+def against_the_model(
+    city: SimCity, rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]]
+) -> list[str]:
     """How the stores of all domains differ from the reference model, which shares no code with the mesh."""
     persons = [
         {"domain": domain, **row}
@@ -167,7 +169,7 @@ def _unlike(expected: Mapping[Any, Any], actual: Mapping[Any, Any]) -> str:
     return f"{missing} missing, {more} too many, {other} differ"
 
 
-def _last(entries: list[Entry]) -> dict[bytes | None, bytes | None]:
+def _last(entries: list[LogEntry]) -> dict[bytes | None, bytes | None]:
     """As compaction leaves it."""
     last = {each.key_bytes: each.value_bytes for each in entries}
     return {key: value for key, value in last.items() if value is not None}
@@ -186,7 +188,7 @@ def _rows(domain: str, database: Database) -> dict[tuple[str, Any], dict[str, An
     }
 
 
-def _in_order(topic: str, entries: list[Entry], schema: str, of: str) -> Iterator[str]:
+def _in_order(topic: str, entries: list[LogEntry], schema: str, of: str) -> Iterator[str]:
     """Revisions of a person in a domain go up by one, in the order of the log."""
     revisions: dict[str, int] = {}
     wrong = 0
@@ -198,7 +200,7 @@ def _in_order(topic: str, entries: list[Entry], schema: str, of: str) -> Iterato
         yield f"{topic}: {wrong} revisions out of order"
 
 
-def _receipted(log: Log, domain: str, told: list[Entry]) -> Iterator[str]:
+def _receipted(log: Log, domain: str, told: list[LogEntry]) -> Iterator[str]:
     """Receipts by their ids: one may be relayed twice, none is missing, none is of nothing."""
     table = CODEC.decode(DOMAINS[domain].event, [each.value_bytes for each in told]).table
     part = "municipality" if DOMAINS[domain].municipal else "case_code"

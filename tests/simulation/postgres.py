@@ -19,14 +19,14 @@ from psycopg import Connection, errors
 from connectors.postgres.settings import PostgresSettings
 from tests.simulation.host import Host
 from tests.simulation.statements import STATEMENTS, Answer, Place, Row, copied_letters, copied_rows
-from tests.simulation.ticking import Time
+from tests.simulation.virtual_time import VirtualTime
 
 
 @dataclass
 class Database:
     """One domain's tables: committed rows by key. `watch` is told of every commit as it happens."""
 
-    time: Time
+    time: VirtualTime
     tables: dict[str, dict[Any, Any]] = field(default_factory=dict)
     locks: dict[Place, Session] = field(default_factory=dict)
     full_until_s: float = 0.0

@@ -12,7 +12,7 @@ from streams.clients import Partition
 from tests.simulation.coordinator import Coordinator, NoAnswerError, refusal
 from tests.simulation.groups import Metadata
 from tests.simulation.host import Host
-from tests.simulation.log import Entry, State
+from tests.simulation.log import LogEntry, State
 
 Properties = Mapping[str, Any]
 
@@ -33,11 +33,11 @@ class SimProducer:
         if properties["partitioner"] != "murmur2_random":
             raise ValueError("keys would land elsewhere than Java's clients have them")
         self._epoch = -1
-        self._queue: list[tuple[str, Entry]] = []
+        self._queue: list[tuple[str, LogEntry]] = []
         self._open, self._sent = False, False
         self._numbers: Counter[Partition] = Counter()
         #: Sent, and not answered yet: records, and the number and partition of each.
-        self._unanswered: list[tuple[tuple[str, Entry], Partition, int]] = []
+        self._unanswered: list[tuple[tuple[str, LogEntry], Partition, int]] = []
         self._undelivered: KafkaException | None = None
 
     def init_transactions(self, timeout: float) -> None:
@@ -58,7 +58,7 @@ class SimProducer:
         """Puts a record into the queue."""
         if not self._open:
             raise refusal(KafkaError._STATE)
-        self._queue.append((topic, Entry((topic, partition), -1, key, value, timestamp)))
+        self._queue.append((topic, LogEntry((topic, partition), -1, key, value, timestamp)))
 
     def poll(self, timeout: float) -> int:
         """Serves the client: what is in the queue is sent."""
@@ -138,7 +138,7 @@ class SimProducer:
             self._undelivered = failure if fatal else refusal(failure.args[0].code(), abort=True)
         self._unanswered = []
 
-    def _numbered(self, record: tuple[str, Entry]) -> tuple[tuple[str, Entry], Partition, int]:
+    def _numbered(self, record: tuple[str, LogEntry]) -> tuple[tuple[str, LogEntry], Partition, int]:
         of = self._at.place(*record)
         self._numbers[of] += 1
         return record, of, self._numbers[of] - 1

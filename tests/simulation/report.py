@@ -9,7 +9,7 @@ from tests.simulation.campaign import ROOT, Count
 from tests.simulation.faults import KINDS, STEPS, steps_of
 
 DOCUMENT: Final = ROOT / "docs" / "reliability.md"
-BEGIN: Final = "<!-- simulation: written by `make simulated` -->"
+BEGIN: Final = "<!-- simulation: written by `make simulate-report` -->"
 END: Final = "<!-- simulation: end -->"
 
 

@@ -9,18 +9,18 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from connectors.postgres import merge
+from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
-from connectors.postgres.settling import together
 from connectors.postgres.sink import PostgresSink
-from streams import kafka
+from streams import kafka_clients
 from streams.assignment import Assignment
-from streams.barrier import Barrier
+from streams.barrier import ReadBarrier
 from streams.clients import Message, Partition
-from streams.oversight import Oversight
+from streams.dead_letter_router import DeadLetterRouter
+from streams.kafka_errors import ErrorAction, error_action
 from streams.restore import Restorer
-from streams.setting_aside import SettingAside
 from streams.transactions import Transactions
-from streams.verdict import Verdict, verdict
+from streams.unassigned import UnassignedPartitionMonitor
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import Metadata
 
@@ -53,9 +53,9 @@ def _no_group_metadata(seed: Seed) -> None:
 
 def _no_rewind(seed: Seed) -> None:
     def rewind(self: Assignment, partitions: Any) -> dict[Partition, int]:
-        return self._barrier.offsets(self._ours(partitions))
+        return self._barrier.committed_offsets(self._owned(partitions))
 
-    seed(Assignment, "rewind", rewind)
+    seed(Assignment, "seek_to_committed", rewind)
 
 
 def _producer_kept(seed: Seed) -> None:
@@ -70,7 +70,7 @@ def _producer_kept_after_abort(seed: Seed) -> None:
     real = Transactions.recover
 
     def recover(self: Transactions, error: KafkaError) -> bool:
-        if verdict(error) is Verdict.ABORT and self._aborted():
+        if error_action(error) is ErrorAction.ABORT and self._aborted():
             return True
         return real(self, error)
 
@@ -78,19 +78,19 @@ def _producer_kept_after_abort(seed: Seed) -> None:
 
 
 def _auto_commit(seed: Seed) -> None:
-    real = kafka.consumer_properties
+    real = kafka_clients.consumer_properties
 
     def properties(*given: Any) -> dict[str, Any]:
         return {**real(*given), "enable.auto.commit": True, "enable.auto.offset.store": True}
 
-    seed(kafka, "consumer_properties", properties)
+    seed(kafka_clients, "consumer_properties", properties)
 
 
 def _offsets_after(seed: Seed) -> None:
     def flush(self: PostgresSink) -> Mapping[int, int]:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            whole, started = together(waiting), self._started
+            whole, started = concat_batches(waiting), self._started
             wanted = started | dict(whole.wanted)
             with _as_if_advanced(self):
                 self._store.transaction(lambda connection: self._commit(connection, whole, wanted))
@@ -111,12 +111,12 @@ def _as_if_advanced(sink: PostgresSink) -> Iterator[None]:
 
 
 def _uncommitted_state(seed: Seed) -> None:
-    real = kafka.reader_properties
+    real = kafka_clients.reader_properties
 
     def properties(*given: Any) -> dict[str, Any]:
         return {**real(*given), "isolation.level": "read_uncommitted"}
 
-    seed(kafka, "reader_properties", properties)
+    seed(kafka_clients, "reader_properties", properties)
 
 
 def _revision_ignored(seed: Seed) -> None:
@@ -171,27 +171,27 @@ def _waiting_at_the_end(seed: Seed) -> None:
 
 
 def _offsets_of_old(seed: Seed) -> None:
-    seed(Barrier, "offsets", lambda self, partitions: self.stable(partitions))
+    seed(ReadBarrier, "committed_offsets", lambda self, partitions: self.stable_offsets(partitions))
 
 
 def _ends_of_old(seed: Seed) -> None:
     def note(self: Restorer, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF and (number := message.partition()) in self._active:
-            self._active[number].changelogs[message.topic() or "", number].whole = True
+            self._active[number].changelogs[message.topic() or "", number].complete = True
 
-    seed(Restorer, "_note", note)
+    seed(Restorer, "_note_end", note)
 
 
 def _not_looked_after(seed: Seed) -> None:
-    seed(Oversight, "turn", lambda self: None)
+    seed(UnassignedPartitionMonitor, "poll", lambda self: None)
 
 
 def _another_s_sent(seed: Seed) -> None:
-    seed(Assignment, "holds", lambda self, partitions: True)
+    seed(Assignment, "owns", lambda self, partitions: True)
 
 
 def _nobody_waits(seed: Seed) -> None:
-    seed(SettingAside, "park", lambda self, record, strands: False)
+    seed(DeadLetterRouter, "block", lambda self, record, strands: False)
 
 
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {

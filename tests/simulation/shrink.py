@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.simulation.faults import Fault
-from tests.simulation.history import CITIES, Told, history_of, run
+from tests.simulation.history import CITIES, HistoryResult, history_of, run
 
 
 @dataclass(frozen=True)
 class Smaller:
     """The faults that are needed, and how the history then goes; after so many tries."""
 
-    told: Told
+    told: HistoryResult
     tries: int
 
 

@@ -221,16 +221,22 @@ def _drop_stage(session: Session, found: re.Match[str], values: Sequence[Any]) -
 
 def _aside(session: Session, partitions: Sequence[int]) -> list[tuple[int, int, str, str, str, str | None]]:
     """What is set aside of these partitions, in the order of its records."""
-    return [(*key, *session.value(("parked", key))) for key in session.rows("parked") if key[0] in partitions]
+    return [
+        (*key, *session.value(("dlq_entry", key)))
+        for key in session.rows("dlq_entry")
+        if key[0] in partitions
+    ]
 
 
 def _letters(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
     rows = _aside(session, values[0])
-    return Answer([(digest, strand) for _, _, kind, digest, _, strand in rows if kind == "LETTER"])
+    return Answer(
+        [(digest, ordering_key) for _, _, kind, digest, _, ordering_key in rows if kind == "DEAD_LETTER"]
+    )
 
 
 def _count_parked(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    return Answer([(sum(row[2] == "PARKED" for row in _aside(session, values[0])),)])
+    return Answer([(sum(row[2] == "BLOCKED" for row in _aside(session, values[0])),)])
 
 
 def _concerned(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
@@ -241,26 +247,26 @@ def _concerned(session: Session, found: re.Match[str], values: Sequence[Any]) ->
 
 def _set_aside(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
     for partition, offset, *rest in zip(*values, strict=True):
-        place = ("parked", (partition, offset))
+        place = ("dlq_entry", (partition, offset))
         known = session.value(place)
-        if known is None or (known[0], rest[0]) != ("LETTER", "PARKED"):
+        if known is None or (known[0], rest[0]) != ("DEAD_LETTER", "BLOCKED"):
             session.write(place, tuple(rest))
     return Answer()
 
 
 def _take_back(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
     for offset in values[1]:
-        session.write(("parked", (values[0], offset)), None)
+        session.write(("dlq_entry", (values[0], offset)), None)
     return Answer()
 
 
 def _do_act(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    session.write(("act_done", tuple(values)), True)
+    session.write(("dlq_command_done", tuple(values)), True)
     return Answer()
 
 
 def _has_done(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    return Answer([(int(session.value(("act_done", tuple(values))) is not None),)])
+    return Answer([(int(session.value(("dlq_command_done", tuple(values))) is not None),)])
 
 
 def _add_receipts(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
@@ -295,8 +301,8 @@ _STAGE = r'"pg_temp"\."stage_(?P<stage>\w+)"'
 _TABLE = r'"\w+"\."(?P<table>\w+)"'
 _OFFSET = r'"\w+"\."sink_offset"'
 _DELETED = r'"\w+"\."deleted_revision"'
-_PARKED = r'"\w+"\."parked"'
-_DONE = r'"\w+"\."act_done"'
+_DLQ_ENTRY = r'"\w+"\."dlq_entry"'
+_DONE = r'"\w+"\."dlq_command_done"'
 _OF = r"(?P<entity>'\w+')"
 _PART = r"""(?P<part>''|"s"\."\w+")"""
 _COPY_STAGE: Final = re.compile(rf"COPY {_STAGE} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
@@ -326,17 +332,17 @@ STATEMENTS: Final[Mapping[re.Pattern[str], Meaning]] = {
         rf"SELECT next_offset FROM {_OFFSET} WHERE topic = %s AND partition = %s FOR UPDATE": _hold,
         r"SELECT c\.conname, .* FROM pg_constraint AS c .*": _no_constraints,
         rf"DROP TABLE {_STAGE}": _drop_stage,
-        rf"SELECT digest, strand FROM {_PARKED} WHERE kind = 'LETTER' AND partition = ANY\(%s\)": _letters,
-        rf"SELECT count\(\*\) FROM {_PARKED} WHERE kind = 'PARKED' AND partition = ANY\(%s\)": _count_parked,
-        rf"SELECT record_offset, kind, digest, reason, strand FROM {_PARKED} AS p WHERE partition = %s AND"
-        rf" \(digest = %s OR strand IN \( SELECT strand FROM {_PARKED} WHERE partition = p\.partition"
+        rf"SELECT digest, ordering_key FROM {_DLQ_ENTRY} WHERE kind = 'DEAD_LETTER' AND partition = ANY\(%s\)": _letters,
+        rf"SELECT count\(\*\) FROM {_DLQ_ENTRY} WHERE kind = 'BLOCKED' AND partition = ANY\(%s\)": _count_parked,
+        rf"SELECT record_offset, kind, digest, reason, ordering_key FROM {_DLQ_ENTRY} AS p WHERE partition = %s AND"
+        rf" \(digest = %s OR ordering_key IN \( SELECT ordering_key FROM {_DLQ_ENTRY} WHERE partition = p\.partition"
         r" AND digest = %s\)\) ORDER BY record_offset": _concerned,
-        rf"INSERT INTO {_PARKED} AS p \(partition, record_offset, kind, digest, reason, strand\)"
+        rf"INSERT INTO {_DLQ_ENTRY} AS p \(partition, record_offset, kind, digest, reason, ordering_key\)"
         r" SELECT \* FROM unnest\(.*\)"
         r" ON CONFLICT \(partition, record_offset\) DO UPDATE SET kind = excluded\.kind, digest = excluded\.digest,"
-        r" reason = excluded\.reason, strand = excluded\.strand"
-        r" WHERE NOT \(p\.kind = 'LETTER' AND excluded\.kind = 'PARKED'\)": _set_aside,
-        rf"DELETE FROM {_PARKED} WHERE partition = %s AND record_offset = ANY\(%s\)": _take_back,
+        r" reason = excluded\.reason, ordering_key = excluded\.ordering_key"
+        r" WHERE NOT \(p\.kind = 'DEAD_LETTER' AND excluded\.kind = 'BLOCKED'\)": _set_aside,
+        rf"DELETE FROM {_DLQ_ENTRY} WHERE partition = %s AND record_offset = ANY\(%s\)": _take_back,
         rf"INSERT INTO {_DONE} \(id, partition\) VALUES \(%s, %s\)": _do_act,
         rf"SELECT count\(\*\) FROM {_DONE} WHERE id = %s AND partition = %s": _has_done,
         rf"INSERT INTO {_TABLE} \(receipts\) VALUES \(%b\)": _add_receipts,

@@ -7,9 +7,9 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 
 from tests.simulation.coordinator import BusyError, Coordinator
 from tests.simulation.fetching import Fetcher
-from tests.simulation.groups import Committed, Groups, Member, Metadata
-from tests.simulation.log import Entry, Log, State
-from tests.simulation.ticking import Time
+from tests.simulation.groups import Committed, Groups, Metadata, SimMember
+from tests.simulation.log import Log, LogEntry, State
+from tests.simulation.virtual_time import VirtualTime
 
 TOPIC = ("t", 0)
 
@@ -18,7 +18,7 @@ class Brokers:
     """A log with one topic of one partition, and both coordinators."""
 
     def __init__(self) -> None:
-        self.time = Time()
+        self.time = VirtualTime()
         self.log = Log(self.time, 1)
         self.groups = Groups(self.log)
         self.coordinator = Coordinator(self.log, self.groups)
@@ -26,15 +26,15 @@ class Brokers:
 
     def write(self, epoch: int, value: bytes, name: str = "p") -> None:
         """A record in the transaction of an epoch."""
-        self.coordinator.produce(name, epoch, 10.0, [("t", Entry(TOPIC, -1, b"k", value))])
+        self.coordinator.produce(name, epoch, 10.0, [("t", LogEntry(TOPIC, -1, b"k", value))])
 
     def committed(self) -> list[bytes | None]:
         """What a reader of committed records gets."""
         return [entry.value_bytes for entry in self.log.read(TOPIC, 0, 100, committed=True)[0]]
 
-    def member(self, instance: str, *, cooperative: bool = True) -> Member:
+    def member(self, instance: str, *, cooperative: bool = True) -> SimMember:
         """A member of group g that always answers."""
-        member = Member(instance, 0, ("t",), 10.0, cooperative, lambda: True)
+        member = SimMember(instance, 0, ("t",), 10.0, cooperative, lambda: True)
         self.groups.join("g", member)
         return member
 
@@ -143,7 +143,7 @@ def test_a_partition_is_given_back_before_another_has_it() -> None:
 def test_a_silent_member_is_taken_for_gone() -> None:
     """When its session's time is over, and what it had goes to others."""
     brokers = Brokers()
-    gone = Member("a", 0, ("t",), 10.0, True, lambda: False)
+    gone = SimMember("a", 0, ("t",), 10.0, True, lambda: False)
     brokers.groups.join("g", gone)
     other = brokers.member("b")
     brokers.groups.silent("g", gone)

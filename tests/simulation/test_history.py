@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.cities import NOTICES_MIN
+from tests.simulation.failing_steps import STEPS, stumble_of
 from tests.simulation.faults import KINDS, plan
 from tests.simulation.history import FAULTS_MIN, history_of, run
 from tests.simulation.seeded import seeded
 from tests.simulation.shrink import shrunk
-from tests.simulation.stumbling import STEPS, stumble_of
 
 #: Few cities, as each has to be made first.
 CITIES = 2

@@ -11,19 +11,19 @@ from psycopg import errors
 from connectors.postgres.outbox import unpacked
 from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink import PostgresSink
-from connectors.postgres.store import Store
+from connectors.postgres.store import StoreConnection
 from connectors.sink import Sink
-from streams.dead_letters import seal_place
+from streams.dead_letters import seal_context
 from tests.contract.sink_suite import CODING, DOMAIN, Letter, Receipt, SinkSuite
 from tests.simulation.host import T
 from tests.simulation.postgres import Database, Line
-from tests.simulation.ticking import Time
+from tests.simulation.virtual_time import VirtualTime
 
 
 class Alone:
     """A process that nothing happens to (`tests.simulation.host.Host`)."""
 
-    def __init__(self, time: Time) -> None:
+    def __init__(self, time: VirtualTime) -> None:
         self._time = time
 
     def heard(self) -> bool:
@@ -56,7 +56,7 @@ class TestSimulatedStore(SinkSuite):
     @pytest.fixture(autouse=True)
     def database(self) -> Database:
         """An empty store."""
-        self.held = Database(Time())
+        self.held = Database(VirtualTime())
         return self.held
 
     @pytest.fixture
@@ -98,7 +98,7 @@ class TestSimulatedStore(SinkSuite):
 
 
 def _opened(row: dict[str, Any]) -> bytes | None:
-    place = seal_place(row["step"], row["digest"], "value")
+    place = seal_context(row["step"], row["digest"], "value")
     return None if row["value"] is None else CODING.sealer.open(row["value"], place)
 
 
@@ -118,7 +118,7 @@ UPDATE = (
 
 def test_a_transaction_is_whole_or_nothing() -> None:
     """What a transaction wrote is seen by nobody before its commit, and never after an error."""
-    database = Database(Time(), {"sink_offset": {("t", 0): 0}})
+    database = Database(VirtualTime(), {"sink_offset": {("t", 0): 0}})
     one = _connection(database)
 
     def fails() -> None:
@@ -137,7 +137,7 @@ def test_a_transaction_is_whole_or_nothing() -> None:
 
 def test_who_hangs_in_a_transaction_is_thrown_out() -> None:
     """Another waits for the lock as long as the server lets the first say nothing, and no longer."""
-    database = Database(Time(), {"sink_offset": {("t", 0): 0}})
+    database = Database(VirtualTime(), {"sink_offset": {("t", 0): 0}})
     hangs, other = _connection(database), _connection(database)
 
     def wakes_up() -> None:
@@ -154,8 +154,8 @@ def test_who_hangs_in_a_transaction_is_thrown_out() -> None:
 
 def test_a_statement_that_is_not_known() -> None:
     """The simulation is to be told of it; it never passes over one."""
-    store = Store(
-        Line(database := Database(Time()), Alone(database.time)).connect, "test", PostgresSettings()
+    store = StoreConnection(
+        Line(database := Database(VirtualTime()), Alone(database.time)).connect, "test", PostgresSettings()
     )
     with pytest.raises(NotImplementedError, match="TRUNCATE"):
         store.transaction(lambda connection: connection.execute("TRUNCATE everything"))

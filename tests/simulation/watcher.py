@@ -12,7 +12,14 @@ from tests.simulation.statements import Place
 
 #: Tables that a sink keeps for itself.
 _OWN = frozenset(
-    {"sink_offset", "deleted_revision", "receipt_outbox", "dead_letter_outbox", "parked", "act_done"}
+    {
+        "sink_offset",
+        "deleted_revision",
+        "receipt_outbox",
+        "dead_letter_outbox",
+        "dlq_entry",
+        "dlq_command_done",
+    }
 )
 
 

@@ -10,18 +10,18 @@ from connectors import sink_worker
 from connectors.errors import BrokerUnavailableError
 from connectors.postgres.relay import Relay
 from connectors.postgres.sink import PostgresSink
-from connectors.postgres.worker import PostgresSinkSettings, Relayed
-from connectors.sink_acts import SinkActs
-from connectors.sink_worker import Input, SinkWorker
+from connectors.postgres.worker import PostgresSinkSettings, RelayAfterBatch
+from connectors.sink_commands import SinkCommands
+from connectors.sink_worker import SinkInput, SinkWorker
 from schemas.systems import Domain
-from schemas.topics import act_topic, domain_topic, group, transactional_id
-from streams.clients import Outgoing
+from schemas.topics import command_topic, domain_topic, group, transactional_id
+from streams.clients import ProducerRecords
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step
 from tests.simulation.clients import Brokers, SimClients, SimConsumer
-from tests.simulation.log import Entry, Log
+from tests.simulation.log import Log, LogEntry
 from tests.simulation.postgres import Database, Line
 from tests.simulation.world import Process
 
@@ -32,13 +32,13 @@ class StepWorker:
     def __init__(self, process: Process, step: Step, coding: Coding, settings: PipelineSettings) -> None:
         world = process.world
         self._groups, self._group = world.groups, group(step.name)
-        self._log, self._act_topic = world.log, (act_topic(step.name), 0)
+        self._log, self._act_topic = world.log, (command_topic(step.name), 0)
         names = (self._group, transactional_id(step.name, process.slot))
         self.clients = SimClients(
             Brokers(world.log, world.groups, world.coordinator), process, names, settings
         )
         self.pipeline = Pipeline(step, self.clients, coding, settings, process.clock)
-        self.start, self.turn, self.close = self.pipeline.start, self.pipeline.turn, self.pipeline.close
+        self.start, self.turn, self.close = self.pipeline.start, self.pipeline.run_once, self.pipeline.close
         self._process, self._inputs, self._looks_s = process, step.inputs, 0.0
 
     @property
@@ -46,7 +46,7 @@ class StepWorker:
         """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
         if self._oversees:
             return True
-        if self._acts or self.pipeline.ahead:
+        if self._acts or self.pipeline.unsent_records:
             return True
         if self.pipeline.restoring and (self._settled or self._restores):
             return True
@@ -57,15 +57,17 @@ class StepWorker:
         """Whether there is an act that it hasn't read, or not done yet on a letter that it may have."""
         if self.consumer is None or self.consumer.member is None:
             return False
-        return self._log.end(self._act_topic) > self.pipeline.acts_seen or self.pipeline.acting
+        return self._log.end(self._act_topic) > self.pipeline.commands_read or self.pipeline.commands_pending
 
     @property
     def _oversees(self) -> bool:
         """Whether a look at the group would find something, or it follows its call; else time goes on to its look."""
         oversight = self.pipeline.oversight
-        if oversight.calling:
+        if oversight.rebalance_pending:
             return not self._groups.of(self._group).preparing or self._is_due(oversight.due_s)
-        return bool(self._groups.unread(self._group, self._inputs)) and self._is_due(oversight.due_s)
+        return bool(self._groups.unassigned_partitions(self._group, self._inputs)) and self._is_due(
+            oversight.due_s
+        )
 
     def _is_due(self, due_s: float) -> bool:
         left_s = due_s - self._process.clock()
@@ -77,7 +79,7 @@ class StepWorker:
     @property
     def _settled(self) -> bool:
         """Whether it can be told by now where a partition goes on."""
-        waiting, place = self.pipeline._assignment.unsettled, self.clients.own_place()
+        waiting, place = self.pipeline._assignment.initializing, self.clients.barrier_partition()
         return any(not self._groups.unstable(self._group, [each, place]) for each in waiting)
 
     @property
@@ -116,18 +118,18 @@ class SinkProcess:
         self.line, topic = Line(database, process), domain_topic(domain.id)
         brokers = Brokers(world.log, world.groups, world.coordinator)
         clients = SimClients(brokers, process, (group(process.step), instance), PipelineSettings())
-        self._acts = acts = SinkActs(process.step, topic, clients, coding.codec, process.clock)
-        self._log, self._act_topic = world.log, (act_topic(process.step), 0)
+        self._acts = acts = SinkCommands(process.step, topic, clients, coding.codec, process.clock)
+        self._log, self._act_topic = world.log, (command_topic(process.step), 0)
         self._sink = sink = PostgresSink(domain, self.line.connect, coding, settings.store, self.line.pause)
         relay = Relay(domain, sink.store, coding.codec, Send(world.log, process), settings.store)
         self.worker = SinkWorker(
-            Input(topic, domain.event, coding.codec, acts),
+            SinkInput(topic, domain.event, coding.codec, acts),
             sink,
             self.consumer,
             settings.read,
-            after=Relayed(relay, settings.store.attempts_max),
+            after=RelayAfterBatch(relay, settings.store.attempts_max),
         )
-        self.start, self.turn, self.close = self.worker.start, self.worker.turn, self.worker.close
+        self.start, self.turn, self.close = self.worker.start, self.worker.run_once, self.worker.close
 
     @property
     def ready(self) -> bool:
@@ -141,10 +143,14 @@ class SinkProcess:
         """Whether there is an act that it hasn't read, or not asked the store for."""
         if not self.worker.partitions:
             return False
-        read = self._acts._acts
+        read = self._acts._commands
         if self._log.end(self._act_topic) > len(read):
             return True
-        return any(act.id not in self._acts._over for each in self._sink.letters for act in read.on(each))
+        return any(
+            act.id not in self._acts._over
+            for each in self._sink.open_dead_letters
+            for act in read.for_digest(each)
+        )
 
 
 class Send:
@@ -153,17 +159,17 @@ class Send:
     def __init__(self, log: Log, process: Process) -> None:
         self._log, self._process = log, process
 
-    def __call__(self, records: Sequence[Outgoing]) -> None:
+    def __call__(self, records: Sequence[ProducerRecords]) -> None:
         """Sends, and returns when the broker has it."""
         try:
             self._process.request("relay.send", lambda: self._sent(records), 30.0)
         except KafkaException:
             raise BrokerUnavailableError("not acknowledged in time") from None
 
-    def _sent(self, records: Sequence[Outgoing]) -> None:
+    def _sent(self, records: Sequence[ProducerRecords]) -> None:
         if self._log.time.now_s < self._log.full_until_s:
             raise BrokerUnavailableError("the disk is full")
         for out in records:
             stamps = out.timestamps_ms or [0] * len(out)
             for key, value, stamp in zip(out.keys, out.values, stamps, strict=True):
-                self._log.append(out.topic, Entry((out.topic, out.partition), -1, key, value, stamp))
+                self._log.append(out.topic, LogEntry((out.topic, out.partition), -1, key, value, stamp))

@@ -13,13 +13,13 @@ from schemas.topics import group
 from streams.errors import LostRecordsError, StreamError
 from tests.simulation.clients import SimConsumer
 from tests.simulation.coordinator import BusyError, Coordinator, refusal
+from tests.simulation.fault_effects import STRIKES, CrashError
 from tests.simulation.faults import Fault, Faults
-from tests.simulation.groups import Groups, Member
+from tests.simulation.groups import Groups, SimMember
 from tests.simulation.host import T
 from tests.simulation.log import Log
 from tests.simulation.postgres import Database, Line
-from tests.simulation.strikes import STRIKES, CrashError
-from tests.simulation.ticking import Time
+from tests.simulation.virtual_time import VirtualTime
 
 #: Processes that may be held up inside one another's calls.
 _DEPTH_MAX = 3
@@ -167,7 +167,7 @@ class Process:
         return self.worker.line.database
 
     @property
-    def _member(self) -> Member | None:
+    def _member(self) -> SimMember | None:
         consumer = self.worker and self.worker.consumer
         return consumer.member if consumer else None
 
@@ -188,7 +188,7 @@ class World:
 
     def __init__(self, seed: int, partitions: int, faults: Faults) -> None:
         self.chance = random.Random(f"world {seed}")  # noqa: S311 - repeatable on purpose
-        self.time, self.faults = Time(), faults
+        self.time, self.faults = VirtualTime(), faults
         self.log = Log(self.time, partitions)
         late = random.Random(f"look-ups {seed}")  # noqa: S311 - repeatable on purpose
         self.log.look_up_s = lambda: late.choice(_LOOK_UP_S)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infra.reference import expected
-from infra.reference.model import Expected, Refusal
-from infra.reference.roman import romanised
+from infra.verification.reference import expected
+from infra.verification.reference.reference_model import Expected, ExpectedRejection
+from infra.verification.reference.roman import romanised
 from tests.samples import SAMPLES, SMALL_CITY
 
 pytestmark = pytest.mark.unit
@@ -276,9 +276,9 @@ def test_a_household_is_who_lives_there_when_the_notice_is_listed(tmp_path: Path
     assert outcome.households == [["一1980-05-05"]]
     assert not outcome.portal
     assert outcome.refusals == [
-        Refusal("notices_131130.jsonl", 4, "13113-4", "resident-unknown"),
-        Refusal("notices_131130.jsonl", 5, "13113-5", "persons-or-household"),
-        Refusal("notices_131130.jsonl", 6, None, "json"),
+        ExpectedRejection("notices_131130.jsonl", 4, "13113-4", "resident-unknown"),
+        ExpectedRejection("notices_131130.jsonl", 5, "13113-5", "persons-or-household"),
+        ExpectedRejection("notices_131130.jsonl", 6, None, "json"),
     ]
     assert outcome.conflicts == {("portal", None, "2026-02-28"): 2}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from infra.reference import Expected
-from infra.reference.model import Refusal
+from infra.verification.reference import Expected
+from infra.verification.reference.reference_model import ExpectedRejection
 from tests.unit.test_reference import outcome_of, row
 
 CODE, OTHER = "42990000011", "42990000012"
@@ -223,7 +223,7 @@ def test_an_enrolment_may_be_filed_by_the_portal_itself(tmp_path: Path) -> None:
     filed = [json.dumps({"enrolment": it}) for it in (enrolment, enrolment | {"domain": "pension"})]
     outcome = ledger(tmp_path, *filed, listed=(KNOWN, RENAMED))
     assert outcome.portal == [[["氏名変更", "2026-03-10"]]]
-    assert outcome.refusals == [Refusal("events_portal.jsonl", 2, None, "other-domain")]
+    assert outcome.refusals == [ExpectedRejection("events_portal.jsonl", 2, None, "other-domain")]
 
 
 #: Lines of another form, and why.
@@ -252,5 +252,5 @@ FAULTY = (
 def test_what_is_of_another_form_is_refused(tmp_path: Path, line: str, reason: str) -> None:
     """With file, line and a short reason; the next line counts."""
     outcome = ledger(tmp_path, line, event("REGISTERED", "two", "06"))
-    assert outcome.refusals == [Refusal("events_portal.jsonl", 1, None, reason)]
+    assert outcome.refusals == [ExpectedRejection("events_portal.jsonl", 1, None, reason)]
     assert in_ledger(outcome) == [("two", "active", "06")]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.reference import Actual, Difference, Expected, compare, expected
-from infra.reference.model import Detail
+from infra.verification.reference import Actual, Difference, Expected, compare, expected
+from infra.verification.reference.reference_model import Detail
 
 pytestmark = pytest.mark.unit
 

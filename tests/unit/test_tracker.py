@@ -40,7 +40,7 @@ def _records(codec: Codec) -> dict[str, list[bytes]]:
         "persons": 1,
         "received_at": LONG_AGO,
     }
-    parted = {"case": CASE, "person": "p", "parts": [{"domain": "child", "revision": 1}]}
+    parted = {"case": CASE, "person": "p", "changes": [{"domain": "child", "revision": 1}]}
     receipt = {
         "domain": "child",
         "person": "p",
@@ -51,7 +51,7 @@ def _records(codec: Codec) -> dict[str, list[bytes]]:
     }
     return {
         "case.opened": _encoded(codec, "case-opened", opened),
-        "case.part": _encoded(codec, "case-part", parted),
+        "case.dispatched": _encoded(codec, "case-dispatched", parted),
         "receipt": _encoded(codec, "receipt", receipt, {**receipt, "case": None}),
     }
 
@@ -63,23 +63,23 @@ def test_a_case_is_kept_encoded_and_completes_with_its_last_receipt(codec: Codec
     kept: dict[bytes, bytes] = {}
     cases = CaseTable(codec, kept)
     cases.hear(news_by_case(codec, records))
-    assert cases.all().to_pylist()[0]["waiting"] == ["child/p/1"]
+    assert cases.all().to_pylist()[0]["pending"] == ["child/p/1"]
     cases.hear(news_by_case(codec, receipts))
     row = cases.row("131041/13104-1")
     assert len(kept) == 1
     assert row is not None
-    assert (row["complete"], row["persons"], row["waiting"]) == (True, [], [])
+    assert (row["complete"], row["persons"], row["pending"]) == (True, [], [])
 
 
 def test_the_site_shows_cases_to_who_has_the_token_and_names_nobody(codec: Codec) -> None:
     """Without the token nothing; with it the summary, the list and the case, overdue and without a person."""
     cases = CaseTable(codec, {})
     records = _records(codec)
-    cases.hear(news_by_case(codec, {topic: records[topic] for topic in ("case.opened", "case.part")}))
+    cases.hear(news_by_case(codec, {topic: records[topic] for topic in ("case.opened", "case.dispatched")}))
     answers = asyncio.run(_ask(cases, ["/summary", "/cases?status=overdue", "/cases/131041/13104-1"]))
     denied, (summary, listed, case) = answers
     assert denied == 401
-    assert (summary["cases"], summary["overdue"], summary["parts"]) == (1, 1, 1)
+    assert (summary["cases"], summary["overdue"], summary["changes"]) == (1, 1, 1)
     assert listed == [case]
     assert case["waiting_for"] == {"child": 1}
     assert "'p'" not in str(answers)

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from infra.apply.installation import Installation
 from infra.keys import load_keys
 from processors.codes import DIGEST, MESH, KeyRing
-from processors.intake.register_rows import COLUMNS
+from processors.intake.csv_notices import COLUMNS
 from schemas.municipalities import is_municipality
 from schemas.reasons import BY_JAPANESE, FACTS, FIELDS_BY_REASON
-from schemas.topics import NOTICE, source_of
+from schemas.topics import NOTICE, parse_input_topic
 from tests.bench.side import Task
 from tests.bench.sides import loop
 from tests.bench.sides.avro import Avro
@@ -83,7 +83,7 @@ class ByRecord:
             yield self._topic, self._avro.write("notice", notice), notice["municipality"].encode(), -1, 0
 
     def _notice(self, message: Any, filed: Mapping[str, Any]) -> dict[str, Any]:
-        rows, submitter = filed["rows"], source_of(message.topic())[1]
+        rows, submitter = filed["rows"], parse_input_topic(message.topic())[1]
         first = rows[0]
         for row in rows:
             self._judge(row, submitter)
@@ -98,7 +98,7 @@ class ByRecord:
             "effective_on": effective,
             "recorded_on": recorded,
             "digest": self._said(submitter, rows),
-            "resent": False,
+            "resubmitted": False,
             "origin": {**place, "file": filed["file"], "line": filed["line"]},
             "received_at": datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
             **{name: first[name] or None for name in ("moved_from", "moved_to", "cancels")},

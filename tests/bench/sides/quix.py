@@ -12,7 +12,7 @@ from quixstreams.models import BytesDeserializer, BytesSerializer
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.local.kafka import ADMIN
+from infra.local.kafka_server import ADMIN
 from streams.settings import PipelineSettings
 from tests.bench.side import Task
 from tests.bench.sides.avro import Avro

@@ -6,21 +6,20 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from processors.fan_out.entries import Case, Change, entry_of
+from processors.fan_out.domain_changes import DomainChange, FanOutOutputs
+from processors.fan_out.entries import CaseRef, PersonChange, history_entry
 from processors.fan_out.history import Account, Facts
-from processors.fan_out.outcome import Outcome, Told
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
-from processors.fan_out.processor import People
+from processors.fan_out.processor import PersonCache
 from processors.household import decide as household
-from processors.household.decide import Accepted, Notice, decide
-from processors.household.outcome import TAKEN
+from processors.household.decide import Accepted, PendingNotice, decide
+from processors.household.person_changes import TAKEN
 from processors.household.register import STORES as HOUSEHOLD_STORES
 from processors.household.register import Registers
-from processors.refusals import Refusal
-from processors.rejections import Rejections
+from processors.rejections import RejectionCode, Rejections
 from schemas.reasons import Reason
 from schemas.tables import empty_table
-from schemas.topics import CASE_OPENED, CASE_PART, CONFLICT, NOTICE, PERSON_CHANGE, change_topic
+from schemas.topics import CASE_DISPATCHED, CASE_OPENED, CONFLICT, NOTICE, PERSON_CHANGE, change_topic
 from tests.bench.sides.avro import Avro
 
 Row = dict[str, Any]
@@ -101,7 +100,7 @@ class Household(Rules):
         decided = decide(notice, registers.of(notice.municipality))
         self.folded_s += time.perf_counter() - begun
         registers.flush()
-        if isinstance(decided, Refusal):
+        if isinstance(decided, RejectionCode):
             return _rejected(row, decided)
         changes = _person_changes(row, decided, facts)
         return [
@@ -117,13 +116,13 @@ class FanOut(Rules):
 
     def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
         """Added to the person's history and folded; the differences."""
-        change, outcome = _change(row), Outcome(empty_table("person-change"))
-        people, entry = People(state, [change.person]), entry_of(change)
+        change, outcome = _change(row), FanOutOutputs(empty_table("person-change"))
+        people, entry = PersonCache(state, [change.person]), history_entry(change)
         if isinstance(entry, str):
             raise TypeError("a change of an unknown kind")
         person = people.get(change.person)
         before, begun = person.view, time.perf_counter()
-        messages = person.take(entry, lambda: people.older(change.person))
+        messages = person.apply(entry, lambda: people.older(change.person))
         self.folded_s += time.perf_counter() - begun
         outcome.add(0, change, person, before, messages)
         people.flush()
@@ -134,28 +133,28 @@ class FanOut(Rules):
                 for each in told
             ),
             *(
-                Out(CASE_PART, "case-part", _case_part(row, parts), _case_key(row["case"]))
+                Out(CASE_DISPATCHED, "case-dispatched", _case_part(row, parts), _case_key(row["case"]))
                 for _, parts in outcome.parts
             ),
             *(Out(CONFLICT, "conflict", each, each["id"]) for each in outcome.conflicts),
-            *(_rejected(row, Refusal.DUPLICATE) if outcome.refused else ()),
+            *(_rejected(row, RejectionCode.DUPLICATE) if outcome.refused else ()),
         ]
 
 
-def _notice(row: Row) -> tuple[Notice, list[Row]]:
+def _notice(row: Row) -> tuple[PendingNotice, list[Row]]:
     """The notice, and the facts that its places are numbers of."""
     facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
-    given = [household.Facts(each.get("household"), place) for place, each in enumerate(facts)]
+    given = [household.FactsRef(each.get("household"), place) for place, each in enumerate(facts)]
     persons = row["persons"] and tuple(
         (each["person"], of_each) for each, of_each in zip(row["persons"], given, strict=False)
     )
-    notice = Notice(
+    notice = PendingNotice(
         row["municipality"],
         row["notice"],
         Reason(row["reason"]),
         row["effective_on"],
         row["digest"],
-        row["resent"],
+        row["resubmitted"],
         row["household"],
         row["cancels"],
         persons,
@@ -189,21 +188,23 @@ def _case_key(case: Row) -> str:
     return f"{case['municipality']}/{case['notice']}"
 
 
-def _change(row: Row) -> Change:
+def _change(row: Row) -> PersonChange:
     case, facts, account = row["case"], row["facts"], row["account"]
     taken = {
-        name: row[name] for name in Change._fields if name not in ("case", "facts", "protected", "account")
+        name: row[name]
+        for name in PersonChange._fields
+        if name not in ("case", "facts", "protected", "account")
     }
-    return Change(
+    return PersonChange(
         **taken,
-        case=case and Case(**case),
+        case=case and CaseRef(**case),
         facts=facts and Facts(*(facts[name] for name in Facts._fields)),
         protected=facts and facts["protected"],
         account=account and Account(**account),
     )
 
 
-def _domain_change(row: Row, told: Told) -> Row:
+def _domain_change(row: Row, told: DomainChange) -> Row:
     taken = {name: row[name] for name in ("person", "case", "reason", "received_at")}
     made = {name: value for name, value in told._asdict().items() if name != "row"}
     facts = told.facts and {**told.facts._asdict(), "protected": None}
@@ -212,10 +213,10 @@ def _domain_change(row: Row, told: Told) -> Row:
 
 def _case_part(row: Row, parts: Iterable[tuple[str, int]]) -> Row:
     told = [{"domain": domain, "revision": revision} for domain, revision in parts]
-    return {"case": row["case"], "person": row["person"], "parts": told}
+    return {"case": row["case"], "person": row["person"], "changes": told}
 
 
-def _rejected(row: Row, refusal: Refusal) -> list[Out]:
+def _rejected(row: Row, refusal: RejectionCode) -> list[Out]:
     rejected = Rejections()
     rejected.add(row, refusal)
     return [

@@ -11,15 +11,15 @@ import pyarrow as pa
 from psycopg import sql
 
 from connectors.postgres import Access, PostgresSink, postgres_worker, sink_role
-from connectors.postgres.tables import PERSON, Table, tables_of
+from connectors.postgres.table_definitions import PERSON, Table, tables_of
 from connectors.sink import batch_of
 from infra.apply.installation import Installation
+from infra.codec import codec
 from infra.environment import Environment
 from infra.key_file import sealer
 from infra.run.logs import configure
-from infra.schema_ids import codec
 from schemas.topics import domain_topic, sink_step
-from streams.clients import Placed
+from streams.clients import LocalMessage
 from streams.sealing import Coding
 from tests.bench import log
 from tests.bench.shared import join
@@ -48,14 +48,14 @@ def _worker(task: Task, watch: Stopwatch) -> None:
     join(worker, task)
     while not watch.done:
         # The rows of the outbox that a turn relays are counted as records: one in five thousand.
-        watch.add(worker.turn())
+        watch.add(worker.run_once())
 
 
 def _store(task: Task, watch: Stopwatch) -> None:
     """Ours without a broker: records in memory are decoded, and brought into the store with receipts and offsets."""
     shared = _coding()
     records = [
-        Placed((_TOPIC, number % PARTITIONS), number // PARTITIONS, each.key, each.value)
+        LocalMessage((_TOPIC, number % PARTITIONS), number // PARTITIONS, each.key, each.value)
         for number, each in enumerate(log.load(Path(task.more["records"])))
     ]
     sink = PostgresSink(DOMAIN, Environment.load().dsn(sink_role(DOMAIN)), shared)

@@ -6,7 +6,7 @@ import time
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.run import build
+from infra.run import topology
 from infra.run.logs import configure
 from infra.run.worker import collect_rarely
 from tests.bench.shared import join
@@ -24,15 +24,15 @@ def run(step: str, task: Task) -> Run:
     configure(step, slot)
     if "share" in task.more:
         # With all the topics that nothing is in, workers have as many partitions each, but not as much work.
-        build.INPUTS[step] = [task.more["topic"]]
-    worker = build.pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
+        topology.INPUTS[step] = [task.more["topic"]]
+    worker = topology.pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
     collect_rarely()
     worker.start()
     if "share" in task.more:
         join(worker, task)
     watch = Stopwatch(task.records, task.warm)
     while not watch.done:
-        records = worker.turn()
-        watch.add(records, worker.ahead)
+        records = worker.run_once()
+        watch.add(records, worker.unsent_records)
     worker.close()
     return watch.run

@@ -8,8 +8,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from infra.environment import Environment
-from infra.local.kafka import ADMIN
-from streams.kafka import consumer_properties
+from infra.local.kafka_server import ADMIN
+from streams.kafka_clients import consumer_properties
 from streams.settings import PipelineSettings
 from tests.bench import log
 from tests.bench.side import Task

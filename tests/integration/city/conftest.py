@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.place import Place, named
+from tests.integration.cluster import IntegrationCluster, named
 
 
 @pytest.fixture
-def place(servers: Place) -> Iterator[Place]:
+def place(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
     """The session's servers as the test before left them; a test that needs them empty begins anew."""
     with named(servers):
         yield servers

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infra.reference import compare, expected
-from infra.stores import holdings
+from infra.store_contents import holdings
+from infra.verification.reference import compare, expected
 from schemas.topics import AUDITOR
-from tests.integration.place import Place, Row
+from tests.integration.cluster import IntegrationCluster, Row
 
 CODE = "42990000011"
 KANA = "シケン　イチロウ"
@@ -42,7 +42,7 @@ ENROLMENTS = (
 )
 
 
-def test_account_reaches_who_pays_and_others_are_conflicts(place: Place, tmp_path: Path) -> None:
+def test_account_reaches_who_pays_and_others_are_conflicts(place: IntegrationCluster, tmp_path: Path) -> None:
     """Registered, a second and another's name, changed, closed: each is seen where it must be, and nothing is lost."""
     place.begin_anew()
     files = resident(place, tmp_path)
@@ -66,7 +66,7 @@ def test_account_reaches_who_pays_and_others_are_conflicts(place: Place, tmp_pat
     assert place.handed_over()["in.portal"] == 5
 
 
-def resident(place: Place, folder: Path) -> list[Path]:
+def resident(place: IntegrationCluster, folder: Path) -> list[Path]:
     """One person, resident and enrolled; the files that say so."""
     notices, enrolments = folder / "notices_131130.jsonl", folder / "enrolments.csv"
     notices.write_text(f"{json.dumps(NOTICE, ensure_ascii=False)}\n", "utf-8")
@@ -83,7 +83,7 @@ def event(account: str, what: str, day: str, number: str, holder_kana: str = KAN
     }  # fmt: skip
 
 
-def tell(place: Place, files: list[Path], *events: dict[str, str]) -> None:
+def tell(place: IntegrationCluster, files: list[Path], *events: dict[str, str]) -> None:
     """Hand events over in a file more; once they are everywhere, the stores hold what the reference model says."""
     files.append(files[0].with_name(f"events_portal_{len(files)}.jsonl"))
     lines = [json.dumps({"account": each}, ensure_ascii=False) for each in events]
@@ -93,12 +93,12 @@ def tell(place: Place, files: list[Path], *events: dict[str, str]) -> None:
     assert compare(expected(files), holdings(place.environment.dsn(AUDITOR))) == []
 
 
-def told(place: Place) -> list[Row]:
+def told(place: IntegrationCluster) -> list[Row]:
     """The account rows of all who pay."""
     return [row for schema in PAYING for row in place.table(schema, "account")]
 
 
-def assert_told(place: Place, number: str, status: str) -> None:
+def assert_told(place: IntegrationCluster, number: str, status: str) -> None:
     """Each of who pays has this account alone, under its own code of the person."""
     for schema in PAYING:
         (person,), (account,) = place.table(schema, "person"), place.table(schema, "account")

@@ -12,7 +12,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from tests.integration.place import CONDITION_TIMEOUT_S, Place
+from tests.integration.cluster import CONDITION_TIMEOUT_S, IntegrationCluster
 
 TOPIC = "in.juki.131130"
 PERSON = {
@@ -37,7 +37,7 @@ NOTICE = {
 }
 
 
-def test_agency_hands_over_and_reads_with_plain_clients(place: Place) -> None:
+def test_agency_hands_over_and_reads_with_plain_clients(place: IntegrationCluster) -> None:
     """A notice published by a plain producer as the register's user is read by a plain consumer as the tax office's."""
     place.begin_anew()
     register, office = exports(place, "juki.131130"), exports(place, "local-tax")
@@ -52,7 +52,7 @@ def test_agency_hands_over_and_reads_with_plain_clients(place: Place) -> None:
     assert told["person"]["roman"] == "SHIKEN ICHIRO"
 
 
-def exports(place: Place, user: str) -> dict[str, str]:
+def exports(place: IntegrationCluster, user: str) -> dict[str, str]:
     """What `mesh local env --user` prints, by name."""
     printed = place.mesh("local", "env", "--user", user)
     assert printed.returncode == 0, printed.stderr

@@ -8,20 +8,20 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from infra.apply.steps import TRACKER_TOKEN
-from infra.reference import compare, expected
+from infra.apply.reconcile import TRACKER_TOKEN
 from infra.run.slots import RUN_STEPS
 from infra.run.supervisor import WorkerState, supervised
-from infra.stores import digest, holdings
-from infra.synth.writing import write_city
+from infra.store_contents import digest, holdings
 from infra.tracker.client import Tracker
+from infra.verification.reference import compare, expected
+from infra.verification.synthetic.writing import write_city
 from schemas.topics import AUDITOR
 from tests.integration.cities import cancellations, files_of, held, wanted
-from tests.integration.place import Place, until
+from tests.integration.cluster import IntegrationCluster, until
 from tests.samples import SAMPLES
 
 
-def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
+def test_city_with_one_worker_whatever_comes_first(place: IntegrationCluster) -> None:
     """Events and enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more."""
     folder = SAMPLES / "city"
     place.begin_anew(workers=1)
@@ -30,7 +30,7 @@ def test_city_with_one_worker_whatever_comes_first(place: Place) -> None:
     assert_as_wanted(place, folder)
 
 
-def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
+def test_city_with_four_workers_and_every_file_twice(place: IntegrationCluster) -> None:
     """Four workers of each step, JSON Lines and enrolments first, every file handed over twice: the same."""
     folder = SAMPLES / "city-2"
     place.begin_anew(workers=4)
@@ -40,10 +40,10 @@ def test_city_with_four_workers_and_every_file_twice(place: Place) -> None:
     assert_as_wanted(place, folder)
     twice = expected([file for each in files for file in (each, each)])
     reported = place.refusals(duplicates=True)
-    assert sum(row["verdict"] == "DUPLICATE" for row in reported) == len(twice.duplicates)
+    assert sum(row["kind"] == "DUPLICATE" for row in reported) == len(twice.duplicates)
 
 
-def test_replay_derives_the_same(place: Place) -> None:
+def test_replay_derives_the_same(place: IntegrationCluster) -> None:
     """Stores, state and derived topics forgotten, and derived again from the in. topics: the same digest."""
     folder = SAMPLES / "city"
     place.begin_anew(workers=1)
@@ -56,7 +56,7 @@ def test_replay_derives_the_same(place: Place) -> None:
     assert_as_wanted(place, folder)
 
 
-def test_killed_workers_change_nothing(place: Place, tmp_path: Path) -> None:
+def test_killed_workers_change_nothing(place: IntegrationCluster, tmp_path: Path) -> None:
     """One worker of each step is killed with records before it; stores and cases come out as if none had been."""
     write_city(tmp_path / "synthetic", 2_000, 20, seed=7)
     files = files_of(tmp_path / "synthetic")
@@ -72,7 +72,7 @@ def test_killed_workers_change_nothing(place: Place, tmp_path: Path) -> None:
     assert_cases_complete(place, model.accepted.total())
 
 
-def assert_as_wanted(place: Place, folder: Path) -> None:
+def assert_as_wanted(place: IntegrationCluster, folder: Path) -> None:
     """Stores and refusals as the city's expected.json, accounts and conflicts by the reference model, no more."""
     holding = holdings(place.environment.dsn(AUDITOR))
     actual = held(holding, cancellations(place.refusals()))
@@ -91,7 +91,7 @@ def assert_as_wanted(place: Place, folder: Path) -> None:
     assert not place.dead_letters()
 
 
-def assert_cases_complete(place: Place, accepted: int) -> None:
+def assert_cases_complete(place: IntegrationCluster, accepted: int) -> None:
     """The tracker, asked over HTTP, has every accepted notice as a case that is complete."""
     token = place.environment.secrets().password(TRACKER_TOKEN).get_secret_value()
     tracker = Tracker(place.installation.folder, token)
@@ -100,7 +100,7 @@ def assert_cases_complete(place: Place, accepted: int) -> None:
     assert (summary["open"], summary["overdue"]) == (0, 0)
 
 
-def kill_at_work(place: Place, step: str, file: Path) -> None:
+def kill_at_work(place: IntegrationCluster, step: str, file: Path) -> None:
     """Hand a file over while a step's worker is frozen, and kill -9 it once it has begun; return when it is back."""
     before = worker(place, step)
     assert before.pid is not None
@@ -114,7 +114,7 @@ def kill_at_work(place: Place, step: str, file: Path) -> None:
     until(lambda: worker(place, step).restarts > before.restarts, f"{step} is noticed to be dead")
 
 
-def worker(place: Place, step: str) -> WorkerState:
+def worker(place: IntegrationCluster, step: str) -> WorkerState:
     """The first worker of a step, as its supervisor knows it."""
     found = supervised(place.installation)
     assert found is not None

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from infra.listing.records import rows as read
-from infra.schema_ids import codec
+from infra.codec import codec
+from infra.triage.records import rows as read
 from schemas.tables import table_from_rows
 from tests.integration.city.test_agencies import NOTICE, PERSON, TOPIC, connection, exports, publish
-from tests.integration.place import Place
+from tests.integration.cluster import IntegrationCluster
 
 SECRET = "東京都渋谷区ヒミツ9丁目9番9号"
 ONE = {**PERSON, "code": "42990000011"}
@@ -28,36 +28,36 @@ def notice(number: int, reason: str, *persons: dict[str, Any]) -> dict[str, Any]
     return {**NOTICE, **head, "reason": reason, "persons": list(persons)}
 
 
-def said(place: Place, *words: object, code: int = 0) -> str:
+def said(place: IntegrationCluster, *words: object, code: int = 0) -> str:
     """What a command printed, and that it ended so."""
     ended = place.mesh(*words)
     assert ended.returncode == code, ended.stderr
     return ended.stderr if code else ended.stdout
 
 
-def letters(place: Place) -> list[dict[str, Any]]:
+def letters(place: IntegrationCluster) -> list[dict[str, Any]]:
     """What `mesh dlq list --json` prints."""
     return [json.loads(line) for line in said(place, "dlq", "list", "--json").splitlines()]
 
 
-def rows(place: Place) -> dict[str, tuple[str, str]]:
+def rows(place: IntegrationCluster) -> dict[str, tuple[str, str]]:
     """Name and address in the tax office's store, by date of birth."""
     held = place.table("local_tax", "person")
     return {str(row["birth_date"]): (row["name"], row["address"]) for row in held}
 
 
-def execute(place: Place, statement: str) -> None:
+def execute(place: IntegrationCluster, statement: str) -> None:
     """As the database's administrator."""
     with psycopg.connect(place.environment.dsn("postgres"), autocommit=True) as connection_:
         connection_.execute(statement.encode())
 
 
-def settled(place: Place) -> None:
+def settled(place: IntegrationCluster) -> None:
     """All is applied as far as it can be."""
     said(place, "wait", "--idle", "--timeout", 120)
 
 
-def test_a_row_that_the_store_refuses(place: Place) -> None:
+def test_a_row_that_the_store_refuses(place: IntegrationCluster) -> None:
     """It is set aside, later ones of its person wait, everybody else's go on; retried, all follow in order."""
     place.begin_anew()
     register = exports(place, "juki.131130")
@@ -77,11 +77,11 @@ def test_a_row_that_the_store_refuses(place: Place) -> None:
         "1990-01-01": (other["name"], "東京都渋谷区二丁目"),
     }
     (letter,) = letters(place)
-    assert (letter["step"], letter["status"], letter["behind"]) == ("sink.local-tax", "OPEN", 1)
+    assert (letter["step"], letter["status"], letter["blocked"]) == ("sink.local-tax", "OPEN", 1)
     assert letter["reason"] == "23514 no_secret"
     assert SECRET not in said(place, "dlq", "list")
     assert json.loads(said(place, "status", "--json"))["aside"] == {
-        "sink.local-tax": {"letters": 1, "parked": 1}
+        "sink.local-tax": {"dead_letters": 1, "blocked": 1}
     }
     shown = json.loads(said(place, "dlq", "show", letter["id"]))
     assert shown["value"]["person"]["address"] == SECRET
@@ -92,13 +92,13 @@ def test_a_row_that_the_store_refuses(place: Place) -> None:
     said(place, "dlq", "retry", letter["id"])
     settled(place)
     assert rows(place)["1980-01-01"] == ("新名　一", SECRET)
-    assert [(each["status"], each["behind"]) for each in letters(place)] == [("RETRIED", 0)]
+    assert [(each["status"], each["blocked"]) for each in letters(place)] == [("RETRIED", 0)]
     assert "is not open" in said(place, "dlq", "retry", letter["id"], code=2)
     assert json.loads(said(place, "status", "--json"))["aside"] == {}
 
 
 @pytest.mark.proof
-def test_a_change_that_a_step_can_not_process(place: Place, tmp_path: Path) -> None:
+def test_a_change_that_a_step_can_not_process(place: IntegrationCluster, tmp_path: Path) -> None:
     """Poison in a domain's changes holds back that person there alone; what nobody can read is repaired or dismissed.
 
     A replay derives all of it again from what was handed over, acts included.
@@ -122,8 +122,8 @@ def test_a_change_that_a_step_can_not_process(place: Place, tmp_path: Path) -> N
     for letter in letters(place):
         by_step.setdefault(letter["step"], []).append(letter)
     (poison,), garbage = by_step["conversion"], by_step["intake"]
-    assert (poison["reason"], poison["behind"]) == ("no-status", 1)
-    assert [each["behind"] for each in garbage] == [0, 0]
+    assert (poison["reason"], poison["blocked"]) == ("no-status", 1)
+    assert [each["blocked"] for each in garbage] == [0, 0]
     value = tmp_path / "value.json"
     value.write_text(json.dumps(notice(2, "初期登録", other), ensure_ascii=False))
     said(place, "dlq", "repair", garbage[0]["id"], "--value", value)
@@ -144,14 +144,14 @@ def test_a_change_that_a_step_can_not_process(place: Place, tmp_path: Path) -> N
     assert again == {garbage[0]["id"]: "REPAIRED", garbage[1]["id"]: "DISMISSED"}
 
 
-def person_of(place: Place) -> str:
+def person_of(place: IntegrationCluster) -> str:
     """The mesh code of the only person."""
     made = codec(place.environment, place.installation)
     (code,) = {row["person"] for row in read(place.environment, made, "person-change", ["person.change"])}
     return str(code)
 
 
-def spoil(place: Place, topic: str, person: str) -> None:
+def spoil(place: IntegrationCluster, topic: str, person: str) -> None:
     """A change of a person that conversion can't convert: a row is set, but nothing says how it stands."""
     made = codec(place.environment, place.installation)
     change = {"person": person, "entity": "PERSON", "op": "UPSERT", "revision": 2, "municipality": "131130"}

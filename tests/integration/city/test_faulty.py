@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cities import files_of
-from tests.integration.place import Place, Row
+from tests.integration.cluster import IntegrationCluster, Row
 from tests.samples import SAMPLES, SMALL_CITY
 
 #: What each line refused must say, by the file's running number: words of the reason.
@@ -29,7 +29,7 @@ def spoiled(folder: Path) -> Path:
     return file
 
 
-def test_faulty_rows_are_refused_one_by_one(place: Place, tmp_path: Path) -> None:
+def test_faulty_rows_are_refused_one_by_one(place: IntegrationCluster, tmp_path: Path) -> None:
     """Each refusal has file, line, notice and reason; good rows between them are applied; a repetition is reported."""
     file = spoiled(tmp_path)
     place.begin_anew()
@@ -40,7 +40,7 @@ def test_faulty_rows_are_refused_one_by_one(place: Place, tmp_path: Path) -> Non
     assert all(row["source"] == file.name and row["notice"] and row["reason"] for row in refused)
     if file == BAD:
         assert [row["line"] for row in refused] == REFUSED_LINES
-        twice = [row for row in place.refusals(duplicates=True) if row["verdict"] == "DUPLICATE"]
+        twice = [row for row in place.refusals(duplicates=True) if row["kind"] == "DUPLICATE"]
         assert [(row["line"], row["notice"]) for row in twice] == [(DUPLICATE_LINE, "13104-900011")]
         addresses = [row["address"] for row in place.table("local_tax", "person")]
         assert addresses == ["東京都新宿区四谷3丁目3番3号"]
@@ -50,26 +50,26 @@ def test_faulty_rows_are_refused_one_by_one(place: Place, tmp_path: Path) -> Non
         assert not place.table("local_tax", "person")
 
 
-def assert_judged_anew(place: Place, refusal: Row) -> None:
+def assert_judged_anew(place: IntegrationCluster, refusal: Row) -> None:
     """An officer sends it again as it came: it is refused once more, by a hand-over of its own."""
-    resent = place.mesh("rejected", "resend", refusal["id"])
+    resent = place.mesh("rejected", "resubmit", refusal["id"])
     assert resent.returncode == 0, resent.stderr
     place.settle()
     assert [row["line"] for row in place.refusals()].count(refusal["line"]) == 2
 
 
-def assert_reported(place: Place, file: Path) -> None:
+def assert_reported(place: IntegrationCluster, file: Path) -> None:
     """Handed over once more, each hand-over of the file is reported as a duplicate, and nothing is new."""
     before, rows = place.refusals(), place.table("local_tax", "person")
     place.take_in(file)
     place.settle()
     assert place.refusals() == before
     assert place.table("local_tax", "person") == rows
-    reported = [row["line"] for row in place.refusals(duplicates=True) if row["verdict"] == "DUPLICATE"]
+    reported = [row["line"] for row in place.refusals(duplicates=True) if row["kind"] == "DUPLICATE"]
     assert sorted(reported) == [2, *range(3, 13), DUPLICATE_LINE, DUPLICATE_LINE, *range(14, 18)]
 
 
-def test_cp932_is_found_out(place: Place, tmp_path: Path) -> None:
+def test_cp932_is_found_out(place: IntegrationCluster, tmp_path: Path) -> None:
     """A file of an old system, CP932 without BOM, is taken in like any other."""
     file = CP932
     if not file.exists():
@@ -116,7 +116,7 @@ def huge_line(file: Path) -> None:
 
 @pytest.mark.parametrize("written", [binary, empty, other_format, huge_line])
 def test_what_is_no_register_file_leaves_nothing(
-    place: Place, tmp_path: Path, written: Callable[[Path], None]
+    place: IntegrationCluster, tmp_path: Path, written: Callable[[Path], None]
 ) -> None:
     """A clear message of one line, exit 2, and nothing published: not of the good file before it either."""
     place.present()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.place import Place
+from tests.integration.cluster import IntegrationCluster
 
 ROOT = Path(__file__).parents[3]
 #: What a checkout has that the commands are typed in.
@@ -26,7 +26,7 @@ def script() -> str:
 
 
 @pytest.mark.proof
-def test_a_day_as_the_readme_has_it(place: Place, tmp_path: Path) -> None:
+def test_a_day_as_the_readme_has_it(place: IntegrationCluster, tmp_path: Path) -> None:
     """Every line ends well, one after the other; afterwards the workers and servers are down."""
     place.forget()
     for name in SEEN:

@@ -6,17 +6,17 @@ from datetime import UTC, date, datetime
 
 from confluent_kafka import Producer
 
-from infra.look.stages import Look
-from infra.run.ready import start_workers
-from infra.schema_ids import codec
+from infra.codec import codec
+from infra.monitoring.stages import MeshInspector
+from infra.run.background import start_workers
 from schemas.tables import table_from_rows
 from schemas.topics import CASE_OPENED, transactional_id
-from tests.integration.place import CONDITION_TIMEOUT_S, Place, until
+from tests.integration.cluster import CONDITION_TIMEOUT_S, IntegrationCluster, until
 
 STEP = "household"
 
 
-def test_markers_and_aborted_records_hold_nothing_up(place: Place) -> None:
+def test_markers_and_aborted_records_hold_nothing_up(place: IntegrationCluster) -> None:
     """A partition that begins with one record and an aborted transaction is read, and committed, to its end."""
     place.forget()
     producer = Producer({**place.environment.kafka(STEP), "transactional.id": transactional_id(STEP, 0)})
@@ -27,7 +27,7 @@ def test_markers_and_aborted_records_hold_nothing_up(place: Place) -> None:
     until(lambda: not left(place), "the tracker has committed all there is")
 
 
-def open_case(place: Place, producer: Producer, notice: str, *, committed: bool) -> None:
+def open_case(place: IntegrationCluster, producer: Producer, notice: str, *, committed: bool) -> None:
     """One transaction of one record, to the first partition."""
     row = {
         "case": {"municipality": "131041", "notice": notice},
@@ -44,7 +44,7 @@ def open_case(place: Place, producer: Producer, notice: str, *, committed: bool)
     (producer.commit_transaction if committed else producer.abort_transaction)(CONDITION_TIMEOUT_S)
 
 
-def left(place: Place) -> int:
+def left(place: IntegrationCluster) -> int:
     """Records that the tracker still has before it."""
-    with Look(place.environment, place.installation) as look:
+    with MeshInspector(place.environment, place.installation) as look:
         return next(stage.remaining for stage in look.stages() if stage.step == "tracker")

@@ -9,8 +9,8 @@ from psycopg import Connection, sql
 
 from connectors.postgres.outbox import unpacked
 from schemas.systems import Domain
-from streams.dead_letters import seal_place
-from streams.testing import SEALER
+from streams.dead_letters import seal_context
+from streams.testing.driver import SEALER
 from tests.contract.sink_suite import CODEC, Letter, Receipt
 
 
@@ -44,11 +44,11 @@ def letters(admin: Connection[Any], domain: Domain) -> list[Letter]:
 
 def opened(row: Mapping[str, Any]) -> bytes | None:
     """The value that a dead letter holds."""
-    place = seal_place(row["step"], row["digest"], "value")
+    place = seal_context(row["step"], row["digest"], "value")
     return None if row["value"] is None else SEALER.open(row["value"], place)
 
 
 def parked(admin: Connection[Any], domain: Domain) -> list[tuple[int, str]]:
     """What is set aside: offset and kind, in order."""
     query = sql.SQL("SELECT record_offset, kind FROM {} ORDER BY partition, record_offset")
-    return admin.execute(query.format(sql.Identifier(domain.schema_name, "parked"))).fetchall()
+    return admin.execute(query.format(sql.Identifier(domain.schema_name, "dlq_entry"))).fetchall()

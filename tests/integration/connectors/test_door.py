@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from connectors.errors import FileLimitError, NotDeliveredError
 from connectors.juki_cs import JukiCsSource
-from connectors.juki_cs.row import HEADER
+from connectors.juki_cs.csv_row import HEADER
 from connectors.publish import KafkaPublisher, PublishSettings, ingest
 from infra.apply.plan import RECORD_BYTES_MAX
 from infra.environment import Environment

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from psycopg import Connection
 
-from connectors.errors import StoreMisfitError, StoreUnavailableError
+from connectors.errors import StoreSchemaError, StoreUnavailableError
 from connectors.postgres import PostgresSettings, PostgresSink, drop_store, sink_role
 from infra.environment import Environment
 from schemas.systems import Domain
@@ -163,10 +163,10 @@ def test_a_letter_that_is_read_again_stays_one(admin: Connection[Any], sink: Pos
     applied(sink, *changes)
     applied(sink, Change("a", 3), Change("b", 1))
     assert set(rows(admin)) == {("b", MUNICIPALITY)}
-    assert len(sink.letters) == 1
+    assert len(sink.open_dead_letters) == 1
     acted(sink, "REPAIR", [*changes, Change("a", 3)], Change("a", 1, name="mended"))
     assert rows(admin)["a", MUNICIPALITY] == ("NAME", 3)
-    assert not sink.letters
+    assert not sink.open_dead_letters
 
 
 def test_an_older_row_of_a_key_that_is_nobodys_is_not_told_without_its_row(
@@ -184,7 +184,7 @@ def test_a_store_that_is_not_there_stops_the_sink(
 ) -> None:
     """Trying again changes nothing: it says what is missing, and stops at once."""
     drop_store(admin, DOMAIN)
-    with pytest.raises(StoreMisfitError, match="42"):
+    with pytest.raises(StoreSchemaError, match="42"):
         sink.open([0])
     assert paused == []
 
@@ -225,7 +225,7 @@ def test_where_the_newest_is_refused_the_one_before_it_counts(
     )
     assert rows(admin) == {("a", MUNICIPALITY): ("2", 2), ("b", MUNICIPALITY): ("NAME", 1)}
     assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == [2]
-    assert stores.parked(admin, DOMAIN) == [(2, "LETTER"), (3, "PARKED")]
+    assert stores.parked(admin, DOMAIN) == [(2, "DEAD_LETTER"), (3, "BLOCKED")]
 
 
 def test_reasons_and_logs_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
@@ -238,14 +238,14 @@ def test_reasons_and_logs_hold_no_row(admin: Connection[Any], sink: PostgresSink
     assert letter["reason"] == "23514 person_status_check"
     assert SECRET not in repr(logs)
     assert "code-of-somebody" not in repr(logs)
-    assert [line["reason"] for line in logs if line["event"] == "record.refused"] == [letter["reason"]]
+    assert [line["reason"] for line in logs if line["event"] == "record.dead-lettered"] == [letter["reason"]]
 
 
 def test_errors_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
     """Nor does an error that stops the sink, with all that led to it."""
     sink.open([0])
     admin.execute("ALTER TABLE local_tax.person ALTER COLUMN name TYPE integer USING 0")
-    with pytest.raises(StoreMisfitError) as caught:
+    with pytest.raises(StoreSchemaError) as caught:
         applied(sink, Change("code-of-somebody", 1, name=SECRET))
     told = "".join(traceback.format_exception(caught.value))
     assert SECRET not in told
@@ -301,5 +301,5 @@ def test_what_only_the_table_refuses_is_found(admin: Connection[Any], sink: Post
     applied(sink, *changes, account, Change("0078", 2))
     applied(sink, Change("0077", 2))
     assert len(rows(admin)) == 199
-    assert stores.parked(admin, DOMAIN) == [(77, "LETTER"), (200, "PARKED"), (202, "PARKED")]
+    assert stores.parked(admin, DOMAIN) == [(77, "DEAD_LETTER"), (200, "BLOCKED"), (202, "BLOCKED")]
     assert rows(admin)["0078", MUNICIPALITY] == ("NAME", 2)

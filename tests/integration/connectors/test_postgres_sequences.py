@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, sql
 
-from connectors.errors import FencedError
+from connectors.errors import SinkFencedError
 from connectors.postgres import PostgresSink, sink_role, store_status
 from connectors.sink import batch_of
 from infra.environment import Environment
@@ -35,7 +35,14 @@ from tests.integration.connectors import stores
 DELETED_EVERY = 3
 REFUSED_EVERY = 7
 PLACES = (MUNICIPALITY, "141097")
-OWN_TABLES = ("deleted_revision", "receipt_outbox", "dead_letter_outbox", "sink_offset", "parked", "act_done")
+OWN_TABLES = (
+    "deleted_revision",
+    "receipt_outbox",
+    "dead_letter_outbox",
+    "sink_offset",
+    "dlq_entry",
+    "dlq_command_done",
+)
 PORTAL = DOMAINS["portal"]
 
 
@@ -182,8 +189,8 @@ def test_a_store_ends_as_the_model(
 
 def act(sink: PostgresSink, letter: Change, log: list[Change], deed: str) -> bool:
     """An act on the letter of this change; False where the sink doesn't know of it."""
-    for name in sink.letters:
-        offsets = sink.concerned(name).get(0, ())
+    for name in sink.open_dead_letters:
+        offsets = sink.affected_offsets(name).get(0, ())
         if offsets and log[offsets[0]] == letter:
             acted(sink, deed, log, mended(letter) if deed == "REPAIR" else None, name=name)
             return True
@@ -241,7 +248,7 @@ class Worker:
                 self.take(log, turn.records)
             elif person is not None and act(self.sink, model.waiting[person][0], log, turn.deed):
                 model.act(person, turn.deed)
-        except FencedError:
+        except SinkFencedError:
             self.look()
 
 

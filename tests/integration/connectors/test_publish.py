@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.errors import BrokerUnavailableError, UnroutableError
 from connectors.juki_cs import JukiCsSource
-from connectors.juki_cs.row import HEADER
+from connectors.juki_cs.csv_row import HEADER
 from connectors.publish import KafkaPublisher, PublishSettings, ingest
 from connectors.source import Route
 from infra.environment import Environment

@@ -14,15 +14,15 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg import Connection
 
 import streams.errors
-from connectors.errors import BrokerUnavailableError, FencedError, OverdueError
+from connectors.errors import BrokerUnavailableError, SinkFencedError, TransactionTimeoutError
 from connectors.postgres import PostgresSink, Relay, sink_role, store_status
 from connectors.postgres.relay import KafkaSend
 from connectors.postgres.settings import PostgresSettings
-from connectors.postgres.worker import Relayed
-from connectors.sink_worker import Input, SinkSettings, SinkWorker, consumer, consumer_properties
+from connectors.postgres.worker import RelayAfterBatch
+from connectors.sink_worker import SinkInput, SinkSettings, SinkWorker, consumer, consumer_properties
 from infra.environment import Environment
 from schemas.systems import Domain
-from streams.clients import Outgoing
+from streams.clients import ProducerRecords
 from tests.contract.sink_suite import CODEC, CODING, DOMAIN, MUNICIPALITY, Change, applied, encoded
 from tests.integration.connectors import stores
 
@@ -53,7 +53,7 @@ class Mesh:
             producer.produce(self.name, value, change.code, -1 if partition is None else partition)
         assert producer.flush(TIMEOUT_S) == 0
 
-    def send(self, records: Sequence[Outgoing]) -> None:
+    def send(self, records: Sequence[ProducerRecords]) -> None:
         """Sends to this test's topics instead of the domain's."""
         renamed = [replace(out, topic=self._relay_to[out.topic.split(".")[0]]) for out in records]
         KafkaSend(self.kafka, "relay", TIMEOUT_S)(renamed)
@@ -67,11 +67,11 @@ class Mesh:
         )
         sink = PostgresSink(DOMAIN, self.dsn, CODING, store)
         made = SinkWorker(
-            Input(self.name, DOMAIN.event, CODEC),
+            SinkInput(self.name, DOMAIN.event, CODEC),
             sink,
             consumer(properties),
             SETTINGS,
-            after=Relayed(Relay(DOMAIN, sink.store, CODEC, self.send), 3),
+            after=RelayAfterBatch(Relay(DOMAIN, sink.store, CODEC, self.send), 3),
         )
         made.start()
         self.workers.append(made)
@@ -138,7 +138,7 @@ def turn_until(workers: Sequence[SinkWorker], done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline, "not done in time"
         for worker in workers:
-            worker.turn()
+            worker.run_once()
 
 
 def some(count: int, revision: int = 1) -> list[Change]:
@@ -223,7 +223,7 @@ def test_the_broker_away_loses_no_receipt(mesh: Mesh) -> None:
     """A relay that can't send leaves everything in the outbox; afterwards it is sent."""
     down = [True]
 
-    def send(records: Sequence[Outgoing]) -> None:
+    def send(records: Sequence[ProducerRecords]) -> None:
         if down[0]:
             raise BrokerUnavailableError("away")
         mesh.send(records)
@@ -248,10 +248,10 @@ def test_a_worker_fenced_again_and_again_gives_up(mesh: Mesh) -> None:
     worker = mesh.worker()
 
     def fenced() -> Any:
-        raise FencedError("by the test")
+        raise SinkFencedError("by the test")
 
     worker._sink.flush = fenced  # type: ignore[method-assign]
-    with pytest.raises(FencedError, match="one after the other"):
+    with pytest.raises(SinkFencedError, match="one after the other"):
         turn_until([worker], lambda: False)
 
 
@@ -275,6 +275,6 @@ def test_a_record_that_takes_too_long_stops_the_worker(mesh: Mesh) -> None:
     mesh.admin.execute(SLOW.format(seconds=1))
     mesh.publish(some(3))
     worker = mesh.worker(store=PostgresSettings(statement_timeout_s=0.2, lock_timeout_s=0.1))
-    with pytest.raises(OverdueError, match="one record"):
+    with pytest.raises(TransactionTimeoutError, match="one record"):
         turn_until([worker], lambda: False)
     assert stores.table(mesh.admin, DOMAIN, "person", "name") == {}

@@ -18,8 +18,8 @@ import orjson
 import psutil
 import pytest
 
-from infra.local import kafka, postgres, registry
-from tests.integration.place import Place, named
+from infra.local import kafka_server, postgres_server, registry_server
+from tests.integration.cluster import IntegrationCluster, named
 
 READY_S = 60.0
 
@@ -69,7 +69,7 @@ Begin = Callable[..., Started]
 
 
 @pytest.fixture(scope="module")
-def place(servers: Place) -> Iterator[Place]:
+def place(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
     """The session's servers, emptied and applied for each module, whose tests share what they add; no workers run."""
     with named(servers):
         servers.forget()
@@ -77,7 +77,7 @@ def place(servers: Place) -> Iterator[Place]:
 
 
 @pytest.fixture
-def begin(place: Place, tmp_path: Path) -> Iterator[Begin]:
+def begin(place: IntegrationCluster, tmp_path: Path) -> Iterator[Begin]:
     """Starts a worker as the supervisor does; it ends with the test."""
     started: list[Started] = []
 
@@ -101,13 +101,13 @@ def begin(place: Place, tmp_path: Path) -> Iterator[Begin]:
         each.process.wait(10)
 
 
-def processes(place: Place, server: str) -> Sequence[psutil.Process]:
+def processes(place: IntegrationCluster, server: str) -> Sequence[psutil.Process]:
     """A server's process, and those that it started."""
     home = place.stack.home
     servers = {
-        "kafka": lambda: kafka.server(home),
-        "registry": lambda: registry.server(home),
-        "postgres": lambda: postgres.server(home, home.state().postgres),
+        "kafka": lambda: kafka_server.server(home),
+        "registry": lambda: registry_server.server(home),
+        "postgres": lambda: postgres_server.server(home, home.state().postgres),
     }
     process = servers[server]().process()
     assert process is not None
@@ -115,7 +115,7 @@ def processes(place: Place, server: str) -> Sequence[psutil.Process]:
 
 
 @contextmanager
-def frozen(place: Place, server: str) -> Iterator[None]:
+def frozen(place: IntegrationCluster, server: str) -> Iterator[None]:
     """A server that doesn't answer: its connections stand, and nothing comes."""
     found = processes(place, server)
     for process in found:
@@ -128,7 +128,7 @@ def frozen(place: Place, server: str) -> Iterator[None]:
                 process.send_signal(signal.SIGCONT)
 
 
-def with_secrets(place: Place, folder: Path, passwords: Mapping[str, str]) -> dict[str, str]:
+def with_secrets(place: IntegrationCluster, folder: Path, passwords: Mapping[str, str]) -> dict[str, str]:
     """Settings of an environment that is the place's, but for these passwords."""
     environment = place.environment
     known = orjson.loads(environment.secrets_file.read_bytes())

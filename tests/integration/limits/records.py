@@ -10,12 +10,12 @@ from confluent_kafka import Producer
 from schemas.codec import Codec
 from schemas.systems import Domain
 from schemas.tables import table_from_rows
-from tests.integration.place import Place
+from tests.integration.cluster import IntegrationCluster
 
 TIMEOUT_S = 60.0
 
 
-def write(place: Place, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+def write(place: IntegrationCluster, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
     """By the administrator; returns when the broker has them."""
     producer = Producer({**place.environment.kafka("admin"), "linger.ms": 20})
     for key, value in records:

@@ -7,22 +7,22 @@ import signal
 
 import orjson
 
-from infra.look.state import STATEFUL
+from infra.monitoring.state_inspection import STATEFUL
 from infra.run import background
-from infra.run.ready import start_workers
+from infra.run.background import start_workers
 from infra.run.supervisor import supervised
-from tests.integration.place import CONDITION_TIMEOUT_S, Place
+from tests.integration.cluster import CONDITION_TIMEOUT_S, IntegrationCluster
 from tests.samples import SMALL_CITY
 
 
-def logged(place: Place, step: str, event: str) -> dict[int, str]:
+def logged(place: IntegrationCluster, step: str, event: str) -> dict[int, str]:
     """The last digest of each partition that the step's worker logged with this event."""
     *written, _ = (place.installation.logs / f"{step}.0.log").read_bytes().split(b"\n")
     lines = [orjson.loads(line) for line in written if line.startswith(b"{")]
     return {line["partition"]: line["digest"] for line in lines if line["event"] == event}
 
 
-def kept(place: Place) -> dict[str, dict[int, str]]:
+def kept(place: IntegrationCluster) -> dict[str, dict[int, str]]:
     """What `mesh state` shows."""
     ended = place.mesh("state", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -33,7 +33,7 @@ def kept(place: Place) -> dict[str, dict[int, str]]:
     return found
 
 
-def test_workers_changelogs_and_restorations_agree(place: Place) -> None:
+def test_workers_changelogs_and_restorations_agree(place: IntegrationCluster) -> None:
     """By partition, after a city went through; a worker that is killed has it back to the last entry."""
     try:
         start_workers(place.environment, place.installation)
@@ -54,7 +54,7 @@ def test_workers_changelogs_and_restorations_agree(place: Place) -> None:
         background.stop(place.installation)
 
 
-def kill(place: Place, step: str, partitions: int) -> None:
+def kill(place: IntegrationCluster, step: str, partitions: int) -> None:
     """kill -9 of a step's worker; returns when the next one has restored as many partitions."""
     log = place.installation.logs / f"{step}.0.log"
     done = log.read_bytes().count(b'"state.restored"')

@@ -14,13 +14,13 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.postgres import store_status
-from infra.schema_ids import codec
+from infra.codec import codec
 from schemas.systems import DOMAINS
 from schemas.topics import domain_topic
+from tests.integration.cluster import IntegrationCluster
 from tests.integration.figures import leave
 from tests.integration.limits.conftest import Begin
 from tests.integration.limits.records import changes
-from tests.integration.place import Place
 
 #: Ten million take a few minutes to write: set MESH_TEST_RECORDS_BEHIND.
 BEHIND = int(os.environ.get("MESH_TEST_RECORDS_BEHIND", "1000000"))
@@ -32,7 +32,7 @@ TIMEOUT_S = 900.0
 DOMAIN = DOMAINS["care"]
 
 
-def write(place: Place) -> int:
+def write(place: IntegrationCluster) -> int:
     """Small records, so many that no buffer holds them, and each newer than the last of its person; their mean size."""
     known, size = codec(place.environment, place.installation), 0
     codes = [f"behind-{number:06d}" for number in range(DISTINCT)]
@@ -52,7 +52,7 @@ def write(place: Place) -> int:
 
 @pytest.mark.proof
 @pytest.mark.timeout(int(TIMEOUT_S) + 600)
-def test_memory_stays_bounded_however_far_behind(place: Place, begin: Begin) -> None:
+def test_memory_stays_bounded_however_far_behind(place: IntegrationCluster, begin: Begin) -> None:
     """The process of all sinks of a slot, from its start through its first hundred batches, stays under 300 MB."""
     with psycopg.connect(place.environment.dsn("auditor"), autocommit=True) as reader:
 

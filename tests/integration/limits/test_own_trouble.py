@@ -10,12 +10,12 @@ import pytest
 from psycopg import sql
 
 from connectors.postgres import sink_role
-from infra.schema_ids import codec
+from infra.codec import codec
 from schemas.systems import DOMAINS, Domain
 from schemas.topics import domain_topic
+from tests.integration.cluster import IntegrationCluster
 from tests.integration.limits.conftest import Begin, Started
 from tests.integration.limits.records import changes, write
-from tests.integration.place import Place
 
 SICK, WELL = DOMAINS["local-tax"], DOMAINS["care"]
 #: What ends the connections of a role, those of now.
@@ -60,7 +60,7 @@ def codes(admin: Connection, domain: Domain, like: str) -> set[str]:
 
 @pytest.mark.parametrize("trouble", [slow, closed, without_a_table], ids=lambda each: each.__name__)
 def test_it_stops_its_own_sink_only(
-    place: Place, begin: Begin, trouble: Callable[[Connection], Iterator[None]]
+    place: IntegrationCluster, begin: Begin, trouble: Callable[[Connection], Iterator[None]]
 ) -> None:
     """The others apply what comes meanwhile; afterwards its own goes on by itself, with nothing lost or doubled."""
     known, name = codec(place.environment, place.installation), trouble.__name__

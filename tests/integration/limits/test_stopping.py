@@ -15,9 +15,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from infra.run.worker import PARENT_EVERY_S
 from schemas.systems import DOMAINS
 from schemas.topics import state_topic
+from tests.integration.cluster import IntegrationCluster
 from tests.integration.limits.conftest import Begin, Started, frozen
 from tests.integration.limits.records import write
-from tests.integration.place import Place
 
 #: Within so long, as an operator's supervisor would have it; a second for the machine to notice.
 STOP_S = 10.0
@@ -27,7 +27,7 @@ GARBAGE = [(None, b"no record of anybody's")] * 60_000
 
 
 @contextmanager
-def idle(place: Place, begin: Begin) -> Iterator[Started]:
+def idle(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """In its group, nothing to do."""
     worker = begin("household")
     worker.until("it runs", lambda: worker.state == "running")
@@ -35,7 +35,7 @@ def idle(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def in_a_batch(place: Place, begin: Begin) -> Iterator[Started]:
+def in_a_batch(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """One batch is done and many are left."""
     write(place, "in.juki-cs.012033", GARBAGE)
     worker = begin("intake", MESH_BATCH_RECORDS_MAX="2000")
@@ -44,7 +44,7 @@ def in_a_batch(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def restoring(place: Place, begin: Begin) -> Iterator[Started]:
+def restoring(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """A changelog can't be read to its end, as somebody's transaction is open on it."""
     dead = Producer({**place.environment.kafka("admin"), "transactional.id": "mesh.test"})
     dead.init_transactions(30)
@@ -58,7 +58,7 @@ def restoring(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def unsettled(place: Place, begin: Begin) -> Iterator[Started]:
+def unsettled(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """An offset to go on from is held by somebody's transaction."""
     connection = place.environment.kafka("admin")
     member = Consumer({**connection, "group.id": "mesh.conversion"})
@@ -69,21 +69,21 @@ def unsettled(place: Place, begin: Begin) -> Iterator[Started]:
         [TopicPartition("change.nta", 0, 0)], member.consumer_group_metadata(), 30
     )
     worker = begin("conversion")
-    worker.until_told("partitions.unsettled")
+    worker.until_told("partitions.waiting")
     yield worker
     dead.abort_transaction(30)
     member.close()
 
 
 @contextmanager
-def without_a_broker(place: Place, begin: Begin) -> Iterator[Started]:
+def without_a_broker(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """It ran, and the broker doesn't answer any more."""
     with idle(place, begin) as worker, frozen(place, "kafka"):
         yield worker
 
 
 @contextmanager
-def starting_without_a_broker(place: Place, begin: Begin) -> Iterator[Started]:
+def starting_without_a_broker(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """The broker doesn't answer its first question."""
     with frozen(place, "kafka"):
         worker = begin("household")
@@ -92,7 +92,7 @@ def starting_without_a_broker(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def without_a_registry(place: Place, begin: Begin) -> Iterator[Started]:
+def without_a_registry(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """It has asked for a foreign schema, and there is no answer."""
     port = place.stack.home.state().ports.registry
     with frozen(place, "registry"):
@@ -108,7 +108,7 @@ def without_a_registry(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def without_a_database(place: Place, begin: Begin) -> Iterator[Started]:
+def without_a_database(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """It is in a transaction, and the database doesn't answer."""
     dsn = place.environment.dsn("postgres")
     with psycopg.connect(dsn) as admin, psycopg.connect(dsn, autocommit=True) as looker:
@@ -124,7 +124,7 @@ def without_a_database(place: Place, begin: Begin) -> Iterator[Started]:
 
 
 @contextmanager
-def sinks_at_work(place: Place, begin: Begin) -> Iterator[Started]:
+def sinks_at_work(place: IntegrationCluster, begin: Begin) -> Iterator[Started]:
     """The sinks of all domains, in their groups."""
     worker = begin("sink")
     worker.until_told("partitions.assigned", len(DOMAINS))
@@ -149,13 +149,15 @@ UNANSWERED = [without_a_broker, starting_without_a_broker, without_a_registry, w
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_it_ends_in_time_and_cleanly(
-    place: Place, begin: Begin, state: Callable[[Place, Begin], AbstractContextManager[Started]]
+    place: IntegrationCluster,
+    begin: Begin,
+    state: Callable[[IntegrationCluster, Begin], AbstractContextManager[Started]],
 ) -> None:
     """Exit code 0, whatever it waits for; where all servers answer it ends by itself, and isn't cut short."""
     with state(place, begin) as worker:
         assert worker.stopped(STOP_S) == 0, worker.log.read_text()
     if state not in UNANSWERED:
-        assert not worker.events("worker.cut-short"), worker.log.read_text()
+        assert not worker.events("worker.stop-timeout"), worker.log.read_text()
 
 
 #: Starts a worker, reads the first line of its log, and is gone: nobody reads on.
@@ -168,7 +170,7 @@ os._exit(0)
 """
 
 
-def test_it_ends_when_its_supervisor_is_gone_and_its_log_with_it(place: Place) -> None:
+def test_it_ends_when_its_supervisor_is_gone_and_its_log_with_it(place: IntegrationCluster) -> None:
     """What it has to say then, nobody hears: that keeps it from nothing."""
     told = subprocess.run(
         [sys.executable, "-c", GONE], capture_output=True, check=True, text=True, timeout=60

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from infra.apply.installation import Installation
-from infra.apply.steps import apply
+from infra.apply.reconcile import apply
 from infra.environment import Environment
 
 MUNICIPALITIES = ("012033", "131041", "131130", "141097", "473812")

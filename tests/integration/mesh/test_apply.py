@@ -19,8 +19,8 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.schema_registry import ConfigCompatibilityLevel, SchemaRegistryClient
 
-from infra.apply import kafka
-from infra.apply.steps import apply, declared
+from infra.apply import topics_and_acls
+from infra.apply.reconcile import apply, declared
 from schemas.systems import DOMAINS
 from schemas.topics import subject
 from tests.integration.mesh.conftest import MUNICIPALITIES, Mesh
@@ -47,7 +47,7 @@ def test_a_right_that_is_not_declared_is_taken(mesh: Mesh) -> None:
     )
     client = AdminClient({**mesh.environment.kafka("admin")})
     client.create_acls([stale])[stale].result(TIMEOUT_S)
-    kafka.wait_in_force(client)
+    topics_and_acls.wait_in_force(client)
     applied = apply(mesh.environment, mesh.installation)
     assert (applied.rights_taken, applied.changes) == (1, 1)
 
@@ -58,7 +58,7 @@ def test_a_setting_that_was_changed_is_set_right(mesh: Mesh) -> None:
     wrong = ConfigEntry("retention.ms", "1000000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, "notice", incremental_configs=[wrong])
     client.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
-    kafka.wait_in_force(client)
+    topics_and_acls.wait_in_force(client)
     assert apply(mesh.environment, mesh.installation).topics == 1
     found = client.describe_configs([ConfigResource(ResourceType.TOPIC, "notice")])
     config = next(iter(found.values())).result(TIMEOUT_S)
@@ -96,7 +96,7 @@ def errors_of(mesh: Mesh, user: str, topic: str) -> list[str]:
         ("pension", "in.nta"),
         ("pension", "domain.pension"),
         ("conversion", "notice"),
-        ("auditor", "in.desk"),
+        ("auditor", "in.operator"),
         ("sink.child", "receipt.care"),
     ],
 )

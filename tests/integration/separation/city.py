@@ -20,16 +20,16 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from psycopg import sql
 
 from infra.apply.installation import Installation
-from infra.apply.steps import apply
+from infra.apply.reconcile import apply
 from infra.demo.run import municipalities
 from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.stack import Stack
-from infra.look.waiting import wait_idle
+from infra.monitoring.waiting import wait_idle
 from infra.run import background
-from infra.run.ready import start_workers
+from infra.run.background import start_workers
 from infra.run.slots import RUN_STEPS, WORKERS_MAX
-from infra.synth.writing import write_city
+from infra.verification.synthetic.writing import write_city
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from streams.registry import RegistrySchemaIds
@@ -44,7 +44,7 @@ POISONED = ("notice", "person.change", "change.local-tax", "domain.local-tax", "
 
 
 @dataclass
-class City:
+class IsolatedCity:
     """Servers, files and people; `told` is all that commands said."""
 
     environment: Environment
@@ -110,7 +110,7 @@ def settings_of(home: Path, port: int) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[City]:
+def running(folder: Path) -> Iterator[IsolatedCity]:
     """The city taken in, what is bad beside it too, and all of it gone through."""
     files, port = folder / "city", free_ports()
     write_city(files, RESIDENTS, DAYS, SEED)
@@ -122,7 +122,7 @@ def running(folder: Path) -> Iterator[City]:
             environment = Environment.of_stack(stack.home)
             apply(environment, installation, municipalities(files))
         with reader(environment, installation) as codec:
-            city = City(environment, installation, files, residents_of(files), port, settings, codec)
+            city = IsolatedCity(environment, installation, files, residents_of(files), port, settings, codec)
             take_in(city, folder / "bad")
             yield city
     finally:
@@ -140,7 +140,7 @@ def reader(environment: Environment, installation: Installation) -> Iterator[Cod
         yield Codec(catalogue(), RegistrySchemaIds(catalogue(), ids, client, foreign))
 
 
-def take_in(city: City, bad: Path) -> None:
+def take_in(city: IsolatedCity, bad: Path) -> None:
     """Workers start, everything is handed over, and has gone through."""
     refuse_rows(city)
     with settings_of(city.installation.folder, city.metrics_port):
@@ -152,7 +152,7 @@ def take_in(city: City, bad: Path) -> None:
     wait_idle(city.environment, city.installation, timeout_s=IDLE_TIMEOUT_S)
 
 
-def hand_over(city: City) -> None:
+def hand_over(city: IsolatedCity) -> None:
     """All files of the city, by the commands for them."""
     kinds: list[tuple[tuple[str, ...], str]] = [
         (("juki-cs",), "juki_*.csv"),
@@ -165,7 +165,7 @@ def hand_over(city: City) -> None:
         assert done.returncode == 0, command
 
 
-def refuse_rows(city: City) -> None:
+def refuse_rows(city: IsolatedCity) -> None:
     """Two residents' rows break rules of the database, whose messages would show them."""
     check: LiteralString = "ALTER TABLE local_tax.person ADD CONSTRAINT refused CHECK (kana <> {})"
     function: LiteralString = """CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -182,7 +182,7 @@ def refuse_rows(city: City) -> None:
             )
 
 
-def hand_over_what_is_bad(city: City, folder: Path) -> None:
+def hand_over_what_is_bad(city: IsolatedCity, folder: Path) -> None:
     """Files and records that are refused, each full of people."""
     folder.mkdir()
     source = next(
@@ -242,7 +242,7 @@ def _free(port: int) -> bool:
         return tried.connect_ex(("127.0.0.1", port)) != 0
 
 
-def as_lines(city: City, *arguments: str) -> list[dict[str, Any]]:
+def as_lines(city: IsolatedCity, *arguments: str) -> list[dict[str, Any]]:
     """What a command lists with --json."""
     done = city.mesh(*arguments, "--json")
     assert done.returncode == 0

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.separation.city import City, running
+from tests.integration.separation.city import IsolatedCity, running
 
 
 @pytest.fixture(scope="session")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedCity]:
     """Every file and every bad record has gone through."""
     with running(tmp_path_factory.mktemp("separation")) as found:
         yield found

@@ -15,11 +15,11 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.keys import load_keys
-from processors.codes import Kind, mesh_codes
+from processors.codes import CodeKind, mesh_codes
 from schemas.systems import DOMAINS, Domain
 from schemas.topics import disclosure_topic, domain_receipt_topic, domain_topic
-from streams.kafka import reader_properties
-from tests.integration.separation.city import TIMEOUT_S, City
+from streams.kafka_clients import reader_properties
+from tests.integration.separation.city import TIMEOUT_S, IsolatedCity
 
 #: Where a value stands (topic or table, and the fields down to it), and the value as text.
 Seen = tuple[str, str]
@@ -45,21 +45,21 @@ class Observed:
         return {value for name, value in self.of_domain(domain) if name.endswith("code")}
 
 
-def observe(city: City) -> Observed:
+def observe(city: IsolatedCity) -> Observed:
     """Everything that stands in what two domains could lay side by side."""
     found = Observed()
     ring = load_keys(city.installation.key_file)
     for domain in DOMAINS.values():
         rows = [*_records(city, domain, found), *_stored(city, domain)]
         codes = pa.array([row["code"] for row in rows], pa.string())
-        persons = mesh_codes(ring.cipher(domain.id), codes, Kind.PERSON).to_pylist()
+        persons = mesh_codes(ring.cipher(domain.id), codes, CodeKind.PERSON).to_pylist()
         found.unknown_codes += persons.count(None)
         for person, row in zip(persons, rows, strict=True):
             found.by_person[domain.id][person] |= set(_values("", row))
     return found
 
 
-def messages(city: City, topic: str) -> Iterator[Message]:
+def messages(city: IsolatedCity, topic: str) -> Iterator[Message]:
     """Every committed record of a topic, up to its ends of now."""
     consumer = Consumer(reader_properties(city.environment.kafka("auditor"), "auditor"))
     try:
@@ -79,7 +79,7 @@ def messages(city: City, topic: str) -> Iterator[Message]:
         consumer.close()
 
 
-def _records(city: City, domain: Domain, found: Observed) -> Iterator[dict[str, Any]]:
+def _records(city: IsolatedCity, domain: Domain, found: Observed) -> Iterator[dict[str, Any]]:
     topics = {
         domain_topic(domain.id): domain.event,
         disclosure_topic(domain.id): "disclosure",
@@ -88,7 +88,7 @@ def _records(city: City, domain: Domain, found: Observed) -> Iterator[dict[str, 
     for topic, schema in topics.items():
         records = list(messages(city, topic))
         decoded = city.codec.decode(schema, [record.value() for record in records])
-        kept = [records[index] for index in decoded.kept.to_pylist()]
+        kept = [records[index] for index in decoded.row_indices.to_pylist()]
         for record, row in zip(kept, decoded.table.to_pylist(), strict=True):
             found.headers += len(record.headers() or [])
             told_at = datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC)
@@ -97,7 +97,7 @@ def _records(city: City, domain: Domain, found: Observed) -> Iterator[dict[str, 
             yield {**row, "key": (record.key() or b"").decode(), "kafka_time": told_at}
 
 
-def _stored(city: City, domain: Domain) -> Iterator[dict[str, Any]]:
+def _stored(city: IsolatedCity, domain: Domain) -> Iterator[dict[str, Any]]:
     with psycopg.connect(city.environment.dsn("auditor"), row_factory=dict_row) as connection:
         for table in tables(connection, domain.schema_name):
             rows = connection.execute(sql.SQL("TABLE {}").format(sql.Identifier(domain.schema_name, table)))

@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.look.waiting import wait_idle
+from infra.monitoring.waiting import wait_idle
 from schemas.systems import DOMAINS
-from tests.integration.separation.city import IDLE_TIMEOUT_S, TIMEOUT_S, City, as_lines, produce
+from tests.integration.separation.city import IDLE_TIMEOUT_S, TIMEOUT_S, IsolatedCity, as_lines, produce
 from tests.integration.separation.observed import messages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -21,18 +21,18 @@ DENIED = "TOPIC_AUTHORIZATION_FAILED"
 NO_GROUP = "GROUP_AUTHORIZATION_FAILED"
 MESH = (
     *("in.", "notice", "person.", "case.", "change.", "domain.", "disclosure.", "receipt"),
-    *("state.", "dlq.", "act.", "conflict", "rejected."),
+    *("state.", "dlq.", "command.", "conflict", "rejected."),
 )
 STEPS = ("intake", "household", "fan-out", "conversion", "tracker", *(f"sink.{domain}" for domain in DOMAINS))
 
 
-def all_topics(city: City) -> set[str]:
+def all_topics(city: IsolatedCity) -> set[str]:
     """Every topic there is, but Kafka's own and the registry's."""
     found = AdminClient({**city.environment.kafka("admin")}).list_topics(timeout=TIMEOUT_S).topics
     return {name for name in found if name.startswith(MESH) and not name.startswith("_")}
 
 
-def readable(city: City, user: str, topics: set[str]) -> set[str]:
+def readable(city: IsolatedCity, user: str, topics: set[str]) -> set[str]:
     """Those of the topics that the user gets a record, or the end, of.
 
     The others it doesn't even see, which the right to read would let it; what it sees, it tries.
@@ -44,7 +44,7 @@ def readable(city: City, user: str, topics: set[str]) -> set[str]:
     return {topic for topic, told in answers.items() if told == "read"}
 
 
-def answer(city: City, user: str, topic: str) -> str:
+def answer(city: IsolatedCity, user: str, topic: str) -> str:
     """What a user is told who reads a topic."""
     properties = {**city.environment.kafka(user), "group.id": f"{user}.tries", "enable.partition.eof": True}
     consumer = Consumer({**properties, "log_level": 0})
@@ -58,7 +58,7 @@ def answer(city: City, user: str, topic: str) -> str:
         consumer.close()
 
 
-def writable(city: City, user: str, topics: set[str]) -> set[str]:
+def writable(city: IsolatedCity, user: str, topics: set[str]) -> set[str]:
     """Those of the topics that take a record of the user; it is denied each of the others."""
     told: dict[str, str] = {}
 
@@ -74,7 +74,7 @@ def writable(city: City, user: str, topics: set[str]) -> set[str]:
     return {topic for topic, answer in told.items() if answer == "written"}
 
 
-def sources(city: City) -> list[str]:
+def sources(city: IsolatedCity) -> list[str]:
     """A user of each system that hands over."""
     place = city.places[0]
     return [
@@ -86,7 +86,7 @@ def sources(city: City) -> list[str]:
     ]
 
 
-def test_a_source_writes_its_own_topic_only(city: City) -> None:
+def test_a_source_writes_its_own_topic_only(city: IsolatedCity) -> None:
     """Not another municipality's, not what steps write, and it reads no hand-over, its own neither."""
     topics = all_topics(city)
     for user in sources(city):
@@ -96,14 +96,14 @@ def test_a_source_writes_its_own_topic_only(city: City) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_domain_reads_what_it_is_told_and_nothing_else(city: City, domain: str) -> None:
+def test_a_domain_reads_what_it_is_told_and_nothing_else(city: IsolatedCity, domain: str) -> None:
     """Not another domain's, no hand-over, nothing between steps, no state; of its own it writes hand-overs alone."""
     topics = all_topics(city)
     assert readable(city, domain, topics) == {f"domain.{domain}"}
     assert writable(city, domain, topics - {f"in.{domain}"}) == set()
 
 
-def test_the_auditor_reads_all_and_writes_nothing(city: City) -> None:
+def test_the_auditor_reads_all_and_writes_nothing(city: IsolatedCity) -> None:
     """States of steps and dead letters too."""
     topics = all_topics(city)
     assert readable(city, "auditor", topics) == topics
@@ -111,12 +111,12 @@ def test_the_auditor_reads_all_and_writes_nothing(city: City) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_writes_none_of_anothers_topics(city: City, step: str) -> None:
+def test_a_step_writes_none_of_anothers_topics(city: IsolatedCity, step: str) -> None:
     """A worker that was taken over can't speak for the step before it, nor for a register."""
     own = {
-        "intake": {"notice", "person.change", "rejected.", "act.", "state.intake."},
+        "intake": {"notice", "person.change", "rejected.", "command.", "state.intake."},
         "household": {"person.change", "case.opened", "rejected.", "state.household."},
-        "fan-out": {"change.", "case.part", "conflict", "rejected.", "state.fan-out."},
+        "fan-out": {"change.", "case.dispatched", "conflict", "rejected.", "state.fan-out."},
         "conversion": {"domain.", "disclosure.", "receipt", "state.conversion."},
         "tracker": {"state.tracker."},
     }.get(step, {f"receipt.{step.removeprefix('sink.')}"})
@@ -128,7 +128,7 @@ def test_a_step_writes_none_of_anothers_topics(city: City, step: str) -> None:
 
 
 @pytest.mark.parametrize(("user", "password"), [("somebody", "x"), ("juki-cs", "x"), ("auditor", "guessed")])
-def test_strangers_are_not_let_in(city: City, user: str, password: str) -> None:
+def test_strangers_are_not_let_in(city: IsolatedCity, user: str, password: str) -> None:
     """Neither unknown users nor wrong passwords."""
     refused: list[int] = []
     login: Any = {"sasl.username": user, "sasl.password": password, "log_level": 0}
@@ -140,7 +140,7 @@ def test_strangers_are_not_let_in(city: City, user: str, password: str) -> None:
     assert refused[0] == KafkaError._AUTHENTICATION
 
 
-def test_nobody_speaks_for_another_municipality(city: City) -> None:
+def test_nobody_speaks_for_another_municipality(city: IsolatedCity) -> None:
     """A notice of one, handed over properly by another on its own topic, is refused, and says why."""
     one, other = (path.stem.split("_")[1] for path in sorted(city.files.glob("juki_*.csv"))[:2])
     first = next(messages(city, f"in.juki-cs.{one}"))

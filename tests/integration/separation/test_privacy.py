@@ -15,12 +15,12 @@ import psycopg
 import pytest
 
 from infra.demo.run import city_files
-from infra.reference import Expected, compare, expected
-from infra.reference.model import Detail
 from infra.run.slots import RUN_STEPS, WORKERS_MAX
-from infra.stores import holdings
+from infra.store_contents import holdings
+from infra.verification.reference import Expected, compare, expected
+from infra.verification.reference.reference_model import Detail
 from schemas.systems import DOMAINS
-from tests.integration.separation.city import POISONED, TIMEOUT_S, City, as_lines
+from tests.integration.separation.city import POISONED, TIMEOUT_S, IsolatedCity, as_lines
 from tests.integration.separation.observed import messages, observe
 from tests.integration.separation.searching import Searched
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def own_codes(city: City) -> set[str]:
+def own_codes(city: IsolatedCity) -> set[str]:
     """Every code by which the mesh or a domain knows somebody."""
     found = observe(city)
     of_mesh = {person for domain in DOMAINS for person in found.by_person[domain]}
@@ -36,14 +36,16 @@ def own_codes(city: City) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def in_letters(city: City) -> set[str]:
+def in_letters(city: IsolatedCity) -> set[str]:
     """Names as the stores spell them in Hepburn letters."""
     query = "SELECT roman FROM local_tax.person WHERE roman LIKE '% %'"
     with psycopg.connect(city.environment.dsn("auditor")) as connection:
         return {roman for (roman,) in connection.execute(query)}
 
 
-def people_in(content: bytes, city: City, own_codes: set[str], in_letters: set[str]) -> dict[str, int]:
+def people_in(
+    content: bytes, city: IsolatedCity, own_codes: set[str], in_letters: set[str]
+) -> dict[str, int]:
     """How many of each kind are found; the text itself is not shown."""
     found, people = Searched(content), city.residents
     counts = {
@@ -58,7 +60,7 @@ def people_in(content: bytes, city: City, own_codes: set[str], in_letters: set[s
     return {kind: count for kind, count in counts.items() if count}
 
 
-def test_the_search_finds_people(city: City, own_codes: set[str], in_letters: set[str]) -> None:
+def test_the_search_finds_people(city: IsolatedCity, own_codes: set[str], in_letters: set[str]) -> None:
     """Plain, escaped, in bytes, in CP932, and in base64."""
     people = city.residents
     name, code = people.steady()[0], min(people.codes)
@@ -78,12 +80,12 @@ def test_the_search_finds_people(city: City, own_codes: set[str], in_letters: se
     assert min(map(len, (people.names, people.kana, people.addresses, people.accounts))) > 50
 
 
-def logs(city: City) -> list[Path]:
+def logs(city: IsolatedCity) -> list[Path]:
     """What workers, their supervisor and the servers wrote."""
     return sorted(path for path in city.installation.logs.rglob("*") if path.is_file())
 
 
-def test_no_log_names_anybody(city: City, own_codes: set[str], in_letters: set[str]) -> None:
+def test_no_log_names_anybody(city: IsolatedCity, own_codes: set[str], in_letters: set[str]) -> None:
     """Workers and servers."""
     found = logs(city)
     names = {path.name for path in found}
@@ -93,15 +95,15 @@ def test_no_log_names_anybody(city: City, own_codes: set[str], in_letters: set[s
     assert {name: kinds for name, kinds in people.items() if kinds} == {}
 
 
-def test_what_failed_is_counted(city: City) -> None:
+def test_what_failed_is_counted(city: IsolatedCity) -> None:
     """Silence would pass the search too: each step that set a record aside counts it, and a sink says why."""
     told = b"".join(metrics(city)).decode()
     for step in ("intake", "household", "fan-out", "conversion"):
         assert f'mesh_dead_letters_total{{step="{step}"}}' in told, step
-    assert b"record.refused" in (city.installation.logs / "sink.0.log").read_bytes()
+    assert b"record.dead-lettered" in (city.installation.logs / "sink.0.log").read_bytes()
 
 
-def metrics(city: City) -> Iterator[bytes]:
+def metrics(city: IsolatedCity) -> Iterator[bytes]:
     """Of each worker; the tracker has none."""
     for place, step in enumerate(RUN_STEPS):
         url = f"http://127.0.0.1:{city.metrics_port + place * WORKERS_MAX}/metrics"
@@ -112,14 +114,14 @@ def metrics(city: City) -> Iterator[bytes]:
             assert step == "tracker", step
 
 
-def test_no_metric_names_anybody(city: City, own_codes: set[str], in_letters: set[str]) -> None:
+def test_no_metric_names_anybody(city: IsolatedCity, own_codes: set[str], in_letters: set[str]) -> None:
     """Labels are steps and topics."""
     found = list(metrics(city))
     assert b"mesh_dead_letters" in b"".join(found)
     assert [people_in(content, city, own_codes, in_letters) for content in found] == [{}] * len(found)
 
 
-def test_no_command_names_anybody(city: City, own_codes: set[str], in_letters: set[str]) -> None:
+def test_no_command_names_anybody(city: IsolatedCity, own_codes: set[str], in_letters: set[str]) -> None:
     """Neither files that can't be taken in, nor what lists refusals and dead letters."""
     for listing in (("rejected", "list"), ("dlq", "list"), ("status",)):
         city.mesh(*listing)
@@ -155,7 +157,7 @@ def kept(
     return [row for row, _ in pairs], [detail for _, detail in pairs]
 
 
-def test_everybody_else_is_in_the_stores(city: City) -> None:
+def test_everybody_else_is_in_the_stores(city: IsolatedCity) -> None:
     """As the reference model has it; the two whose rows a store refused are missing there, and there alone."""
     refused = {
         ("local-tax", city.refused_by_check),
@@ -166,7 +168,7 @@ def test_everybody_else_is_in_the_stores(city: City) -> None:
     assert compare(wanted, holdings(city.environment.dsn("auditor"))) == []
 
 
-def test_dead_letters_hold_what_was_refused(city: City) -> None:
+def test_dead_letters_hold_what_was_refused(city: IsolatedCity) -> None:
     """Every poisoned record and every refused row, byte by byte; and they say which rule it was."""
     letters = as_lines(city, "dlq", "list")
     assert {letter["topic"] for letter in letters} >= set(POISONED)

@@ -11,7 +11,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from schemas.systems import DOMAINS
-from tests.integration.separation.city import City
+from tests.integration.separation.city import IsolatedCity
 from tests.integration.separation.observed import Observed, Seen, observe, tables
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -31,7 +31,7 @@ EXCEPTED = FACTS | ACCOUNT | TIME | WORDS.keys() | COUNTED.keys()
 
 
 @pytest.fixture(scope="module")
-def observed(city: City) -> Observed:
+def observed(city: IsolatedCity) -> Observed:
     """All of it, read once."""
     return observe(city)
 
@@ -122,20 +122,20 @@ def test_times_are_the_day_of_effect(observed: Observed) -> None:
     assert not wrong
 
 
-def test_a_store_keeps_nothing_beside(city: City) -> None:
+def test_a_store_keeps_nothing_beside(city: IsolatedCity) -> None:
     """Outboxes are empty when all is relayed; what has no code says how far the sink is, and no more.
 
     What is set aside stands there by its place, and whose it is by the domain's own code.
     """
-    parked = ("partition", "record_offset", "kind", "digest", "reason", "strand")
+    dlq_entry = ("partition", "record_offset", "kind", "digest", "reason", "ordering_key")
     with psycopg.connect(city.environment.dsn("auditor"), row_factory=dict_row) as connection:
         for domain in DOMAINS.values():
             for table in tables(connection, domain.schema_name):
                 found = connection.execute(f"TABLE {domain.schema_name}.{table}".encode()).fetchall()
                 if table == "sink_offset":
                     assert {tuple(row) for row in found} == {("topic", "partition", "next_offset")}
-                elif table == "parked":
-                    assert {tuple(row) for row in found} <= {parked}
+                elif table == "dlq_entry":
+                    assert {tuple(row) for row in found} <= {dlq_entry}
                 elif table.endswith("_outbox"):
                     assert not found
                 else:

@@ -8,7 +8,7 @@ from psycopg import errors
 
 from connectors.postgres import municipality_role, sink_role
 from schemas.systems import DOMAINS, Domain
-from tests.integration.separation.city import City
+from tests.integration.separation.city import IsolatedCity
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -24,7 +24,7 @@ WRITES = (
 )
 
 
-def all_tables(city: City) -> set[str]:
+def all_tables(city: IsolatedCity) -> set[str]:
     """Of all stores, with their schemas."""
     with psycopg.connect(city.environment.dsn("auditor")) as connection:
         query = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname = ANY(%s)"
@@ -32,7 +32,7 @@ def all_tables(city: City) -> set[str]:
         return {name for (name,) in connection.execute(query, [schemas])}
 
 
-def seen(city: City, role: str) -> set[str]:
+def seen(city: IsolatedCity, role: str) -> set[str]:
     """The tables that a login may read; it is denied each of the others."""
     readable = set()
     with psycopg.connect(city.environment.dsn(role), autocommit=True) as connection:
@@ -45,7 +45,7 @@ def seen(city: City, role: str) -> set[str]:
     return readable
 
 
-def changed(city: City, role: str, names: set[str]) -> set[str]:
+def changed(city: IsolatedCity, role: str, names: set[str]) -> set[str]:
     """Statements that went through; each is rolled back."""
     done = set()
     with psycopg.connect(city.environment.dsn(role), autocommit=True) as connection:
@@ -61,7 +61,7 @@ def changed(city: City, role: str, names: set[str]) -> set[str]:
     return done
 
 
-def own_tables(city: City, domain: Domain) -> set[str]:
+def own_tables(city: IsolatedCity, domain: Domain) -> set[str]:
     """What the domain itself is to read; not what its sink keeps."""
     return {
         name
@@ -71,7 +71,7 @@ def own_tables(city: City, domain: Domain) -> set[str]:
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.id)
-def test_a_domain_sees_its_own_schema_and_changes_nothing(city: City, domain: Domain) -> None:
+def test_a_domain_sees_its_own_schema_and_changes_nothing(city: IsolatedCity, domain: Domain) -> None:
     """Its rows; not the sink's books, not another's rows."""
     own = own_tables(city, domain)
     assert own
@@ -80,7 +80,7 @@ def test_a_domain_sees_its_own_schema_and_changes_nothing(city: City, domain: Do
 
 
 @pytest.mark.parametrize("domain", MUNICIPAL, ids=lambda domain: domain.id)
-def test_a_municipality_sees_its_own_rows(city: City, domain: Domain) -> None:
+def test_a_municipality_sees_its_own_rows(city: IsolatedCity, domain: Domain) -> None:
     """All of them, in each of the tables, and nobody else's."""
     for table in own_tables(city, domain):
         query = f"SELECT municipality, count(*) FROM {table} GROUP BY 1".encode()  # noqa: S608
@@ -97,20 +97,20 @@ def test_a_municipality_sees_its_own_rows(city: City, domain: Domain) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=lambda domain: domain.id)
-def test_a_sink_has_its_own_store_only(city: City, domain: Domain) -> None:
+def test_a_sink_has_its_own_store_only(city: IsolatedCity, domain: Domain) -> None:
     """It reads and writes no other's."""
     own = {name for name in all_tables(city) if name.startswith(f"{domain.schema_name}.")}
     assert seen(city, sink_role(domain)) == own
     assert changed(city, sink_role(domain), all_tables(city) - own) == set()
 
 
-def test_the_auditor_sees_all_and_changes_nothing(city: City) -> None:
+def test_the_auditor_sees_all_and_changes_nothing(city: IsolatedCity) -> None:
     """Under row-level security too."""
     assert seen(city, "auditor") == all_tables(city)
     assert changed(city, "auditor", all_tables(city)) == set()
 
 
-def test_public_has_nothing(city: City) -> None:
+def test_public_has_nothing(city: IsolatedCity) -> None:
     """A login without any grant can't even connect; nothing is granted to everybody."""
     query = """
         SELECT 'schema ' || nspname FROM pg_namespace n, aclexplode(nspacl) a

@@ -15,13 +15,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.environment import Environment
 from schemas.tables import table_from_rows
-from schemas.topics import act_topic, dlq_topic, parked_topic
-from streams.kafka import KafkaClients, reader_properties
+from schemas.topics import command_topic, dlq_state_topic, dlq_topic
+from streams.kafka_clients import KafkaClients, reader_properties
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
 from tests.unit.streams import toys
 
 DEADLINE_S = 60.0
@@ -59,8 +59,8 @@ class Broker:
     def create_aside(self, kind: str, partitions: int = 1) -> None:
         """Makes the topics of what a step sets aside."""
         name = self.name(kind)
-        self.create(dlq_topic(name), act_topic(name))
-        self.create(parked_topic(name), partitions=partitions, compacted=True)
+        self.create(dlq_topic(name), command_topic(name))
+        self.create(dlq_state_topic(name), partitions=partitions, compacted=True)
 
     def write(self, topic: str, records: list[tuple[str | None, bytes | None]], partition: int = -1) -> None:
         """Writes records, and waits for their arrival."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.tables import table_from_rows
-from streams.dead_letters import seal_place
+from streams.dead_letters import seal_context
+from streams.lag import LagReader
 from streams.pipeline import Pipeline
-from streams.progress import Progress
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
 from tests.integration.streams.conftest import Broker, wait_until
-from tests.integration.streams.test_dying import made, sums
+from tests.integration.streams.test_killed_workers import made, sums
 from tests.unit.streams import toys
 
 
@@ -20,7 +20,7 @@ def turn_until(worker: Pipeline, records: int) -> None:
 
     def turned() -> bool:
         nonlocal done
-        done += worker.turn()
+        done += worker.run_once()
         return done >= records
 
     wait_until(f"{records} records", turned)
@@ -45,10 +45,10 @@ def test_records_go_through_once_and_poison_goes_aside(broker: Broker) -> None:
     (letter,) = broker.rows(dlq, "dead-letter")
     assert (letter["topic"], letter["offset"]) == (first, 2)
     assert (
-        SEALER.open(letter["value"], seal_place(letter["step"], letter["digest"], "value"))
+        SEALER.open(letter["value"], seal_context(letter["step"], letter["digest"], "value"))
         == b"\xffno record"
     )
-    with Progress(broker.connection) as progress:
+    with LagReader(broker.connection) as progress:
         assert progress.idle(f"mesh.{broker.name('double')}", [first, second])
 
 
@@ -88,13 +88,15 @@ def test_an_act_on_a_letter_while_workers_come_and_go(broker: Broker) -> None:
     broker.feed(topic, [(toys.RAISES, 3), ("b", 1)])
     turn_until(again, 2)
     for number, deed in enumerate(("DISMISS", "DISMISS", "RETRY")):
-        (open_,) = {row["digest"] for row in aside(broker) if row["kind"] == "LETTER"}
-        act = {"id": f"in.desk/0/{number}", "act": deed, "step": letter["step"], "digest": open_}
-        value = toys.CODEC.encode("letter-act", table_from_rows("letter-act", [act], toys.CATALOGUE))
-        broker.write(f"act.{broker.name('total')}", [(open_, value.to_pylist()[0])])
+        (open_,) = {row["digest"] for row in aside(broker) if row["kind"] == "DEAD_LETTER"}
+        act = {"id": f"in.operator/0/{number}", "command": deed, "step": letter["step"], "digest": open_}
+        value = toys.CODEC.encode(
+            "dead-letter-command", table_from_rows("dead-letter-command", [act], toys.CATALOGUE)
+        )
+        broker.write(f"command.{broker.name('total')}", [(open_, value.to_pylist()[0])])
         turn_until(again, 1)
     again.close()
-    assert [(row["kind"], row["offset"]) for row in aside(broker)] == [("LETTER", 4)]
+    assert [(row["kind"], row["offset"]) for row in aside(broker)] == [("DEAD_LETTER", 4)]
     statuses = [
         (row["offset"], row["status"]) for row in broker.rows(f"dlq.{broker.name('total')}", "dead-letter")
     ]
@@ -113,6 +115,6 @@ def aside(broker: Broker) -> list[dict[str, Any]]:
     """What the step `total` has set aside."""
     last = {message.key(): message.value() for message in broker.read(f"state.{broker.name('total')}.parked")}
     rows = toys.CODEC.decode(
-        "parked", [value for value in last.values() if value is not None]
+        "dlq-entry", [value for value in last.values() if value is not None]
     ).table.to_pylist()
-    return [row for row in rows if row["kind"] != "ACT"]
+    return [row for row in rows if row["kind"] != "COMMAND"]

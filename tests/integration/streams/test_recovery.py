@@ -12,12 +12,12 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from streams.kafka import consumer_properties, producer_properties
+from streams.kafka_clients import consumer_properties, producer_properties
 from streams.pipeline import Pipeline
 from streams.settings import PipelineSettings
 from tests.integration.figures import leave
 from tests.integration.streams.conftest import Broker, wait_until
-from tests.integration.streams.test_dying import Worker, idle, made, start, sums, workers
+from tests.integration.streams.test_killed_workers import Worker, idle, made, start, sums, workers
 
 __all__ = ["workers"]
 
@@ -46,7 +46,7 @@ def turned(worker: Pipeline, records: int, timeout_s: float) -> None:
     left = [records]
 
     def done() -> bool:
-        left[0] -= worker.turn()
+        left[0] -= worker.run_once()
         return left[0] <= 0
 
     wait_until(f"{records} records", done, timeout_s)
@@ -70,7 +70,7 @@ def test_one_partition_that_is_held_keeps_no_other_waiting(broker: Broker, kind:
     assert worker.restoring, "the one that waits is told"
     broker.feed(topic, [("n1", 1)], 1)
     turned(worker, 1, SOON_S)
-    assert worker.turn() == 0, "its records are not touched before its offset is known"
+    assert worker.run_once() == 0, "its records are not touched before its offset is known"
     dead.abort_transaction(30)
     turned(worker, 2, SOON_S)
     assert worker.partitions == [(topic, number) for number in range(PARTITIONS)]
@@ -93,9 +93,9 @@ def test_a_partition_that_is_held_and_goes_is_forgotten(broker: Broker) -> None:
     dead = held(broker, "total", topic, 0)
     first = broker.pipeline("total")
     first.start()
-    wait_until("it is held", lambda: bool(first._assignment.unsettled or first.turn()), SOON_S)
+    wait_until("it is held", lambda: bool(first._assignment.initializing or first.run_once()), SOON_S)
     first.close()
-    assert not first._assignment.unsettled
+    assert not first._assignment.initializing
     dead.abort_transaction(30)
     again = broker.pipeline("total")
     again.start()

@@ -17,17 +17,17 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from schemas.catalogue import Catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
-from schemas.topics import parked_topic
-from streams.kafka import KafkaClients
+from schemas.topics import dlq_state_topic
+from streams.kafka_clients import KafkaClients
 from streams.pipeline import Pipeline
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
 from tests.integration.figures import leave
 from tests.integration.streams.conftest import Broker, wait_until
-from tests.integration.streams.test_dying import Worker, idle, made, start, sums, workers
+from tests.integration.streams.test_killed_workers import Worker, idle, made, start, sums, workers
 from tests.unit.streams import toys
 
 __all__ = ["workers"]
@@ -58,14 +58,14 @@ def configured(broker: Broker, resource_: ConfigResource, **values: str) -> None
 
 def state_of(worker: Pipeline) -> tuple[int, str]:
     """Entries and digest of its only partition."""
-    (state,) = worker._assignment.kept.values()
+    (state,) = worker._assignment.tasks.values()
     return state.entries, state.digest
 
 
 def ready(worker: Pipeline) -> None:
     """Its partition's state is whole."""
     worker.start()
-    wait_until("restored", lambda: bool(worker.turn() or (worker.partitions and not worker.restoring)))
+    wait_until("restored", lambda: bool(worker.run_once() or (worker.partitions and not worker.restoring)))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def told(broker: Broker, worker: Pipeline, topic: str, amounts: Amounts, sums_: 
     left = [len(amounts)]
 
     def processed() -> bool:
-        left[0] -= worker.turn()
+        left[0] -= worker.run_once()
         return left[0] <= 0
 
     wait_until("processed", processed)
@@ -128,7 +128,7 @@ def test_a_compacted_changelog_is_complete(broker: Broker) -> None:
     ready(again)
     assert state_of(again) == before
     held = {name: of[-1] for name, of in expected.items() if of[-1]}
-    found = next(iter(again._assignment.kept.values())).state["sums"].get_many(expected)
+    found = next(iter(again._assignment.tasks.values())).state["sums"].get_many(expected)
     assert {name: row["sum"] for name, row in found.items()} == held
     assert len(held) == before[0] == len(expected) - 5
     again.close()
@@ -170,7 +170,7 @@ def catalogue(engine: str, versions: int) -> Catalogue:
         number: orjson.dumps(basis | {"fields": basis["fields"] + own[:number]}).decode()
         for number in range(1, versions + 1)
     }
-    same = ("dead-letter", "item", "parked", "letter-act")
+    same = ("dead-letter", "item", "dlq-entry", "dead-letter-command")
     others = {
         name: {number: toys.CATALOGUE.schema(name, number).text for number in toys.CATALOGUE.versions(name)}
         for name in same
@@ -206,7 +206,7 @@ def test_an_old_changelog_is_read_after_a_schema_change(broker: Broker, engine: 
     again = released(2)
     ready(again)
     assert state_of(again) == lost
-    (kept,) = again._assignment.kept.values()
+    (kept,) = again._assignment.tasks.values()
     prefixes = {value[:5] for value in kept.state["sums"].committed.values()}
     assert len(prefixes) == 2, "b is as version 1 wrote it"
     rows = kept.state["sums"].get_many(["a", "b", "c", "d"])
@@ -222,7 +222,7 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     """In less than 20 s on two cores, from the changelog of one partition."""
     made(broker, 1)
     write_entries(broker, changelog(broker))
-    for each in (changelog(broker), parked_topic(broker.name("total"))):
+    for each in (changelog(broker), dlq_state_topic(broker.name("total"))):
         broker.write(each, [(MARK, None)], 0)
     settings = PipelineSettings()
     place = ("item", 0)
@@ -232,7 +232,7 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     held = psutil.Process().memory_info().rss
     begun, cpu = time.monotonic(), time.process_time()
     restorer.begin({place: kept}, MARK)
-    wait_until("restored", lambda: restorer.turn(settings.gather_timeout_s) == [place], 120)
+    wait_until("restored", lambda: restorer.poll(settings.gather_timeout_s) == [place], 120)
     took_s, cpu_s = time.monotonic() - begun, time.process_time() - cpu
     leave(
         "restore",

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from tests.chaos.model import (
-    Batch,
     Change,
+    ChangeRecord,
+    CommittedBatch,
     Converted,
+    DispatchRecord,
+    DomainRecord,
     Evidence,
-    Given,
     Notice,
     Opened,
     Origin,
-    Part,
     Receipt,
     Restored,
-    Told,
 )
-from tests.chaos.stores import Look, RowKey
+from tests.chaos.store_watch import RowKey, StoreSnapshot
 
 IN = "in.juki.131041"
 ENROLLED = "in.pension"
@@ -26,11 +26,15 @@ ROW_A, ROW_B = RowKey("pension", "PERSON", "code-a", ""), RowKey("pension", "PER
 
 def right() -> Evidence:
     """Two notices, of which the second is refused, and an enrolment; two persons, one domain; all went well."""
-    told = [Told("a", 1, True, 0, 0), Told("b", 1, True, 1, 0), Told("a", 2, False, 0, 2)]
+    told = [
+        ChangeRecord("a", 1, True, 0, 0),
+        ChangeRecord("b", 1, True, 1, 0),
+        ChangeRecord("a", 2, False, 0, 2),
+    ]
     given = [
-        Given(ROW_A, 1, False, 0, 0, "code-a.PERSON..1"),
-        Given(ROW_B, 1, False, 1, 0, "code-b.PERSON..1"),
-        Given(ROW_A, 2, False, 0, 2, "code-a.PERSON..2"),
+        DomainRecord(ROW_A, 1, False, 0, 0, "code-a.PERSON..1"),
+        DomainRecord(ROW_B, 1, False, 1, 0, "code-b.PERSON..1"),
+        DomainRecord(ROW_A, 2, False, 0, 2, "code-a.PERSON..2"),
     ]
     return Evidence(
         submitted={IN: [b"1", b"2"], ENROLLED: [b"3"]},
@@ -43,7 +47,7 @@ def right() -> Evidence:
         ],
         rejected=[Origin(IN, 1)],
         opened=[Opened(CASE, 2)],
-        parts=[Part(CASE, "a", [("pension", 1)]), Part(CASE, "b", [("pension", 1)])],
+        parts=[DispatchRecord(CASE, "a", [("pension", 1)]), DispatchRecord(CASE, "b", [("pension", 1)])],
         told={"pension": told},
         given={"pension": given},
         codes={"pension": {"a": "code-a", "b": "code-b"}},
@@ -54,14 +58,14 @@ def right() -> Evidence:
         committed={("notice", 0): frozenset({0, 2})},
         aborted={("notice", 0): frozenset({4})},
         batches=[
-            Batch("household", ("notice", 0), 1, 10.0, 1, "one"),
-            Batch("household", ("notice", 0), 3, 12.0, 1, "two"),
+            CommittedBatch("household", ("notice", 0), 1, 10.0, 1, "one"),
+            CommittedBatch("household", ("notice", 0), 3, 12.0, 1, "two"),
         ],
         restored=[Restored("household", 0, 5.0, "empty"), Restored("household", 0, 11.0, "one")],
         states={("household", 0): "two"},
         nothing={"household": "empty"},
         looks=[
-            Look("pension", {ROW_A: 1}, {0: 1, 1: 0}),
-            Look("pension", {ROW_A: 2, ROW_B: 1}, {0: 3, 1: 1}),
+            StoreSnapshot("pension", {ROW_A: 1}, {0: 1, 1: 0}),
+            StoreSnapshot("pension", {ROW_A: 2, ROW_B: 1}, {0: 3, 1: 1}),
         ],
     )

@@ -10,19 +10,19 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.model import (
-    Batch,
     Change,
+    ChangeRecord,
+    CommittedBatch,
     Converted,
+    DispatchRecord,
     Evidence,
     Notice,
     Opened,
     Origin,
-    Part,
     Receipt,
     Restored,
-    Told,
 )
-from tests.chaos.stores import Look, RowKey, Seen
+from tests.chaos.store_watch import RowKey, Seen, StoreSnapshot
 from tests.unit.chaos.made_up import CASE, ENROLLED, IN, ROW_A, ROW_B, right
 
 PENSION = "pension"
@@ -78,21 +78,27 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     ),
     "a part names what was never told": (
         "revision-missing",
-        lambda e: {"parts": [Part(CASE, "a", [(PENSION, 1), (PENSION, 9)]), e.parts[1]]},
+        lambda e: {"parts": [DispatchRecord(CASE, "a", [(PENSION, 1), (PENSION, 9)]), e.parts[1]]},
     ),
     "a change of a case is in no part": (
         "torn-case",
-        lambda e: {"parts": [Part(CASE, "a", []), e.parts[1]]},
+        lambda e: {"parts": [DispatchRecord(CASE, "a", []), e.parts[1]]},
     ),
     "a revision is missing": ("revision-missing", lambda e: {"told": {PENSION: e.told[PENSION][1:]}}),
     "a revision stands twice": (
         "revision-doubled",
-        lambda e: {"told": {PENSION: [*e.told[PENSION], Told("a", 2, False, 0, 5)]}},
+        lambda e: {"told": {PENSION: [*e.told[PENSION], ChangeRecord("a", 2, False, 0, 5)]}},
     ),
     "revisions changed places": (
         "revision-out-of-order",
         lambda e: {
-            "told": {PENSION: [Told("a", 2, False, 0, 0), e.told[PENSION][1], Told("a", 1, True, 0, 2)]}
+            "told": {
+                PENSION: [
+                    ChangeRecord("a", 2, False, 0, 0),
+                    e.told[PENSION][1],
+                    ChangeRecord("a", 1, True, 0, 2),
+                ]
+            }
         },
     ),
     "a change was not converted": ("not-converted", lambda e: {"given": {PENSION: e.given[PENSION][:2]}}),
@@ -124,7 +130,7 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     ),
     "a row of what was never committed was there": (
         "aborted-read",
-        lambda e: {"looks": [Look(PENSION, {ROW_A: 7}, {0: 9, 1: 0})]},
+        lambda e: {"looks": [StoreSnapshot(PENSION, {ROW_A: 7}, {0: 9, 1: 0})]},
     ),
     "a state was restored that nobody had": (
         "state-differs",
@@ -150,19 +156,19 @@ BREAKS: dict[str, tuple[str, Broken]] = {
     "a row is behind": ("row-behind", lambda e: {"rows": {ROW_A: 1, ROW_B: 1}}),
     "a row was there before its offset": (
         "row-apart-from-offset",
-        lambda e: {"looks": [Look(PENSION, {ROW_A: 1}, {0: 0, 1: 0})]},
+        lambda e: {"looks": [StoreSnapshot(PENSION, {ROW_A: 1}, {0: 0, 1: 0})]},
     ),
     "an offset was there before its row": (
         "row-apart-from-offset",
-        lambda e: {"looks": [Look(PENSION, {}, {0: 1, 1: 0})]},
+        lambda e: {"looks": [StoreSnapshot(PENSION, {}, {0: 1, 1: 0})]},
     ),
     "a batch ended at an aborted record": (
         "aborted-read",
-        lambda e: {"batches": [*e.batches, Batch("household", ("notice", 0), 5)]},
+        lambda e: {"batches": [*e.batches, CommittedBatch("household", ("notice", 0), 5)]},
     ),
     "a batch ended where no record is": (
         "aborted-read",
-        lambda e: {"batches": [*e.batches, Batch("household", ("notice", 0), 4)]},
+        lambda e: {"batches": [*e.batches, CommittedBatch("household", ("notice", 0), 4)]},
     ),
 }
 

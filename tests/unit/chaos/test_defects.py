@@ -16,12 +16,12 @@ from tests.chaos.proxy import ROOT
 
 #: What each defect changes, as a process of its own sees it before and after.
 CHANGED = {
-    "no-group-metadata": "streams.kafka:KafkaClients.consumer",
-    "no-rewind": "streams.assignment:Assignment.rewind",
+    "no-group-metadata": "streams.kafka_clients:KafkaClients.consumer",
+    "no-rewind": "streams.assignment:Assignment.seek_to_committed",
     "producer-kept": "streams.transactions:Transactions.replace",
-    "auto-commit": "streams.kafka:consumer_properties",
+    "auto-commit": "streams.kafka_clients:consumer_properties",
     "offsets-after": "connectors.postgres.sink:PostgresSink.flush",
-    "restored-uncommitted": "streams.kafka:reader_properties",
+    "restored-uncommitted": "streams.kafka_clients:reader_properties",
     "revision-ignored": "connectors.postgres.merge:_UPSERT",
     "receipts-apart": "connectors.postgres.outbox:Outbox.add_receipts",
     "uncommitted-reads": "connectors.postgres.worker:consumer_properties",

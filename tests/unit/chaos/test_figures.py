@@ -11,31 +11,33 @@ from xml.etree import ElementTree
 
 import orjson
 
-from tests.chaos.campaign import Outcome
+from tests.chaos.campaign import FaultOutcome
 from tests.chaos.checker import Anomaly
 from tests.chaos.faults import FAULTS, coordinating, next_kind
 from tests.chaos.figures import added, digest, known, load, of_run, save, struck
 from tests.chaos.history import history, read
 from tests.chaos.page import page
 from tests.chaos.picture import picture, poster
+from tests.chaos.report import BEGIN, END, section
 from tests.chaos.run import Plan, Result
-from tests.chaos.told import BEGIN, END, section
 from tests.sections import put
 
 COUNTS = {"batches_committed": 7, "hand_overs": 5, "load_average": 2.5}
 
 
-def outcome(kind: str, still_s: float | None, target: str = "fan-out.0") -> Outcome:
+def outcome(kind: str, still_s: float | None, target: str = "fan-out.0") -> FaultOutcome:
     """Struck in second 10, mended in second 12, whole in second 20."""
-    return Outcome(kind, target, "", 10.0, 12.0, 20.0, True, still_s, "person.change/3", 1.5)
+    return FaultOutcome(kind, target, "", 10.0, 12.0, 20.0, True, still_s, "person.change/3", 1.5)
 
 
-def result(*outcomes: Outcome, anomalies: tuple[Anomaly, ...] = (), file: Path = Path("a.jsonl")) -> Result:
+def result(
+    *outcomes: FaultOutcome, anomalies: tuple[Anomaly, ...] = (), file: Path = Path("a.jsonl")
+) -> Result:
     restores = [("fan-out", 3, 14.0, 2.0), ("fan-out", 2, 14.0, 9.0), ("household", 3, 14.0, 9.0)]
     return Result(file, outcomes, anomalies, restores, COUNTS)
 
 
-def run(code: str, *outcomes: Outcome, anomalies: tuple[Anomaly, ...] = ()) -> dict[str, Any]:
+def run(code: str, *outcomes: FaultOutcome, anomalies: tuple[Anomaly, ...] = ()) -> dict[str, Any]:
     plan = Plan(Path("build"), minutes=2.5, seed=3, kinds=list(FAULTS))
     return of_run(plan, result(*outcomes, anomalies=anomalies)) | {"code": code}
 

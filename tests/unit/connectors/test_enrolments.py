@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.enrolments import EnrolmentsSource
-from connectors.enrolments.row import HEADER
+from connectors.enrolments.enrolment_row import HEADER
 from connectors.errors import UnroutableError
 
 

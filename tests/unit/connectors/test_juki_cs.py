@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from connectors.errors import FileFormatError, FileLimitError, FileNameError, SourceFileError
-from connectors.files.settings import FileSettings
-from connectors.files.text import Encoding
+from connectors.files.parsing import Encoding
+from connectors.files.source import FileSettings
 from connectors.juki_cs import JukiCsSource
-from connectors.juki_cs.row import HEADER
+from connectors.juki_cs.csv_row import HEADER
 from connectors.source import Route
 
 NAME = "juki_131041.csv"
@@ -137,7 +137,7 @@ def test_a_notice_that_would_be_no_record_is_refused_at_the_door(tmp_path: Path)
     """Rows without end under one number are refused before anything is published."""
     path = written(tmp_path, *(row(n, code=str(n)) for n in range(1, 12)))
     with pytest.raises(FileLimitError, match="line 2"):
-        JukiCsSource(path, settings=FileSettings(hand_over_rows_max=10)).open()
+        JukiCsSource(path, settings=FileSettings(submission_rows_max=10)).open()
 
 
 @pytest.mark.parametrize(

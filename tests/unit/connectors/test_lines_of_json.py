@@ -88,10 +88,14 @@ def test_an_officers_act_with_a_bad_line_is_refused_whole(tmp_path: Path) -> Non
     """The desk's schema has no place for a line that can't be read, so nothing of the file is published."""
     path = tmp_path / "acts.jsonl"
     origin = {"topic": "in.juki.131041", "partition": 0, "offset": 5}
-    act = json.dumps({"act": "RESEND", "origin": origin, "juki": {"notice": "13104-900001"}})
+    act = json.dumps({"command": "RESUBMIT", "origin": origin, "juki": {"notice": "13104-900001"}})
     path.write_text(f"{act}\n")
-    [found] = polled(EventsSource("desk", path))
-    assert (found["act"], found["origin"]["offset"], found["juki"]["notice"]) == ("RESEND", 5, "13104-900001")
-    path.write_text(f'{act}\n{{"act": "OTHER"}}\n')
+    [found] = polled(EventsSource("operator", path))
+    assert (found["command"], found["origin"]["offset"], found["juki"]["notice"]) == (
+        "RESUBMIT",
+        5,
+        "13104-900001",
+    )
+    path.write_text(f'{act}\n{{"command": "OTHER"}}\n')
     with pytest.raises(FileFormatError, match="line 2"):
-        EventsSource("desk", path).open()
+        EventsSource("operator", path).open()

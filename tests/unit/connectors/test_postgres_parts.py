@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 from psycopg import errors
 
-from connectors.errors import StoreMisfitError, StoreUnavailableError
+from connectors.errors import StoreSchemaError, StoreUnavailableError
+from connectors.postgres.encoding import Rows, faults, rows_of
 from connectors.postgres.outbox import receipts_of, with_ids
 from connectors.postgres.relay import Relay
-from connectors.postgres.rows import Rows, faults, rows_of
 from connectors.postgres.settings import PostgresSettings
-from connectors.postgres.tables import tables_of
-from connectors.postgres.verdict import Verdict, described, named, verdict
-from connectors.postgres.worker import Relayed
+from connectors.postgres.sql_errors import SqlErrorAction, connector_error, safe_description, sql_error_action
+from connectors.postgres.table_definitions import tables_of
+from connectors.postgres.worker import RelayAfterBatch
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 
@@ -27,33 +27,33 @@ MESSAGE = {"case_code": "case", "reason": "転居", "text": "text"}
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.CheckViolation(), Verdict.REFUSED),
-        (errors.CharacterNotInRepertoire(), Verdict.REFUSED),
-        (errors.ProgramLimitExceeded(), Verdict.REFUSED),
-        (psycopg.DataError(), Verdict.REFUSED),
-        (psycopg.OperationalError(), Verdict.RETRY),
-        (psycopg.InterfaceError(), Verdict.RETRY),
-        (errors.SerializationFailure(), Verdict.RETRY),
-        (errors.AdminShutdown(), Verdict.RETRY),
-        (errors.DiskFull(), Verdict.RETRY),
-        (errors.IdleInTransactionSessionTimeout(), Verdict.RETRY),
-        (errors.UndefinedTable(), Verdict.STOP),
-        (errors.InsufficientPrivilege(), Verdict.STOP),
-        (psycopg.NotSupportedError(), Verdict.STOP),
+        (errors.CheckViolation(), SqlErrorAction.REJECTED),
+        (errors.CharacterNotInRepertoire(), SqlErrorAction.REJECTED),
+        (errors.ProgramLimitExceeded(), SqlErrorAction.REJECTED),
+        (psycopg.DataError(), SqlErrorAction.REJECTED),
+        (psycopg.OperationalError(), SqlErrorAction.RETRY),
+        (psycopg.InterfaceError(), SqlErrorAction.RETRY),
+        (errors.SerializationFailure(), SqlErrorAction.RETRY),
+        (errors.AdminShutdown(), SqlErrorAction.RETRY),
+        (errors.DiskFull(), SqlErrorAction.RETRY),
+        (errors.IdleInTransactionSessionTimeout(), SqlErrorAction.RETRY),
+        (errors.UndefinedTable(), SqlErrorAction.STOP),
+        (errors.InsufficientPrivilege(), SqlErrorAction.STOP),
+        (psycopg.NotSupportedError(), SqlErrorAction.STOP),
     ],
 )
-def test_each_error_has_a_verdict(error: psycopg.Error, expected: Verdict) -> None:
+def test_each_error_has_a_verdict(error: psycopg.Error, expected: SqlErrorAction) -> None:
     """By its SQLSTATE; without one, by what the driver says."""
-    assert verdict(error) is expected
+    assert sql_error_action(error) is expected
 
 
 def test_an_error_is_told_without_its_text() -> None:
     """Texts show rows."""
     error = errors.UndefinedTable("relation of somebody")
-    assert described(error) == "42P01"
-    assert isinstance(named(error), StoreMisfitError)
-    assert isinstance(named(errors.LockNotAvailable("somebody")), StoreUnavailableError)
-    assert "somebody" not in str(named(error))
+    assert safe_description(error) == "42P01"
+    assert isinstance(connector_error(error), StoreSchemaError)
+    assert isinstance(connector_error(errors.LockNotAvailable("somebody")), StoreUnavailableError)
+    assert "somebody" not in str(connector_error(error))
 
 
 def test_the_newest_revision_of_each_key_decides() -> None:
@@ -141,7 +141,7 @@ class CountingRelay(Relay):
 def test_receipts_of_several_batches_are_relayed_together() -> None:
     """One round for four batches in a row; what is left goes with the first turn that has nothing new."""
     relay = CountingRelay()
-    relayed = Relayed(relay, failures_max=3)
+    relayed = RelayAfterBatch(relay, failures_max=3)
     rounds = []
     for applied in (5_000, 5_000, 5_000, 5_000, 5_000, 0, 0, 0, 7, 0):
         relayed(applied)
@@ -152,7 +152,7 @@ def test_receipts_of_several_batches_are_relayed_together() -> None:
 def test_an_outbox_is_looked_at_while_nothing_comes() -> None:
     """A worker that died may have left something: at the start, and every ten turns."""
     relay = CountingRelay()
-    relayed = Relayed(relay, failures_max=3)
+    relayed = RelayAfterBatch(relay, failures_max=3)
     relayed(0)
     assert relay.rounds == 1
     for _ in range(10):

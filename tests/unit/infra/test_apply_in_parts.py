@@ -12,9 +12,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from infra.apply import kafka
+from infra.apply import topics_and_acls
 from infra.apply.installation import ApplySettings
-from infra.apply.plan import partitions, rights
+from infra.apply.plan import acls, partitions
 from infra.environment import Environment
 from schemas.topics import topics_of, users
 
@@ -79,12 +79,16 @@ def test_a_nation_is_asked_for_in_parts() -> None:
     secrets = SimpleNamespace(password=lambda user: SecretStr("secret"))
     environment = cast("Environment", SimpleNamespace(secrets=lambda: secrets))
     topics = topics_of(MUNICIPALITIES)
-    everybody, wanted = users(topics), rights(topics)
-    assert kafka.make_users(client, environment, everybody, renew=False) == len(everybody)
-    assert kafka.make_topics(client, topics, ApplySettings()) == len(topics)
-    assert kafka.make_rights(client, wanted, set(everybody)) == (len(wanted), 0)
+    everybody, wanted = users(topics), acls(topics)
+    assert topics_and_acls.make_users(client, environment, everybody, renew=False) == len(everybody)
+    assert topics_and_acls.make_topics(client, topics, ApplySettings()) == len(topics)
+    assert topics_and_acls.sync_acls(client, wanted, set(everybody)) == (len(wanted), 0)
     totals = {"users": len(everybody), "topics": len(topics), "rights": len(wanted)}
-    limits = {"users": kafka.USERS_MAX, "topics": kafka.TOPICS_MAX, "rights": kafka.RIGHTS_MAX}
+    limits = {
+        "users": topics_and_acls.USERS_MAX,
+        "topics": topics_and_acls.TOPICS_MAX,
+        "rights": topics_and_acls.RIGHTS_MAX,
+    }
     for kind, total in totals.items():
         assert sum(controller.asked[kind]) == total > 3 * limits[kind]
         assert max(controller.asked[kind]) <= limits[kind]
@@ -95,10 +99,10 @@ def test_a_nation_is_looked_at_in_parts() -> None:
     topics, settings = topics_of(MUNICIPALITIES), ApplySettings()
     known = {topic.name: SimpleNamespace(partitions=range(partitions(topic, settings))) for topic in topics}
     controller = Controller(known)
-    assert kafka.make_topics(cast("AdminClient", controller), topics, settings) == len(topics)
+    assert topics_and_acls.make_topics(cast("AdminClient", controller), topics, settings) == len(topics)
     for kind in ("settings", "set"):
         assert sum(controller.asked[kind]) == len(topics)
-        assert max(controller.asked[kind]) <= kafka.TOPICS_MAX
+        assert max(controller.asked[kind]) <= topics_and_acls.TOPICS_MAX
 
 
 class Broker:
@@ -131,18 +135,18 @@ def test_it_returns_when_brokers_work_by_it() -> None:
     """Whoever is admitted may begin: not before every broker knows, and the mark is gone."""
     broker = Broker(late=3)
     pauses: list[float] = []
-    kafka.wait_in_force(cast("AdminClient", broker), pauses.append)
+    topics_and_acls.wait_in_force(cast("AdminClient", broker), pauses.append)
     assert broker.asked == 3 + 2
-    assert sum(pauses) == pytest.approx(3 * kafka.POLL_S)
+    assert sum(pauses) == pytest.approx(3 * topics_and_acls.POLL_S)
     assert broker.marks == []
 
 
 def test_brokers_that_never_follow_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error, not a mesh that refuses its users."""
-    monkeypatch.setattr(kafka, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(topics_and_acls, "TIMEOUT_S", 0.05)
     broker = Broker(late=1_000_000_000)
-    with pytest.raises(kafka.ApplyError, match="brokers do not work by what was applied"):
-        kafka.wait_in_force(cast("AdminClient", broker))
+    with pytest.raises(topics_and_acls.ApplyError, match="brokers do not work by what was applied"):
+        topics_and_acls.wait_in_force(cast("AdminClient", broker))
     assert broker.marks == []
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from infra.apply.installation import ApplySettings, Installation, UnknownMunicipalityError
-from infra.apply.plan import ANY_TIME_MS, Right, partitions, rights, topic_config
+from infra.apply.plan import ANY_TIME_MS, AclRule, acls, partitions, topic_config
 from schemas.systems import DOMAINS
 from schemas.topics import AUDITOR, STEPS, topics_of
 
 TOPICS = topics_of(["131041", "473812"])
-RIGHTS = rights(TOPICS)
+RIGHTS = acls(TOPICS)
 SETTINGS = ApplySettings(partitions=3)
 
 
@@ -36,7 +36,7 @@ def test_the_auditor_reads_everything_and_writes_nothing() -> None:
     """And may join no group of the mesh's."""
     assert on_topics(AUDITOR, "READ") == {topic.name for topic in TOPICS}
     assert on_topics(AUDITOR, "WRITE") == set()
-    assert Right(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True) in RIGHTS
+    assert AclRule(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True) in RIGHTS
 
 
 def test_topics_are_named_letter_by_letter() -> None:
@@ -53,7 +53,7 @@ def test_a_step_has_its_own_group_and_transactions(step: str) -> None:
 
 def test_only_what_stands_between_two_steps_may_be_deleted_by_age() -> None:
     """Where an operator says so: nothing that was handed over, told, disclosed or set aside, and no tracker's input."""
-    settings = ApplySettings(partitions=3, waypoint_retention_days=90)
+    settings = ApplySettings(partitions=3, intermediate_retention_days=90)
     kept = {topic.name: topic_config(topic, settings)["retention.ms"] for topic in TOPICS}
     found = {name for name, kept_ms in kept.items() if kept_ms != "-1"}
     assert {kept[name] for name in found} == {str(90 * 86_400_000)}

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import OperatorError
 from infra.run.logs import ALLOWED, without_persons
-from infra.run.restart import ENDS_MAX, HOPELESS, LONGEST_DELAY_S, STARTED_WELL_S, Restarts
+from infra.run.restart_policy import ENDS_MAX, HOPELESS, LONGEST_DELAY_S, STARTED_WELL_S, RestartPolicy
 from infra.run.slots import RUN_STEPS, Slot, groups_of, slots, steps_of
 
 
@@ -34,14 +34,14 @@ def test_a_misspelt_step_is_said(steps: list[str], workers: int) -> None:
 
 def test_a_killed_worker_is_back_at_once() -> None:
     """The first new start comes at once, again and again where it lived well in between."""
-    restarts = Restarts()
+    restarts = RestartPolicy()
     delays = [restarts.after(-9, STARTED_WELL_S) for _ in range(100)]
     assert delays == [0.0] * 100
 
 
 def test_a_worker_that_never_comes_up_is_given_up() -> None:
     """With pauses that grow, and an end."""
-    restarts = Restarts()
+    restarts = RestartPolicy()
     delays = [restarts.after(1, 0.2) for _ in range(ENDS_MAX + 1)]
     waited = [delay for delay in delays if delay is not None]
     assert delays[-1] is None
@@ -52,13 +52,13 @@ def test_a_worker_that_never_comes_up_is_given_up() -> None:
 
 def test_a_server_that_is_away_is_waited_for() -> None:
     """Nothing is wrong with a worker then, however long it takes."""
-    restarts = Restarts()
+    restarts = RestartPolicy()
     assert all(restarts.after(10, 0.2) is not None for _ in range(10_000))
 
 
 def test_what_no_start_mends_is_not_tried_again() -> None:
     """A missing key file."""
-    assert Restarts().after(HOPELESS, 100.0) is None
+    assert RestartPolicy().after(HOPELESS, 100.0) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 import infra.run.worker, streams.worker
 from infra.apply.installation import Installation
-from infra.run.build import step
+from infra.run.topology import step
 step(sys.argv[1], Installation(Path(sys.argv[2])))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import ports, postgres
+from infra.local import ports, postgres_server
 from infra.local.errors import StartError
-from infra.local.process import Account, Server, run
+from infra.local.process import OsUser, Server, run
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def sleeper(tmp_path: Path) -> Server:
 
 
 def command(server: Server, program: str) -> list[str]:
-    return [sys.executable, "-c", program, server.mark]
+    return [sys.executable, "-c", program, server.cmdline_tag]
 
 
 def test_a_held_port_is_not_free_and_its_holder_is_named() -> None:
@@ -115,7 +115,7 @@ def test_a_closed_parent_keeps_another_user_out(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     (closed / "inner").mkdir(parents=True)
     closed.chmod(0o700)
-    stranger = Account(uid=65_533, gid=65_533)
-    assert not postgres.reaches(stranger, closed / "inner")
-    assert postgres.reaches(None, closed / "inner")
-    assert postgres.reaches(stranger, Path("/usr"))
+    stranger = OsUser(uid=65_533, gid=65_533)
+    assert not postgres_server.reaches(stranger, closed / "inner")
+    assert postgres_server.reaches(None, closed / "inner")
+    assert postgres_server.reaches(stranger, Path("/usr"))

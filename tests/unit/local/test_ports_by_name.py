@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.local.home import Ports, StackState
-from infra.local.kafka import bootstrap, copies
+from infra.local.kafka_server import bootstrap, replication
 from infra.local.stack import first_ports
 
 
@@ -34,4 +34,4 @@ def test_an_earlier_release_had_one_broker() -> None:
 @pytest.mark.parametrize(("brokers", "wanted"), [(1, (1, 1)), (3, (3, 2))])
 def test_one_broker_may_be_gone_of_three(brokers: int, wanted: tuple[int, int]) -> None:
     """And of one none."""
-    assert copies(brokers) == wanted
+    assert replication(brokers) == wanted

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.events.source import EventsSource
-from infra.reference import compare, expected
-from processors.intake import Intake
-from tests.unit.processors.feeding import accounts_of, enrolments_of, notices_of
-from tests.unit.processors.handed_over import batch, key_ring, rows_of
+from infra.verification.reference import compare, expected
+from processors.intake import IntakeProcessor
+from tests.unit.processors.intake_output import accounts_of, enrolments_of, notices_of
 from tests.unit.processors.mesh import Mesh, shuffled
+from tests.unit.processors.submissions import batch, key_ring, rows_of
 from tests.unit.processors.test_synthetic import actual, conflicts, without_roman
 from tests.unit.test_reference_accounts import FAULTY, bare, event
 
@@ -100,7 +100,7 @@ def test_the_same_lines_are_refused(tmp_path: Path) -> None:
     source = EventsSource("portal", path)
     source.open()
     filed = [row for polled in iter(source.poll, []) for each in polled for row in each.table.to_pylist()]
-    result = Intake(key_ring()).process([batch("portal-event", "in.portal", filed)])
+    result = IntakeProcessor(key_ring()).process([batch("portal-event", "in.portal", filed)])
     assert len(rows_of(result, "person.change")) == len(good)
     refused = [row["origin"]["line"] for row in rows_of(result, "rejected.portal")]
     assert refused == [it.line for it in expected([path]).refusals]

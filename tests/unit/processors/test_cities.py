@@ -14,7 +14,7 @@ import pytest
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 from tests.samples import SAMPLES
-from tests.unit.processors.feeding import enrolments_of, notices_of
+from tests.unit.processors.intake_output import enrolments_of, notices_of
 from tests.unit.processors.mesh import Mesh, Row, Stores, shuffled
 
 CITIES = ("city", "city-2")

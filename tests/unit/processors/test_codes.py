@@ -14,8 +14,8 @@ from processors.codes import (
     KEY_BYTES,
     MESH,
     Cipher,
+    CodeKind,
     KeyRing,
-    Kind,
     case_codes,
     cases,
     domain_codes,
@@ -24,7 +24,7 @@ from processors.codes import (
     person_codes,
 )
 from schemas.systems import DOMAINS
-from tests.unit.processors.handed_over import key_ring
+from tests.unit.processors.submissions import key_ring
 
 KEYS = key_ring()
 MESH_CIPHER = KEYS.cipher(MESH)
@@ -38,8 +38,8 @@ def test_no_domain_has_anothers_code(residents: list[str]) -> None:
     seen = set(mesh.to_pylist())
     for domain in DOMAINS:
         cipher = KEYS.cipher(domain)
-        codes = domain_codes(cipher, mesh, Kind.PERSON)
-        assert mesh_codes(cipher, codes, Kind.PERSON).equals(mesh)
+        codes = domain_codes(cipher, mesh, CodeKind.PERSON)
+        assert mesh_codes(cipher, codes, CodeKind.PERSON).equals(mesh)
         seen |= set(codes.to_pylist())
     assert len(seen) == len(residents) * (len(DOMAINS) + 1)
 
@@ -47,40 +47,43 @@ def test_no_domain_has_anothers_code(residents: list[str]) -> None:
 def test_many_codes_are_what_each_is_alone() -> None:
     """A column of many values goes another way than a few do, to the same codes."""
     values = pa.array([f"{number:011d}" for number in range(500)])
-    alone = [MESH_CIPHER.codes(values.slice(at, 1), Kind.PERSON)[0].as_py() for at in range(500)]
-    assert MESH_CIPHER.codes(values, Kind.PERSON).to_pylist() == alone
+    alone = [MESH_CIPHER.codes(values.slice(at, 1), CodeKind.PERSON)[0].as_py() for at in range(500)]
+    assert MESH_CIPHER.codes(values, CodeKind.PERSON).to_pylist() == alone
 
 
 @given(residents=RESIDENTS)
 def test_a_code_is_of_one_kind_and_one_key(residents: list[str]) -> None:
     """A person's code is no household's; another domain's code is unknown; so is one that was tampered with."""
     mesh = person_codes(MESH_CIPHER, pa.array(residents))
-    codes = domain_codes(KEYS.cipher("child"), mesh, Kind.PERSON)
+    codes = domain_codes(KEYS.cipher("child"), mesh, CodeKind.PERSON)
     nothing = [None] * len(residents)
-    assert mesh_codes(KEYS.cipher("child"), codes, Kind.HOUSEHOLD).to_pylist() == nothing
-    assert mesh_codes(KEYS.cipher("care"), codes, Kind.PERSON).to_pylist() == nothing
+    assert mesh_codes(KEYS.cipher("child"), codes, CodeKind.HOUSEHOLD).to_pylist() == nothing
+    assert mesh_codes(KEYS.cipher("care"), codes, CodeKind.PERSON).to_pylist() == nothing
     forged = pa.array([("A" if code[0] != "A" else "B") + code[1:] for code in codes.to_pylist()])
-    assert mesh_codes(KEYS.cipher("child"), forged, Kind.PERSON).to_pylist() == nothing
+    assert mesh_codes(KEYS.cipher("child"), forged, CodeKind.PERSON).to_pylist() == nothing
 
 
 @given(texts=st.lists(st.none() | st.text(max_size=80), max_size=5))
 def test_what_is_no_code_is_unknown(texts: list[str | None]) -> None:
     """Any text; nothing raises."""
     given_codes = pa.array(texts, pa.string())
-    assert mesh_codes(KEYS.cipher("child"), given_codes, Kind.PERSON).null_count == len(texts)
+    assert mesh_codes(KEYS.cipher("child"), given_codes, CodeKind.PERSON).null_count == len(texts)
 
 
 def test_codes_made_before_a_change_of_keys_are_still_known() -> None:
     """The newest key makes codes; every key of the name turns them back."""
     old, new = b"o" * KEY_BYTES, b"n" * KEY_BYTES
     values = pa.array(["42990000011", None, "42990000011"])
-    before, after = Cipher([old]).codes(values, Kind.PERSON), Cipher([new, old]).codes(values, Kind.PERSON)
+    before, after = (
+        Cipher([old]).codes(values, CodeKind.PERSON),
+        Cipher([new, old]).codes(values, CodeKind.PERSON),
+    )
     assert before.to_pylist() != after.to_pylist()
     assert before[0] == before[2]
     for codes in (before, after):
-        back = Cipher([new, old]).values(codes, Kind.PERSON).to_pylist()
+        back = Cipher([new, old]).values(codes, CodeKind.PERSON).to_pylist()
         assert back == [b"42990000011", None, b"42990000011"]
-    assert Cipher([old]).values(after, Kind.PERSON).null_count == 3
+    assert Cipher([old]).values(after, CodeKind.PERSON).null_count == 3
 
 
 def test_a_household_number_is_one_municipalitys_own() -> None:

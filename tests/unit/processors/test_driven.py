@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.synth.writing import write_city
+from infra.verification.synthetic.writing import write_city
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
 from schemas.systems import DOMAINS
 from schemas.topics import change_topic
 from streams.step import Step
-from streams.testing import Driver
-from tests.unit.processors.feeding import accounts_of, enrolments_of, notices_of
+from streams.testing.driver import TopologyTestDriver
+from tests.unit.processors.intake_output import accounts_of, enrolments_of, notices_of
 from tests.unit.processors.mesh import Row, Stores
 from tests.unit.processors.test_synthetic import registers_of
 
@@ -27,13 +27,13 @@ def driven(folder: Path, seed: int) -> Stores:
         Step("household", ["notice"], lambda _: "notice", HouseholdProcessor()),
         Step("fan-out", ["person.change"], lambda _: "person-change", FanOutProcessor()),
     ]
-    driver, chance = Driver(steps, seed=seed), random.Random(seed)  # noqa: S311 - repeatable on purpose
+    driver, chance = TopologyTestDriver(steps, seed=seed), random.Random(seed)  # noqa: S311 - repeatable on purpose
     driver.name_schemas(TOPICS)
     parts = [("notice", "notice", "municipality", notices_of(path)) for path in registers_of(folder)]
     others = [enrolments_of(folder / "enrolments.csv"), accounts_of(folder / "events_portal.jsonl")]
     parts += [("person.change", "person-change", "person", rows) for rows in others]
     for topic, schema, key, rows in chance.sample(parts, len(parts)):
-        driver.feed(topic, schema, rows, lambda row, key=key: row[key])  # type: ignore[misc]
+        driver.pipe_input(topic, schema, rows, lambda row, key=key: row[key])  # type: ignore[misc]
         driver.run(chance.choice([None, "household", "fan-out"]))
         driver.restart(chance.choice(["household", "fan-out"]))
     driver.run()

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from infra.reference import Actual, Expected, compare, expected
-from infra.synth.writing import write_city
+from infra.verification.reference import Actual, Expected, compare, expected
+from infra.verification.synthetic.writing import write_city
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import ACCOUNT_COLUMNS
-from tests.unit.processors.feeding import accounts_of, enrolments_of, notices_of
+from tests.unit.processors.intake_output import accounts_of, enrolments_of, notices_of
 from tests.unit.processors.mesh import Mesh, Row, Stores, shuffled
 
 #: Residents, days, seed.
@@ -131,12 +131,12 @@ def test_batches_do_not_matter(city: Path) -> None:
     assert whole.told == single.told
     for states in ("household_state", "fan_out_state"):
         for name, store in getattr(whole, states).items():
-            if name != "chapters":  # a batch of many notices of a person makes fewer of them
+            if name != "archive":  # a batch of many notices of a person makes fewer of them
                 assert _without_chapters(store.values) == _without_chapters(
                     getattr(single, states)[name].values
                 )
 
 
 def _without_chapters(values: dict[str, Row]) -> dict[str, Row]:
-    apart = ("notices", "chapters", "sealed_until")
+    apart = ("notices", "archived_segments", "archived_until")
     return {key: {n: v for n, v in row.items() if n not in apart} for key, row in values.items()}

@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from processors.conversion import Conversion
+from processors.conversion import ConversionProcessor
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
-from processors.intake import Intake
+from processors.intake import IntakeProcessor
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from streams.contract import META, Batch, Output, Result
 from tests.samples import SAMPLES
-from tests.unit.processors.handed_over import Row, csv_batch, enrolment_batches, json_batch, key_ring
 from tests.unit.processors.mesh import states
+from tests.unit.processors.submissions import Row, csv_batch, enrolment_batches, json_batch, key_ring
 
 CODEC = Codec(catalogue(), LocalSchemaIds(catalogue()))
 
@@ -31,7 +31,7 @@ class Way:
 
     def __init__(self) -> None:
         keys = key_ring()
-        self.intake, self.conversion = Intake(keys), Conversion(keys)
+        self.intake, self.conversion = IntakeProcessor(keys), ConversionProcessor(keys)
         self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor()
         self._households, self._persons = states(self.household), states(self.fan_out)
         self.records: dict[str, list[Row]] = {}

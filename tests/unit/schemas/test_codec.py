@@ -54,7 +54,7 @@ def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
     table = _any_slice(name, data)
     decoded = CODEC.decode(name, CODEC.encode(name, table))
     assert decoded.table.equals(table)
-    assert decoded.kept.to_pylist() == list(range(table.num_rows))
+    assert decoded.row_indices.to_pylist() == list(range(table.num_rows))
     assert not decoded.faults
     assert not decoded.tombstones
 
@@ -213,10 +213,18 @@ PART = {"case": {"municipality": "131041", "notice": "1"}, "person": "p"}
         ("receipt-domain", {**RECEIPT, "revision": "secret"}, "a value is not of its field's type"),
         ("receipt-domain", {"id": "secret"}, r"receipt-domain\.code: the column is missing"),
         ("receipt-domain", {**RECEIPT, "applied_at": 2**62}, "outside of the years 1 to 9999"),
-        ("case-part", {**PART, "case": None}, r"case-part\.case: null"),
-        ("case-part", {**PART, "case": {"municipality": "131041"}}, r"case-part\.case\.notice: null"),
-        ("case-part", {**PART, "parts": [{"domain": "child"}]}, r"case-part\.parts\[\]\.revision: null"),
-        ("case-part", {**PART, "parts": [None]}, r"case-part\.parts\[\]: null"),
+        ("case-dispatched", {**PART, "case": None}, r"case-dispatched\.case: null"),
+        (
+            "case-dispatched",
+            {**PART, "case": {"municipality": "131041"}},
+            r"case-dispatched\.case\.notice: null",
+        ),
+        (
+            "case-dispatched",
+            {**PART, "changes": [{"domain": "child"}]},
+            r"case-dispatched\.changes\[\]\.revision: null",
+        ),
+        ("case-dispatched", {**PART, "changes": [None]}, r"case-dispatched\.changes\[\]: null"),
     ],
 )
 def test_what_the_schema_forbids_is_not_written(name: str, row: dict[str, Any], message: str) -> None:

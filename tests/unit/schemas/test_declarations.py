@@ -11,7 +11,7 @@ from schemas.catalogue import catalogue
 from schemas.reasons import BY_JAPANESE, FIELDS_BY_REASON, JAPANESE, Reason
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Action
-from schemas.topics import group, in_topic, source_of, subject, topics_of, transactional_id, users
+from schemas.topics import group, input_topic, parse_input_topic, subject, topics_of, transactional_id, users
 
 pytestmark = pytest.mark.unit
 MUNICIPALITIES = ["131041", "141097"]
@@ -86,7 +86,7 @@ def test_what_an_update_brings_in(domain: str, reason: Reason, fields: set[str])
 def test_abroad_is_the_rules_own_address() -> None:
     """Who moved abroad has an address that says no more, in national domains only."""
     for domain in DOMAINS.values():
-        gives = domain.rule(Reason.MOVED_ABROAD).gives
+        gives = domain.rule(Reason.MOVED_ABROAD).sets
         assert dict(gives) == ({} if domain.municipal or domain.id == "portal" else {"address": "国外"})
 
 
@@ -133,30 +133,30 @@ def test_a_hand_over_has_one_writer_of_its_name() -> None:
         if topic.name.startswith("in."):
             assert topic.writers == (topic.name.removeprefix("in."),)
             assert topic.partitions == 1
-            assert in_topic(*source_of(topic.name)) == topic.name
+            assert input_topic(*parse_input_topic(topic.name)) == topic.name
 
 
 def test_a_domain_reads_its_own_topic_only() -> None:
     """No domain's user, and no sink's, reads what another domain is told; a sink reads acts on its own letters too."""
     for topic in topics_of(MUNICIPALITIES):
         for user in {*DOMAINS, *(f"sink.{name}" for name in DOMAINS)} & set(topic.readers):
-            own = {f"domain.{user.removeprefix('sink.')}", *([f"act.{user}"] if "." in user else [])}
+            own = {f"domain.{user.removeprefix('sink.')}", *([f"command.{user}"] if "." in user else [])}
             assert topic.name in own
     assert {"juki.131041", "sink.care", "tracker", "auditor"} <= set(users(topics_of(MUNICIPALITIES)))
 
 
 def test_names() -> None:
     """As the architecture has them; a municipality too many or missing is an error."""
-    assert in_topic("juki-cs", "131041") == "in.juki-cs.131041"
-    assert in_topic("pension") == "in.pension"
-    assert (subject("in.desk"), group("fan-out")) == ("in.desk-value", "mesh.fan-out")
+    assert input_topic("juki-cs", "131041") == "in.juki-cs.131041"
+    assert input_topic("pension") == "in.pension"
+    assert (subject("in.operator"), group("fan-out")) == ("in.operator-value", "mesh.fan-out")
     assert transactional_id("sink.care", 2) == "mesh.sink.care.2"
     with pytest.raises(ValueError, match="only municipal systems"):
-        in_topic("pension", "131041")
+        input_topic("pension", "131041")
     with pytest.raises(ValueError, match="only municipal systems"):
-        in_topic("juki")
+        input_topic("juki")
     with pytest.raises(ValueError, match="not a topic of hand-overs"):
-        source_of("notice")
+        parse_input_topic("notice")
     assert set(DOMAINS) < set(SYSTEMS)
 
 

@@ -66,7 +66,7 @@ def test_whatever_the_bytes_are(name: str, data: st.DataObject) -> None:
     )
     values: list[bytes | None] = [good, *data.draw(st.lists(poison, max_size=6)), good]
     decoded = CODEC.decode(name, values)
-    kept = decoded.kept.to_pylist()
+    kept = decoded.row_indices.to_pylist()
     everything = sorted([*kept, *(fault.index for fault in decoded.faults), *decoded.tombstones])
     assert everything == list(range(len(values)))
     assert kept == sorted(kept)
@@ -116,7 +116,7 @@ def test_the_reasons() -> None:
         (11, "malformed"),
     ]
     assert decoded.tombstones == (4,)
-    assert decoded.kept.to_pylist() == [0, 12]
+    assert decoded.row_indices.to_pylist() == [0, 12]
     assert decoded.table.num_rows == 2
 
 
@@ -141,7 +141,7 @@ def test_instants_no_calendar_has() -> None:
     records = _unchecked("case-opened", table.set_column(column, schema.arrow.field(column), far))
     decoded = CODEC.decode("case-opened", records)
     assert [(fault.index, fault.reason) for fault in decoded.faults] == [(1, "value-not-allowed")]
-    assert decoded.kept.to_pylist() == [0, 2]
+    assert decoded.row_indices.to_pylist() == [0, 2]
 
 
 def _unchecked(name: str, table: pa.Table) -> list[bytes]:
@@ -172,6 +172,6 @@ def test_a_null_that_only_the_writer_allows() -> None:
     head, tail = good.rsplit(b"\x02", 1)
     values = [prefix_of(foreign) + head + b"\x00\x02" + tail, prefix_of(foreign) + head + b"\x02" + tail]
     decoded = CODEC.decode("case-opened", values)
-    assert decoded.kept.to_pylist() == [0]
+    assert decoded.row_indices.to_pylist() == [0]
     assert [(fault.index, fault.reason) for fault in decoded.faults] == [(1, "value-not-allowed")]
     assert decoded.table["persons"].to_pylist() == [1]

@@ -9,11 +9,11 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.errors import BrokenStepError, FencedError
-from streams.kept import Kept
-from streams.memory import MemoryConsumer
 from streams.pipeline import Pipeline
 from streams.processing import Groups, Processing
-from streams.testing import Driver
+from streams.task import TaskState
+from streams.testing.driver import TopologyTestDriver
+from streams.testing.memory_log import MemoryConsumer
 from tests.unit.streams import toys
 
 AMOUNTS = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("a", 6)]
@@ -26,7 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     run = Processing.run
 
-    def noted(self: Processing, groups: Groups, kept: Mapping[Any, Kept]) -> Any:
+    def noted(self: Processing, groups: Groups, kept: Mapping[Any, TaskState]) -> Any:
         seen.append(f"work {next(iter(groups.values()))[0].offset()}")
         return run(self, groups, kept)
 
@@ -39,7 +39,7 @@ def _started(
     amounts: list[tuple[str, int]],
     others: Sequence[tuple[str, int]] = (),
     fails: str = "",
-) -> tuple[Driver, Pipeline]:
+) -> tuple[TopologyTestDriver, Pipeline]:
     """The first step before these and another topic's, two to a batch; one call fails, by name, moment and number."""
     driver = toys.driver(cut=2)
     counts: dict[str, int] = {}
@@ -52,20 +52,20 @@ def _started(
             raise KafkaException(KafkaError(TIMED_OUT, txn_requires_abort=when == "before"))
 
     toys.feed(driver, amounts)
-    driver.feed("in.more", "item", toys.items(others), "another")
+    driver.pipe_input("in.more", "item", toys.items(others), "another")
     worker = driver._pipeline(driver._steps[0])
-    worker._proven = True
+    worker._has_committed = True
     while not worker.partitions or worker.restoring:
-        worker.turn()
-    driver.log.strike = strike
+        worker.run_once()
+    driver.log.on_call = strike
     return driver, worker
 
 
 def _until_ahead(worker: Pipeline) -> None:
     for _ in range(5):
-        if worker.ahead:
+        if worker.unsent_records:
             return
-        worker.turn()
+        worker.run_once()
     raise AssertionError("nothing is ahead")
 
 
@@ -85,7 +85,7 @@ def test_a_full_batch_with_nothing_behind_it_is_sent_with_the_next_turn(calls: l
     """It doesn't wait for records that don't come."""
     driver, worker = _started(calls, AMOUNTS[:2])
     _until_ahead(worker)
-    assert worker.turn() == 2
+    assert worker.run_once() == 2
     assert calls == ["work 0", "begin", "commit"]
     driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS[:2])
@@ -101,9 +101,9 @@ def test_what_was_worked_on_meanwhile_goes_with_one_that_failed(
     driver, worker = _started(calls, amounts, fails=f"commit_transaction {when} {number}")
     driver.run()
     assert toys.told(driver) == toys.expected(amounts)
-    assert [each["offset"] for each in driver.set_aside("double")] == [3]
+    assert [each["offset"] for each in driver.dlq_entries("double")] == [3]
     assert [each["offset"] for each in driver.dead_letters("double")] == [3]
-    assert not worker.ahead
+    assert not worker.unsent_records
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -127,13 +127,13 @@ def test_what_fails_meanwhile_keeps_nothing_back(calls: list[str], monkeypatch: 
     driver, worker = _started(calls, AMOUNTS)
     _until_ahead(worker)
 
-    def broken(self: Processing, groups: Groups, kept: Mapping[Any, Kept]) -> Any:
+    def broken(self: Processing, groups: Groups, kept: Mapping[Any, TaskState]) -> Any:
         raise BrokenStepError("no record of this batch")
 
     with monkeypatch.context() as patch:
         patch.setattr(Processing, "run", broken)
         with pytest.raises(BrokenStepError):
-            worker.turn()
+            worker.run_once()
     assert [each["amount"] for each in driver.rows("item")] == [2, 4]
     driver.restart("double")
     driver.run()
@@ -155,8 +155,8 @@ def test_what_is_another_s_by_then_is_not_sent(
     monkeypatch.setattr(MemoryConsumer, "subscribe", noted)
     driver, worker = _started(calls, AMOUNTS)
     _until_ahead(worker)
-    consumers[0].take_away(lost)
-    assert worker.turn() == 0
+    consumers[0].revoke_all(lost)
+    assert worker.run_once() == 0
     assert calls == ["work 0"]
     driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS)
@@ -165,16 +165,16 @@ def test_what_is_another_s_by_then_is_not_sent(
 def test_an_act_comes_after_what_is_ahead(calls: list[str]) -> None:
     """What was worked on before the act is committed before it: the act may hold more than the letter did."""
     driver, worker = _started(calls, [(toys.POISON, 1), *AMOUNTS])
-    while not driver.set_aside("double"):
-        worker.turn()
+    while not driver.dlq_entries("double"):
+        worker.run_once()
     _until_ahead(worker)
-    driver.act("double", "DISMISS", driver.set_aside("double")[0]["digest"])
+    driver.send_command("double", "DISMISS", driver.dlq_entries("double")[0]["digest"])
     calls.clear()
-    assert worker.turn() == 2
+    assert worker.run_once() == 2
     assert calls == ["begin", "commit"]
-    assert driver.set_aside("double"), "the act is of the next turn"
+    assert driver.dlq_entries("double"), "the act is of the next turn"
     driver.run()
-    assert driver.set_aside("double") == []
+    assert driver.dlq_entries("double") == []
     assert toys.told(driver) == toys.expected(AMOUNTS)
 
 
@@ -186,8 +186,8 @@ def test_a_batch_that_takes_longer_than_a_transaction_may_is_done(
     driver = toys.driver(cut=2)
     run, begun_ms = Processing.run, [0]
 
-    def worked(self: Processing, groups: Groups, kept: Mapping[Any, Kept]) -> Any:
-        if self._shop.step.name == "double" and next(iter(groups.values()))[0].offset() in slow:
+    def worked(self: Processing, groups: Groups, kept: Mapping[Any, TaskState]) -> Any:
+        if self._context.step.name == "double" and next(iter(groups.values()))[0].offset() in slow:
             driver.log.now_ms += 12_000
         return run(self, groups, kept)
 
@@ -198,7 +198,7 @@ def test_a_batch_that_takes_longer_than_a_transaction_may_is_done(
             raise KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
 
     monkeypatch.setattr(Processing, "run", worked)
-    driver.log.strike = strike
+    driver.log.on_call = strike
     toys.feed(driver, AMOUNTS)
     fenced = 0
     while fenced <= fenced_max:

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from streams.errors import BrokenStepError
 from streams.settings import PipelineSettings
-from streams.testing import Driver
+from streams.testing.driver import TopologyTestDriver
 from tests.unit.streams import toys
 
 
@@ -33,7 +33,7 @@ def test_bytes_that_are_no_record_are_kept_as_they_came() -> None:
         "sealed": True,
         "digest": "",
         "status": "OPEN",
-        "act": None,
+        "command": None,
         "note": None,
     }
     assert (second["reason"], second["offset"], second["value"]) == ("null-value", 2, None)
@@ -83,7 +83,7 @@ def test_state_of_a_failed_attempt_is_discarded() -> None:
     driver = toys.driver()
     driver.log.create("item", 1)
     rows = toys.items([("a", 1), (toys.RAISES, 5), ("a", 1), ("a", 1)])
-    driver.feed("item", "item", rows, lambda row: str(row["name"]))
+    driver.pipe_input("item", "item", rows, lambda row: str(row["name"]))
     driver.run("total")
     assert toys.told(driver) == {"a": [1, 2, 3]}
     assert [each["offset"] for each in driver.dead_letters("total")] == [1]
@@ -93,23 +93,25 @@ def test_state_of_a_failed_attempt_is_discarded() -> None:
 
 def test_a_step_that_fails_on_everything_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a limit the step is at fault: nothing is set aside, nothing is committed."""
-    monkeypatch.setattr(Driver, "_settings", lambda self: PipelineSettings(failures_max=3))
+    monkeypatch.setattr(TopologyTestDriver, "_settings", lambda self: PipelineSettings(failures_max=3))
     driver = toys.driver()
     for number in range(4):
-        driver.feed("in.item", "item", toys.items([(toys.RAISES, 1)]), f"k{number}")
+        driver.pipe_input("in.item", "item", toys.items([(toys.RAISES, 1)]), f"k{number}")
     with pytest.raises(BrokenStepError, match="4 records"):
         driver.run()
-    assert driver.topics() == ["in.item", "state.double.parked"]
-    assert driver.set_aside("double") == []
+    assert driver.topics() == ["in.item", "state.double.dlq"]
+    assert driver.dlq_entries("double") == []
     assert driver.log.lag("mesh.double", ["in.item"]) == 4
 
 
 def test_a_record_too_large_to_send_on_stays_at_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
     """An output over the limit is poison; a letter that can't hold the bytes says where they stand."""
-    monkeypatch.setattr(Driver, "_settings", lambda self: PipelineSettings(record_bytes_max=2_000))
+    monkeypatch.setattr(
+        TopologyTestDriver, "_settings", lambda self: PipelineSettings(record_bytes_max=2_000)
+    )
     driver = toys.driver()
     toys.feed(driver, [("a", 1), ("n" * 2_000, 1), ("a", 1)])
     driver.run()
     assert toys.told(driver) == {"a": [2, 4]}
     (letter,) = driver.dead_letters("double")
-    assert (letter["reason"], letter["value"]) == ("unexpected:ValueError:left-at-origin", None)
+    assert (letter["reason"], letter["value"]) == ("unexpected:ValueError:content-at-source", None)

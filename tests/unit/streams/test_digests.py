@@ -58,11 +58,11 @@ def test_only_what_is_committed_counts() -> None:
     before = found.digest
     found["sums"].put("b", {"name": "b", "sum": 1})
     assert found.digest == before
-    found.keep()
+    found.stage()
     assert found.digest == before
     found.rollback()
     assert found.digest == before
     found["sums"].put("b", {"name": "b", "sum": 1})
-    found.keep()
+    found.stage()
     found.commit()
     assert found.digest != before

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.topics import group
 from streams.contract import META
 from streams.errors import LostRecordsError
-from streams.memory import murmur2
+from streams.testing.memory_log import murmur2
 from tests.unit.streams import toys
 
 AMOUNTS = st.lists(
@@ -30,7 +30,7 @@ def test_the_cut_of_batches_does_not_matter(amounts: list[tuple[str, int]], seed
     assert toys.told(driver) == toys.expected(amounts)
     bad = [name for name, _ in amounts if name in (toys.POISON, toys.RAISES)]
     assert len(driver.dead_letters("double")) == len(set(bad))
-    assert len(driver.set_aside("double")) == len(bad)
+    assert len(driver.dlq_entries("double")) == len(bad)
 
 
 def test_a_worker_started_again_has_its_state_back() -> None:
@@ -50,7 +50,7 @@ def test_steps_can_run_one_after_the_other() -> None:
     toys.feed(driver, [("a", 1), ("a", 1)])
     assert driver.run("double") == 2
     assert driver.rows("item") == toys.items([("a", 2), ("a", 2)])
-    assert driver.topics() == ["in.item", "item", "state.double.parked"]
+    assert driver.topics() == ["in.item", "item", "state.double.dlq"]
     driver.run()
     assert toys.told(driver) == {"a": [2, 4]}
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import DeniedError, FencedError, StoppedError, UnavailableError
-from streams.memory import MemoryConsumer
 from streams.pipeline import Pipeline
-from streams.testing import Driver
+from streams.testing.driver import TopologyTestDriver
+from streams.testing.memory_log import MemoryConsumer
 from tests.unit.streams import toys
 
 AMOUNTS = [("a", 1), ("b", 2), ("a", 3), ("c", 4), (toys.POISON, 1), ("b", -2), ("a", 5), ("b", 1)]
@@ -44,23 +44,25 @@ class Strikes:
             raise KafkaException(error)
 
 
-def struck(chosen: dict[tuple[str, str, int], KafkaError], seed: int | None = None) -> tuple[Driver, Strikes]:
+def struck(
+    chosen: dict[tuple[str, str, int], KafkaError], seed: int | None = None
+) -> tuple[TopologyTestDriver, Strikes]:
     """The toy steps after AMOUNTS, with these calls failed."""
     driver = toys.driver(seed, cut=None if seed is not None else 2)
     strikes = Strikes(chosen)
-    driver.log.strike = strikes
+    driver.log.on_call = strikes
     toys.feed(driver, AMOUNTS)
     driver.run()
     return driver, strikes
 
 
-def all_once(driver: Driver) -> None:
+def all_once(driver: TopologyTestDriver) -> None:
     """Nothing lost, doubled or torn, in outputs, state and dead letters."""
     assert toys.told(driver) == toys.expected(AMOUNTS)
     assert [each["offset"] for each in driver.dead_letters("double")] == [4]
     driver.restart("total")
     toys.feed(driver, [("a", 1), ("b", 1)])
-    driver.log.strike = lambda call, when: None
+    driver.log.on_call = lambda call, when: None
     driver.run()
     assert toys.told(driver) == toys.expected([*AMOUNTS, ("a", 1), ("b", 1)])
 
@@ -76,7 +78,7 @@ def test_a_client_whose_queue_is_full_is_waited_for() -> None:
                 raise BufferError
 
     driver = toys.driver(cut=2)
-    driver.log.strike = full
+    driver.log.on_call = full
     toys.feed(driver, AMOUNTS)
     driver.run()
     all_once(driver)
@@ -140,7 +142,7 @@ def test_fatal_and_unknown_errors_stop(error: KafkaError, stops_with: type[Excep
 def test_a_broker_that_never_gets_better_stops_the_worker() -> None:
     """Every retry has an end."""
     driver = toys.driver()
-    driver.log.strike = _always
+    driver.log.on_call = _always
     toys.feed(driver, AMOUNTS)
     with pytest.raises(UnavailableError, match="one after the other"):
         driver.run()
@@ -160,7 +162,7 @@ def test_what_takes_too_long_at_once_is_committed_in_parts() -> None:
             raise KafkaException(ERRORS["timeout"]())
 
     driver = toys.driver()
-    driver.log.strike = slow
+    driver.log.on_call = slow
     toys.feed(driver, AMOUNTS)
     driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS)
@@ -173,7 +175,7 @@ def _always(call: str, when: str) -> None:
 
 def _turn_until_records(worker: Pipeline) -> None:
     for _ in range(10):
-        if worker.turn():
+        if worker.run_once():
             return
     raise AssertionError("no records")
 
@@ -214,9 +216,9 @@ def test_partitions_that_go_take_their_records_with_them(
         seen[name] = seen.get(name, 0) + (when == "before")
         if (name, when, seen[name]) == (call, "before", 3):
             driver.log.generations[consumers[-1]._group] += 1
-            consumers[-1].take_away(lost)
+            consumers[-1].revoke_all(lost)
 
-    driver.log.strike = strike
+    driver.log.on_call = strike
     toys.feed(driver, AMOUNTS)
     driver.run()
     assert toys.told(driver) == toys.expected(AMOUNTS)
@@ -226,7 +228,7 @@ def test_after_each_mark_that_fails_the_group_is_heard_first() -> None:
     """Whichever of the two failed, and whatever failed before: the next turn reads, and tries no mark."""
     timeout = ERRORS["timeout"]
     driver = toys.driver()
-    driver.log.strike = Strikes(
+    driver.log.on_call = Strikes(
         {
             ("send_offsets_to_transaction", "before", 0): timeout(),
             ("send_offsets_to_transaction", "before", 1): timeout(),
@@ -237,8 +239,8 @@ def test_after_each_mark_that_fails_the_group_is_heard_first() -> None:
     worker = driver._pipeline(driver._steps[0])
     failed = []
     for _ in range(7):
-        worker.turn()
-        failed.append(worker._failed_before)
+        worker.run_once()
+        failed.append(worker._failed_last_run)
     assert failed == [False, True, False, True, False, True, False]
     driver.run()
     all_once(driver)
@@ -249,8 +251,8 @@ def test_an_act_that_is_read_after_a_failure_is_not_forgotten() -> None:
     driver = toys.driver()
     toys.feed(driver, [(toys.POISON, 1)])
     driver.run()
-    (letter,) = driver.set_aside("double")
-    driver.act("double", "DISMISS", letter["digest"])
-    driver._pipelines["double"]._failed_before = True
+    (letter,) = driver.dlq_entries("double")
+    driver.send_command("double", "DISMISS", letter["digest"])
+    driver._pipelines["double"]._failed_last_run = True
     driver.run()
-    assert driver.set_aside("double") == []
+    assert driver.dlq_entries("double") == []

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
-from streams.clients import Partition, Placed
+from streams.clients import LocalMessage, Partition
 from streams.errors import StateError
-from streams.memory import MemoryClients, MemoryLog
 from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
+from streams.testing.memory_log import MemoryClients, MemoryLog
 from tests.unit.streams import toys
 
 CHANGELOG: Partition = ("state.total.sums", 0)
-PARKED: Partition = ("state.total.parked", 0)
+PARKED: Partition = ("state.total.dlq", 0)
 MARK = "mark/1"
 INPUT: Partition = ("item", 0)
 
@@ -25,7 +25,7 @@ INPUT: Partition = ("item", 0)
 class Scripted(MemoryClients):
     """A reader that gives what a test says, batch after batch."""
 
-    batches: list[Sequence[Placed]]
+    batches: list[Sequence[LocalMessage]]
     closed = 0
 
     def reader(self) -> Scripted:  # type: ignore[override]
@@ -36,7 +36,7 @@ class Scripted(MemoryClients):
         """Notes it."""
         self.assigned = [(each.topic, each.partition, each.offset) for each in partitions]
 
-    def consume(self, num_messages: int, timeout: float) -> Sequence[Placed]:
+    def consume(self, num_messages: int, timeout: float) -> Sequence[LocalMessage]:
         """The next batch."""
         return self.batches.pop(0) if self.batches else []
 
@@ -45,22 +45,24 @@ class Scripted(MemoryClients):
         self.closed += 1
 
 
-def record(offset: int, key: str, value: bytes | None) -> Placed:
+def record(offset: int, key: str, value: bytes | None) -> LocalMessage:
     """A record of the changelog."""
-    return Placed(CHANGELOG, offset, key.encode(), value)
+    return LocalMessage(CHANGELOG, offset, key.encode(), value)
 
 
-def mark(offset: int, of: Partition = CHANGELOG, key: str = MARK) -> Placed:
+def mark(offset: int, of: Partition = CHANGELOG, key: str = MARK) -> LocalMessage:
     """Whose comes after all that was there."""
-    return Placed(of, offset, key.encode(), None)
+    return LocalMessage(of, offset, key.encode(), None)
 
 
-def end(offset: int) -> Placed:
+def end(offset: int) -> LocalMessage:
     """The end of what committed records there are."""
-    return Placed(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
+    return LocalMessage(CHANGELOG, offset, None, None, failure=KafkaError(KafkaError._PARTITION_EOF))
 
 
-def begun(batches: list[Sequence[Placed]], now: list[float]) -> tuple[Restorer, Scripted, dict[str, bytes]]:
+def begun(
+    batches: list[Sequence[LocalMessage]], now: list[float]
+) -> tuple[Restorer, Scripted, dict[str, bytes]]:
     """A restoration under way, and what it has restored."""
     step, settings = toys.steps()[1], PipelineSettings()
     clients = Scripted(MemoryLog(), "g", "t")
@@ -77,7 +79,7 @@ def test_an_open_transaction_is_waited_for() -> None:
         [[record(0, "a", b"1"), end(1), mark(0, PARKED)], [], [record(1, "b", b"2"), mark(3)]], [0.0]
     )
     assert clients.assigned == [(*CHANGELOG, 0), (*PARKED, 0)]
-    assert [restorer.turn(0), restorer.turn(0), restorer.turn(0)] == [[], [], [INPUT]]
+    assert [restorer.poll(0), restorer.poll(0), restorer.poll(0)] == [[], [], [INPUT]]
     assert held == {"a": b"1", "b": b"2"}
     assert (restorer.active, clients.closed) == (False, 1)
 
@@ -87,14 +89,14 @@ def test_an_end_is_no_mark() -> None:
     restorer, _, _ = begun(
         [[record(0, "a", b"1"), mark(0, PARKED), mark(1, key="mark/2"), end(9)], [mark(4)]], [0.0]
     )
-    assert [restorer.turn(0), restorer.turn(0)] == [[], [INPUT]]
+    assert [restorer.poll(0), restorer.poll(0)] == [[], [INPUT]]
 
 
 def test_a_tombstone_forgets() -> None:
     """What was deleted stays deleted."""
     batch = [record(0, "a", b"1"), record(1, "a", None), record(2, "b", b"2"), mark(3), mark(0, PARKED)]
     restorer, _, held = begun([batch], [0.0])
-    assert restorer.turn(0) == [INPUT]
+    assert restorer.poll(0) == [INPUT]
     assert held == {"b": b"2"}
 
 
@@ -102,23 +104,23 @@ def test_a_changelog_that_never_ends_stops_the_worker() -> None:
     """Nothing for longer than the limit: better no worker than one with half a state."""
     now = [0.0]
     restorer, _, _ = begun([[record(0, "a", b"1")]], now)
-    restorer.turn(0)
+    restorer.poll(0)
     now[0] = 89
-    assert restorer.turn(0) == []
+    assert restorer.poll(0) == []
     now[0] = 91
     with pytest.raises(StateError):
-        restorer.turn(0)
+        restorer.poll(0)
 
 
 def test_a_partition_that_goes_is_not_restored_further() -> None:
     """Its records are let be, and the reader is given back."""
     restorer, clients, held = begun([[record(0, "a", b"1")]], [0.0])
     restorer.drop([INPUT])
-    assert (restorer.turn(0), held, clients.closed) == ([], {}, 1)
+    assert (restorer.poll(0), held, clients.closed) == ([], {}, 1)
 
 
 def test_a_record_without_a_key_is_no_changelog() -> None:
     """Half a state is none."""
-    restorer, _, _ = begun([[Placed(CHANGELOG, 0, None, b"1")]], [0.0])
+    restorer, _, _ = begun([[LocalMessage(CHANGELOG, 0, None, b"1")]], [0.0])
     with pytest.raises(StateError):
-        restorer.turn(0)
+        restorer.poll(0)

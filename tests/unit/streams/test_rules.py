@@ -8,33 +8,33 @@ import pytest
 from confluent_kafka import KafkaError
 from pydantic import ValidationError
 
-from streams.kafka import consumer_properties, producer_properties, reader_properties
+from streams.kafka_clients import consumer_properties, producer_properties, reader_properties
+from streams.kafka_errors import ErrorAction, error_action, read_error
 from streams.settings import PipelineSettings
 from streams.step import Step
-from streams.verdict import Verdict, read_error, verdict
 from tests.unit.streams import toys
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (KafkaError(KafkaError._TIMED_OUT, retriable=True), Verdict.REPLACE),
-        (KafkaError(KafkaError._TIMED_OUT_QUEUE), Verdict.REPLACE),
-        (KafkaError(KafkaError.REQUEST_TIMED_OUT, retriable=True), Verdict.REPLACE),
-        (KafkaError(KafkaError.INVALID_TXN_STATE, fatal=True), Verdict.REPLACE),
-        (KafkaError(KafkaError._STATE), Verdict.REPLACE),
-        (KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, retriable=True), Verdict.RETRY),
-        (KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True), Verdict.ABORT),
-        (KafkaError(KafkaError.FENCED_INSTANCE_ID, txn_requires_abort=True), Verdict.ABORT),
-        (KafkaError(KafkaError._FENCED, fatal=True), Verdict.STOP),
-        (KafkaError(KafkaError.PRODUCER_FENCED, retriable=True), Verdict.STOP),
-        (KafkaError(KafkaError._FATAL, fatal=True), Verdict.STOP),
-        (KafkaError(KafkaError.UNKNOWN), Verdict.STOP),
+        (KafkaError(KafkaError._TIMED_OUT, retriable=True), ErrorAction.REPLACE),
+        (KafkaError(KafkaError._TIMED_OUT_QUEUE), ErrorAction.REPLACE),
+        (KafkaError(KafkaError.REQUEST_TIMED_OUT, retriable=True), ErrorAction.REPLACE),
+        (KafkaError(KafkaError.INVALID_TXN_STATE, fatal=True), ErrorAction.REPLACE),
+        (KafkaError(KafkaError._STATE), ErrorAction.REPLACE),
+        (KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, retriable=True), ErrorAction.RETRY),
+        (KafkaError(KafkaError.ILLEGAL_GENERATION, txn_requires_abort=True), ErrorAction.ABORT),
+        (KafkaError(KafkaError.FENCED_INSTANCE_ID, txn_requires_abort=True), ErrorAction.ABORT),
+        (KafkaError(KafkaError._FENCED, fatal=True), ErrorAction.STOP),
+        (KafkaError(KafkaError.PRODUCER_FENCED, retriable=True), ErrorAction.STOP),
+        (KafkaError(KafkaError._FATAL, fatal=True), ErrorAction.STOP),
+        (KafkaError(KafkaError.UNKNOWN), ErrorAction.STOP),
     ],
 )
-def test_each_error_has_its_verdict(error: KafkaError, expected: Verdict) -> None:
+def test_each_error_has_its_verdict(error: KafkaError, expected: ErrorAction) -> None:
     """A timeout is never retried; fenced, fatal or unflagged stops."""
-    assert verdict(error) is expected
+    assert error_action(error) is expected
 
 
 def test_a_broker_away_is_no_reason_to_stop_reading() -> None:

@@ -23,11 +23,11 @@ from streams.errors import (
     StoppedError,
     UnavailableError,
 )
-from streams.memory import MemoryClients, MemoryLog
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
-from streams.testing import SEALER
+from streams.testing.driver import SEALER
+from streams.testing.memory_log import MemoryClients, MemoryLog
 from streams.worker import ExitCode, Worker
 from tests.unit.streams import toys
 
@@ -39,16 +39,16 @@ class Turned(Pipeline):
         step = toys.steps()[0]
         clients = MemoryClients(MemoryLog(), group(step.name), transactional_id(step.name, 0))
         super().__init__(step, clients, Coding(toys.CODEC, SEALER), PipelineSettings(), lambda: 0.0)
-        self._then, self.turns, self.closed = then, 0, False
+        self._then, self.runs, self.closed = then, 0, False
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """Counts."""
-        self.turns += 1
-        if self.turns == 3:
+        self.runs += 1
+        if self.runs == 3:
             if isinstance(self._then, Exception):
                 raise self._then
             os.kill(os.getpid(), self._then)
-        return super().turn()
+        return super().run_once()
 
     def close(self) -> None:
         """Notes it."""
@@ -68,7 +68,7 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> No
     """The turn at hand is the last; clients are closed; handlers are what they were."""
     before = signal.getsignal(number)
     code, pipeline, beat = ended(number, tmp_path / "beat.json")
-    assert (code, pipeline.turns, pipeline.closed) == (ExitCode.STOPPED, 3, True)
+    assert (code, pipeline.runs, pipeline.closed) == (ExitCode.STOPPED, 3, True)
     assert (beat["state"], beat["exit_code"], beat["pid"]) == ("ended", 0, os.getpid())
     assert signal.getsignal(number) is before
 
@@ -111,7 +111,7 @@ def test_told_to_stop_it_mends_nothing(tmp_path: Path) -> None:
             worker.stop()
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, retriable=True))
 
-    log.strike = strike
+    log.on_call = strike
     value = toys.CODEC.encode("item", table_from_rows("item", toys.items([("a", 1)]), toys.CATALOGUE))[
         0
     ].as_py()

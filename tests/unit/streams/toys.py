@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas import files
+from schemas import schema_files
 from schemas.catalogue import Catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from schemas.tables import table_from_rows
 from streams.contract import Batch, Output, Poison, Result, State
 from streams.step import Step
-from streams.testing import Driver
+from streams.testing.driver import TopologyTestDriver
 
 
 def _record(name: str, number: str) -> str:
@@ -28,8 +28,8 @@ CATALOGUE = Catalogue(
         "item": {1: _record("Item", "amount")},
         "total": {1: _record("Total", "sum")},
         **{
-            name: {number: files.schema_text(name, number) for number in files.versions(name)}
-            for name in ("dead-letter", "parked", "letter-act")
+            name: {number: schema_files.schema_text(name, number) for number in schema_files.versions(name)}
+            for name in ("dead-letter", "dlq-entry", "dead-letter-command")
         },
     }
 )
@@ -90,9 +90,9 @@ def steps() -> list[Step]:
     ]
 
 
-def driver(seed: int | None = None, cut: int | None = None) -> Driver:
+def driver(seed: int | None = None, cut: int | None = None) -> TopologyTestDriver:
     """Both steps."""
-    made = Driver(steps(), seed=seed, cut=cut, codec=CODEC)
+    made = TopologyTestDriver(steps(), seed=seed, cut=cut, codec=CODEC)
     made.name_schemas({"total": "total", "state.total.sums": "total"})
     return made
 
@@ -102,12 +102,12 @@ def items(amounts: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
     return [{"name": name, "amount": amount} for name, amount in amounts]
 
 
-def feed(to: Driver, amounts: Iterable[tuple[str, int]]) -> None:
+def feed(to: TopologyTestDriver, amounts: Iterable[tuple[str, int]]) -> None:
     """Writes items to `in.item`."""
-    to.feed("in.item", "item", items(amounts), lambda row: str(row["name"]))
+    to.pipe_input("in.item", "item", items(amounts), lambda row: str(row["name"]))
 
 
-def told(by: Driver) -> dict[str, list[int]]:
+def told(by: TopologyTestDriver) -> dict[str, list[int]]:
     """What `total` told, by name."""
     sums: dict[str, list[int]] = {}
     for row in by.rows("total"):

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from processors.codes import MESH, household_codes, person_codes
-from processors.conversion import Conversion
+from processors.conversion import ConversionProcessor
 from schemas.systems import DOMAINS
 from streams.contract import Result
-from tests.unit.processors.handed_over import Row, batch, key_ring, rows_of
+from tests.unit.processors.submissions import Row, batch, key_ring, rows_of
 
 KEYS = key_ring()
-CONVERSION = Conversion(KEYS)
+CONVERSION = ConversionProcessor(KEYS)
 MESH_CIPHER = KEYS.cipher(MESH)
 PERSON = person_codes(MESH_CIPHER, pa.array(["42990000011"]))[0].as_py()
 HOUSEHOLD = household_codes(MESH_CIPHER, pa.array(["131041"]), pa.array(["131049000001"]))[0].as_py()
@@ -221,7 +221,7 @@ def test_a_record_in_anothers_topic_is_poison() -> None:
         pa.concat_tables([each.meta for each in (*both, stray)]),
     )
     result = CONVERSION.process([mixed])
-    assert [(each.index, each.reason) for each in result.poison] == [(2, "not-its-topic")]
+    assert [(each.index, each.reason) for each in result.poison] == [(2, "wrong-topic")]
     assert {output.topic for output in result.outputs} == {
         "domain.care",
         "disclosure.care",

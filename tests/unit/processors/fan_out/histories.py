@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, Notice, given
+from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, PersonNotice, given
 from processors.fan_out.person import Entry
 from schemas.reasons import CANCELLABLE, JAPANESE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
@@ -38,13 +38,13 @@ _reasons = st.sampled_from(
 
 
 @st.composite
-def lists(draw: Callable[[Any], Any]) -> list[list[Notice]]:
+def lists(draw: Callable[[Any], Any]) -> list[list[PersonNotice]]:
     """What each municipality lists of one person, in its order, with cancellations of what stands before them."""
     return [_list(draw, place) for place in PLACES]
 
 
-def _list(draw: Callable[[Any], Any], place: str) -> list[Notice]:
-    listed: list[Notice] = []
+def _list(draw: Callable[[Any], Any], place: str) -> list[PersonNotice]:
+    listed: list[PersonNotice] = []
     for seq in range(1, 1 + draw(st.integers(0, 7))):
         number = f"{place[:5]}-{seq}"
         standing = [
@@ -52,16 +52,18 @@ def _list(draw: Callable[[Any], Any], place: str) -> list[Notice]:
         ]
         if standing and draw(st.integers(0, 3)) == 0:
             target = draw(st.sampled_from(standing))
-            listed.append(Notice(place, number, seq, Reason.CANCELLED, draw(_days), cancels=target.number))
+            listed.append(
+                PersonNotice(place, number, seq, Reason.CANCELLED, draw(_days), cancels=target.number)
+            )
         else:
             listed.append(_notice(draw, place, number, seq))
     return listed
 
 
-def _notice(draw: Callable[[Any], Any], place: str, number: str, seq: int) -> Notice:
+def _notice(draw: Callable[[Any], Any], place: str, number: str, seq: int) -> PersonNotice:
     reason, facts = draw(_reasons), draw(_facts)
     new = reason in NEW_THERE
-    return Notice(
+    return PersonNotice(
         place,
         number,
         seq,
@@ -91,14 +93,14 @@ _accounts = st.builds(
 
 
 @st.composite
-def histories(draw: Callable[[Any], Any]) -> tuple[list[list[Notice]], list[Enrolment | AccountEvent]]:
+def histories(draw: Callable[[Any], Any]) -> tuple[list[list[PersonNotice]], list[Enrolment | AccountEvent]]:
     """The municipalities' lists, and all else that is told of the person."""
     others = draw(st.lists(st.one_of(_enrolments, _accounts), max_size=10, unique=True))
     return draw(lists()), others
 
 
 @st.composite
-def arrivals(draw: Callable[[Any], Any], lists_: list[list[Notice]], others: list[Any]) -> list[Entry]:
+def arrivals(draw: Callable[[Any], Any], lists_: list[list[PersonNotice]], others: list[Any]) -> list[Entry]:
     """One order of arrival: each municipality's list in its order, all else anywhere."""
     queues: list[list[Entry]] = [[*listed] for listed in lists_ if listed] + [[other] for other in others]
     arrived: list[Entry] = []

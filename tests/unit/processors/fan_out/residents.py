@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.processors.feeding import account, enrolment, notice
+from tests.unit.processors.intake_output import account, enrolment, notice
 from tests.unit.processors.mesh import Mesh, Row, Stores
 
 A, B, C = "131041", "011002", "271004"

@@ -60,7 +60,7 @@ def test_who_sees_a_change_is_told_of_it(
         "portal"
     }
     assert all(row["facts"]["address"] != "違う" for row in resident.stores.rows.values())
-    parts = {part["domain"] for case in out["case.part"] for part in case["parts"]}
+    parts = {part["domain"] for case in out["case.dispatched"] for part in case["changes"]}
     assert parts == told | {"portal"}
 
 
@@ -69,8 +69,8 @@ def test_a_case_without_parts_is_parted_too() -> None:
     one = Resident()
     one.tell(A, "初期登録", "02-01")
     out = one.tell(A, "世帯主変更", "02-02", {"relationship": "世帯主"})
-    assert [case["parts"] for case in out["case.part"]] == [[]]
-    assert list(out) == ["case.part"]
+    assert [case["changes"] for case in out["case.dispatched"]] == [[]]
+    assert list(out) == ["case.dispatched"]
 
 
 def test_a_move_closes_at_the_origin_and_brings_a_candidate(resident: Resident) -> None:

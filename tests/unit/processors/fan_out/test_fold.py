@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from processors.fan_out import person as kept
 from processors.fan_out.conflicts import conflicts
+from processors.fan_out.effective_order import order_day
 from processors.fan_out.fold import fold
-from processors.fan_out.history import AccountEvent, Enrolment, Facts, History, Notice
-from processors.fan_out.messages import Message, messages
-from processors.fan_out.order import in_order_of_day
-from processors.fan_out.person import Entry, Person
-from processors.fan_out.stored import read_person, write_person
-from processors.fan_out.view import NOWHERE, View
+from processors.fan_out.history import AccountEvent, Enrolment, Facts, History, PersonNotice
+from processors.fan_out.messages import ResidentMessage, messages
+from processors.fan_out.person import Entry, PersonAggregate
+from processors.fan_out.person_state import NOWHERE, PersonState
+from processors.fan_out.serialization import read_person, write_person
 from schemas.reasons import Reason
 from tests.unit.processors.fan_out.histories import arrivals, histories
 
@@ -26,13 +26,13 @@ Sent = set[tuple[str, str, str]]
 def history_of(entries: list[Entry]) -> History:
     """Entries by their kind."""
     return History(
-        tuple(entry for entry in entries if isinstance(entry, Notice)),
+        tuple(entry for entry in entries if isinstance(entry, PersonNotice)),
         tuple(entry for entry in entries if isinstance(entry, Enrolment)),
         tuple(entry for entry in entries if isinstance(entry, AccountEvent)),
     )
 
 
-def sent(told: list[Message]) -> list[tuple[str, str, str]]:
+def sent(told: list[ResidentMessage]) -> list[tuple[str, str, str]]:
     """What identifies messages."""
     return sorted((each.domain, *each.notice.id) for each in told)
 
@@ -41,13 +41,17 @@ class Kept:
     """A person whose history arrives entry by entry, with chapters as the step keeps them."""
 
     def __init__(self) -> None:
-        self.person, self.chapters, self.told = Person(), list[Notice](), list[Message]()
+        self.person, self.chapters, self.told = (
+            PersonAggregate(),
+            list[PersonNotice](),
+            list[ResidentMessage](),
+        )
 
-    def take(self, entry: Entry) -> list[Message] | None:
+    def take(self, entry: Entry) -> list[ResidentMessage] | None:
         """One entry; the messages it brings."""
-        told = self.person.take(entry, lambda: self.chapters)
+        told = self.person.apply(entry, lambda: self.chapters)
         self.told += told or []
-        self.chapters += self.person.sealed()
+        self.chapters += self.person.archive_oldest()
         self.person = read_person(write_person(self.person))
         return told
 
@@ -132,12 +136,12 @@ def test_a_fold_leaves_the_views_before_it_alone(data: st.DataObject) -> None:
 
 def test_an_empty_history_folds_to_nothing() -> None:
     """Nobody is nowhere."""
-    assert fold(History()) == View()
+    assert fold(History()) == PersonState()
 
 
-def moved(place: str, seq: int, reason: Reason, other: str | None = None) -> Notice:
+def moved(place: str, seq: int, reason: Reason, other: str | None = None) -> PersonNotice:
     """A move of one day."""
-    return Notice(
+    return PersonNotice(
         place, f"{place[:5]}-{seq}", seq, reason, date(2026, 4, 1), moved_from=other, moved_to=other
     )
 
@@ -146,9 +150,9 @@ A, B, C = "131041", "011002", "271004"
 FIRST, IN, OUT = Reason.FIRST_REGISTERED, Reason.MOVED_IN, Reason.MOVED_OUT
 
 
-def walked(*notices: Notice) -> list[str]:
+def walked(*notices: PersonNotice) -> list[str]:
     """Municipalities and reasons in the order of the day, from nowhere."""
-    return [f"{n.municipality}:{n.reason.japanese}" for n in in_order_of_day(notices, NOWHERE)]
+    return [f"{n.municipality}:{n.reason.japanese}" for n in order_day(notices, NOWHERE)]
 
 
 def test_a_day_follows_the_person_round_and_back() -> None:
@@ -178,13 +182,13 @@ def test_a_cancellation_may_bring_a_day_in_a_chapter_back(monkeypatch: pytest.Mo
     monkeypatch.setattr(kept, "OPEN_NOTICES", 2)
     here = Facts(address="三丁目")
     entries = [
-        Notice(A, "1", 1, FIRST, date(2026, 4, 1), Facts(address="一丁目")),
-        Notice(A, "2", 2, Reason.MOVED_WITHIN, date(2026, 4, 2), here),
-        Notice(A, "3", 3, Reason.MOVED_WITHIN, date(2026, 4, 3), here),
-        Notice(A, "4", 4, Reason.HEAD_CHANGED, date(2026, 4, 3), here),
-        Notice(A, "5", 5, Reason.CANCELLED, date(2026, 4, 3), cancels="3"),
-        Notice(A, "6", 6, Reason.CANCELLED, date(2026, 4, 3), cancels="4"),
-        Notice(B, "7", 1, FIRST, date(2026, 4, 2), Facts(address="別の町")),
+        PersonNotice(A, "1", 1, FIRST, date(2026, 4, 1), Facts(address="一丁目")),
+        PersonNotice(A, "2", 2, Reason.MOVED_WITHIN, date(2026, 4, 2), here),
+        PersonNotice(A, "3", 3, Reason.MOVED_WITHIN, date(2026, 4, 3), here),
+        PersonNotice(A, "4", 4, Reason.HEAD_CHANGED, date(2026, 4, 3), here),
+        PersonNotice(A, "5", 5, Reason.CANCELLED, date(2026, 4, 3), cancels="3"),
+        PersonNotice(A, "6", 6, Reason.CANCELLED, date(2026, 4, 3), cancels="4"),
+        PersonNotice(B, "7", 1, FIRST, date(2026, 4, 2), Facts(address="別の町")),
     ]
     one = Kept()
     for entry in entries:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.reasons import CANCELLABLE, JAPANESE
-from tests.unit.processors.feeding import notice
+from tests.unit.processors.intake_output import notice
 from tests.unit.processors.mesh import Mesh, Row
 
 CITY = "131041"
@@ -56,7 +56,7 @@ def test_an_identical_hand_over_is_a_duplicate() -> None:
     assert concerned(mesh, first("1", "p"), unknown) == ["p"]
     assert concerned(mesh, first("1", "p"), unknown) == []
     assert mesh.codes() == [("2", "RESIDENT_UNKNOWN"), ("1", "DUPLICATE"), ("2", "DUPLICATE")]
-    assert [row["verdict"] for row in mesh.told["rejected.juki"]] == ["REFUSED", "DUPLICATE", "DUPLICATE"]
+    assert [row["kind"] for row in mesh.told["rejected.juki"]] == ["REJECTED", "DUPLICATE", "DUPLICATE"]
 
 
 def test_a_refused_number_is_free() -> None:
@@ -73,8 +73,8 @@ def test_resent_by_an_officer_it_is_judged_anew() -> None:
     mesh, late = Mesh(), move("2", "2026-03-01", "p")
     assert concerned(mesh, late, first("1", "p")) == ["p"]
     assert concerned(mesh, late) == []
-    assert [c["seq"] for c in mesh.list_notices([late | {"resent": True}])] == [2]
-    assert concerned(mesh, late | {"resent": True}, late) == []
+    assert [c["seq"] for c in mesh.list_notices([late | {"resubmitted": True}])] == [2]
+    assert concerned(mesh, late | {"resubmitted": True}, late) == []
     assert [code for _, code in mesh.codes()] == ["RESIDENT_UNKNOWN", "DUPLICATE", "DUPLICATE", "DUPLICATE"]
 
 
@@ -82,7 +82,7 @@ def test_a_number_stands_for_one_content() -> None:
     """Another content under an accepted number is refused, resent or not."""
     mesh, other = Mesh(), move("2", "2026-03-02", "p")
     assert concerned(mesh, first("1", "p"), move("2", "2026-03-01", "p")) == ["p", "p"]
-    assert concerned(mesh, other, other | {"resent": True}) == []
+    assert concerned(mesh, other, other | {"resubmitted": True}) == []
     assert mesh.codes() == [("2", "NUMBER_TAKEN"), ("2", "NUMBER_TAKEN")]
 
 

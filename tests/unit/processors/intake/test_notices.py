@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.intake import Intake
-from processors.intake.register_rows import COLUMNS
+from processors.intake import IntakeProcessor
+from processors.intake.csv_notices import COLUMNS
 from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
-from tests.unit.processors.handed_over import (
+from tests.unit.processors.submissions import (
     event,
     events_batch,
     key_ring,
@@ -22,7 +22,7 @@ from tests.unit.processors.handed_over import (
     rows_of,
 )
 
-INTAKE = Intake(key_ring())
+INTAKE = IntakeProcessor(key_ring())
 NUMBER = "13104-900011"
 
 SPOILED_ROWS: list[tuple[dict[str, Any], str]] = [

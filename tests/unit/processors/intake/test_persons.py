@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from processors.codes import MESH, Kind
-from processors.intake import Intake
-from processors.refusals import repeated
-from tests.unit.processors.handed_over import batch, event, key_ring, refusals, row, rows_batch, rows_of
+from processors.codes import MESH, CodeKind
+from processors.intake import IntakeProcessor
+from processors.rejections import find_repeats
+from tests.unit.processors.submissions import batch, event, key_ring, refusals, row, rows_batch, rows_of
 
 KEYS = key_ring()
-INTAKE = Intake(KEYS)
+INTAKE = IntakeProcessor(KEYS)
 CODE = "42990000011"
 CHILD = {"domain": "child", "municipality": "131041", "code": CODE, "since": "2026-03-01"}
 PENSION = {"domain": "pension", "municipality": "", "code": CODE, "since": "2026-03-01"}
@@ -36,7 +36,7 @@ def test_an_enrolment_becomes_an_entry_of_the_persons_history() -> None:
     (output,) = result.outputs
     (change,) = output.table.to_pylist()
     assert output.key.to_pylist() == [change["person"]]
-    assert KEYS.cipher(MESH).values(output.key, Kind.PERSON).to_pylist() == [CODE.encode()]
+    assert KEYS.cipher(MESH).values(output.key, CodeKind.PERSON).to_pylist() == [CODE.encode()]
     assert (change["kind"], change["domain"], change["municipality"]) == ("ENROLMENT", "child", "131041")
     assert change["effective_on"] == date(2026, 3, 1)
     assert change["origin"]["line"] == 2
@@ -111,7 +111,7 @@ def test_an_event_of_the_portal_is_one_thing() -> None:
 
 
 def _acts(*acts: dict[str, Any]) -> Any:
-    return INTAKE.process([batch("desk-act", "in.desk", acts)])
+    return INTAKE.process([batch("operator-command", "in.operator", acts)])
 
 
 ORIGIN = {"topic": "in.juki-cs.131041", "partition": 0, "offset": 41, "file": "juki_131041.csv", "line": 7}
@@ -120,10 +120,10 @@ ORIGIN = {"topic": "in.juki-cs.131041", "partition": 0, "offset": 41, "file": "j
 def test_an_officer_sends_again_for_whom_it_was_handed_over() -> None:
     """It is marked, points to where it stood first, and has the digest that it had."""
     filed = {"file": "juki_131041.csv", "line": 7, "rows": [row()]}
-    (again,) = rows_of(_acts({"act": "RESEND", "origin": ORIGIN, "juki_cs": filed}), "notice")
+    (again,) = rows_of(_acts({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": filed}), "notice")
     (first,) = rows_of(INTAKE.process([rows_batch([row()])]), "notice")
-    assert again["resent"]
-    assert not first["resent"]
+    assert again["resubmitted"]
+    assert not first["resubmitted"]
     assert again["origin"] == ORIGIN
     assert again["digest"] == first["digest"]
 
@@ -132,20 +132,20 @@ def test_an_officer_can_not_lend_rights() -> None:
     """What the first submitter might not say stays refused, judged anew."""
     spoiled = row(municipality="012033")
     filed = {"rows": [spoiled]}
-    (again,) = rows_of(_acts({"act": "RESEND", "origin": ORIGIN, "juki_cs": filed}), "rejected.juki-cs")
+    (again,) = rows_of(_acts({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": filed}), "rejected.juki-cs")
     (first,) = rows_of(INTAKE.process([rows_batch([spoiled])]), "rejected.juki-cs")
     assert again["code"] == first["code"] == "NOT_SUBMITTER"
-    assert not any(repeated([first["id"], again["id"]]))
+    assert not any(find_repeats([first["id"], again["id"]]))
 
 
 def test_acts_keep_their_order_whatever_was_sent_again() -> None:
     """A municipality may have changed its system between two hand-overs."""
     of_events = ORIGIN | {"topic": "in.juki.131041"}
     acts = [
-        {"act": "RESEND", "origin": of_events, "juki": event(notice="13104-1")},
-        {"act": "RESEND", "origin": ORIGIN, "juki_cs": {"rows": [row(notice="13104-2")]}},
-        {"act": "RESEND", "origin": of_events, "juki": event(notice="13104-3")},
-        {"act": "RESEND", "origin": ORIGIN | {"topic": "in.pension"}, "enrolment": PENSION},
+        {"command": "RESUBMIT", "origin": of_events, "juki": event(notice="13104-1")},
+        {"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": {"rows": [row(notice="13104-2")]}},
+        {"command": "RESUBMIT", "origin": of_events, "juki": event(notice="13104-3")},
+        {"command": "RESUBMIT", "origin": ORIGIN | {"topic": "in.pension"}, "enrolment": PENSION},
     ]
     result = _acts(*acts)
     assert [each["notice"] for each in rows_of(result, "notice")] == ["13104-1", "13104-2", "13104-3"]
@@ -156,18 +156,18 @@ def test_acts_keep_their_order_whatever_was_sent_again() -> None:
 @pytest.mark.parametrize(
     "act",
     [
-        {"act": "UNKNOWN", "juki": event()},
-        {"act": "RESEND"},
-        {"act": "RESEND", "juki": event()},
-        {"act": "RESEND", "juki_cs": {"rows": [row()]}, "juki": event()},
-        {"act": "RESEND", "origin": ORIGIN | {"topic": "nowhere"}, "juki_cs": {"rows": [row()]}},
+        {"command": "UNKNOWN", "juki": event()},
+        {"command": "RESUBMIT"},
+        {"command": "RESUBMIT", "juki": event()},
+        {"command": "RESUBMIT", "juki_cs": {"rows": [row()]}, "juki": event()},
+        {"command": "RESUBMIT", "origin": ORIGIN | {"topic": "nowhere"}, "juki_cs": {"rows": [row()]}},
     ],
 )
 def test_an_act_of_no_known_form_is_refused(act: dict[str, Any]) -> None:
     """Nothing sent again, two things, or a kind that the first topic doesn't hold."""
     result = _acts({"origin": ORIGIN, **act})
     assert refusals(result) == [(None, "DESK_ACT")]
-    assert [output.topic for output in result.outputs] == ["rejected.desk"]
+    assert [output.topic for output in result.outputs] == ["rejected.operator"]
 
 
 def test_a_hand_over_in_anothers_topic_is_poison() -> None:
@@ -175,13 +175,13 @@ def test_a_hand_over_in_anothers_topic_is_poison() -> None:
     stray = batch("enrolment", "in.juki-cs.131041", [CHILD])
     good = batch("enrolment", "in.child.131041", [CHILD])
     result = INTAKE.process([stray, good])
-    assert [(each.batch, each.index, each.reason) for each in result.poison] == [(0, 0, "not-its-topic")]
+    assert [(each.batch, each.index, each.reason) for each in result.poison] == [(0, 0, "wrong-topic")]
     assert len(rows_of(result, "person.change")) == 1
 
 
 def test_nothing_in_nothing_out() -> None:
     """An empty batch of every kind."""
-    kinds = ("juki-cs-notice", "juki-notice", "enrolment", "portal-event", "desk-act")
+    kinds = ("juki-cs-notice", "juki-notice", "enrolment", "portal-event", "operator-command")
     result = INTAKE.process([batch(schema, "in.x", []) for schema in kinds])
     assert not result.outputs
     assert not result.poison

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.intake import Intake
-from processors.intake.faults import SENTENCES, Fault
-from processors.intake.register_rows import COLUMNS
-from tests.unit.processors.handed_over import key_ring, row, rows_batch, rows_of
+from processors.intake import IntakeProcessor
+from processors.intake.csv_notices import COLUMNS
+from processors.intake.validation_codes import SENTENCES, ValidationCode
+from tests.unit.processors.submissions import key_ring, row, rows_batch, rows_of
 
-INTAKE = Intake(key_ring())
+INTAKE = IntakeProcessor(key_ring())
 SPOILED = st.dictionaries(st.sampled_from(COLUMNS[2:]), st.text(min_size=3), min_size=1)
 
 
@@ -18,7 +18,7 @@ SPOILED = st.dictionaries(st.sampled_from(COLUMNS[2:]), st.text(min_size=3), min
 def test_no_value_stands_in_a_refusal(spoiled: dict[str, str]) -> None:
     """Only the number of the notice, and where it stands: the sentence is the same for all hand-overs."""
     for refusal in rows_of(INTAKE.process([rows_batch([row(**spoiled)])]), "rejected.juki-cs"):
-        assert refusal["reason"] == SENTENCES[Fault(refusal["code"])]
+        assert refusal["reason"] == SENTENCES[ValidationCode(refusal["code"])]
         assert refusal["municipality"] == "131041"
         place, _, digest = refusal["id"].partition("#")
         assert place.startswith("in.juki-cs.131041/0/")
@@ -29,7 +29,7 @@ def test_no_value_stands_in_a_refusal(spoiled: dict[str, str]) -> None:
 
 def test_every_fault_has_a_sentence_in_both_languages() -> None:
     """For the clerk who reads it, and for whoever helps."""
-    for fault in Fault:
+    for fault in ValidationCode:
         japanese, _, english = fault.sentence.partition("。 ")
         assert japanese
         assert english.isascii() or any(term in english for term in "（(")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from processors.intake import Intake
-from processors.refusals import repeated
+from processors.intake import IntakeProcessor
+from processors.rejections import find_repeats
 from tests.samples import SAMPLES
-from tests.unit.processors.handed_over import csv_batch, key_ring, refusals, rows_of
+from tests.unit.processors.submissions import csv_batch, key_ring, refusals, rows_of
 
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
 
 
 def test_the_bad_file_is_refused_line_by_line() -> None:
     """Numbers are the 通番; what only the register's list can tell (7, 11 again, 12, 14) goes on to household."""
-    result = Intake(key_ring()).process([csv_batch(BAD)])
+    result = IntakeProcessor(key_ring()).process([csv_batch(BAD)])
     refused = {each["origin"]["line"] - 1: each for each in rows_of(result, "rejected.juki-cs")}
     assert {line: each["code"] for line, each in refused.items()} == {
         2: "FORM_MUNICIPALITY",
@@ -33,7 +33,7 @@ def test_the_bad_file_is_refused_line_by_line() -> None:
 
 def test_the_same_hand_over_has_one_digest_and_another_content_another() -> None:
     """The second 11 is identical; 12 has its number and another address."""
-    result = Intake(key_ring()).process([csv_batch(BAD)])
+    result = IntakeProcessor(key_ring()).process([csv_batch(BAD)])
     first, again, other = (each["digest"] for each in rows_of(result, "notice")[2:5])
     assert first == again != other
 
@@ -41,15 +41,15 @@ def test_the_same_hand_over_has_one_digest_and_another_content_another() -> None
 def test_what_is_refused_twice_is_seen_to_be() -> None:
     """Each hand-over has an entry of its own, and the second of a pair is told to be a duplicate."""
     first, second = csv_batch(BAD), csv_batch(BAD, first_offset=100)
-    refused = rows_of(Intake(key_ring()).process([first, second]), "rejected.juki-cs")
+    refused = rows_of(IntakeProcessor(key_ring()).process([first, second]), "rejected.juki-cs")
     ids = [each["id"] for each in sorted(refused, key=lambda each: int(each["origin"]["offset"]))]
     assert len(set(ids)) == len(ids) == 18
-    assert repeated(ids) == [False] * 9 + [True] * 9
+    assert find_repeats(ids) == [False] * 9 + [True] * 9
 
 
 def test_a_file_in_cp932_is_as_good() -> None:
     """What the source has decoded is judged like any other."""
     batch = csv_batch(SAMPLES / "bad" / "juki_131041_cp932.csv", "cp932")
-    result = Intake(key_ring()).process([batch])
+    result = IntakeProcessor(key_ring()).process([batch])
     assert not refusals(result)
     assert len(rows_of(result, "notice")) == 1

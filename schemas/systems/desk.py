@@ -1,5 +1,0 @@
-"""The officers' desk: what a clerk does with a refused hand-over is itself an event."""
-
-from schemas.systems.model import Scope, System
-
-SYSTEM = System("desk", "職員窓口", Scope.NATIONAL, publishes="desk-act")
