@@ -1,4 +1,4 @@
-"""Where an event enters and leaves: sources and sinks, and the contract for writing one (docs/connectors.md).
+"""Sources, sinks and their contracts: where submissions enter the mesh and rows leave it (docs/connectors.md).
 
-Imports `streams` and `schemas`; never `processors` or `infra`, which hands settings and connections in.
+Imports `streams` and `schemas`, never `processors` or `infra`: `infra` passes settings and connections in.
 """

@@ -1,24 +1,24 @@
-"""What can go wrong in a connector. No message holds data of a record: they name files, lines, columns and topics.
+"""Errors of connectors. No message has data of a record: messages name files, lines, columns and topics.
 
 ConnectorError
-├── TerminalError                 trying again changes nothing: somebody has to act
-│   ├── SourceFileError           nothing of the file was published; the command line ends with 2
-│   │   ├── UnreadableFileError   there is no such file, or no right to read it
+├── TerminalError                    a retry cannot succeed: an operator has to act
+│   ├── SourceFileError              nothing of the file was published; the command line exits with 2
+│   │   ├── UnreadableFileError      the file does not exist or may not be read
 │   │   ├── EmptyFileError
-│   │   ├── BinaryFileError       it has NUL bytes
-│   │   ├── FileFormatError       its header or first line is of another format or encoding
-│   │   ├── FileLimitError        a line or a hand-over is longer than a record may be
-│   │   ├── FileNameError         the name does not say whose file it is
-│   │   └── UnroutableError       lines that name no topic to go to, or nobody who may write there
-│   ├── NotDeliveredError         the broker refused a record (rights, size, no such topic)
-│   ├── StoreMisfitError          the store lacks a table, a column or a right: apply it again
-│   └── NotOpenError              put of a partition that is not open
-├── TransientError                the same call may succeed later; tried a limited number of times
-│   ├── BrokerUnavailableError    not acknowledged before the deadline
-│   └── StoreUnavailableError     no connection, or it broke, or the transaction lost against another
-│       └── OverdueError          it took longer than a statement or a transaction may: one of fewer records may not
-└── FencedError                   the stored offset is not the one that this sink started from: another one
-                                  committed. Open again, and go on from what is stored
+│   │   ├── BinaryFileError          the file has NUL bytes
+│   │   ├── FileFormatError          the header or first line is of another format or encoding
+│   │   ├── FileLimitError           a line or a submission is longer than a record may be
+│   │   ├── FileNameError            the name does not name the municipality
+│   │   └── UnroutableError          lines name no input topic, or no user that may write it exists
+│   ├── NotDeliveredError            the broker rejected a record (privileges, size, no such topic)
+│   ├── StoreSchemaError             the store lacks a table, a column or a privilege: run `mesh apply`
+│   └── NotOpenError                 put of a partition that is not open
+├── TransientError                   the same call may succeed later; retried a limited number of times
+│   ├── BrokerUnavailableError       not acknowledged before the deadline
+│   └── StoreUnavailableError        no connection, a lost connection, or a transaction that lost against another
+│       └── TransactionTimeoutError  a statement or the transaction timed out; one of fewer records may succeed
+└── SinkFencedError                  the stored offset is not the one that this sink started from: another sink
+                                     committed. Open again and continue from the stored offsets
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ConnectorError(Exception):
 
 
 class TerminalError(ConnectorError):
-    """Trying again changes nothing."""
+    """A retry cannot succeed."""
 
 
 class TransientError(ConnectorError):
@@ -37,60 +37,60 @@ class TransientError(ConnectorError):
 
 
 class SinkFencedError(ConnectorError):
-    """Another sink committed offsets of a partition that this one thought its own."""
+    """Another sink committed offsets of a partition that this sink had open."""
 
 
 class SourceFileError(TerminalError):
-    """The file can't be taken in; nothing of it was published."""
+    """The file cannot be ingested; nothing of it was published."""
 
 
 class UnreadableFileError(SourceFileError):
-    """There is no such file, or no right to read it."""
+    """The file does not exist or may not be read."""
 
 
 class EmptyFileError(SourceFileError):
-    """It has no bytes but a byte order mark."""
+    """The file has no bytes except a byte order mark and line ends."""
 
 
 class BinaryFileError(SourceFileError):
-    """It has NUL bytes."""
+    """The file has NUL bytes."""
 
 
 class FileFormatError(SourceFileError):
-    """Its header or first line is of another format or encoding."""
+    """The header, or a line that cannot be carried raw, is of another format or encoding."""
 
 
 class FileLimitError(SourceFileError):
-    """A line or a hand-over is longer than a record may be."""
+    """A line or a submission is longer than a record may be."""
 
 
 class FileNameError(SourceFileError):
-    """The name does not say whose file it is."""
+    """The name does not name the municipality."""
 
 
 class UnroutableError(SourceFileError):
-    """Lines name no topic to go to, or there is nobody who may write it."""
+    """Lines name no input topic, or no user that may write it exists."""
 
 
 class NotDeliveredError(TerminalError):
-    """The broker refused a record."""
+    """The broker rejected a record."""
 
 
 class StoreSchemaError(TerminalError):
-    """The store lacks a table, a column or a right."""
+    """The store lacks a table, a column or a privilege."""
 
 
 class NotOpenError(TerminalError):
-    """Records of a partition that is not open."""
+    """Records were put of a partition that is not open."""
 
 
 class BrokerUnavailableError(TransientError):
-    """Not acknowledged before the deadline."""
+    """Records were not acknowledged before the deadline."""
 
 
 class StoreUnavailableError(TransientError):
-    """No connection to the store, or it broke, or the transaction lost against another."""
+    """No connection to the store, a lost connection, or a transaction that lost against another."""
 
 
 class TransactionTimeoutError(StoreUnavailableError):
-    """It took longer than a statement or a transaction may; one of fewer records may not."""
+    """A statement or the transaction timed out; one of fewer records may succeed."""

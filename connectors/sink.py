@@ -1,23 +1,26 @@
-"""The contract of a sink: what a domain is told is brought into its store, exactly once.
+"""The contract of a sink: it writes the records of a domain's topic into the domain's store, exactly once.
 
-A sink keeps the offsets of its input in the store itself, in the transaction that writes the rows. Its life:
+A sink keeps the offsets of its input in the store itself, in the transaction that writes the rows. Its lifecycle:
 
-1. `open(partitions)`  takes over these partitions, and returns for each the offset to read next, as the store has
-                       it (0: from the beginning). Called at every assignment; partitions opened before are let go.
-2. `put(batch)`        takes records of open partitions. They may stay in memory.
-3. `flush()`           makes all that was put visible: rows, receipts, dead letters and offsets together, or nothing.
-                       Returns the offsets now stored. FencedError: another sink committed in the meantime; all that
-                       was put is forgotten, and `open` says from where to go on. TransientError: tried as often as
-                       the settings allow, and nothing was committed; OverdueError, one of them, at once: fewer
-                       records may be done in time. After any of them, what was put is forgotten.
-4. `act(act, …)`       does an officer's act on a dead letter: the letter's record and all that is parked behind it are
-                       applied in their order, in one transaction. `letters` are the names of those that are open,
-                       `concerned` says which records an act needs. Twice the same act is once. Errors as in `flush`.
-5. `close()`           lets go of connections; what was put and not flushed never happened. Also twice.
+1. `open(partitions)`     takes over these partitions and returns the offset to read next of each, as the store has it
+                          (0: from the beginning). Called at every assignment; partitions opened before are released.
+2. `put(batch)`           accepts records of open partitions. They may stay in memory.
+3. `flush()`              makes everything put visible together (rows, receipts, dead letters and offsets), or nothing
+                          of it, and returns the stored offsets. Raises SinkFencedError if another sink committed in
+                          the meantime: `open` returns the offsets to continue from. Raises TransientError after the
+                          attempts that the settings allow; its subclass TransactionTimeoutError at once, as fewer
+                          records may finish in time. After each error nothing was committed and the records put are
+                          discarded.
+4. `handle_command(...)`  handles an operator's command on a dead letter: applies its record and the records blocked
+                          behind it in their order, in one transaction. `open_dead_letters` are the ids of the open
+                          dead letters; `affected_offsets` names the records that a command needs. Repeating a command
+                          has no effect. Errors as in `flush`.
+5. `close()`              releases connections. What was put and not flushed has no effect. It may be called twice.
 
-What a sink promises: a record is applied once, whatever dies; the newer revision stays, whatever the order; a record
-that the store refuses becomes a dead letter, later ones of the same person are parked behind it, and nobody else's is
-kept back; one that can't be decoded is nobody's, and parks nobody.
+A sink guarantees: each record is applied once, whatever process dies. The newer revision wins, whatever the order of
+arrival. A record that the store rejects becomes a dead letter; later records of the same person are blocked behind
+it, and records of others are not. A record that cannot be decoded becomes a dead letter without ordering key, so it
+blocks nothing.
 """
 
 from __future__ import annotations
@@ -33,34 +36,34 @@ from streams.command_handler import DeadLetterCommand
 
 
 class Record(Protocol):
-    """A record as the broker gave it; `confluent_kafka.Message` is one."""
+    """A record as the broker returns it; `confluent_kafka.Message` is one."""
 
     def topic(self) -> str | None:
-        """Topic it stands in."""
+        """Return its topic."""
 
     def partition(self) -> int | None:
-        """Partition it stands in."""
+        """Return its partition."""
 
     def offset(self) -> int | None:
-        """Its offset."""
+        """Return its offset."""
 
     def timestamp(self) -> tuple[int, int]:
-        """Kind of timestamp, and milliseconds since 1970."""
+        """Return the kind of timestamp, and milliseconds since 1970."""
 
     def key(self) -> bytes | None:
-        """Its key."""
+        """Return its key."""
 
     def value(self) -> bytes | None:
-        """Its value; None is a tombstone."""
+        """Return its value; None is a tombstone."""
 
 
 @dataclass(frozen=True)
 class SinkBatch:
     """Records of one topic, in order within each partition.
 
-    `table` has a row (columns of the schema's newest version) for each record that could be decoded, `kept` the index
-    of that record in `records`; `faults` says why others could not. `next_offsets` is by partition the offset after
-    the batch, which may be beyond its last record, as transaction markers take offsets too.
+    `table` has a row (columns of the schema's newest version) for each record that could be decoded, and
+    `record_indices` the index of that record in `records`. `faults` are the reasons of the others. `next_offsets` is
+    the offset after the batch by partition; it may be beyond the last record, as transaction markers take offsets too.
     """
 
     table: pa.Table
@@ -71,36 +74,44 @@ class SinkBatch:
 
 
 class Sink(Protocol):
-    """See the module for the life of a sink."""
+    """A sink; the module's docstring has its lifecycle."""
 
     def open(self, partitions: Collection[int]) -> Mapping[int, int]:
-        """The offset to read next of each of these partitions."""
+        """Take over these partitions and return the offset to read next of each."""
 
     def put(self, batch: SinkBatch) -> None:
-        """Takes records. NotOpenError for a partition that isn't open."""
+        """Accept records. Raise NotOpenError for a partition that is not open."""
 
     def flush(self) -> Mapping[int, int]:
-        """Makes all that was put visible at once; the offsets stored by then."""
+        """Make everything put visible together and return the stored offsets."""
 
     @property
     def open_dead_letters(self) -> Collection[str]:
-        """Names of the letters that are open in the partitions opened, as of the last call."""
+        """The ids (digests) of the open dead letters in the open partitions, as of the last call."""
 
     def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
-        """By open partition the offsets of the letters of this name, and of what is parked behind them; ascending."""
+        """Return the offsets, ascending, of the dead letters with this id and of the records blocked behind them.
 
-    def handle_command(self, act: DeadLetterCommand, partition: int, records: Mapping[int, Record]) -> None:
-        """Does an act, given the records of `concerned` in this partition by offset, without those that are gone."""
+        Open partitions without any are left out.
+        """
+
+    def handle_command(
+        self, command: DeadLetterCommand, partition: int, records: Mapping[int, Record]
+    ) -> None:
+        """Handle a command in one partition.
+
+        `records` are those that `affected_offsets` names, by offset, without those that no longer exist.
+        """
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Release connections."""
 
 
 def batch_of(
     codec: Codec, schema: str, records: Sequence[Record], next_offsets: Mapping[int, int]
 ) -> SinkBatch:
-    """Records of the broker, decoded. A null value is a fault too: no change has gone by without a word."""
+    """Decode records into a batch. A tombstone becomes a fault as well, so no record is dropped silently."""
     decoded = codec.decode(schema, [record.value() for record in records])
-    lost = [DecodeFailure(index, "tombstone") for index in decoded.tombstones]
-    faults = tuple(sorted((*decoded.faults, *lost), key=lambda fault: fault.index))
+    tombstones = [DecodeFailure(index, "tombstone") for index in decoded.tombstones]
+    faults = tuple(sorted((*decoded.failures, *tombstones), key=lambda fault: fault.index))
     return SinkBatch(decoded.table, records, decoded.row_indices.to_pylist(), next_offsets, faults)

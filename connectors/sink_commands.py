@@ -1,4 +1,4 @@
-"""Officers' acts on a sink's dead letters, done as they come on the letters of the partitions that are open."""
+"""Operator commands on a sink's dead letters: each is handled once it arrives, in the partitions that are open."""
 
 from __future__ import annotations
 
@@ -18,49 +18,54 @@ READ_TIMEOUT_S = 15.0
 
 
 class SinkCommands:
-    """Follows the acts on the letters of one step, whose records stand in `topic`."""
+    """The commands on the dead letters of one step, whose input is `topic`."""
 
     def __init__(
         self, step: str, topic: str, clients: Clients, codec: Codec, clock: Clock = time.monotonic
     ) -> None:
         self._topic, self._clients, self._clock = topic, clients, clock
         self._commands = CommandReader(step, clients, codec)
-        self._done: set[tuple[str, int]] = set()
-        #: Acts that have nothing left to be done in the partitions that are open, as far as the store was asked.
-        self._over: set[str] = set()
+        self._handled: set[tuple[str, int]] = set()
+        #: Ids of commands that have nothing left to do in the open partitions, as far as the store was queried.
+        self._finished: set[str] = set()
 
     def poll(self, sink: Sink) -> int:
-        """Does one act, where one has its letter here; how many records it moved. Errors as in `Sink.act`."""
+        """Handle at most one command in one partition, and return the number of records it moved.
+
+        Errors as in `Sink.handle_command`.
+        """
         self._commands.poll()
         for digest in sink.open_dead_letters if self._commands else ():
-            for act in self._commands.for_digest(digest):
-                if act.id in self._over:
+            for command in self._commands.for_digest(digest):
+                if command.id in self._finished:
                     continue
                 for partition, offsets in sink.affected_offsets(digest).items():
-                    if (act.id, partition) not in self._done:
-                        return self._handle_command(sink, act, partition, list(offsets))
-                self._over.add(act.id)
+                    if (command.id, partition) not in self._handled:
+                        return self._handle_command(sink, command, partition, list(offsets))
+                self._finished.add(command.id)
         return 0
 
-    def reassigned(self) -> None:
-        """Other partitions are open now: their letters were not asked for yet."""
-        self._over.clear()
+    def on_assignment(self) -> None:
+        """Note that other partitions are open now: the store was not queried for their dead letters yet."""
+        self._finished.clear()
 
     def close(self) -> None:
-        """Lets go of the reader."""
+        """Close the reader of commands."""
         self._commands.close()
 
-    def _handle_command(self, sink: Sink, act: DeadLetterCommand, partition: int, offsets: list[int]) -> int:
+    def _handle_command(
+        self, sink: Sink, command: DeadLetterCommand, partition: int, offsets: list[int]
+    ) -> int:
         records = read_records_at(
             self._clients, (self._topic, partition), offsets, self._clock, READ_TIMEOUT_S
         )
-        sink.handle_command(act, partition, records)
-        self._done.add((act.id, partition))
+        sink.handle_command(command, partition, records)
+        self._handled.add((command.id, partition))
         log.info(
             "command.committed",
             topic=self._topic,
             partition=partition,
-            command=act.type,
+            command=command.type,
             records=len(records),
         )
         return len(records)

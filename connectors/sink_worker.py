@@ -1,7 +1,7 @@
-"""One worker of a sink: its share of a domain topic's partitions, read committed, brought into the store.
+"""One worker of a sink: it reads committed records of its share of a domain topic, and puts them into the sink.
 
-Several workers of one domain share the partitions by Kafka's group; where each goes on reading is the store's to say,
-never the group's. The offsets that the group is told are for those who look at lag.
+Kafka's consumer group divides the partitions between the workers of a domain. The start offsets come from the store,
+never from the group; the offsets committed to the group only serve for displaying lag.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from streams.batch_size import AdaptiveBatchSize
 from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
 from streams.kafka_errors import read_error
-from streams.librdkafka.health import HealthCheckedConsumer
-from streams.librdkafka.producer import ReportedErrors
+from streams.librdkafka.group_consumer import HealthCheckedConsumer
+from streams.librdkafka.transactional_producer import ReportedErrors
 
 log = structlog.get_logger()
 
-#: Batches that may be fenced one after the other, before the worker gives up.
+#: Batches that may be fenced in a row before the worker ends.
 _FENCED_MAX: Final = 10
 
 
 class SinkSettings(BaseModel, frozen=True, extra="forbid"):
-    """How a sink reads."""
+    """Settings of the consumer of a sink."""
 
     batch_records_max: int = Field(default=5_000, gt=0, le=50_000)
     poll_timeout_s: float = Field(default=0.1, gt=0, le=5)
-    #: Read ahead and kept for the next batches: several of them, as a store may stand still while the broker doesn't.
+    #: Records prefetched for the next batches: several batches, as the store may stall while the broker does not.
     queued_max_messages_kbytes: int = Field(default=8_192, ge=1_024, le=1_048_576)
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     #: Longer than all attempts of a sink at one batch.
@@ -46,43 +46,43 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class SinkConsumer(Protocol):
-    """What the worker uses of a Kafka consumer."""
+    """The part of a Kafka consumer that the worker uses."""
 
     def subscribe(self, topics: list[str], *, on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        """Joins the group; the callbacks run within `consume`."""
+        """Join the group. The callbacks run within `consume`."""
 
     def consume(self, num_messages: int, timeout: float) -> Sequence[Message]:
-        """Records, ends of partitions and errors, until there are so many or the time is over."""
+        """Return up to `num_messages` records, ends of partitions and errors, after `timeout` seconds at the latest."""
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        """Reads these from their offsets."""
+        """Read these partitions from their offsets."""
 
     def unassign(self) -> None:
-        """Reads nothing."""
+        """Read no partition."""
 
     def seek(self, partition: TopicPartition) -> None:
-        """Goes on from that offset."""
+        """Continue from that offset."""
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[True]) -> None:
-        """Tells the group."""
+        """Commit offsets to the group."""
 
     def close(self) -> None:
-        """Leaves the group."""
+        """Leave the group."""
 
 
 class AfterBatch(Protocol):
-    """What a worker does at the end of each turn."""
+    """Work at the end of each `run_once`."""
 
     def __call__(self, applied: int) -> int:
-        """Given the number of records that were new, gives how much it did itself."""
+        """Do the work after `applied` records, and return the number of rows it processed itself."""
 
     def close(self) -> None:
-        """Lets go of connections."""
+        """Release connections."""
 
 
 @dataclass(frozen=True)
 class SinkInput:
-    """What a worker reads: a topic, the schema of its records, the codec for it, and officers' acts on its letters."""
+    """The input of a worker: a topic, the schema and codec of its records, and the commands on its dead letters."""
 
     topic: str
     schema: str
@@ -91,34 +91,34 @@ class SinkInput:
 
 
 class SinkWorker:
-    """Called by one thread: `start`, then `turn` as long as wanted, then `close`; or `run` for all of it.
+    """The loop around a sink. One thread calls `start`, `run_once` repeatedly, and `close`; or `run` for all of it.
 
-    `after` is what is to be done at the end of each turn: the relay of an outbox.
+    `after` is the work at the end of each `run_once`: the relay of an outbox.
     """
 
     def __init__(
         self,
-        source: SinkInput,
+        sink_input: SinkInput,
         sink: Sink,
         consumer: SinkConsumer,
         settings: SinkSettings | None = None,
         after: AfterBatch | None = None,
     ) -> None:
-        self._topic, self._schema, self._codec = source.topic, source.schema, source.codec
+        self._topic, self._schema, self._codec = sink_input.topic, sink_input.schema, sink_input.codec
         self._sink = sink
-        self._consumer, self._after, self._commands = consumer, after, source.commands
+        self._consumer, self._after, self._commands = consumer, after, sink_input.commands
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
-        self._fenced = 0
-        self._size = AdaptiveBatchSize()
+        self._fenced_in_a_row = 0
+        self._batch_size = AdaptiveBatchSize()
 
     @property
     def partitions(self) -> list[int]:
-        """The partitions that are ours now."""
+        """The partitions assigned to this worker."""
         return sorted(self._positions)
 
     def run(self, stop: Event) -> None:
-        """Turns until told to stop. ConnectorError, StreamError: this worker can't go on; nothing is half done."""
+        """Run until `stop` is set. Raise ConnectorError or StreamError if this worker cannot continue."""
         try:
             self.start()
             while not stop.is_set():
@@ -127,24 +127,24 @@ class SinkWorker:
             self.close()
 
     def start(self) -> None:
-        """Joins the group."""
+        """Join the group."""
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
     def run_once(self) -> int:
-        """One batch, whole or not at all; how many records it had, those of the outbox included."""
-        # 1. What is new, decoded. Partitions may come and go in here, never later in the turn.
+        """Apply at most one batch, atomically, and return the number of records, outbox rows included."""
+        # 1. Read new records. Partitions may be assigned or revoked in here, and not later within this call.
         records, ends = self._read()
-        # 2. Into the store, with the offsets after it; only then is the position what the store says.
-        done = self._apply(records, ends) if ends else 0
-        # 3. What officers want done about dead letters.
-        done += self._handle_command()
-        # 4. What the store has to tell the mesh.
-        return done + (self._after(done) if self._after else 0)
+        # 2. Apply them with the offsets after them. The positions advance only to the offsets that the store returns.
+        processed = self._apply(records, ends) if ends else 0
+        # 3. Handle a command on a dead letter.
+        processed += self._handle_command()
+        # 4. Publish receipts and dead letters from the store.
+        return processed + (self._after(processed) if self._after else 0)
 
     def close(self) -> None:
-        """Leaves the group; what was not committed is read again by whoever comes next."""
+        """Leave the group. The next owner of the partitions reads again what was not committed."""
         self._sink.close()
         if self._after:
             self._after.close()
@@ -153,24 +153,27 @@ class SinkWorker:
         self._consumer.close()
 
     def _read(self) -> tuple[list[Record], dict[int, int]]:
-        """Records that are ours, and by partition the offset after them (or at its end, where that is new)."""
-        found: list[Record] = []
+        """Return new records, and the offset after them per partition.
+
+        At the end of a partition that is its end offset, if it is new: transaction markers take offsets too.
+        """
+        records: list[Record] = []
         ends: dict[int, int] = {}
-        # What took too long at once may be committed in parts.
-        most = self._size.scale(self._settings.batch_records_max)
-        messages = self._consumer.consume(most, self._settings.poll_timeout_s)
+        # A batch that timed out is committed in parts.
+        batch_records_max = self._batch_size.scale(self._settings.batch_records_max)
+        messages = self._consumer.consume(batch_records_max, self._settings.poll_timeout_s)
         for message in messages:
-            partition, offset = _place(message)
+            partition, offset = _position(message)
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                _raise_where_it_stops(error)
+                _raise_if_fatal(error)
             elif offset >= ends.get(partition, self._positions.get(partition, offset + 1)):
                 if error is None:
-                    found.append(message)
+                    records.append(message)
                     ends[partition] = offset + 1
                 elif offset > ends.get(partition, self._positions[partition]):
                     ends[partition] = offset
-        return found, ends
+        return records, ends
 
     def _apply(self, records: list[Record], ends: Mapping[int, int]) -> int:
         try:
@@ -180,10 +183,10 @@ class SinkWorker:
             self._reopen()
             return 0
         except TransactionTimeoutError:
-            self._divide(len(records))
+            self._reduce_batch_size(len(records))
             return 0
-        self._fenced = 0
-        self._size.succeeded()
+        self._fenced_in_a_row = 0
+        self._batch_size.succeeded()
         self._positions = dict(stored)
         self._report_offsets(ends)
         log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
@@ -199,42 +202,44 @@ class SinkWorker:
             return 0
 
     def _reopen(self) -> None:
-        """Another sink was ahead: from where the store is now."""
-        self._fenced += 1
-        if self._fenced > _FENCED_MAX:
-            raise SinkFencedError(f"fenced {self._fenced} times, one after the other")
-        self._go_back()
+        """Continue from the stored offsets, after another sink committed."""
+        self._fenced_in_a_row += 1
+        if self._fenced_in_a_row > _FENCED_MAX:
+            raise SinkFencedError(
+                f"fenced {self._fenced_in_a_row} times in a row: another sink applies the same partitions"
+            )
+        self._seek_to_stored()
 
-    def _divide(self, records: int) -> None:
-        """The same records come again, in smaller batches. OverdueError where they can't be smaller."""
-        if self._size.scale(self._settings.batch_records_max) == 1:
-            raise TransactionTimeoutError("a batch of one record is overdue")
-        self._size.failed()
+    def _reduce_batch_size(self, records: int) -> None:
+        """Read the same records again in smaller batches. Raise TransactionTimeoutError after a batch of one."""
+        if self._batch_size.scale(self._settings.batch_records_max) == 1:
+            raise TransactionTimeoutError("a batch of one record timed out")
+        self._batch_size.failed()
         log.warning("batch.timed-out", topic=self._topic, records=records)
-        self._go_back()
+        self._seek_to_stored()
 
-    def _go_back(self) -> None:
+    def _seek_to_stored(self) -> None:
         self._positions = dict(self._sink.open(self._positions))
         for partition, offset in self._positions.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
     def _report_offsets(self, ends: Mapping[int, int]) -> None:
-        # Whether the group hears of it changes nothing but a figure of somebody who looks.
+        # The store has the offsets: a commit to the group that fails only leaves the displayed lag too high.
         with suppress(KafkaException):
             offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in ends.items()]
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _assigned(self, _: object, partitions: list[TopicPartition]) -> None:
-        self._positions = dict(self._sink.open([each.partition for each in partitions]))
+        self._positions = dict(self._sink.open([assigned.partition for assigned in partitions]))
         if self._commands:
-            self._commands.reassigned()
+            self._commands.on_assignment()
         log.info("partitions.assigned", topic=self._topic, partitions=self.partitions)
         self._consumer.assign(
             [TopicPartition(self._topic, partition, offset) for partition, offset in self._positions.items()]
         )
 
     def _revoked(self, _: object, partitions: list[TopicPartition]) -> None:
-        # Nothing is under way: a turn ends with its commit.
+        # No batch is open: each `run_once` ends with its commit.
         log.info("partitions.revoked", topic=self._topic, partitions=self.partitions)
         self._positions = {}
         self._consumer.unassign()
@@ -243,7 +248,10 @@ class SinkWorker:
 def consumer_properties(
     kafka: Mapping[str, str], group: str, instance: str, settings: SinkSettings
 ) -> dict[str, str | int | bool]:
-    """librdkafka properties of a sink's consumer. Eager assignment: a worker's partitions change all at once."""
+    """Return the librdkafka properties of a sink's consumer.
+
+    Assignment is eager: all partitions of a worker change at once.
+    """
     return {
         **kafka,
         "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
@@ -253,7 +261,7 @@ def consumer_properties(
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # The store says where to go on; an offset that the log has no more is lost data, never a reason to skip.
+        # Start offsets come from the store. One that the log no longer has means lost data, so nothing is skipped.
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
         "partition.assignment.strategy": "roundrobin",
@@ -261,46 +269,46 @@ def consumer_properties(
         "heartbeat.interval.ms": 1_000,
         "max.poll.interval.ms": settings.max_poll_interval_ms,
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
-        # Once that is full the client looks whether there is room again after a second, unless told otherwise.
+        # Once the queue is full, the client by default checks only after a second whether there is room again.
         "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
-        # By number too, a partition: a small record takes several times its size in the client.
+        # A limit by number too, per partition: a small record takes several times its size in the client.
         "queued.min.messages": 2 * settings.batch_records_max,
-        # Compressed, and a partition: small records come out ten times as large.
+        # Per partition and compressed: small records become ten times as large when decompressed.
         "fetch.message.max.bytes": 65_536,
         "topic.metadata.refresh.interval.ms": 2_000,
     }
 
 
-def consumer(properties: Mapping[str, str | int | bool]) -> SinkConsumer:
-    """A real one."""
-    made: SinkConsumer = SinkGroupConsumer(properties)
-    return made
+def sink_consumer(properties: Mapping[str, str | int | bool]) -> SinkConsumer:
+    """Return a consumer of real brokers."""
+    group_consumer: SinkConsumer = SinkGroupConsumer(properties)
+    return group_consumer
 
 
 class SinkGroupConsumer(HealthCheckedConsumer):
-    """A consumer that says so where the broker doesn't know its user: librdkafka tells it beside its calls."""
+    """A consumer that raises DeniedError if the broker rejects its login: librdkafka reports that only by callback."""
 
     def __init__(self, properties: Mapping[str, str | int | bool]) -> None:
-        self._refusals = ReportedErrors()
-        super().__init__({**properties, "error_cb": self._refusals.on_error})
+        self._reported_errors = ReportedErrors()
+        super().__init__({**properties, "error_cb": self._reported_errors.on_error})
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
-        """As a consumer does. DeniedError: the broker doesn't take the user or the password."""
+        """Return messages as a consumer does. Raise DeniedError if the broker rejects the user or the password."""
         messages: list[Any] = super().consume(num_messages, timeout)
-        if self._refusals.authentication is not None and not messages:
-            raise DeniedError(self._refusals.authentication.name())
-        self._refusals.authentication = None
+        if self._reported_errors.authentication is not None and not messages:
+            raise DeniedError(self._reported_errors.authentication.name())
+        self._reported_errors.authentication = None
         return messages
 
 
-def _place(message: Message) -> tuple[int, int]:
+def _position(message: Message) -> tuple[int, int]:
     partition, offset = message.partition(), message.offset()
     return (-1 if partition is None else partition), (-1 if offset is None else offset)
 
 
-def _raise_where_it_stops(error: KafkaError) -> None:
-    """Brokers that are away come back; a membership that ended doesn't."""
-    stopped = read_error(error)
-    if stopped is not None:
-        raise stopped
+def _raise_if_fatal(error: KafkaError) -> None:
+    """Raise the error if reading cannot continue: unreachable brokers come back, an ended membership does not."""
+    fatal = read_error(error)
+    if fatal is not None:
+        raise fatal
     log.warning("consumer.error", error=error.name())

@@ -1,16 +1,16 @@
-"""The contract of a source: something outside is carried into `in.` topics as it came.
+"""The contract of a source: it publishes submissions from outside the mesh to input topics, unchanged.
 
-A source judges no content; it keeps what it is given, whole, with file and line. Its life:
+A source does not validate content. It carries each row unchanged, with file and line. Its lifecycle:
 
-1. `open()`    looks the whole input through before anything leaves, and returns the routes that it will use. What
-               can't be taken in at all raises a `SourceFileError` here, and nothing has been published.
-2. `poll()`    the next hand-overs, in the order of the input, as Arrow tables; empty at the end. Never more in
-               memory than a batch.
-3. `commit()`  everything polled so far was acknowledged by the broker. A source that can remember its place does so
-               here, never in `poll`; one that reads files has nothing to remember.
-4. `close()`   lets go of what it holds; can be called at any time, also twice.
+1. `open()`    checks the whole input before anything is published, and returns the routes that the source will use.
+               Raises `SourceFileError` for an input that cannot be ingested; then nothing has been published.
+2. `poll()`    returns the next submissions, in the order of the input, as Arrow tables; nothing at the end. At most
+               a batch is in memory.
+3. `commit()`  reports that the broker has acknowledged everything polled so far. A source that can remember its
+               position stores it here, never in `poll`; a source of files has nothing to store.
+4. `close()`   releases resources. It may be called at any time, also twice.
 
-Records of one route keep the order of the input. A source knows no Kafka client: `connectors.publish` sends.
+Records of one route keep the order of the input. A source uses no Kafka client: `connectors.publish` sends.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from schemas.topics import input_topic, source_user
 
 
 class Route(NamedTuple):
-    """Where hand-overs go: one `in.` topic, by its own user, in the schema that the system publishes."""
+    """The way of submissions into the mesh: one input topic, the Kafka user that writes it, and the schema."""
 
     system: str
     municipality: str | None = None
 
     @property
     def topic(self) -> str:
-        """The `in.` topic."""
+        """The input topic."""
         return input_topic(self.system, self.municipality)
 
     @property
     def user(self) -> str:
-        """The Kafka user who alone may write it."""
+        """The only Kafka user that may write the input topic."""
         return source_user(self.system, self.municipality)
 
     @property
     def schema(self) -> str:
-        """Name of the catalogue. KeyError for a system that publishes nothing."""
+        """Catalogue name of the schema. Raises KeyError for a system that publishes nothing."""
         name = SYSTEMS[self.system].publishes
         if name is None:
             raise KeyError(f"{self.system} publishes nothing")
@@ -52,9 +52,9 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True)
 class SubmissionBatch:
-    """Hand-overs for one route, a row each (columns of the route's schema).
+    """Submissions for one route, one per row of `table` (columns of the route's schema).
 
-    `rows` counts the rows or lines that they hold, `faults` those among them that are carried raw.
+    `rows` counts the rows or lines of the input in them, `faults` those of these that are carried raw.
     """
 
     route: Route
@@ -64,24 +64,24 @@ class SubmissionBatch:
 
 
 class Source(Protocol):
-    """See the module for the life of a source."""
+    """A source; the module's docstring has its lifecycle."""
 
     @property
     def bytes_total(self) -> int:
-        """Size of the input, for progress; 0 where it isn't known."""
+        """Size of the input in bytes, for progress; 0 if it is not known."""
 
     @property
     def bytes_done(self) -> int:
-        """How much of it the hand-overs polled so far take."""
+        """Bytes of the input read for the submissions polled so far."""
 
     def open(self) -> Collection[Route]:
-        """Looks the input through. SourceFileError: it can't be taken in, and nothing was published."""
+        """Check the whole input and return the routes. Raise SourceFileError if it cannot be ingested."""
 
     def poll(self) -> Sequence[SubmissionBatch]:
-        """The next hand-overs; empty at the end, and from then on."""
+        """Return the next submissions; nothing at the end and from then on."""
 
     def commit(self) -> None:
-        """Everything polled so far was acknowledged."""
+        """Note that everything polled so far was acknowledged."""
 
     def close(self) -> None:
-        """Lets go of files and connections."""
+        """Release files and connections."""

@@ -1,4 +1,4 @@
-"""The only place that builds things: local stack, command line, settings, access rights, metrics.
+"""Everything that builds and runs the mesh: local stack, command line, settings, ACLs, workers, verification.
 
-The top layer: may import everything below; nothing below imports it.
+The top layer: it may import every other package, and none of them imports it.
 """

@@ -1,9 +1,9 @@
-"""Where the servers are and how each user reaches them: given addresses, or the local stack in MESH_HOME.
+"""The servers and how each user connects to them: servers of your own, or the local stack in MESH_HOME.
 
-Given addresses: MESH_SECRETS (a file of passwords by user, JSON), MESH_KAFKA_BOOTSTRAP, MESH_REGISTRY_URL and
-MESH_DATABASE_URL, and where they differ from the local stack's MESH_KAFKA_SECURITY_PROTOCOL,
-MESH_KAFKA_SASL_MECHANISM and MESH_KAFKA_SSL_CA_LOCATION. What `mesh local env` prints has no MESH_SECRETS: with
-that alone, commands still work on the local stack.
+Servers of your own are set by MESH_SECRETS (a file of passwords by user, JSON), MESH_KAFKA_BOOTSTRAP, MESH_REGISTRY_URL
+and MESH_DATABASE_URL, and, where they differ from the local stack's, MESH_KAFKA_SECURITY_PROTOCOL,
+MESH_KAFKA_SASL_MECHANISM and MESH_KAFKA_SSL_CA_LOCATION. The output of `mesh local env` has no MESH_SECRETS, so
+commands that run with it still use the local stack.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from infra.local.ports import HOST
 from infra.local.secrets import Secrets
 
 
-class GivenAddresses(BaseSettings):
-    """The MESH_* settings that name servers of an environment's own."""
+class ExternalServerSettings(BaseSettings):
+    """The MESH_* settings of servers of your own."""
 
     model_config = SettingsConfigDict(env_prefix="MESH_", frozen=True)
 
     secrets: Path | None = Field(
         default=None,
-        description="File of passwords by user (JSON); with it the addresses below count, else the local stack.",
+        description="File of passwords by user (JSON). If set, the next settings replace the local stack.",
     )
     kafka_bootstrap: str | None = Field(
         default=None, max_length=4_096, description="Addresses of the brokers."
     )
     kafka_security_protocol: Literal["SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        default="SASL_PLAINTEXT", description="How clients connect to them."
+        default="SASL_PLAINTEXT", description="Security protocol of connections to the brokers."
     )
     kafka_sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = Field(
-        default="SCRAM-SHA-512", description="How users show who they are."
+        default="SCRAM-SHA-512", description="SASL mechanism by which users authenticate."
     )
     kafka_ssl_ca_location: Path | None = Field(
-        default=None, description="File of the authority that signed the brokers' certificates."
+        default=None, description="File with the certificate of the CA that signed the brokers' certificates."
     )
     registry_url: str | None = Field(
-        default=None, max_length=4_096, description="The schema registry (Confluent's API)."
+        default=None, max_length=4_096, description="Address of the schema registry (Confluent's API)."
     )
     database_url: str | None = Field(
         default=None,
         max_length=4_096,
-        description="PostgreSQL: host, port, database, TLS; without user and password.",
+        description="Address of PostgreSQL: host, port, database, TLS options; no user and password.",
     )
 
 
 class Environment(BaseModel, frozen=True, extra="forbid"):
-    """One set of servers, with the settings by which any user of theirs connects."""
+    """One set of servers, with the settings by which each user connects."""
 
     bootstrap: str
     registry_url: str
@@ -65,36 +65,40 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     sasl_mechanism: str = kafka_server.MECHANISM
     ssl_ca_location: Path | None = None
     secrets_file: Path
-    #: Copies of a topic, and of these how many must have a record, where no setting says otherwise.
-    copies: tuple[int, int] = (1, 1)
+    #: Default number of replicas of a topic, and of replicas that must have a record.
+    replication: tuple[int, int] = (1, 1)
 
     @classmethod
     def load(cls) -> Environment:
-        """The environment of the MESH_* settings, else of the stack that runs in MESH_HOME.
+        """Return the servers of the MESH_* settings, or else the local stack that runs in MESH_HOME.
 
-        Raises NoEnvironmentError where there is neither.
+        Raise NoEnvironmentError where there is neither.
         """
         try:
-            given = GivenAddresses()
+            settings = ExternalServerSettings()
         except ValidationError as error:
-            raise NoEnvironmentError(f"MESH_* settings: {_reasons(error)}") from error
-        return (
-            cls.of_stack(Home.of_settings()) if given.secrets is None else cls._of_given(given, given.secrets)
-        )
+            raise NoEnvironmentError(f"MESH_* settings: {_error_text(error)}") from error
+        if settings.secrets is None:
+            return cls.of_stack(Home.of_settings())
+        return cls._of_settings(settings, settings.secrets)
 
     @classmethod
     def of_stack(cls, home: Home) -> Environment:
-        """The environment of the stack that runs in `home`. NoEnvironmentError: none does."""
+        """Return the local stack that runs in `home`. Raise NoEnvironmentError where none runs."""
         if not home.state_exists():
-            raise NoEnvironmentError(f"no local stack in {home.folder}: mesh local up (or set MESH_HOME)")
+            raise NoEnvironmentError(
+                f"there is no local stack in {home.folder}: run `mesh local up`, or set MESH_HOME"
+            )
         state = home.state()
         brokers = [kafka_server.server(home, n) for n in range(1, len(state.ports.brokers) + 1)]
         for servers in (brokers, [postgres_server.server(home, state.postgres)]):
             if not any(server.process() for server in servers):
-                raise NoEnvironmentError(f"{servers[0].name} of {home.folder} is not running: mesh local up")
+                raise NoEnvironmentError(
+                    f"{servers[0].name} of {home.folder} is not running: run `mesh local up`"
+                )
         return cls(
             bootstrap=kafka_server.bootstrap(state.ports),
-            copies=kafka_server.replication(len(brokers)),
+            replication=kafka_server.replication(len(brokers)),
             registry_url=registry_server.url(state.ports),
             database_host=HOST,
             database_port=state.ports.postgres,
@@ -102,25 +106,25 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         )
 
     @classmethod
-    def _of_given(cls, given: GivenAddresses, secrets_file: Path) -> Environment:
+    def _of_settings(cls, settings: ExternalServerSettings, secrets_file: Path) -> Environment:
         required = ("kafka_bootstrap", "registry_url", "database_url")
-        missing = [f"MESH_{name.upper()}" for name in required if not getattr(given, name)]
+        missing = [f"MESH_{name.upper()}" for name in required if not getattr(settings, name)]
         if missing:
             raise NoEnvironmentError(f"MESH_SECRETS is set, but not {', '.join(missing)}")
         if not secrets_file.is_file():
-            raise NoEnvironmentError(f"MESH_SECRETS names {secrets_file}, which is no file")
+            raise NoEnvironmentError(f"MESH_SECRETS is {secrets_file}, which is not a file")
         return cls(
-            bootstrap=str(given.kafka_bootstrap),
-            registry_url=str(given.registry_url),
-            security_protocol=given.kafka_security_protocol,
-            sasl_mechanism=given.kafka_sasl_mechanism,
-            ssl_ca_location=given.kafka_ssl_ca_location,
+            bootstrap=str(settings.kafka_bootstrap),
+            registry_url=str(settings.registry_url),
+            security_protocol=settings.kafka_security_protocol,
+            sasl_mechanism=settings.kafka_sasl_mechanism,
+            ssl_ca_location=settings.kafka_ssl_ca_location,
             secrets_file=secrets_file.absolute(),
-            **_database(str(given.database_url)),
+            **_database_fields(str(settings.database_url)),
         )
 
     def kafka(self, user: str) -> dict[str, str]:
-        """The librdkafka properties (addresses, SASL) by which `user` connects. KeyError: no such user."""
+        """Return the librdkafka properties (addresses, SASL) of `user`. Raise KeyError where there is no such user."""
         properties = {
             "bootstrap.servers": self.bootstrap,
             "security.protocol": self.security_protocol,
@@ -128,12 +132,12 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
             "sasl.username": user,
             "sasl.password": self.secrets().password(user).get_secret_value(),
         }
-        authority = {"ssl.ca.location": str(self.ssl_ca_location)} if self.ssl_ca_location else {}
-        return properties | authority
+        tls = {"ssl.ca.location": str(self.ssl_ca_location)} if self.ssl_ca_location else {}
+        return properties | tls
 
     def dsn(self, role: str) -> str:
-        """The PostgreSQL conninfo, password included, of `role`. KeyError: no such role."""
-        # The driver takes as long to import as all else of a step's worker, which has no use for it.
+        """Return the PostgreSQL conninfo of `role`, with its password. Raise KeyError where there is no such role."""
+        # Importing the driver takes as long as all other imports of a step's worker, which doesn't need it.
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415
 
         return make_conninfo(
@@ -146,26 +150,26 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
         )
 
     def registry(self, user: str) -> dict[str, object]:
-        """Configuration of `confluent_kafka.schema_registry.SchemaRegistryClient`; only `apply` may write."""
+        """Return the configuration of a `SchemaRegistryClient` of confluent_kafka; only user `apply` may write."""
         if user != registry_server.WRITER:
             return {"url": self.registry_url}
         password = self.secrets().password(user).get_secret_value()
         return {"url": self.registry_url, "basic.auth.user.info": f"{user}:{password}"}
 
     def secrets(self) -> Secrets:
-        """The passwords of this environment's users."""
+        """Return the passwords of this environment's users."""
         return Secrets(self.secrets_file)
 
 
-def _database(url: str) -> dict[str, object]:
-    """Host, port, name and TLS options (`sslmode` and the like) of a PostgreSQL URL; not who connects."""
+def _database_fields(url: str) -> dict[str, object]:
+    """Return host, port, database name and TLS options (`ssl…`) of a PostgreSQL URL, without the user."""
     import psycopg  # noqa: PLC0415
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError:
-        # The driver's message would show the URL, and a password with it.
+        # The driver's message would show the URL, which may contain a password.
         raise NoEnvironmentError("MESH_DATABASE_URL is not a PostgreSQL URL") from None
     options = {key: value for key, value in parts.items() if key.startswith("ssl")}
     return {
@@ -176,5 +180,5 @@ def _database(url: str) -> dict[str, object]:
     }
 
 
-def _reasons(error: ValidationError) -> str:
-    return "; ".join(f"{found['loc'][0]}: {found['msg']}" for found in error.errors(include_input=False))
+def _error_text(error: ValidationError) -> str:
+    return "; ".join(f"{detail['loc'][0]}: {detail['msg']}" for detail in error.errors(include_input=False))

@@ -1,6 +1,12 @@
-"""What a person can mend is one sentence and exit code 2, not a traceback.
+"""Errors that an operator can act on: one sentence on standard error and exit code 2, instead of a traceback.
 
-A worker imports these errors too: what only the command line needs is imported where it is needed.
+Workers import this module too, so modules that only the command line needs are imported inside functions.
+
+StackError
+├── ArtifactError      a file could not be fetched, or differs from the pinned one
+├── HomeError          MESH_HOME can't be used
+├── PortTakenError     another program listens on a server's port
+└── StartError         a server did not become ready
 """
 
 from __future__ import annotations
@@ -10,19 +16,37 @@ from contextlib import contextmanager
 
 from filelock import Timeout
 
-from infra.local.errors import StackError
+
+class StackError(RuntimeError):
+    """The local stack can't do what was asked; the text tells the operator what to do."""
+
+
+class ArtifactError(StackError):
+    """A file could not be fetched, or differs from the pinned one."""
+
+
+class HomeError(StackError):
+    """MESH_HOME can't be used."""
+
+
+class PortTakenError(StackError):
+    """Another program listens on a server's port."""
+
+
+class StartError(StackError):
+    """A server did not become ready."""
 
 
 class NoEnvironmentError(RuntimeError):
-    """Neither given addresses nor a running local stack; the message says what to do."""
+    """Neither addresses of servers nor a running local stack; the text tells the operator what to do."""
 
 
 class KeyFileError(Exception):
-    """The key file is missing, readable by others, or not of its form; the message shows no key."""
+    """The key file is missing, readable by other users, or malformed; the text shows no key."""
 
 
 class OperatorError(RuntimeError):
-    """What was asked can't be done; the text is for the person at the keyboard, and `code` what the shell is told."""
+    """A command can't do what was asked. The text is for the operator, `code` is the command's exit code."""
 
     def __init__(self, text: str, code: int = 2) -> None:
         super().__init__(text)
@@ -30,8 +54,8 @@ class OperatorError(RuntimeError):
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Every error that isn't a fault of the program is told in its own words."""
+def errors_as_messages() -> Iterator[None]:
+    """Print the text of an expected error and exit with its code; all other errors pass."""
     import typer  # noqa: PLC0415
 
     try:
@@ -43,5 +67,8 @@ def clear_errors() -> Iterator[None]:
         typer.echo(f"mesh: {error}", err=True)
         raise typer.Exit(2) from error
     except Timeout as error:
-        typer.echo("mesh: another mesh command has been at work here for too long; see ps", err=True)
+        typer.echo(
+            "mesh: another mesh command has held a lock for too long; find it with ps, then try again",
+            err=True,
+        )
         raise typer.Exit(2) from error

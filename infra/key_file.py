@@ -1,4 +1,4 @@
-"""What stands in the key file, read without what codes are made with: a worker that only seals starts sooner."""
+"""Reading the key file, without the modules that compute codes: a worker that only seals then starts sooner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from infra.errors import KeyFileError
 from streams.sealing import Sealer
 
-#: Name of the keys that letters are sealed with.
+#: Name of the keys that seal dead letters.
 DEAD_LETTER_KEYS: Final = "letters"
 
 Keys = dict[str, tuple[bytes, ...]]
@@ -26,42 +26,46 @@ class _KeyFile(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_keys(file: Path, names: Iterable[str]) -> Keys:
-    """All keys in `file`. KeyFileError where there is none, others may read it, or one of `names` has no key."""
+    """Return all keys in `file` by name, newest first.
+
+    Raise KeyFileError where the file is missing, malformed or readable by other users, or lacks a key for one of
+    `names`.
+    """
     try:
-        others = file.stat().st_mode & 0o077
+        permissions_of_others = file.stat().st_mode & 0o077
         content = file.read_bytes()
     except FileNotFoundError:
-        raise KeyFileError(f"no key file {file.name}: `mesh apply` makes it") from None
-    if others:
-        raise KeyFileError(f"key file {file.name} can be read by others: its mode must be 0600")
-    keys = parsed(content, file.name)
+        raise KeyFileError(f"key file {file} is missing: run `mesh apply`") from None
+    if permissions_of_others:
+        raise KeyFileError(f"key file {file.name} can be read by other users: set its mode to 0600")
+    keys = parse_keys(content, file.name)
     missing = sorted(set(names) - set(keys))
     if missing:
         raise KeyFileError(
-            f"key file {file.name} has no key for {', '.join(missing)}: `mesh apply` adds them"
+            f"key file {file.name} has no key for {', '.join(missing)}: run `mesh apply`, which adds them"
         )
     return keys
 
 
 def sealer(file: Path) -> Sealer:
-    """Seals letters with the installation's newest key for them, and opens any. KeyFileError."""
+    """Return a sealer that seals with the newest key for dead letters and opens with any. Raise KeyFileError."""
     return Sealer(read_keys(file, (DEAD_LETTER_KEYS,))[DEAD_LETTER_KEYS])
 
 
-def parsed(content: bytes, name: str) -> Keys:
-    """The keys in the content of a file of this name. KeyFileError."""
+def parse_keys(content: bytes, name: str) -> Keys:
+    """Return the keys in the content of the key file `name`. Raise KeyFileError where it is malformed."""
     try:
-        found = _KeyFile.model_validate(orjson.loads(content))
-        if found.version == 1:
+        key_file = _KeyFile.model_validate(orjson.loads(content))
+        if key_file.version == 1:
             return {
-                owner: tuple(base64.b64decode(key, validate=True) for key in of)
-                for owner, of in found.keys.items()
+                owner: tuple(base64.b64decode(key, validate=True) for key in keys)
+                for owner, keys in key_file.keys.items()
             }
     except (ValidationError, binascii.Error, ValueError):
-        pass  # the error would show what stood in the file
-    raise misformed(name)
+        pass  # the error's text would show keys
+    raise invalid_key_file(name)
 
 
-def misformed(name: str) -> KeyFileError:
-    """What is said of a file that is none; never what stands in it."""
-    return KeyFileError(f"key file {name} is not of the form expected")
+def invalid_key_file(name: str) -> KeyFileError:
+    """Return the error for a malformed key file; its text has nothing of the content."""
+    return KeyFileError(f"key file {name} is malformed: restore it from a backup")

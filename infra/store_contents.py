@@ -1,9 +1,9 @@
-"""What the stores hold now, as the auditor reads them: for comparisons, reports and digests."""
+"""The rows that the stores have now, read as the auditor, for comparisons, reports and digests."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -11,56 +11,55 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from infra.verification.reference import Actual
-from schemas.systems import DOMAINS
+from schemas.systems import DOMAINS, Domain
 
-#: Columns that may differ after a replay, as the `in.` topics interleave differently.
-NOT_IN_DIGEST = frozenset({"revision"})
-PORTAL = "portal"
+#: Columns that may differ after a replay, because it interleaves the input topics differently.
+EXCLUDED_FROM_DIGEST = frozenset({"revision"})
 
 
-def holdings(dsn: str) -> Actual:
-    """Every row of the domains' tables `person` and `account` and of `portal.notice`; nothing is said of refusals."""
+def read_stores(dsn: str) -> Actual:
+    """Return every row of the domains' persons, accounts and messages, each with its `domain`; no rejections."""
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
-        rows = [
-            {**row, "domain": domain.id}
-            for domain in DOMAINS.values()
-            if domain.id != PORTAL
-            for row in _rows(connection, domain.schema_name, "person")
-        ]
-        accounts = [
-            {**row, "domain": domain.id}
-            for domain in DOMAINS.values()
-            if domain.has_accounts
-            for row in _rows(connection, domain.schema_name, "account")
-        ]
-        return Actual(rows, list(_rows(connection, PORTAL, "notice")), accounts=accounts)
+        return Actual(
+            _rows(connection, "person", lambda domain: domain.has_persons),
+            _rows(connection, "notice", lambda domain: domain.has_messages),
+            accounts=_rows(connection, "account", lambda domain: domain.has_accounts),
+        )
 
 
 def rows_by_domain(dsn: str) -> dict[str, dict[str, int]]:
-    """Rows of each domain by status; the portal's by reason."""
+    """Return each domain's number of persons by status; of a domain without persons, of messages by reason."""
     with psycopg.connect(dsn) as connection:
-        return {domain.id: _counts(connection, domain.schema_name) for domain in DOMAINS.values()}
+        return {domain.id: _counts(connection, domain) for domain in DOMAINS.values()}
 
 
 def digest(dsn: str) -> str:
-    """SHA-256 of all rows of `person` and `portal.notice`, sorted, without what a replay may change."""
-    held = holdings(dsn)
-    lines = sorted(_line(row) for row in (*held.rows, *({**row, "domain": PORTAL} for row in held.messages)))
+    """Return the SHA-256 of all rows of persons and messages, sorted, without columns that a replay may change."""
+    actual = read_stores(dsn)
+    lines = sorted(_line(row) for row in (*actual.rows, *actual.messages))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _rows(
-    connection: psycopg.Connection[dict[str, Any]], schema: str, table: str
-) -> Iterator[dict[str, Any]]:
-    yield from connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table)))
+    connection: psycopg.Connection[dict[str, Any]], table: str, has_table: Callable[[Domain], bool]
+) -> list[dict[str, Any]]:
+    query = sql.SQL("SELECT * FROM {}")
+    return [
+        {**row, "domain": domain.id}
+        for domain in DOMAINS.values()
+        if has_table(domain)
+        for row in connection.execute(query.format(sql.Identifier(domain.schema_name, table)))
+    ]
 
 
-def _counts(connection: psycopg.Connection[Any], schema: str) -> dict[str, int]:
-    table, column = ("notice", "reason") if schema == PORTAL else ("person", "status")
+def _counts(connection: psycopg.Connection[Any], domain: Domain) -> dict[str, int]:
+    table, column = ("person", "status") if domain.has_persons else ("notice", "reason")
     query = sql.SQL("SELECT {0}, count(*) FROM {1} GROUP BY {0} ORDER BY {0}")
-    found = connection.execute(query.format(sql.Identifier(column), sql.Identifier(schema, table)))
-    return dict(found.fetchall())
+    counts = connection.execute(
+        query.format(sql.Identifier(column), sql.Identifier(domain.schema_name, table))
+    )
+    return dict(counts.fetchall())
 
 
 def _line(row: dict[str, Any] | Any) -> str:
-    return "\x1f".join(f"{name}={row[name]}" for name in sorted(row) if name not in NOT_IN_DIGEST)
+    return "\x1f".join(f"{name}={row[name]}" for name in sorted(row) if name not in EXCLUDED_FROM_DIGEST)

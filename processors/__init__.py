@@ -1,6 +1,6 @@
-"""What an event means: intake, household, fan-out, conversion, and the tracker's rules.
+"""The meaning of events: intake, household, fan-out, conversion, and the tracker's rules.
 
-Batch and state in, batch and state out. Imports `streams` and `schemas`; never `connectors`. No Kafka client,
-no database driver, no clock, no randomness: time and identifiers arrive as data, so a replay gives the same
-values.
+A processor is a pure function from batches and state to output batches and state. It imports `streams` and `schemas`,
+never `connectors`, and uses no Kafka client, database driver, clock or random number: times and identifiers are part of
+the input, so a replay gives the same values.
 """

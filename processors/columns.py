@@ -1,4 +1,4 @@
-"""Arrow columns: taken whole, computed once per distinct value, and put into the shape of a schema."""
+"""Arrow columns: selecting them, computing once per distinct value, and building tables of a schema."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from streams.contract import Output
 
 
 def arrow_schema(name: str) -> pa.Schema:
-    """Columns of a schema of the catalogue, newest version; KeyError for an unknown name."""
+    """Return the columns of a schema's newest version. Raise KeyError for an unknown name."""
     return catalogue().arrow_schema(name)
 
 
-def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The column as one array without offset, so that the arrays below it are its own values and no others."""
+def contiguous(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array without offset, so its child arrays have exactly its own values."""
     if not isinstance(column, pa.ChunkedArray):
         return column
     if column.num_chunks == 1:
@@ -27,57 +27,57 @@ def whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def columns(table: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
-    """Those columns of a table by name, each whole."""
-    return {name: whole(table.column(name)) for name in names}
+def select_columns(table: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
+    """Return columns of a table by name, each as one array."""
+    return {name: contiguous(table.column(name)) for name in names}
 
 
-def taken(table: pa.Table, rows: Sequence[int], names: Sequence[str]) -> dict[str, pa.Array]:
-    """Those columns by name, of these rows, each as often as it is named."""
-    return columns(table.select(names).take(pa.array(rows, pa.int64())), names)
+def take_rows(table: pa.Table, rows: Sequence[int], names: Sequence[str]) -> dict[str, pa.Array]:
+    """Return columns by name with these rows; a row index that occurs twice gives the row twice."""
+    return select_columns(table.select(names).take(pa.array(rows, pa.int64())), names)
 
 
-def joined(struct: pa.StructArray) -> pa.Array:
-    """The fields of each struct with a slash between them: the key of the records of a case."""
-    return pc.binary_join_element_wise(*struct.flatten(), "/")
+def case_keys(cases: pa.StructArray) -> pa.Array:
+    """Return the Kafka key of each case: its fields joined by a slash."""
+    return pc.binary_join_element_wise(*cases.flatten(), "/")
 
 
-def fields_of(struct: pa.StructArray) -> dict[str, pa.Array]:
-    """The fields of a struct by name; null wherever the struct is null."""
-    return dict(zip((field.name for field in struct.type), struct.flatten(), strict=True))
+def struct_fields(structs: pa.StructArray) -> dict[str, pa.Array]:
+    """Return the fields of a struct column by name; they are null wherever the struct is null."""
+    return dict(zip((field.name for field in structs.type), structs.flatten(), strict=True))
 
 
-def by_unique(values: pa.Array, compute: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """`compute` of each value, called once with the distinct ones (without null); null stays null."""
+def map_distinct(values: pa.Array, compute: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Return `compute` of each value, calling it once with all distinct values (without null); null stays null."""
     encoded = values.dictionary_encode()
     return compute(encoded.dictionary).take(encoded.indices)
 
 
 def constant(value: Any, length: int, type_: pa.DataType | None = None) -> pa.Array:
-    """A column of one value."""
+    """Return a column that repeats one value; a string unless `type_` is given."""
     return pa.repeat(pa.scalar(value, type_ or pa.string()), length)
 
 
-def span(length: int) -> pa.Array:
-    """0, 1, 2 … as int64."""
+def row_indices(length: int) -> pa.Array:
+    """Return 0, 1, 2 … as int64."""
     return pa.array(range(length), pa.int64())
 
 
-def starts(lengths: pa.Array) -> pa.Array:
-    """Offsets (int32, one more than lengths) of lists that follow each other."""
+def list_offsets(lengths: pa.Array) -> pa.Array:
+    """Return the offsets (int32, one more than lengths) of consecutive lists of these lengths."""
     ends = pc.cumulative_sum(lengths.cast(pa.int32()))
     return pa.concat_arrays([pa.array([0], pa.int32()), ends])
 
 
-def none_to_null(values: pa.Array) -> pa.Array:
-    """Empty strings become null."""
+def empty_to_null(values: pa.Array) -> pa.Array:
+    """Return the strings with null in place of each empty one."""
     return pc.if_else(pc.equal(values, ""), None, values)
 
 
-def struct(
+def struct_from_columns(
     fields: Mapping[str, pa.Array], type_: pa.StructType, mask: pa.Array | None = None
 ) -> pa.StructArray:
-    """A struct column of this type: fields not given are null; null as a whole where `mask` is true."""
+    """Return a struct column of this type. A field without a column is null; where `mask` is true, the struct is."""
     length = len(next(iter(fields.values())))
     arrays = [
         fields[field.name].cast(field.type) if field.name in fields else pa.nulls(length, field.type)
@@ -86,25 +86,25 @@ def struct(
     return pa.StructArray.from_arrays(arrays, fields=list(type_), mask=mask)
 
 
-def shaped(schema: str, fields: Mapping[str, pa.Array]) -> pa.Table:
-    """A table in the newest version of a schema of the catalogue; fields not given are null.
+def table_from_columns(schema: str, fields: Mapping[str, pa.Array]) -> pa.Table:
+    """Return a table in a schema's newest version; a field without a column is null.
 
-    Raises KeyError for a field that the schema doesn't have.
+    Raise KeyError for a column that the schema doesn't have.
     """
-    wanted = arrow_schema(schema)
-    unknown = set(fields) - set(wanted.names)
+    target = arrow_schema(schema)
+    unknown = set(fields) - set(target.names)
     if unknown:
-        raise KeyError(f"{schema} has no {', '.join(sorted(unknown))}")
+        raise KeyError(f"schema {schema} has no field {', '.join(sorted(unknown))}")
     length = len(next(iter(fields.values())))
     arrays = [
         fields[field.name].cast(field.type) if field.name in fields else pa.nulls(length, field.type)
-        for field in wanted
+        for field in target
     ]
-    return pa.Table.from_arrays(arrays, schema=wanted)
+    return pa.Table.from_arrays(arrays, schema=target)
 
 
 def output_from_rows(
     topic: str, schema: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
 ) -> Output:
-    """Records of a topic: `rows` have fields of the schema (those not given are null), `keys` are theirs."""
+    """Return records for a topic: `rows` with the schema's fields (a missing one is null), and a key per row."""
     return Output(topic, schema, table_from_rows(schema, rows), pa.array(keys, pa.string()))

@@ -1,7 +1,8 @@
-"""What must stay in order with a notice: its persons, its number, and who lives in the households it is about.
+"""Ordering keys of a notice: its persons, its number, and the residents of the households that it changes.
 
-A notice of a household means whoever lives there when it is listed. So it waits while it is open who that is, and
-whoever comes to live there meanwhile waits for it; two members' own notices don't wait for each other.
+A notice about a whole household affects all persons who live there at the moment it is processed. So it waits while an
+earlier record may still change who lives there, and a later notice that moves a person into the household waits for
+it. Notices of two members of one household don't wait for each other.
 """
 
 from __future__ import annotations
@@ -14,25 +15,33 @@ from streams.contract import OrderingKeys
 
 @dataclass(frozen=True)
 class NoticeScope:
-    """What a notice is about: `joined` are households it puts persons into, `left` those they live in, `meant` the one
-    whose residents it means, `numbers` its own and that of the notice it cancels. Missing ones are None.
+    """The persons, notices and households that a notice affects; a missing one is None.
+
+    `numbers` are the notice's own number and the number of the notice it cancels. `households_joined` are those into
+    which it moves persons, `households_left` those in which its persons live now. `household` is set if the notice is
+    about all residents of that household instead of named persons.
     """
 
     persons: Iterable[str | None] = ()
     numbers: Iterable[str | None] = ()
-    joined: Iterable[str | None] = ()
-    left: Iterable[str | None] = ()
-    meant: str | None = None
+    households_joined: Iterable[str | None] = ()
+    households_left: Iterable[str | None] = ()
+    household: str | None = None
 
 
-def ordering_keys_of(about: NoticeScope) -> OrderingKeys:
-    """The strands of a notice; what it waits for, and what it holds while it is set aside."""
-    own = [*_named("person", about.persons), *_named("notice", about.numbers)]
-    meant = [about.meant]
-    waits = [*own, *_named("joining", about.joined), *_named("residents", meant)]
-    uncertain = _named("residents", (*about.joined, *about.left, *meant))
-    return OrderingKeys(waits, [*own, *uncertain, *_named("joining", meant)])
+def ordering_keys_of(scope: NoticeScope) -> OrderingKeys:
+    """Return the keys that a notice waits for, and those that it blocks while it is in the dead-letter queue.
+
+    `residents:H` stands for the question who lives in household H: every notice that may change the answer blocks it,
+    and a notice that depends on the answer waits for it. `joining:H` makes a move into H wait for an earlier notice
+    about all residents of H.
+    """
+    own = [*_keys("person", scope.persons), *_keys("notice", scope.numbers)]
+    household = [scope.household]
+    waits_for = [*own, *_keys("joining", scope.households_joined), *_keys("residents", household)]
+    changed = _keys("residents", (*scope.households_joined, *scope.households_left, *household))
+    return OrderingKeys(waits_for, [*own, *changed, *_keys("joining", household)])
 
 
-def _named(kind: str, names: Iterable[str | None]) -> list[str]:
+def _keys(kind: str, names: Iterable[str | None]) -> list[str]:
     return [f"{kind}:{name}" for name in dict.fromkeys(names) if name]

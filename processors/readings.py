@@ -1,9 +1,9 @@
-"""Readings in katakana to Hepburn capitals, as on a passport (外務省, ヘボン式ローマ字綴方表).
+"""Readings in katakana to Hepburn capitals, as in a passport (外務省, ヘボン式ローマ字綴方表).
 
-The rules: N is M before B, M, P; ッ doubles the consonant, and is T before CH; a long O (オ or ウ after an O) and a
-long U (ウ after a U) are written once, but オ at the end of a name stays (ヨコオ YOKOO); ー isn't written. Small vowels
-are written as vowels (ティ TEI, ファ FUA). Where two words of a name meet there is no long vowel:
-`hepburn_boundaries.txt` lists those.
+The rules: N becomes M before B, M, P; ッ doubles the consonant, and is T before CH; a long O (オ or ウ after an O) and
+a long U (ウ after a U) are written once, but オ at the end of a name stays (ヨコオ YOKOO); ー isn't written. Small
+vowels are written as vowels (ティ TEI, ファ FUA). No vowel is long across the boundary between two words of a name:
+`hepburn_boundaries.txt` lists names with such boundaries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import Final
 
-#: Kana in the order of the table, and what each is written as.
+#: Kana in the order of the table, with their letters.
 _ROWS: Final = (
     ("アイウエオ", "A I U E O"),
     ("カキクケコ", "KA KI KU KE KO"),
@@ -40,75 +40,81 @@ _LETTERS: Final = {kana: text for row, texts in _ROWS for kana, text in zip(row,
 _READABLE: Final = re.compile("[ァ-ヺー]+")
 _LONG: Final = {"オ": "O", "ウ": "OU"}
 _N_BEFORE_LABIAL: Final = re.compile("N+(?=[BMP])")
-_PARTS_KEPT: Final = 65_536
+_PARTS_CACHED: Final = 65_536
 
 
 class UnreadableKanaError(ValueError):
-    """A reading holds something else than katakana; the message doesn't repeat it."""
+    """A reading has a character that isn't katakana. The message doesn't repeat the reading."""
 
 
-@lru_cache(maxsize=_PARTS_KEPT)
+@lru_cache(maxsize=_PARTS_CACHED)
 def roman_part(part: str) -> str:
-    """A surname or a given name. UnreadableKanaError for anything but katakana from ァ to ヺ and ー, or nothing."""
+    """Return a surname or given name in Hepburn capitals.
+
+    Raise UnreadableKanaError if it is empty or has any character other than ァ to ヺ and ー.
+    """
     if not _READABLE.fullmatch(part):
-        raise UnreadableKanaError("a reading is katakana, full width")
-    *before, last = _words(part)
-    letters = [letters for word in before for letters in _word(word, last=False)]
-    return _joined([*letters, *_word(last, last=True)])
+        raise UnreadableKanaError("the reading is not in full-width katakana")
+    *other_words, last_word = _words(part)
+    letters = [letters for word in other_words for letters in _letters_of(word, last=False)]
+    return _join([*letters, *_letters_of(last_word, last=True)])
 
 
 def roman(kana: str) -> str:
-    """Surname and given name, parted by a space; UnreadableKanaError where they aren't katakana parted by U+3000."""
+    """Return surname and given name in Hepburn capitals, separated by a space.
+
+    Raise UnreadableKanaError if `kana` isn't two words in katakana separated by U+3000.
+    """
     surname, _, given_name = kana.partition("\u3000")
     return f"{roman_part(surname)} {roman_part(given_name)}"
 
 
-def _word(word: str, *, last: bool) -> list[str]:
-    """The letters of each kana of one word of a name; none for the second half of a long vowel, nor for ー."""
-    found: list[str] = []
+def _letters_of(word: str, *, last: bool) -> list[str]:
+    """Return the letters of each kana of one word; none for ー and for the second half of a long vowel."""
+    letters: list[str] = []
     vowel = ""
-    for place, kana in enumerate(word):
-        final_o = kana == "オ" and last and place == len(word) - 1 and place > 0
+    for index, kana in enumerate(word):
+        final_o = kana == "オ" and last and index == len(word) - 1 and index > 0
         if kana == "ー" or (vowel and vowel in _LONG.get(kana, "") and not final_o):
             vowel = ""
             continue
-        if kana in "ャュョ" and found and _joins(word[place - 1]):
-            found[-1] = _palatal(found[-1], _LETTERS[kana])
+        if kana in "ャュョ" and letters and _is_palatalized(word[index - 1]):
+            letters[-1] = _palatalize(letters[-1], _LETTERS[kana])
         else:
-            found.append(kana if kana == "ッ" else _LETTERS[kana])
-        vowel = found[-1][-1]
-    return found
+            letters.append(kana if kana == "ッ" else _LETTERS[kana])
+        vowel = letters[-1][-1]
+    return letters
 
 
-def _joins(before: str) -> bool:
-    return before in "キシチニヒミリギジヂビピ"
+def _is_palatalized(kana: str) -> bool:
+    return kana in "キシチニヒミリギジヂビピ"
 
 
-def _palatal(before: str, small: str) -> str:
-    """KI and YA make KYA; SHI, CHI, JI and YA make SHA, CHA, JA."""
-    stem = before[:-1]
+def _palatalize(letters: str, small: str) -> str:
+    """Combine KI and YA to KYA; SHI, CHI, JI and YA to SHA, CHA, JA."""
+    stem = letters[:-1]
     return stem + (small[1:] if stem in ("SH", "CH", "J") else small)
 
 
-def _joined(letters: list[str]) -> str:
+def _join(letters: list[str]) -> str:
     text = ""
-    for here, following in pairwise([*letters, ""]):
-        text += here if here != "ッ" else _doubling(following)
-    return _N_BEFORE_LABIAL.sub(lambda found: "M" * len(found[0]), text)
+    for current, following in pairwise([*letters, ""]):
+        text += current if current != "ッ" else _doubled_consonant(following)
+    return _N_BEFORE_LABIAL.sub(lambda match: "M" * len(match[0]), text)
 
 
-def _doubling(following: str) -> str:
-    """What ッ is before these letters: nothing before a vowel, ン, another ッ or the end."""
+def _doubled_consonant(following: str) -> str:
+    """Return the letter of ッ before these letters; none before a vowel, ン, another ッ or the end."""
     if following in ("N", "ッ", ""):
         return ""
     return "T" if following.startswith("CH") else following[0].strip("AIUEO")
 
 
 def _words(part: str) -> list[str]:
-    """The words of a part, where it is listed; else the part itself."""
-    whole, endings = _boundaries()
-    if part in whole:
-        return whole[part]
+    """Return the words of a name if it is listed, else the name itself."""
+    names, endings = _boundaries()
+    if part in names:
+        return names[part]
     for ending, words in endings.items():
         if part.endswith(ending):
             return [part.removesuffix(ending) + words[0], *words[1:]]
@@ -117,10 +123,10 @@ def _words(part: str) -> list[str]:
 
 @cache
 def _boundaries() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Listed parts, and listed endings (those with *), each with its words; longer endings first."""
+    """Return the words of each listed name, and of each listed ending (marked by *), longer endings first."""
     text = (resources.files("processors") / "hepburn_boundaries.txt").read_text(encoding="utf-8")
-    listed = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    words = {line.replace("|", ""): line.strip("*").split("|") for line in listed}
-    endings = {part.strip("*"): of_part for part, of_part in words.items() if part.startswith("*")}
-    whole = {part: of_part for part, of_part in words.items() if not part.startswith("*")}
-    return whole, dict(sorted(endings.items(), key=lambda item: -len(item[0])))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    words = {line.replace("|", ""): line.strip("*").split("|") for line in lines}
+    endings = {name.strip("*"): parts for name, parts in words.items() if name.startswith("*")}
+    names = {name: parts for name, parts in words.items() if not name.startswith("*")}
+    return names, dict(sorted(endings.items(), key=lambda item: -len(item[0])))

@@ -1,9 +1,8 @@
-"""When is a case done? The rules of the tracker, without a broker and without a clock.
+"""The tracker's rules: when a case is open, overdue or complete. They use no broker and no clock.
 
-A case opens with the number of persons it concerns, every person parts into changes for domains (perhaps
-none), and every change comes back as a receipt. These three kinds of news arrive in any order, and more than
-once; `Case.told` is idempotent, and gives the same case whatever the order. A case that is complete forgets
-who was in it.
+A case opens with its number of persons. Each person is dispatched as a list of changes for domains (possibly empty),
+and each change is confirmed by a receipt. These three kinds of case events arrive in any order and more than once;
+`TrackedCase.apply` is idempotent and independent of their order. A complete case keeps no codes of persons.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 
 class CaseStatus(StrEnum):
-    """Where a case stands."""
+    """The state of a case as users see it."""
 
     OPEN = "open"
     COMPLETE = "complete"
@@ -25,7 +24,7 @@ class CaseStatus(StrEnum):
 
 @dataclass(frozen=True)
 class CaseOpened:
-    """The notice was accepted: it concerns so many persons. Times are milliseconds since 1970, UTC."""
+    """A notice was accepted. `persons` is their number, `received_ms` the time of submission (ms since 1970, UTC)."""
 
     reason: str
     persons: int
@@ -34,7 +33,7 @@ class CaseOpened:
 
 @dataclass(frozen=True)
 class CaseDispatched:
-    """One person's changes: each the name of a receipt to come (`part_name`)."""
+    """One person's changes were published to the domains; `changes` are their IDs (`change_id`)."""
 
     person: str
     changes: frozenset[str]
@@ -42,9 +41,9 @@ class CaseDispatched:
 
 @dataclass(frozen=True)
 class ReceiptReceived:
-    """One change is in its domain's store since `applied_ms`."""
+    """The change with this ID is in its domain's store since `applied_ms` (ms since 1970, UTC)."""
 
-    part: str
+    change: str
     applied_ms: int
 
 
@@ -52,16 +51,22 @@ CaseEvent = CaseOpened | CaseDispatched | ReceiptReceived
 
 
 def change_id(domain: str, person: str, revision: int) -> str:
-    """What a part and its receipt have in common."""
+    """Return the ID that a change and its receipt have in common."""
     return f"{domain}/{person}/{revision}"
+
+
+def person_of(change: str) -> str:
+    """Return the person from the ID of a change."""
+    return change.split("/")[1]
 
 
 @dataclass(frozen=True)
 class TrackedCase:
-    """All that is known of one case.
+    """Everything known about one case.
 
-    `waiting` names the parts without a receipt, `early` the receipts that came before their part,
-    `applied_ms` is the time of the latest receipt.
+    `persons` are the persons already dispatched, `pending` the IDs of dispatched changes without a receipt, `early`
+    those of receipts that arrived before their change was dispatched. `changes` is the number of dispatched changes,
+    `applied_ms` the time of the latest receipt.
     """
 
     opened: CaseOpened | None = None
@@ -72,82 +77,82 @@ class TrackedCase:
     applied_ms: int | None = None
     complete: bool = False
 
-    def apply(self, news: Iterable[CaseEvent]) -> TrackedCase:
-        """The case after this news; what was known already changes nothing."""
+    def apply(self, events: Iterable[CaseEvent]) -> TrackedCase:
+        """Return the case after these events. Idempotent, and independent of their order."""
         case = self
-        for one in news:
-            case = case._applied(one)
-        return case._closed_if_done()
+        for event in events:
+            case = case._after(event)
+        return case._completed_if_done()
 
     def status(self, now_ms: int, overdue_after_ms: int) -> CaseStatus:
-        """Complete, or open, or open for longer than `overdue_after_ms` since the notice was handed over."""
+        """Return COMPLETE, OPEN, or OVERDUE if open more than `overdue_after_ms` after the submission."""
         if self.complete:
             return CaseStatus.COMPLETE
-        late = self.opened is not None and now_ms - self.opened.received_ms > overdue_after_ms
-        return CaseStatus.OVERDUE if late else CaseStatus.OPEN
+        overdue = self.opened is not None and now_ms - self.opened.received_ms > overdue_after_ms
+        return CaseStatus.OVERDUE if overdue else CaseStatus.OPEN
 
-    def _applied(self, news: CaseEvent) -> TrackedCase:
+    def _after(self, event: CaseEvent) -> TrackedCase:
         if self.complete:
             return self
-        match news:
+        match event:
             case CaseOpened():
-                return replace(self, opened=news)
-            case CaseDispatched(person, parts):
-                return self if person in self.persons else self._parts(person, parts)
-            case ReceiptReceived(part, applied_ms):
-                return self._receives(part, applied_ms)
+                return replace(self, opened=event)
+            case CaseDispatched(person, changes):
+                return self if person in self.persons else self._after_dispatch(person, changes)
+            case ReceiptReceived(change, applied_ms):
+                return self._after_receipt(change, applied_ms)
 
-    def _parts(self, person: str, parts: frozenset[str]) -> TrackedCase:
+    def _after_dispatch(self, person: str, changes: frozenset[str]) -> TrackedCase:
         return replace(
             self,
             persons=self.persons | {person},
-            pending=self.pending | (parts - self.early),
-            early=self.early - parts,
-            changes=self.changes + len(parts),
+            pending=self.pending | (changes - self.early),
+            early=self.early - changes,
+            changes=self.changes + len(changes),
         )
 
-    def _receives(self, part: str, applied_ms: int) -> TrackedCase:
+    def _after_receipt(self, change: str, applied_ms: int) -> TrackedCase:
         latest = max(applied_ms, self.applied_ms or 0)
-        if part in self.pending:
-            return replace(self, pending=self.pending - {part}, applied_ms=latest)
-        if any(part_of(part) == person for person in self.persons):
-            return self  # told before: its person has parted, and it waits no longer
-        return replace(self, early=self.early | {part}, applied_ms=latest)
+        if change in self.pending:
+            return replace(self, pending=self.pending - {change}, applied_ms=latest)
+        if person_of(change) in self.persons:
+            return (
+                self  # A repeated receipt: the person is dispatched, and the change is not pending any more.
+            )
+        return replace(self, early=self.early | {change}, applied_ms=latest)
 
-    def _closed_if_done(self) -> TrackedCase:
+    def _completed_if_done(self) -> TrackedCase:
         done = self.opened is not None and len(self.persons) == self.opened.persons and not self.pending
         if self.complete or not done:
             return self
         return replace(self, complete=True, persons=frozenset(), early=frozenset())
 
 
-def part_of(part: str) -> str:
-    """The person a part is of."""
-    return part.split("/")[1]
-
-
 def case_event(schema: str, row: Mapping[str, Any]) -> CaseEvent:
-    """A record of `case-opened`, `case-dispatched` or `receipt`, as a case hears it. KeyError: any other."""
-    return _NEWS[schema](row)
+    """Return a record of `case-opened`, `case-dispatched` or `receipt` as a case event.
+
+    Raise KeyError for any other schema.
+    """
+    return _FROM_ROW[schema](row)
 
 
 def _opened(row: Mapping[str, Any]) -> CaseEvent:
-    return CaseOpened(row["reason"], row["persons"], _ms(row["received_at"]))
+    return CaseOpened(row["reason"], row["persons"], _milliseconds(row["received_at"]))
 
 
-def _parted(row: Mapping[str, Any]) -> CaseEvent:
+def _dispatched(row: Mapping[str, Any]) -> CaseEvent:
     person = row["person"]
-    return CaseDispatched(
-        person, frozenset(change_id(p["domain"], person, p["revision"]) for p in row["changes"])
-    )
+    changes = (change_id(change["domain"], person, change["revision"]) for change in row["changes"])
+    return CaseDispatched(person, frozenset(changes))
 
 
 def _received(row: Mapping[str, Any]) -> CaseEvent:
-    return ReceiptReceived(change_id(row["domain"], row["person"], row["revision"]), _ms(row["applied_at"]))
+    change = change_id(row["domain"], row["person"], row["revision"])
+    return ReceiptReceived(change, _milliseconds(row["applied_at"]))
 
 
-def _ms(moment: datetime) -> int:
+def _milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-_NEWS = {"case-opened": _opened, "case-dispatched": _parted, "receipt": _received}
+_FROM_ROW = {"case-opened": _opened, "case-dispatched": _dispatched, "receipt": _received}

@@ -1,4 +1,4 @@
-"""What an event is: Avro files, their catalogue, the codec, evolution.
+"""The schemas of events: Avro files, their catalogue, the codec, topics, and the systems as declarations.
 
-The bottom layer: imports nothing of the mesh, no Kafka client, no database driver, no clock, no randomness.
+The lowest layer: it imports nothing else of the mesh and uses no Kafka client, database driver, clock or random number.
 """

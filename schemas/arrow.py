@@ -1,8 +1,9 @@
 """Avro types as Arrow types, the same whichever library reads the bytes.
 
-A day is `date32`, an instant `timestamp[ms, UTC]` or `timestamp[us, UTC]`, an enum and a string `string`, a
-record a struct, an array a list, a map a map of strings. Every Arrow field is nullable, so that tables made
-by hand compare and concatenate; what Avro requires is checked on the values, at encoding and decoding.
+A date is `date32`, a timestamp `timestamp[ms, UTC]` or `timestamp[us, UTC]`, an enum and a string `string`, a record a
+struct, an array a list, a map a map of strings. Every Arrow field is nullable, because otherwise tables made by hand
+would not be equal to decoded ones, nor could they be concatenated. Encoding and decoding check that required values
+aren't null.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _PLAIN: Final[dict[str, pa.DataType]] = {
 
 
 def arrow_type(avro: AvroType) -> pa.DataType:
-    """The Arrow type of a value."""
+    """Return the Arrow type of values of an Avro type."""
     if avro.kind == "record":
-        return pa.struct([pa.field(each.name, arrow_type(each.type)) for each in avro.fields])
+        return pa.struct([pa.field(field.name, arrow_type(field.type)) for field in avro.fields])
     if avro.kind == "array":
         return pa.list_(arrow_type(avro.item))
     if avro.kind == "map":
@@ -40,28 +41,31 @@ def arrow_type(avro: AvroType) -> pa.DataType:
 
 
 def arrow_schema(record: AvroType) -> pa.Schema:
-    """A column per field of the record."""
-    return pa.schema([pa.field(each.name, arrow_type(each.type)) for each in record.fields])
+    """Return a column per field of the record."""
+    return pa.schema([pa.field(field.name, arrow_type(field.type)) for field in record.fields])
 
 
 def default_array(field: Field, length: int) -> pa.Array:
-    """The field's default, `length` times; ValueError where it has none."""
+    """Return the field's default `length` times. Raise ValueError if it has none."""
     if not field.has_default:
-        raise ValueError(f"{field.name} has no default")
-    one = pa.array([_python(field.type, field.default)], arrow_type(field.type))
-    return one.take(pa.nulls(length, pa.int32()).fill_null(0))
+        raise ValueError(f"field {field.name} has no default")
+    default = pa.array([_arrow_value(field.type, field.default)], arrow_type(field.type))
+    return default.take(pa.nulls(length, pa.int32()).fill_null(0))
 
 
-def _python(avro: AvroType, default: Any) -> Any:
-    """A JSON default as the value Arrow takes."""
+def _arrow_value(avro: AvroType, default: Any) -> Any:
+    """Return a default in JSON as the Python value from which Arrow makes an array."""
     if default is None:
         return None
     if avro.kind == "bytes":
         return str(default).encode("latin-1")
     if avro.kind == "array":
-        return [_python(avro.item, each) for each in default]
+        return [_arrow_value(avro.item, item) for item in default]
     if avro.kind == "map":
-        return {key: _python(avro.item, each) for key, each in default.items()}
+        return {key: _arrow_value(avro.item, value) for key, value in default.items()}
     if avro.kind == "record":
-        return {each.name: _python(each.type, default.get(each.name, each.default)) for each in avro.fields}
+        return {
+            field.name: _arrow_value(field.type, default.get(field.name, field.default))
+            for field in avro.fields
+        }
     return default

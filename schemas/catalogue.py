@@ -1,6 +1,6 @@
-"""The schemas by name and version; the newest version of a name is the reader schema.
+"""The catalogue: schemas by name and version. The newest version of a name is the reader schema.
 
-Which library reads and writes a schema is decided when it is loaded, never per record.
+The library that reads and writes a schema is chosen once per schema, not per record.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from schemas.types import AvroType, UnsupportedSchemaError, parse_type
 
 Engine = Literal["pyruhvro", "fastavro"]
 
-#: pyruhvro 0.4.0 panics on bytes and fixed; what else it can't do is found by asking it for the Arrow schema.
+#: pyruhvro 0.4.0 panics on values of these types. It reports other unsupported types when it converts the schema.
 _NOT_FOR_PYRUHVRO: Final = frozenset({"bytes"})
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One Avro schema: its text as registered, its type, its columns, the library that reads and writes it.
+    """One Avro schema: its text as registered, and what is derived from it.
 
-    `name` and `version` are those of the catalogue; a foreign writer's schema has neither ("" and 0).
+    `name` and `version` are those of the catalogue; the schema of a foreign writer has "" and 0.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Schema:
 
     @cached_property
     def json(self) -> Any:
-        """The text, parsed; UnsupportedSchemaError where it isn't JSON."""
+        """The parsed text. Raises UnsupportedSchemaError if it isn't JSON."""
         try:
             return json.loads(self.text)
         except ValueError as error:
@@ -47,20 +47,20 @@ class Schema:
 
     @cached_property
     def compact(self) -> str:
-        """The text without what is written for people: pyruhvro parses it again for every batch."""
+        """The text without `doc`: pyruhvro parses it again for every batch."""
         return json.dumps(_without_docs(self.json), separators=(",", ":"))
 
     @cached_property
     def type(self) -> AvroType:
-        """The record; UnsupportedSchemaError where it is something else, or can't be columns."""
+        """The type tree. Raises UnsupportedSchemaError if it isn't a record, or has types that can't be columns."""
         parsed = parse_type(self.json)
         if parsed.kind != "record" or parsed.nullable:
-            raise UnsupportedSchemaError("a record's schema is wanted")
+            raise UnsupportedSchemaError("the schema is not that of a record")
         return parsed
 
     @cached_property
     def fastavro(self) -> Any:
-        """The schema as fastavro takes it; UnsupportedSchemaError where it breaks a rule of Avro."""
+        """The schema as parsed by fastavro. Raises UnsupportedSchemaError if it breaks a rule of Avro."""
         try:
             return fastavro.parse_schema(self.json)
         except (SchemaParseException, KeyError, TypeError, AttributeError) as error:
@@ -68,17 +68,17 @@ class Schema:
 
     @cached_property
     def arrow(self) -> pa.Schema:
-        """Its columns."""
+        """The columns of tables of this schema."""
         return arrow_schema(self.type)
 
     @cached_property
     def engine(self) -> Engine:
-        """pyruhvro where it can, fastavro for all else."""
+        """The library to use: pyruhvro if it supports the schema, else fastavro."""
         if not _kinds(self.type).isdisjoint(_NOT_FOR_PYRUHVRO):
             return "fastavro"
         try:
             pyruhvro.avro_to_arrow_schema(self.compact)
-        except BaseException as error:  # pyruhvro's panics aren't Exceptions
+        except BaseException as error:  # A panic of pyruhvro is not an Exception.
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             return "fastavro"
@@ -86,7 +86,7 @@ class Schema:
 
 
 class Catalogue:
-    """Schemas by name and version. `texts` replaces the files (for tests): name → version → text."""
+    """Schemas by name and version. `texts` (name → version → text) replaces the files in tests."""
 
     def __init__(self, texts: Mapping[str, Mapping[int, str]] | None = None) -> None:
         self._texts = texts
@@ -98,22 +98,22 @@ class Catalogue:
         return schema_files.schema_names() if self._texts is None else tuple(sorted(self._texts))
 
     def versions(self, name: str) -> tuple[int, ...]:
-        """Versions of a name, oldest first; KeyError for an unknown name."""
+        """Return the versions of a name, oldest first. Raise KeyError for an unknown name."""
         return schema_files.versions(name) if self._texts is None else tuple(sorted(self._texts[name]))
 
     def schema(self, name: str, version: int | None = None) -> Schema:
-        """A version of a name, by default the newest; KeyError for what isn't there."""
+        """Return a version of a name, by default the newest. Raise KeyError if there is none."""
         number = self.versions(name)[-1] if version is None else version
         if (name, number) not in self._schemas:
             self._schemas[name, number] = Schema(self._text(name, number), name, number)
         return self._schemas[name, number]
 
     def arrow_schema(self, name: str) -> pa.Schema:
-        """Columns of a name's newest version."""
+        """Return the columns of a name's newest version."""
         return self.schema(name).arrow
 
     def engine(self, name: str) -> Engine:
-        """The library that reads and writes a name's newest version."""
+        """Return the library that reads and writes a name's newest version."""
         return self.schema(name).engine
 
     def _text(self, name: str, version: int) -> str:
@@ -122,18 +122,18 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    """The catalogue of the released files; each is read when it is first asked for."""
+    """Return the catalogue of the released files; each file is read at its first use."""
     return Catalogue()
 
 
 def _without_docs(part: Any) -> Any:
     if isinstance(part, list):
-        return [_without_docs(each) for each in part]
+        return [_without_docs(item) for item in part]
     if isinstance(part, dict):
-        # A field may well be called "doc": its name is a value, never a key; defaults are let be.
+        # A default may be an object with a key "doc", so defaults stay as they are. Field names are values, not keys.
         return {
-            key: each if key == "default" else _without_docs(each)
-            for key, each in part.items()
+            key: value if key == "default" else _without_docs(value)
+            for key, value in part.items()
             if key != "doc"
         }
     return part
@@ -141,4 +141,4 @@ def _without_docs(part: Any) -> Any:
 
 def _kinds(avro: AvroType) -> set[str]:
     inner = [field.type for field in avro.fields] + ([avro.items] if avro.items else [])
-    return {avro.kind}.union(*(_kinds(each) for each in inner))
+    return {avro.kind}.union(*(_kinds(inner_type) for inner_type in inner))

@@ -1,6 +1,6 @@
-"""docs/events.md: the reference of every schema, field by field, made of the Avro files.
+"""Generates docs/events.md, the reference of every schema and field, from the Avro files.
 
-`python -m schemas.docs` writes it; a test holds it against the files.
+`python -m schemas.docs` writes the page; a test compares it with the files.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ PATH: Final = Path(__file__).parent.parent / "docs" / "events.md"
 _INTRODUCTION: Final = """\
 # Events, field by field
 
-Made of `schemas/avro/` by `python -m schemas.docs`; don't edit it by hand.
+Generated from `schemas/avro/` by `python -m schemas.docs`; don't edit it by hand.
 
-A record's value is in Confluent's wire format: a zero byte, the schema's id in the registry (4 bytes, big-endian), and
+A record's value is in Confluent's wire format: a zero byte, the schema's ID in the registry (4 bytes, big-endian), and
 the record in Avro. The subject is `<topic>-value`, the compatibility FULL_TRANSITIVE. `?` marks a field that may be
-null; `date` is Avro's logical type (days since 1970-01-01), `timestamp-millis` and `timestamp-micros` are UTC. `[]` are
-the items of an array, `{}` the values of a map. P is the setting `partitions`.
+null. `date` is Avro's logical type (days since 1970-01-01); `timestamp-millis` and `timestamp-micros` are UTC. `[]`
+stands for the items of an array, `{}` for the values of a map. P is the setting `partitions`.
 """
 
 
-def reference(schemas: Catalogue) -> str:
-    """The whole document, by name of the schema."""
+def render(schemas: Catalogue) -> str:
+    """Return the whole page, sorted by name of the schema."""
     topics = topics_of(["<municipality>"])
     return "\n".join([_INTRODUCTION, *(_section(schemas.schema(name), topics) for name in schemas.names)])
 
@@ -44,9 +44,9 @@ def _section(schema: Schema, topics: list[TopicDeclaration]) -> str:
 
 
 def _topic(topic: TopicDeclaration) -> str:
-    kept = "compacted" if topic.compacted else "kept for ever"
+    retention = "compacted" if topic.compacted else "kept for ever"
     return (
-        f"- `{topic.name}`, {topic.partitions} partition{'' if topic.partitions == 1 else 's'}, {kept}; "
+        f"- `{topic.name}`, {topic.partitions} partition{'' if topic.partitions == 1 else 's'}, {retention}; "
         f"written by {_users(topic.writers)}, read by {_users(topic.readers)}"
     )
 
@@ -73,17 +73,17 @@ def _row(path: str, field: Field) -> str:
 
 
 def _type(avro: AvroType) -> str:
-    mark = "?" if avro.nullable else ""
+    optional = "?" if avro.nullable else ""
     if avro.kind == "enum":
-        return f"{avro.name}{mark}: {', '.join(avro.symbols)}"
+        return f"{avro.name}{optional}: {', '.join(avro.symbols)}"
     if avro.items:
-        return f"{avro.kind}{mark} of {_type(avro.item)}"
-    return f"{avro.name or avro.kind}{mark}"
+        return f"{avro.kind}{optional} of {_type(avro.item)}"
+    return f"{avro.name or avro.kind}{optional}"
 
 
 def main() -> int:
-    """Writes the document."""
-    PATH.write_text(reference(catalogue()), encoding="utf-8")
+    """Write the page."""
+    PATH.write_text(render(catalogue()), encoding="utf-8")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Records and Arrow tables, one batch at a time, by the library that a schema's `engine` names. Without wire format."""
+"""Conversion between Avro records (without wire format) and Arrow tables, by the library of a schema's `engine`."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from schemas.catalogue import Engine, Schema
 
 
 class EngineError(Exception):
-    """The batch can't be read or written. Says nothing of its content: the libraries' messages would."""
+    """A batch can't be read or written. The message has none of its content; the libraries' messages would."""
 
 
 def read(schema: Schema, records: Sequence[bytes]) -> pa.Table:
-    """The records as columns of the schema they were written by; EngineError where one of them can't be read."""
+    """Return records as columns of their writer's schema. Raise EngineError if one of them can't be read."""
     try:
         table = READERS[schema.engine](schema, records)
-        # Neither library looks whether text is UTF-8 before it is in the column.
+        # Neither library checks that text is UTF-8 before it puts it into a column.
         table.validate(full=True)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
-    except BaseException as error:  # pyruhvro's panics aren't Exceptions
+    except BaseException as error:  # A panic of pyruhvro is not an Exception.
         raise EngineError(f"a batch of {len(records)} can't be read: {type(error).__name__}") from None
     return table
 
 
 def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
-    """The rows as records, in their order; EngineError where one of them can't be written."""
+    """Return the rows as records, in their order. Raise EngineError if one of them can't be written."""
     try:
         return WRITERS[schema.engine](schema, table)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
-    except BaseException as error:  # pyruhvro's panics aren't Exceptions
+    except BaseException as error:  # A panic of pyruhvro is not an Exception.
         raise EngineError(f"a batch of {table.num_rows} can't be written: {type(error).__name__}") from None
 
 
 def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
     batch = pyruhvro.deserialize_array(list(records), schema.compact)
-    # It leaves the time zone away, which Avro's instants have by definition. To cast what is right already costs too.
+    # pyruhvro omits the time zone UTC, which Avro's timestamps have by definition. Even a cast without effect is slow.
     columns = [
         column if column.type.equals(field.type) else column.cast(field.type)
         for column, field in zip(batch.columns, schema.arrow, strict=True)
@@ -52,7 +52,7 @@ def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
 
 def _read_rows(schema: Schema, records: Sequence[bytes]) -> pa.Table:
     rows: list[Any] = [
-        fastavro.schemaless_reader(io.BytesIO(each), schema.fastavro, None) for each in records
+        fastavro.schemaless_reader(io.BytesIO(record), schema.fastavro, None) for record in records
     ]
     return pa.Table.from_pylist(rows, schema=schema.arrow)
 
@@ -60,23 +60,25 @@ def _read_rows(schema: Schema, records: Sequence[bytes]) -> pa.Table:
 def _write_columns(schema: Schema, table: pa.Table) -> pa.BinaryArray:
     if not table.num_rows:
         return pa.array([], pa.binary())
-    # A copy of each column: pyruhvro panics on a slice of a struct within a struct.
-    whole = [pa.concat_arrays(column.chunks) for column in table.columns]
-    batch = pa.RecordBatch.from_arrays(whole, schema=schema.arrow)
+    # The columns are copied, because pyruhvro panics on a slice of a struct within a struct.
+    columns = [pa.concat_arrays(column.chunks) for column in table.columns]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema.arrow)
     return pa.concat_arrays(pyruhvro.serialize_record_batch(batch, schema.compact, 1))
 
 
 def _write_rows(schema: Schema, table: pa.Table) -> pa.BinaryArray:
-    return pa.array([_written(schema, row) for row in table.to_pylist(maps_as_pydicts="strict")], pa.binary())
+    return pa.array(
+        [_write_row(schema, row) for row in table.to_pylist(maps_as_pydicts="strict")], pa.binary()
+    )
 
 
-def _written(schema: Schema, row: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, schema.fastavro, row)
-    return out.getvalue()
+def _write_row(schema: Schema, row: dict[str, Any]) -> bytes:
+    record = io.BytesIO()
+    fastavro.schemaless_writer(record, schema.fastavro, row)
+    return record.getvalue()
 
 
-#: Both must give the same table for the same records, and the same records for the same table.
+#: Both libraries return the same table for the same records, and the same records for the same table.
 READERS: Final[Mapping[Engine, Callable[[Schema, Sequence[bytes]], pa.Table]]] = {
     "pyruhvro": _read_columns,
     "fastavro": _read_rows,

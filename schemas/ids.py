@@ -1,4 +1,4 @@
-"""Ids of schemas in the wire format: what the codec asks, and an answer without a registry."""
+"""Schema IDs of the wire format: the interface that the codec uses, and an implementation without a registry."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from schemas.catalogue import Catalogue, Schema
 
 
 class SchemaIds(Protocol):
-    """Ids by schema, and schemas by id, as one registry gives them."""
+    """The IDs under which schemas are registered, in both directions."""
 
     def id_of(self, name: str, version: int) -> int:
-        """The id under which a version of the catalogue is registered; an error where it isn't."""
+        """Return the ID of a version in the catalogue. Raise an error if it isn't registered."""
 
     def writer(self, schema_id: int) -> Schema | None:
-        """The schema that a record with this id was written by; None where the registry has no such id.
+        """Return the schema with this ID, by which a record was written; None if the registry has no such ID.
 
-        May ask a server, and then keeps the answer. An error where the server can't be asked: nothing is known of the
-        record then, and it is no fault of the record's.
+        May ask a server, and caches the answer. Raise an error if the server can't be asked: nothing is known about
+        the record then, so it must not be treated as undecodable.
         """
 
 
 class LocalSchemaIds:
-    """Ids without a registry, counted from 1 through the catalogue; foreign schemas get the next ones.
+    """IDs without a registry: counted from 1 through the catalogue; foreign schemas get the next ones.
 
-    Equal for equal catalogues, so that tests and the driver are repeatable.
+    They are equal for equal catalogues, so tests are repeatable.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        every = [
+        schemas = [
             catalogue.schema(name, version)
             for name in catalogue.names
             for version in catalogue.versions(name)
         ]
-        self._by_id = dict(enumerate(every, start=1))
+        self._by_id = dict(enumerate(schemas, start=1))
         self._ids = {(schema.name, schema.version): number for number, schema in self._by_id.items()}
 
     def id_of(self, name: str, version: int) -> int:
-        """The id of a version of the catalogue; KeyError for what isn't there."""
+        """Return the ID of a version in the catalogue. Raise KeyError if there is none."""
         return self._ids[name, version]
 
     def writer(self, schema_id: int) -> Schema | None:
-        """The schema of an id; None for an unknown one."""
+        """Return the schema with this ID, or None."""
         return self._by_id.get(schema_id)
 
     def register(self, text: str) -> int:
-        """Takes in the schema of a foreign writer, and gives its id."""
+        """Register the schema of a foreign writer and return its ID."""
         schema_id = len(self._by_id) + 1
         self._by_id[schema_id] = Schema(text)
         return schema_id

@@ -1,4 +1,4 @@
-"""Reasons of change (異動事由): the events' symbols, the registers' terms, and what each changes."""
+"""Reasons of change (異動事由): their symbols in events, the registers' terms, and the facts that each changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Reason(StrEnum):
-    """Symbols of the Avro enum `Reason`. UNKNOWN: a reason that an older reader doesn't know."""
+    """The symbols of the Avro enum `Reason`. UNKNOWN is a reason that an older reader doesn't know."""
 
     FIRST_REGISTERED = "FIRST_REGISTERED"
     MOVED_IN = "MOVED_IN"
@@ -32,7 +32,7 @@ class Reason(StrEnum):
 
     @property
     def japanese(self) -> str:
-        """The registers' term; KeyError for UNKNOWN, which no register writes."""
+        """The registers' term. Raises KeyError for UNKNOWN, which no register writes."""
         return JAPANESE[self]
 
 
@@ -59,20 +59,20 @@ JAPANESE: Final[Mapping[Reason, str]] = MappingProxyType(
     }
 )
 
-#: The other way; a term that isn't here is no reason.
+#: The reason of each term.
 BY_JAPANESE: Final[Mapping[str, Reason]] = MappingProxyType(
     {term: reason for reason, term in JAPANESE.items()}
 )
 
-#: All facts a notice can bring, by their names in the record `Facts`; `protected` has rules of its own.
+#: All facts that a notice can give, by their names in the record `Facts`; `protected` has rules of its own.
 FACTS: Final = ("name", "kana", "birth_date", "sex", "relationship", "household", "address")
 
-#: With these the person is new at the municipality: the notice brings everything.
+#: Reasons by which a person becomes a resident of the municipality: the notice gives all facts.
 NEW_THERE: Final = frozenset(
     {Reason.FIRST_REGISTERED, Reason.MOVED_IN, Reason.MOVED_IN_FROM_ABROAD, Reason.BORN}
 )
 
-#: These can be cancelled by a later notice (取消); a cancellation of anything else is for a clerk.
+#: Reasons whose notices a later notice (取消) can cancel; a clerk decides on a cancellation of any other.
 CANCELLABLE: Final = frozenset(
     {
         Reason.MOVED_WITHIN,
@@ -84,7 +84,8 @@ CANCELLABLE: Final = frozenset(
     }
 )
 
-#: What each reason changes, whatever else a row of it shows. Empty: what the domains' rules say, no fact.
+#: The facts that each reason changes, whatever else the notice shows. A reason that changes none still has an effect
+#: by the domains' rules.
 FIELDS_BY_REASON: Final[Mapping[Reason, frozenset[str]]] = MappingProxyType(
     {reason: frozenset[str]() for reason in JAPANESE}
     | dict.fromkeys(NEW_THERE, frozenset(FACTS))

@@ -1,6 +1,6 @@
-"""Released Avro files are never changed: their hashes stand in `schemas/avro/released.json`, and a test compares.
+"""Released Avro files never change: a test compares them with their hashes in `schemas/avro/released.json`.
 
-`python -m schemas.released` releases the files that are new, and refuses to take a changed one.
+`python -m schemas.released` adds the hashes of new files. It fails if a released file has changed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from schemas.schema_files import schema_names, schema_text, versions
 _FILE = "released.json"
 
 
-def hashes() -> dict[str, str]:
-    """SHA-256 of every file as it is now, by `<name>/v<n>`."""
+def current_hashes() -> dict[str, str]:
+    """Return the SHA-256 of every present file, by `<name>/v<n>`."""
     return {
         f"{name}/v{version}": hashlib.sha256(schema_text(name, version).encode()).hexdigest()
         for name in schema_names()
@@ -25,27 +25,31 @@ def hashes() -> dict[str, str]:
     }
 
 
-def released() -> dict[str, str]:
-    """SHA-256 of every released file, as it was then."""
-    found: dict[str, str] = json.loads(
+def released_hashes() -> dict[str, str]:
+    """Return the SHA-256 of every file at its release, by `<name>/v<n>`."""
+    by_file: dict[str, str] = json.loads(
         (resources.files("schemas") / "avro" / _FILE).read_text(encoding="utf-8")
     )
-    return found
+    return by_file
 
 
-def changed() -> list[str]:
-    """Released files that aren't any more what they were; a missing file is one of them."""
-    now = hashes()
-    return sorted(name for name, digest in released().items() if now.get(name) != digest)
+def changed_files() -> list[str]:
+    """Return the released files that have changed or are missing."""
+    now = current_hashes()
+    return sorted(name for name, digest in released_hashes().items() if now.get(name) != digest)
 
 
 def main() -> int:
-    """Releases the new files; 1 where a released one was changed."""
-    if broken := changed():
-        sys.stderr.write(f"changed since released, add a version instead: {', '.join(broken)}\n")
+    """Release the new files. Return 1 if a released one has changed."""
+    if changed := changed_files():
+        sys.stderr.write(
+            f"released schemas have changed: {', '.join(changed)}. Restore them and add a new version instead.\n"
+        )
         return 1
     path = Path(str(resources.files("schemas") / "avro" / _FILE))
-    path.write_text(json.dumps(released() | hashes(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(released_hashes() | current_hashes(), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     return 0
 
 

@@ -1,9 +1,9 @@
-"""A writer's columns brought to the reader's schema: Avro's schema resolution, on Arrow columns.
+"""Avro's schema resolution on Arrow columns: from a writer's columns to those of the reader's schema.
 
-Fields are matched by name or the reader's alias; what the writer doesn't have gets the reader's default, what
-the reader doesn't have is dropped, numbers are promoted, symbols unknown to the reader become its default.
-Source: Avro specification 1.12, "Schema Resolution". Stricter in one place: a day or an instant is only read as
-what it was written.
+Fields are matched by name or by the reader's alias. A field that only the reader has gets its default, a field that
+only the writer has is dropped, numbers are promoted, and symbols unknown to the reader become its default.
+Source: Avro specification 1.12, "Schema Resolution". One rule is stricter: a date or timestamp is only read as the
+logical type as which it was written.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from schemas.arrow import arrow_type, default_array
 from schemas.types import AvroType, Field, UnsupportedSchemaError
 
-#: Brings one column of the writer's type to the reader's.
-Column = Callable[[pa.Array], pa.Array]
+#: Converts one column from the writer's type to the reader's.
+ColumnResolver = Callable[[pa.Array], pa.Array]
 
 _PROMOTIONS: Final = {
     ("int", "long"),
@@ -33,23 +33,24 @@ _PROMOTIONS: Final = {
 
 
 class IncompatibleError(UnsupportedSchemaError):
-    """What was written by this schema can't be read by the reader's."""
+    """Records written with this schema can't be read with the reader's."""
 
 
 def table_resolver(writer: AvroType, reader: AvroType) -> Callable[[pa.Table], pa.Table]:
-    """Brings tables of the writer's columns to the reader's; IncompatibleError where no record can be.
+    """Return a function from tables of the writer's columns to tables of the reader's.
 
-    A null that the writer may write and the reader doesn't allow stays null: it is found by `violations`.
+    A null that the writer allows and the reader doesn't stays null; `violations` finds it. Raise IncompatibleError if
+    no record can be resolved.
     """
-    column = _record(writer, reader)
-    if column is _same:
+    resolve_record = _record(writer, reader)
+    if resolve_record is _same:
         return lambda table: table
 
     def resolve(table: pa.Table) -> pa.Table:
         struct = pa.StructArray.from_arrays(
-            [each.combine_chunks() for each in table.columns], fields=list(table.schema)
+            [column.combine_chunks() for column in table.columns], fields=list(table.schema)
         )
-        resolved = column(struct)
+        resolved = resolve_record(struct)
         return pa.Table.from_arrays(
             [resolved.field(index) for index in range(len(reader.fields))],
             schema=pa.schema(list(resolved.type)),
@@ -58,7 +59,7 @@ def table_resolver(writer: AvroType, reader: AvroType) -> Callable[[pa.Table], p
     return resolve
 
 
-def _resolver(writer: AvroType, reader: AvroType) -> Column:
+def _resolver(writer: AvroType, reader: AvroType) -> ColumnResolver:
     if writer.kind == reader.kind == "record":
         return _record(writer, reader)
     if writer.kind == reader.kind == "enum":
@@ -72,16 +73,16 @@ def _same(column: pa.Array) -> pa.Array:
     return column
 
 
-def _scalar(writer: str, reader: str, target: pa.DataType) -> Column:
+def _scalar(writer: str, reader: str, target: pa.DataType) -> ColumnResolver:
     if writer == reader:
         return _same
     if (writer, reader) not in _PROMOTIONS:
         raise IncompatibleError(f"{writer} can't be read as {reader}")
-    # Avro promotes a long to a float though it may lose digits.
+    # Not safe, because Avro promotes a long to a float even if that loses digits.
     return lambda column: column.cast(target, safe=False)
 
 
-def _enum(writer: AvroType, reader: AvroType) -> Column:
+def _enum(writer: AvroType, reader: AvroType) -> ColumnResolver:
     if writer.name != reader.name:
         raise IncompatibleError(f"enum {writer.name} can't be read as {reader.name}")
     if set(writer.symbols) <= set(reader.symbols):
@@ -92,7 +93,7 @@ def _enum(writer: AvroType, reader: AvroType) -> Column:
     return lambda column: pc.if_else(pc.is_in(column, value_set=known), column, default)
 
 
-def _items(writer: AvroType, reader: AvroType) -> Column:
+def _items(writer: AvroType, reader: AvroType) -> ColumnResolver:
     inner, target = _resolver(writer.item, reader.item), arrow_type(reader)
     if inner is _same:
         return _same
@@ -110,7 +111,7 @@ def _items(writer: AvroType, reader: AvroType) -> Column:
     return resolve_list if writer.kind == "array" else resolve_map
 
 
-def _record(writer: AvroType, reader: AvroType) -> Column:
+def _record(writer: AvroType, reader: AvroType) -> ColumnResolver:
     if writer.name != reader.name:
         raise IncompatibleError(f"record {writer.name} can't be read as {reader.name}")
     sources = [_field(writer, field) for field in reader.fields]
@@ -131,12 +132,12 @@ def _record(writer: AvroType, reader: AvroType) -> Column:
     return resolve
 
 
-def _field(writer: AvroType, field: Field) -> tuple[int | None, Column]:
-    names = [each.name for each in writer.fields]
+def _field(writer: AvroType, field: Field) -> tuple[int | None, ColumnResolver]:
+    names = [writer_field.name for writer_field in writer.fields]
     for name in (field.name, *field.aliases):
         if name in names:
             index = names.index(name)
             return index, _resolver(writer.fields[index].type, field.type)
     if not field.has_default:
-        raise IncompatibleError(f"field {field.name} is missing, and has no default")
+        raise IncompatibleError(f"the writer has no field {field.name}, and the reader has no default for it")
     return None, _same

@@ -1,4 +1,4 @@
-"""Where the Avro files are: `schemas/avro/<name>/v<n>.avsc`. A released file is never changed."""
+"""The Avro files `schemas/avro/<name>/v<n>.avsc`. A released file never changes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def _folder() -> Traversable:
 
 @cache
 def schema_names() -> tuple[str, ...]:
-    """Names of the catalogue, sorted."""
+    """Return the names of all schemas, sorted."""
     return tuple(sorted(entry.name for entry in _folder().iterdir() if entry.is_dir()))
 
 
 @cache
 def versions(name: str) -> tuple[int, ...]:
-    """Versions of a name, from 1 to the newest, which is the reader schema; KeyError for an unknown name."""
+    """Return the versions of a name, from 1 to the newest. Raise KeyError for an unknown name."""
     if name not in schema_names():
-        raise KeyError(f"no schema named {name}; the catalogue has {', '.join(schema_names())}")
-    found = (_VERSION.fullmatch(entry.name) for entry in (_folder() / name).iterdir())
-    return tuple(sorted(int(match[1]) for match in found if match))
+        raise KeyError(f"no schema has the name {name}; the catalogue has {', '.join(schema_names())}")
+    matches = (_VERSION.fullmatch(entry.name) for entry in (_folder() / name).iterdir())
+    return tuple(sorted(int(match[1]) for match in matches if match))
 
 
 @cache
 def schema_text(name: str, version: int) -> str:
-    """The file as it is, which is also what the registry is given."""
+    """Return the text of a file, which is also registered in the schema registry."""
     return (_folder() / name / f"v{version}.avsc").read_text(encoding="utf-8")

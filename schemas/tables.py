@@ -1,4 +1,4 @@
-"""Tables of a schema: made of rows, or of columns that nearly fit; and rows of tables."""
+"""Tables of a schema: from rows, or from columns that nearly fit; and rows of tables."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class EncodeError(ValueError):
-    """A table doesn't fit its schema: our own mistake. Names columns, never values."""
+    """A table doesn't fit its schema, which is a bug of the caller. The message names columns, never values."""
 
 
 def empty_table(name: str, schemas: Catalogue | None = None) -> pa.Table:
-    """No rows, with the columns of a name's newest version."""
+    """Return a table without rows, with the columns of a schema's newest version."""
     return (schemas or catalogue()).arrow_schema(name).empty_table()
 
 
 def table_from_rows(
     name: str, rows: Sequence[Mapping[str, Any]], schemas: Catalogue | None = None
 ) -> pa.Table:
-    """Rows as a table of a name's newest version; EncodeError for a field that the schema doesn't have.
+    """Return rows as a table of a schema's newest version.
 
-    A field that no row gives gets the schema's default; else one that a row leaves away is null.
+    A field that no row has gets the schema's default. A field that only some rows have is null in the others. Raise
+    EncodeError for a field that the schema doesn't have, and for a value that isn't of its field's type.
     """
     schema = (schemas or catalogue()).schema(name)
     if not rows:
         return schema.arrow.empty_table()
-    given = set().union(*(row.keys() for row in rows))
-    _no_unknown(schema, given)
-    columns = [field for field in schema.arrow if field.name in given]
+    names = set().union(*(row.keys() for row in rows))
+    _check_names(schema, names)
+    columns = [field for field in schema.arrow if field.name in names]
     try:
-        arrays = [pa.array(_given(rows, field.name), field.type) for field in columns]
+        arrays = [pa.array(_values(rows, field.name), field.type) for field in columns]
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         raise EncodeError(f"{name}: a value is not of its field's type") from None
-    return fit(schema, pa.Table.from_arrays(arrays, schema=pa.schema(columns)))
+    return fit_to_schema(schema, pa.Table.from_arrays(arrays, schema=pa.schema(columns)))
 
 
-def _given(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     try:
         return list(map(itemgetter(name), rows))
     except KeyError:
@@ -54,38 +55,40 @@ def _given(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
 
 
 def rows_from_table(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as `to_pylist` gives them, but for instants: these are numbers, in their column's unit, since 1970.
+    """Return rows as `to_pylist` does, except that timestamps are numbers since 1970 in their column's unit.
 
-    A day is made once, however often it stands there, and all else field by field: less than half of the time.
+    Each distinct date becomes an object once, and all else is converted column by column: this takes less than half
+    the time of `to_pylist`.
     """
     return _records(table.column_names, [values_of(column) for column in table.columns], table.num_rows)
 
 
 def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """The values of one column, as in `rows_from_table`."""
+    """Return the values of one column, as in `rows_from_table`."""
     if isinstance(column, pa.ChunkedArray):
         return [value for chunk in column.chunks for value in values_of(chunk)]
     if pa.types.is_date32(column.type):
         numbers = column.cast(pa.int32())
-        days = {each: date.fromordinal(_EPOCH + each) for each in pc.unique(numbers.drop_null()).to_pylist()}
-        return list(map(days.get, numbers.to_pylist()))
+        distinct = pc.unique(numbers.drop_null()).to_pylist()
+        dates = {number: date.fromordinal(_EPOCH + number) for number in distinct}
+        return list(map(dates.get, numbers.to_pylist()))
     if pa.types.is_timestamp(column.type):
-        return _listed(column.cast(pa.int64()))
+        return _as_list(column.cast(pa.int64()))
     if pa.types.is_struct(column.type):
         names = [field.name for field in column.type]
-        # Where the struct is null, so are its fields.
+        # `flatten` makes the fields null where the struct is null; `field` would not.
         fields = [values_of(field) for field in column.flatten()]
-        return _where_given(column, _records(names, fields, len(column)))
+        return _null_where_null(column, _records(names, fields, len(column)))
     if pa.types.is_list(column.type):
         offsets = column.offsets.to_pylist()
         values = values_of(column.values.slice(offsets[0], offsets[-1] - offsets[0]))
         first = offsets[0]
         lists = [values[begin - first : end - first] for begin, end in pairwise(offsets)]
-        return _where_given(column, lists)
-    return _listed(column)
+        return _null_where_null(column, lists)
+    return _as_list(column)
 
 
-def _listed(column: pa.Array) -> list[Any]:
+def _as_list(column: pa.Array) -> list[Any]:
     values: list[Any] = column.to_pylist()
     return values
 
@@ -96,18 +99,21 @@ def _records(names: Sequence[str], columns: Sequence[list[Any]], length: int) ->
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _where_given(column: pa.Array, values: list[Any]) -> list[Any]:
+def _null_where_null(column: pa.Array, values: list[Any]) -> list[Any]:
     if not column.null_count:
         return values
-    given = column.is_valid().to_pylist()
-    return [value if there else None for value, there in zip(values, given, strict=True)]
+    is_valid = column.is_valid().to_pylist()
+    return [value if valid else None for value, valid in zip(values, is_valid, strict=True)]
 
 
-def fit(schema: Schema, table: pa.Table) -> pa.Table:
-    """The table with the schema's columns, in their order and of their types; EncodeError where it doesn't fit."""
+def fit_to_schema(schema: Schema, table: pa.Table) -> pa.Table:
+    """Return the table with the schema's columns, in their order and of their types; defaults for missing columns.
+
+    Raise EncodeError if the table doesn't fit.
+    """
     if table.schema.equals(schema.arrow):
         return table
-    _no_unknown(schema, table.column_names)
+    _check_names(schema, table.column_names)
     columns = []
     for field, target in zip(schema.type.fields, schema.arrow, strict=True):
         if field.name in table.column_names:
@@ -115,11 +121,11 @@ def fit(schema: Schema, table: pa.Table) -> pa.Table:
         elif field.has_default:
             columns.append(default_array(field, table.num_rows))
         else:
-            raise EncodeError(f"{schema.name}.{field.name}: the column is missing, and has no default")
+            raise EncodeError(f"{schema.name}.{field.name}: the column is missing and has no default")
     return pa.Table.from_arrays(columns, schema=schema.arrow)
 
 
-def _no_unknown(schema: Schema, names: Iterable[str]) -> None:
+def _check_names(schema: Schema, names: Iterable[str]) -> None:
     unknown = sorted(set(names) - set(schema.arrow.names))
     if unknown:
         raise EncodeError(f"{schema.name} has no column {', '.join(unknown)}")
@@ -131,4 +137,6 @@ def _cast(schema: Schema, column: pa.ChunkedArray, target: pa.Field) -> pa.Chunk
     try:
         return column.cast(target.type)
     except pa.ArrowException:
-        raise EncodeError(f"{schema.name}.{target.name}: {column.type} can't be {target.type}") from None
+        raise EncodeError(
+            f"{schema.name}.{target.name}: {column.type} can't be converted to {target.type}"
+        ) from None

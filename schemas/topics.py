@@ -1,6 +1,6 @@
-"""Names of topics, users, groups and transactions, and the list of all topics that `mesh apply` makes.
+"""Names of topics, users, groups and transactions, and the list of all topics that `mesh apply` creates.
 
-What the list doesn't name doesn't exist: the brokers deny by default.
+No other topic can be used: the brokers deny access by default.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final, Literal
 from schemas.schema_files import schema_names
 from schemas.systems import DOMAINS, SYSTEMS
 
-#: Steps that run as workers of the mesh, each with a Kafka user of its name. Sinks are steps `sink.<domain>`.
+#: Steps, each with a Kafka user of its name. The sinks are steps too, with names `sink.<domain>`.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "tracker")
-#: Those that set records aside, and park later ones behind them; the tracker's updates may come in any order.
+#: Steps with a dead-letter queue that blocks later records. The tracker has none: it applies events in any order.
 ORDERED_STEPS: Final = ("intake", "household", "fan-out", "conversion")
 
-#: May read every topic, and writes none.
+#: The user that may read every topic and write none.
 AUDITOR: Final = "auditor"
 
 NOTICE: Final = "notice"
@@ -29,99 +29,102 @@ RECEIPT: Final = "receipt"
 
 
 def input_topic(system: str, municipality: str | None = None) -> str:
-    """Where a system hands over; a municipal system's topic is one municipality's.
+    """Return the input topic of a system, and of a municipality if the system is municipal.
 
-    KeyError for an unknown system, ValueError for a municipality too many or missing.
+    Raise KeyError for an unknown system, ValueError if the municipality is missing or must not be given.
     """
-    if SYSTEMS[system].municipal != (municipality is not None):
-        raise ValueError(f"{system} is {SYSTEMS[system].scope}: only municipal systems have municipalities")
+    if SYSTEMS[system].municipal and municipality is None:
+        raise ValueError(f"{system} is a municipal system: its input topic needs a municipality")
+    if not SYSTEMS[system].municipal and municipality is not None:
+        raise ValueError(f"{system} is a national system: its input topic has no municipality")
     return f"in.{system}.{municipality}" if municipality else f"in.{system}"
 
 
 def parse_input_topic(topic: str) -> tuple[str, str | None]:
-    """System and municipality that an `in.` topic's writer speaks for; ValueError for any other topic."""
+    """Return the submitter of an input topic: system and municipality. Raise ValueError for any other topic."""
     prefix, _, rest = topic.partition(".")
     system, _, municipality = rest.partition(".")
     if prefix != "in" or system not in SYSTEMS:
-        raise ValueError(f"not a topic of hand-overs: {topic}")
+        raise ValueError(f"{topic} is not an input topic (in.<system> or in.<system>.<municipality>)")
     return system, municipality or None
 
 
 def change_topic(domain: str) -> str:
-    """What fan-out tells conversion of a domain."""
+    """Return the topic of changes for a domain in mesh codes, from fan-out to conversion."""
     return f"change.{domain}"
 
 
 def domain_topic(domain: str) -> str:
-    """What a domain is told, in its own codes."""
+    """Return the topic of changes for a domain in its own codes."""
     return f"domain.{domain}"
 
 
 def disclosure_topic(domain: str) -> str:
-    """Records of what a domain was told."""
+    """Return the topic of the records of disclosures to a domain."""
     return f"disclosure.{domain}"
 
 
 def domain_receipt_topic(domain: str) -> str:
-    """A sink's receipts, in the domain's own codes."""
+    """Return the topic of a sink's receipts, in the domain's own codes."""
     return f"receipt.{domain}"
 
 
 def rejected_topic(system: str) -> str:
-    """Refused hand-overs of a system, and duplicates."""
+    """Return the topic of rejections of a system's submissions."""
     return f"rejected.{system}"
 
 
 def state_topic(step: str, store: str) -> str:
-    """Changelog of one store of a step."""
+    """Return the changelog topic of one state store of a step."""
     return f"state.{step}.{store}"
 
 
 def dlq_topic(step: str) -> str:
-    """Dead letters of a step; a sink is the step `sink.<domain>`."""
+    """Return the topic of the dead letters of a step; a sink is the step `sink.<domain>`."""
     return f"dlq.{step}"
 
 
 def command_topic(step: str) -> str:
-    """Officers' acts on a step's dead letters."""
+    """Return the topic of operator commands on a step's dead letters."""
     return f"command.{step}"
 
 
 def dlq_state_topic(step: str) -> str:
-    """Changelog of what a step has set aside; a sink keeps it in its store."""
+    """Return the changelog topic of a step's dead-letter queue; a sink keeps its queue in its store."""
     return state_topic(step, "dlq")
 
 
 def subject(topic: str) -> str:
-    """Name in the schema registry (TopicNameStrategy)."""
+    """Return the subject of a topic in the schema registry (TopicNameStrategy)."""
     return f"{topic}-value"
 
 
 def source_user(system: str, municipality: str | None = None) -> str:
-    """Kafka user that writes a system's topic: the topic's name without `in.`."""
+    """Return the Kafka user that writes a system's input topic: the topic's name without `in.`."""
     return input_topic(system, municipality).removeprefix("in.")
 
 
 def sink_step(domain: str) -> str:
-    """Name of a domain's sink as a step, and as a Kafka user."""
+    """Return the name of a domain's sink as a step and as a Kafka user."""
     return f"sink.{domain}"
 
 
 def group(step: str) -> str:
-    """Consumer group of a step."""
+    """Return the consumer group of a step."""
     return f"mesh.{step}"
 
 
 def transactional_id(step: str, slot: int) -> str:
-    """`transactional.id` and `group.instance.id` of a worker slot."""
+    """Return the `transactional.id` and `group.instance.id` of a worker slot."""
     return f"mesh.{step}.{slot}"
 
 
 @dataclass(frozen=True)
 class TopicDeclaration:
-    """One topic: `schema` is a catalogue name, `partitions` 1, or "P" for the setting; its users.
+    """A topic and the users that may write and read it.
 
-    Compacted topics keep the last value of a key; all others keep every record for ever.
+    `schema` is a name in the catalogue, `partitions` is 1, or "P" for the setting `partitions`. A compacted topic keeps
+    the last value of each key, any other keeps every record for ever.
     """
 
     name: str
@@ -133,7 +136,7 @@ class TopicDeclaration:
 
 
 def topics_of(municipalities: Iterable[str]) -> list[TopicDeclaration]:
-    """Every topic of a mesh in which these municipalities take part (JIS X 0402 codes), in a stable order."""
+    """Return every topic of a mesh with these municipalities (JIS X 0402 codes), in a stable order."""
     codes = sorted(set(municipalities))
     return [
         *_submission_topics(codes),
@@ -145,7 +148,7 @@ def topics_of(municipalities: Iterable[str]) -> list[TopicDeclaration]:
 
 
 def users(topics: Iterable[TopicDeclaration]) -> list[str]:
-    """Every Kafka user that writes or reads one of the topics."""
+    """Return every Kafka user that may write or read one of the topics."""
     return sorted({user for topic in topics for user in (*topic.writers, *topic.readers)})
 
 
@@ -198,7 +201,7 @@ def _evidence_topics() -> Iterator[TopicDeclaration]:
 
 
 def _changelogs() -> Iterator[TopicDeclaration]:
-    """A schema `state-<step>-<store>` is a store; its changelog follows. Every step keeps what it has set aside."""
+    """Yield a changelog per dead-letter queue, and one per state store: each schema `state-<step>-<store>` is one."""
     for step in ORDERED_STEPS:
         yield TopicDeclaration(
             dlq_state_topic(step), "dlq-entry", "P", (step,), (step, AUDITOR), compacted=True

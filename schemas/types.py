@@ -1,7 +1,7 @@
-"""An Avro schema as a tree of types: names resolved, nullable unions folded.
+"""An Avro schema as a tree of types: names are resolved, and a union with null becomes a nullable type.
 
-Of Avro it has what can be a column: no union but of null and one type, no recursion, no decimal or uuid.
-Source: Avro specification 1.12, https://avro.apache.org/docs/1.12.0/specification/
+It supports the part of Avro that can be Arrow columns: no unions except of null and one type, no recursion, no decimal
+or uuid. Source: Avro specification 1.12, https://avro.apache.org/docs/1.12.0/specification/
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOGICAL: Final = {
 
 
 class UnsupportedSchemaError(ValueError):
-    """The schema has what can't be a column, or isn't Avro at all."""
+    """The schema has a part that can't be an Arrow column, or isn't Avro at all."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a record. `default` is the JSON default, meaningful where `has_default`."""
+    """A field of a record. `default` is the default in JSON; it only has a meaning if `has_default`."""
 
     name: str
     type: AvroType
@@ -36,9 +36,10 @@ class Field:
 
 @dataclass(frozen=True)
 class AvroType:
-    """One type. `kind`: a primitive, a logical type, enum, array, map or record.
+    """One type. `kind` is a primitive, a logical type, enum, array, map or record.
 
-    `items` are an array's items or a map's values; `symbols` and `enum_default` an enum's; `fields` a record's.
+    `items` is the type of an array's items or a map's values. `symbols` and `enum_default` belong to an enum, `fields`
+    to a record.
     """
 
     kind: str
@@ -52,18 +53,18 @@ class AvroType:
 
     @property
     def item(self) -> AvroType:
-        """Items of an array, values of a map."""
+        """Type of an array's items or a map's values. Raises TypeError for any other kind."""
         if self.items is None:
-            raise TypeError(f"{self.kind} has no items")
+            raise TypeError(f"a type of kind {self.kind} has no items")
         return self.items
 
 
 def parse_type(schema: Any) -> AvroType:
-    """The tree of a parsed JSON schema; UnsupportedSchemaError where it can't be columns."""
+    """Return the type of a schema, given as parsed JSON. Raise UnsupportedSchemaError if it isn't supported."""
     try:
         return _parse(schema, {}, "")
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnsupportedSchemaError("not an Avro schema of this form") from error
+        raise UnsupportedSchemaError("not an Avro schema") from error
 
 
 def _parse(schema: Any, named: dict[str, AvroType], namespace: str) -> AvroType:
@@ -88,7 +89,7 @@ def _by_name(name: str, named: dict[str, AvroType], namespace: str) -> AvroType:
         return AvroType(name)
     full = name if "." in name or not namespace else f"{namespace}.{name}"
     if full not in named:
-        raise UnsupportedSchemaError(f"type {full} is unknown here, or refers to itself")
+        raise UnsupportedSchemaError(f"type {full} is not defined before its use, or refers to itself")
     return named[full]
 
 
@@ -112,14 +113,14 @@ def _named(schema: dict[str, Any], named: dict[str, AvroType], namespace: str) -
     space = name.rpartition(".")[0] or schema.get("namespace", namespace)
     short = name.rpartition(".")[2]
     if schema["type"] == "enum":
-        made = AvroType(
+        avro = AvroType(
             "enum", name=short, doc=doc, symbols=tuple(schema["symbols"]), enum_default=schema.get("default")
         )
     else:
-        fields = tuple(_field(each, named, space) for each in schema["fields"])
-        made = AvroType("record", name=short, doc=doc, fields=fields)
-    named[f"{space}.{short}" if space else short] = made
-    return made
+        fields = tuple(_field(field_schema, named, space) for field_schema in schema["fields"])
+        avro = AvroType("record", name=short, doc=doc, fields=fields)
+    named[f"{space}.{short}" if space else short] = avro
+    return avro
 
 
 def _field(schema: dict[str, Any], named: dict[str, AvroType], namespace: str) -> Field:

@@ -1,4 +1,4 @@
-"""How an event moves: topics, records, consumer, producer, transactions, pipeline, dead letters.
+"""Exactly-once stream processing on Kafka: pipeline, transactions, state, dead letters, operator commands, workers.
 
-Imports `schemas` only. A processor is handed in (see `streams.contract`), never imported.
+Imports only `schemas`. A processor (`streams.contract`) is a parameter of a step, never an import.
 """

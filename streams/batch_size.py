@@ -1,29 +1,29 @@
-"""How much is done at once: less after what took too long, and more again, by and by, after what didn't."""
+"""Batch size that adapts to transactions that fail."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: So many have to go well before twice as much is tried.
+#: Transactions that must succeed before the batch size is doubled again.
 _SUCCESSES_TO_GROW: Final = 5
 
 
 class AdaptiveBatchSize:
-    """Halves, once for each that failed."""
+    """Halves the batch size after each failed transaction, and doubles it again after some successful ones."""
 
     def __init__(self) -> None:
-        self._shift, self._succeeded = 0, 0
+        self._halvings, self._succeeded = 0, 0
 
     def failed(self) -> None:
-        """The next has half as much."""
-        self._shift, self._succeeded = self._shift + 1, 0
+        """Halve the size."""
+        self._halvings, self._succeeded = self._halvings + 1, 0
 
     def succeeded(self) -> None:
-        """After some of these the next has twice as much."""
+        """Count a success; after `_SUCCESSES_TO_GROW` of them double the size."""
         self._succeeded += 1
-        if self._shift and self._succeeded >= _SUCCESSES_TO_GROW:
-            self._shift, self._succeeded = self._shift - 1, 0
+        if self._halvings and self._succeeded >= _SUCCESSES_TO_GROW:
+            self._halvings, self._succeeded = self._halvings - 1, 0
 
-    def scale(self, most: int) -> int:
-        """What is left of so many; at least one."""
-        return max(1, most >> self._shift)
+    def scale(self, maximum: int) -> int:
+        """Return the present share of `maximum`, at least 1."""
+        return max(1, maximum >> self._halvings)

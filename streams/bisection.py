@@ -1,7 +1,7 @@
-"""Tries a batch, and parts of it: what can't be processed becomes a letter, what waits behind one is parked.
+"""Processing of a batch around records that fail: the batch is bisected until only they are left out.
 
-Each record is judged as if all before it had been processed one by one. A part is processed as a whole where none of
-its records waits and none fails; else it is cut, down to single records.
+The outcome is as if every record had been processed one by one, in order. A part of the batch is processed as a whole
+if none of its records is blocked and none fails; else it is cut, down to single records.
 """
 
 from __future__ import annotations
@@ -17,165 +17,170 @@ import structlog
 
 from streams.clients import ProducerRecords
 from streams.contract import Batch, Output, Poison, Result
-from streams.dead_letter_router import DeadLetterRouter, StepContext, StepOutput
+from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.decoding import DecodedBatch
 from streams.errors import BrokenStepError, StreamError
 from streams.ordering import ordering_policy
 from streams.state import PartitionState
+from streams.step import StepContext
 
 log = structlog.get_logger()
 
-#: A row of one of several parts.
+#: Index of a batch among several, and of a row in it.
 _RowIndex = tuple[int, int]
+Batches = Sequence[DecodedBatch]
 
 
 class BisectingRunner:
-    """Some records; `state` is the one that the processor is given, None for a stateless step.
+    """Runs a step's processor. `state` is None for a stateless step.
 
-    `outcome` is what follows from all that was attempted; changes of state are pending.
+    Outputs and dead letters go into `output`; state changes stay pending.
     """
 
     def __init__(
-        self, shop: StepContext, state: PartitionState | None, aside: DeadLetterRouter, outcome: StepOutput
+        self,
+        context: StepContext,
+        state: PartitionState | None,
+        router: DeadLetterRouter,
+        output: StepOutput,
     ) -> None:
-        self._context, self._state, self._router, self._output = shop, state, aside, outcome
-        self._ordering = ordering_policy(shop.step, state)
+        self._context, self._state, self._router, self._output = context, state, router, output
+        self._ordering = ordering_policy(context.step, state)
         self._failures = 0
 
-    def run(self, parts: Sequence[DecodedBatch]) -> None:
-        """Whatever the processor raises, the other records go on; a StreamError or MemoryError passes through."""
-        parts = [part for part in parts if len(part)]
-        waiting = self._blocked_rows(parts)
-        if not any(waiting):
-            self._run_unblocked(parts)
-        elif not self._ordering.stateless and _total(parts) > 1:
-            # What a record waits for, and who waits for it, depends on all before it: those come first.
-            self._in_halves(parts)
+    def run(self, batches: Batches) -> None:
+        """Process all records that are not blocked. Only StreamError and MemoryError pass through."""
+        batches = [batch for batch in batches if len(batch)]
+        blocked = self._blocked_rows(batches)
+        if not any(blocked):
+            self._run_unblocked(batches)
+        elif not self._ordering.stateless and _total(batches) > 1:
+            # The keys of a record depend on the state that all records before it leave: process those first.
+            self._run_halves(batches)
         else:
             self._run_unblocked(
-                [_without(part, set(rows)) for part, rows in zip(parts, waiting, strict=True)]
+                [_without(batch, set(rows)) for batch, rows in zip(batches, blocked, strict=True)]
             )
-            # Last, as it would hold what others before it are not to wait for.
-            for part, rows in zip(parts, waiting, strict=True):
+            # Last: a blocked record blocks its own keys, and earlier records must not wait for those.
+            for batch, rows in zip(batches, blocked, strict=True):
                 for row in rows:
-                    self._router.block(part.records[row], self._ordering.of(part, row))
+                    self._router.block(batch.records[row], self._ordering.of(batch, row))
 
-    def run_one(self, part: DecodedBatch) -> str | None:
-        """One record, whether it waits or not; None where it was processed, else why not."""
+    def run_one(self, batch: DecodedBatch) -> str | None:
+        """Process a batch of one record, blocked or not; return the reason if it failed."""
         try:
-            poison = self._run_whole([part], lambda parts, found: False)
+            poison = self._run_whole([batch], lambda batches, poison: False)
         except (StreamError, MemoryError):
             raise
-        except Exception as error:  # as in `attempt`
+        except Exception as error:  # as in `run`
             return self._reason_of_error(error)
         return poison.get((0, 0))
 
-    def _blocked_rows(self, parts: Sequence[DecodedBatch]) -> list[list[int]]:
-        """By part, the rows that wait for a strand that is held."""
+    def _blocked_rows(self, batches: Batches) -> list[list[int]]:
+        """Return the blocked rows of each batch."""
         if not self._router.blocked_keys:
-            return [[] for _ in parts]
-        return [self._ordering.blocked_rows(part, self._router.blocked_keys) for part in parts]
+            return [[] for _ in batches]
+        return [self._ordering.blocked_rows(batch, self._router.blocked_keys) for batch in batches]
 
-    def _run_unblocked(self, parts: Sequence[DecodedBatch]) -> None:
-        """Those of which none waits for what is set aside by now."""
-        left = [part for part in parts if len(part)]
-        if not left:
+    def _run_unblocked(self, batches: Batches) -> None:
+        batches = [batch for batch in batches if len(batch)]
+        if not batches:
             return
         try:
-            poison = self._run_whole(left, self._rerun_if_followed)
+            poison = self._run_whole(batches, self._rerun_if_followed)
         except (StreamError, MemoryError):
             raise
-        except Exception as error:  # whatever a processor raises, the other records go on
-            self._handle_error(left, error)
+        except Exception as error:  # whatever a processor raises, the other records must be processed
+            self._handle_error(batches, error)
             return
-        for each, reason in poison.items():
-            self._route_failed(left, each, reason)
+        for index, reason in poison.items():
+            self._route_failed(batches, index, reason)
 
     def _run_whole(
-        self,
-        parts: Sequence[DecodedBatch],
-        spoils: Callable[[Sequence[DecodedBatch], dict[_RowIndex, str]], bool],
+        self, batches: Batches, rerun: Callable[[Batches, dict[_RowIndex, str]], bool]
     ) -> dict[_RowIndex, str]:
-        """Processes all of it; the poison in it. Where that spoils the rest, `spoils` has seen to it otherwise."""
-        result = self._process([part.batch for part in parts])
+        """Process all batches in one call; return the reason of each poison row.
+
+        `rerun(batches, poison)` decides whether the result must be dropped; it has then processed the records itself.
+        """
+        result = self._process([batch.batch for batch in batches])
         outgoing = self._encoded([output for output in result.outputs if output.table.num_rows])
         poison = {(each.batch, each.index): each.reason for each in _sorted_poison(result.poison)}
-        if poison and spoils(parts, poison):
+        if poison and rerun(batches, poison):
             return {}
         if self._state:
             self._state.stage()
         self._output.outgoing.extend(outgoing)
         return poison
 
-    def _rerun_if_followed(self, parts: Sequence[DecodedBatch], poison: dict[_RowIndex, str]) -> bool:
-        """Whether something later in these parts may wait for the poison: then all is done again without it."""
-        followers = self._rows_after_poison(parts, poison) if self._ordering.stateless else set()
+    def _rerun_if_followed(self, batches: Batches, poison: dict[_RowIndex, str]) -> bool:
+        """Process the batches again without poison, if a later record may wait for it; return whether it was done."""
+        followers = self._rows_after_poison(batches, poison) if self._ordering.stateless else set()
         if self._ordering.stateless and not followers:
             return False
         if self._state:
             self._state.discard()
         if self._ordering.stateless:
-            self._without_followers(parts, poison, followers)
+            self._run_without_followers(batches, poison, followers)
         else:
-            self._run_between_poison(parts, poison)
+            self._run_between_poison(batches, poison)
         return True
 
-    def _rows_after_poison(
-        self, parts: Sequence[DecodedBatch], poison: Mapping[_RowIndex, str]
-    ) -> set[_RowIndex]:
-        """Rows that come after poison, and wait for it; poison or not."""
-        bad = [{row for number, row in poison if number == at} for at in range(len(parts))]
+    def _rows_after_poison(self, batches: Batches, poison: Mapping[_RowIndex, str]) -> set[_RowIndex]:
+        """Return the rows that wait for a poison row before them, whether they are poison themselves or not."""
+        failed = [{row for index, row in poison if index == number} for number in range(len(batches))]
         return {
-            (at, row)
-            for at, part in enumerate(parts)
-            for row in (self._ordering.followers(part, bad[at]) if bad[at] else ())
+            (number, row)
+            for number, batch in enumerate(batches)
+            if failed[number]
+            for row in self._ordering.followers(batch, failed[number])
         }
 
-    def _without_followers(
-        self, parts: Sequence[DecodedBatch], poison: Mapping[_RowIndex, str], followers: set[_RowIndex]
+    def _run_without_followers(
+        self, batches: Batches, poison: Mapping[_RowIndex, str], followers: set[_RowIndex]
     ) -> None:
-        out = followers.union(poison)
-        rows = [{row for number, row in out if number == at} for at in range(len(parts))]
-        self.run([_without(part, gone) for part, gone in zip(parts, rows, strict=True)])
-        for place in sorted(out):
-            # A follower has poison before it, and so is parked, whatever else it is.
-            self._route_failed(parts, place, poison.get(place, ""))
+        excluded = followers.union(poison)
+        rows = [{row for index, row in excluded if index == number} for number in range(len(batches))]
+        self.run([_without(batch, out) for batch, out in zip(batches, rows, strict=True)])
+        for index in sorted(excluded):
+            # A follower has poison before it, so it is blocked, whatever its own reason would be.
+            self._route_failed(batches, index, poison.get(index, ""))
 
-    def _run_between_poison(self, parts: Sequence[DecodedBatch], poison: Mapping[_RowIndex, str]) -> None:
-        """What comes before each piece of poison, and then that."""
-        for at, part in enumerate(parts):
-            begun = 0
-            for row in [row for number, row in poison if number == at]:
-                self.run([part.slice(begun, row)])
-                self._route_failed(parts, (at, row), poison[at, row])
-                begun = row + 1
-            self.run([part.slice(begun, len(part))])
+    def _run_between_poison(self, batches: Batches, poison: Mapping[_RowIndex, str]) -> None:
+        """Process the records up to each poison row, then route that row, so that later keys see its effect."""
+        for number, batch in enumerate(batches):
+            start = 0
+            for row in [row for index, row in poison if index == number]:
+                self.run([batch.slice(start, row)])
+                self._route_failed(batches, (number, row), poison[number, row])
+                start = row + 1
+            self.run([batch.slice(start, len(batch))])
 
-    def _route_failed(self, parts: Sequence[DecodedBatch], place: _RowIndex, reason: str) -> None:
-        part, row = parts[place[0]], place[1]
-        content = part.batch.table.slice(row, 1).to_pylist()[0]
-        self._router.route_failed(part.records[row], content, self._ordering.of(part, row), reason)
+    def _route_failed(self, batches: Batches, index: _RowIndex, reason: str) -> None:
+        batch, row = batches[index[0]], index[1]
+        content = batch.batch.table.slice(row, 1).to_pylist()[0]
+        self._router.route_failed(batch.records[row], content, self._ordering.of(batch, row), reason)
 
-    def _handle_error(self, parts: Sequence[DecodedBatch], error: Exception) -> None:
-        if _total(parts) > 1:
+    def _handle_error(self, batches: Batches, error: Exception) -> None:
+        if _total(batches) > 1:
             if self._state:
                 self._state.discard()
-            self._in_halves(parts)
+            self._run_halves(batches)
         else:
-            self._route_failed(parts, (0, 0), self._reason_of_error(error))
+            self._route_failed(batches, (0, 0), self._reason_of_error(error))
 
-    def _in_halves(self, parts: Sequence[DecodedBatch]) -> None:
-        first, second = _halves(parts, _total(parts) // 2)
+    def _run_halves(self, batches: Batches) -> None:
+        first, second = _halves(batches, _total(batches) // 2)
         self.run(first)
         self.run(second)
 
     def _reason_of_error(self, error: Exception) -> str:
-        """Why a single record failed. BrokenStepError where that is more often so than it may be."""
+        """Log why a single record failed and return the reason; raise BrokenStepError after `failures_max` failures."""
         if self._state:
             self._state.discard()
         self._failures += 1
         name, reason = self._context.step.name, f"unexpected:{type(error).__name__}"
-        # The error's text may hold what it was raised about: its type and place must do.
+        # The error's text may quote the record: only its type and location are logged.
         log.error("record.failed", step=name, reason=reason, at=error_location(error))
         if self._failures > self._context.settings.failures_max:
             raise BrokenStepError(f"{name} raised on {self._failures} records of one batch")
@@ -186,32 +191,31 @@ class BisectingRunner:
         return process(batches) if self._state is None else process(batches[0], self._state)
 
     def _encoded(self, outputs: Sequence[Output]) -> list[ProducerRecords]:
-        """Each as records. Those of one schema are encoded together: for few rows a call costs more than they do."""
-        alike: dict[tuple[str, pa.Schema], list[int]] = {}
-        for at, output in enumerate(outputs):
-            alike.setdefault((output.schema, output.table.schema), []).append(at)
-        found: dict[int, ProducerRecords] = {}
-        for (schema, _), places in alike.items():
-            joined = pa.concat_tables([outputs[at].table for at in places])
+        """Encode outputs, those of one schema together: for few rows a call costs more than the rows do."""
+        by_schema: dict[tuple[str, pa.Schema], list[int]] = {}
+        for index, output in enumerate(outputs):
+            by_schema.setdefault((output.schema, output.table.schema), []).append(index)
+        encoded: dict[int, ProducerRecords] = {}
+        for (schema, _), indices in by_schema.items():
+            joined = pa.concat_tables([outputs[index].table for index in indices])
             values = iter(self._context.codec.encode(schema, joined).to_pylist())
-            for at in places:
-                found[at] = self._producer_records(
-                    outputs[at], list(islice(values, outputs[at].table.num_rows))
-                )
-        return [found[at] for at in range(len(outputs))]
+            for index in indices:
+                of_output = list(islice(values, outputs[index].table.num_rows))
+                encoded[index] = self._producer_records(outputs[index], of_output)
+        return [encoded[index] for index in range(len(outputs))]
 
     def _producer_records(self, output: Output, values: list[bytes]) -> ProducerRecords:
         if max(map(len, values)) > self._context.settings.record_bytes_max:
             raise ValueError(f"a record for {output.topic} is larger than record_bytes_max")
         keys: list[Any] = output.key.cast(pa.binary()).to_pylist()
-        stamps = None if output.timestamps_ms is None else output.timestamps_ms.to_pylist()
-        if len(keys) != len(values) or (stamps is not None and len(stamps) != len(values)):
-            raise ValueError(f"keys or timestamps for {output.topic} are not one a row")
-        return ProducerRecords(output.topic, keys, values, stamps)
+        timestamps = None if output.timestamps_ms is None else output.timestamps_ms.to_pylist()
+        if len(keys) != len(values) or (timestamps is not None and len(timestamps) != len(values)):
+            raise ValueError(f"output for {output.topic} must have one key (and timestamp) for each row")
+        return ProducerRecords(output.topic, keys, values, timestamps)
 
 
 def error_location(error: BaseException) -> str:
-    """File and line where an error was raised; no data."""
+    """Return file and line where an error was raised: no data of a record."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
@@ -220,22 +224,22 @@ def _sorted_poison(poison: Sequence[Poison]) -> list[Poison]:
     return sorted(poison, key=lambda each: (each.batch, each.index))
 
 
-def _total(parts: Sequence[DecodedBatch]) -> int:
-    return sum(map(len, parts))
+def _total(batches: Batches) -> int:
+    return sum(map(len, batches))
 
 
-def _without(part: DecodedBatch, rows: set[int]) -> DecodedBatch:
-    return part.take([row for row in range(len(part)) if row not in rows]) if rows else part
+def _without(batch: DecodedBatch, rows: set[int]) -> DecodedBatch:
+    return batch.take([row for row in range(len(batch)) if row not in rows]) if rows else batch
 
 
-def _halves(parts: Sequence[DecodedBatch], size: int) -> tuple[list[DecodedBatch], list[DecodedBatch]]:
-    """The first `size` rows, and the others."""
+def _halves(batches: Batches, size: int) -> tuple[list[DecodedBatch], list[DecodedBatch]]:
+    """Return the first `size` rows, and the other rows."""
     first, second = list[DecodedBatch](), list[DecodedBatch]()
-    for part in parts:
-        cut = min(size, len(part))
+    for batch in batches:
+        cut = min(size, len(batch))
         size -= cut
         if cut:
-            first.append(part.slice(0, cut))
-        if cut < len(part):
-            second.append(part.slice(cut, len(part)))
+            first.append(batch.slice(0, cut))
+        if cut < len(batch):
+            second.append(batch.slice(cut, len(batch)))
     return first, second

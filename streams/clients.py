@@ -1,7 +1,8 @@
-# ruff: noqa: D102 - the methods are confluent-kafka's, which says what they promise
-"""The part of a Kafka client that the pipeline uses, so that a simulated log can stand in for it.
+# ruff: noqa: D102 - the methods are confluent-kafka's, whose documentation says what they promise
+"""The part of a Kafka client that the pipeline uses, as protocols, so that a simulated log can replace it.
 
-The shapes are confluent-kafka's own; `streams.kafka_clients` makes real ones, `streams.testing.memory_log` those of a log in memory.
+The signatures are confluent-kafka's. `streams.kafka_clients` makes real clients, `streams.testing.memory_log` those
+of a log in memory.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, TopicPartition
 
-#: A broker that comes back is found within a second; by default a client that missed it for long waits ten.
+#: Longest pause before a client connects again to a broker that was away; the default is 10 s.
 RECONNECT_BACKOFF_MAX_MS: Final = 1_000
-#: How soon a consumer that has read ahead as much as it may looks for room again; a second by default, in which a
-#: worker may have used up all of it, and stands still.
+#: Pause before a consumer whose queue is full fetches again; the default is 1 s, in which a worker may empty the queue
+#: and then has nothing to do.
 FETCH_BACKOFF_MS: Final = 10
 
 #: A topic and the number of one of its partitions.
@@ -24,16 +25,16 @@ Partition = tuple[str, int]
 
 
 def subscribed(topic: str, inputs: Iterable[str]) -> bool:
-    """Whether one who subscribes to these reads the topic: it is named, or matches one that begins with `^`."""
+    """Return whether a subscription to `inputs` includes the topic, by name or by an expression with `^`."""
     return any(re.match(each, topic) if each.startswith("^") else each == topic for each in inputs)
 
 
-#: What a consumer calls when its partitions change; the first argument is the consumer itself.
+#: Callback of a rebalance; the first argument is the consumer.
 Rebalanced = Callable[[Any, list[TopicPartition]], None]
 
 
 class Message(Protocol):
-    """One record as it was read, or an error (or end of partition) where `error()` isn't None."""
+    """One record as it was read, or an error (end of partition included) if `error()` isn't None."""
 
     def topic(self) -> str | None: ...
     def partition(self) -> int | None: ...
@@ -45,7 +46,7 @@ class Message(Protocol):
 
 
 class MessageBase:
-    """The shape of a `Message`, for a record that is held by itself: whoever holds it says what is in it."""
+    """Implementation of `Message` for records outside a client; subclasses have the attributes."""
 
     __slots__ = ()
     topic_partition: Partition
@@ -56,37 +57,37 @@ class MessageBase:
     failure: KafkaError | None
 
     def topic(self) -> str:
-        """Its topic."""
+        """Return the topic."""
         return self.topic_partition[0]
 
     def partition(self) -> int:
-        """Its partition."""
+        """Return the partition number."""
         return self.topic_partition[1]
 
     def offset(self) -> int:
-        """Its offset."""
+        """Return the offset."""
         return self.record_offset
 
     def timestamp(self) -> tuple[int, int]:
-        """Kind (1: given by the producer) and time, ms."""
+        """Return kind (1: set by the producer) and timestamp, ms."""
         return 1, self.timestamp_ms
 
     def key(self) -> bytes | None:
-        """Its key."""
+        """Return the key."""
         return self.key_bytes
 
     def value(self) -> bytes | None:
-        """Its value; None is a tombstone."""
+        """Return the value; None is a tombstone."""
         return self.value_bytes
 
     def error(self) -> KafkaError | None:
-        """None for a record."""
+        """Return the error, None for a record."""
         return self.failure
 
 
 @dataclass(frozen=True, slots=True)
 class LocalMessage(MessageBase):
-    """A record at its place, held by itself, with other content than it had there, or with none (a `Message`)."""
+    """A message made here: a record at its position with other content, or with none (a `Message`)."""
 
     topic_partition: Partition
     record_offset: int
@@ -97,7 +98,7 @@ class LocalMessage(MessageBase):
 
 
 class Consumer(Protocol):
-    """A member of a group that reads committed records; it never commits by itself."""
+    """A member of a group that reads committed records. It never commits offsets by itself."""
 
     def subscribe(
         self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
@@ -109,14 +110,14 @@ class Consumer(Protocol):
     def resume(self, partitions: list[TopicPartition]) -> None: ...
     def seek(self, partition: TopicPartition) -> None: ...
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        """At once: an offset that an open transaction holds comes as the error UNSTABLE_OFFSET_COMMIT."""
+        """Return committed offsets at once; an unstable one has the error UNSTABLE_OFFSET_COMMIT."""
 
     def consumer_group_metadata(self) -> Any: ...
     def close(self) -> None: ...
 
 
 class Reader(Protocol):
-    """Reads given partitions from given offsets, committed records only, and tells their end (PARTITION_EOF)."""
+    """A reader of committed records from given offsets; it also returns each partition's end (PARTITION_EOF)."""
 
     def assign(self, partitions: list[TopicPartition]) -> None: ...
     def consume(self, num_messages: int, timeout: float) -> Sequence[Message]: ...
@@ -147,49 +148,52 @@ class Producer(Protocol):
 
 
 class RebalanceRequest(Protocol):
-    """A call for a group's rebalance, under way."""
+    """A rebalance of a group that was requested."""
 
     def completed(self) -> bool:
-        """Whether the group was balanced anew; waits for nothing."""
+        """Return whether it has completed, without waiting."""
 
     def close(self) -> None:
-        """Calls no more."""
+        """End the request."""
 
 
 class Clients(Protocol):
-    """Makes the clients of one worker slot."""
+    """Factory of the clients of one worker slot."""
 
     def producer(self) -> Producer:
-        """A new producer with the slot's `transactional.id`; `init_transactions` fences the one before."""
+        """Return a new producer with the slot's `transactional.id`; its `init_transactions` fences the previous one."""
 
     def consumer(self) -> Consumer:
-        """The slot's member of the group."""
+        """Return the slot's member of the group."""
 
     def reader(self) -> Reader:
-        """Reads changelogs, and records at their places, apart from the group."""
+        """Return a reader of changelogs and of single records, outside the group."""
 
     def tailing_reader(self) -> Reader:
-        """Reads a topic in which little happens, for long."""
+        """Return a reader that follows a topic with few records for a long time."""
 
     def barrier_partition(self) -> Partition:
-        """A partition that the group doesn't read, and whose offset in it no other slot sets (as a rule)."""
+        """Return a partition outside the group's inputs whose offset, as a rule, no other slot commits."""
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
-        """Partitions of these topics that no member of the group has, as far as can be told; None: ask again later."""
+        """Return input partitions that no member of the group has, or None: no answer yet, ask again."""
 
     def request_rebalance(self) -> RebalanceRequest:
-        """Has the group balanced anew; who has a partition goes on with it meanwhile."""
+        """Request a rebalance of the group; members continue with their partitions meanwhile."""
 
 
 class Clock(Protocol):
-    """Time that only goes forward, in seconds."""
+    """A monotonic clock, in seconds."""
 
     def __call__(self) -> float: ...
 
 
 @dataclass(frozen=True)
 class ProducerRecords:
-    """Encoded records for one topic; where it says nothing, the key's hash and the producer's clock decide."""
+    """Encoded records for one topic.
+
+    Without `partition` the key's hash decides, without `timestamps_ms` the producer's clock.
+    """
 
     topic: str
     keys: Sequence[bytes | None]

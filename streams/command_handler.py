@@ -1,4 +1,4 @@
-"""An officer's act on a dead letter: it and what is parked behind it are processed in their order, at once."""
+"""Operator commands on dead letters: retry, repair or dismiss one, then process the records blocked behind it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from typing import Any
 import structlog
 
 from streams.bisection import BisectingRunner
-from streams.clients import LocalMessage, Message, Partition
+from streams.clients import LocalMessage, Message
 from streams.dead_letter_queue import BlockedKeys, DeadLetterQueue, EntryKind, QueueEntry
-from streams.dead_letter_router import DeadLetterRouter, StepContext, StepOutput
+from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.dead_letters import DeadLetter, seal_context
 from streams.decoding import decode
 from streams.sealing import SealedError
-from streams.task import TaskState
+from streams.step import StepContext
+from streams.task import StreamTask
 
 log = structlog.get_logger()
 
-#: Reasons of letters that could not even be tried.
+#: Reasons of dead letters that could not be tried again.
 RECORD_DELETED, REPAIR_UNREADABLE = "record-deleted", "repair-unreadable"
 
 
 class CommandType(StrEnum):
-    """What an officer does; as the schema has it."""
+    """What the operator wants done, as the schema `dead-letter-command` names it."""
 
     RETRY = "RETRY"
     REPAIR = "REPAIR"
     DISMISS = "DISMISS"
 
 
-#: What a letter is after a deed that went well.
+#: Status of a dead letter after a command succeeded.
 STATUS_AFTER = {
     CommandType.RETRY: "RETRIED",
     CommandType.REPAIR: "REPAIRED",
@@ -44,7 +45,7 @@ STATUS_AFTER = {
 
 @dataclass(frozen=True)
 class DeadLetterCommand:
-    """An act on the letters named `digest`. `value` is what to process instead: sealed, base64."""
+    """A command on the dead letters with id `digest`. `value` (REPAIR) is the new record value: sealed, base64."""
 
     id: str
     type: CommandType
@@ -53,109 +54,114 @@ class DeadLetterCommand:
     value: str | None = None
 
 
-def affected_entries(parked: DeadLetterQueue, digest: str) -> list[QueueEntry]:
-    """The letters of this name and all that is parked behind them, in the order of their offsets."""
+def affected_entries(queue: DeadLetterQueue, digest: str) -> list[QueueEntry]:
+    """Return the dead letters with this id and all records blocked by them, in the order of their offsets."""
     return [
         entry
-        for entry in parked.entries
+        for entry in queue.entries
         if (entry.kind is EntryKind.DEAD_LETTER and entry.digest == digest) or digest in entry.blocked_by
     ]
 
 
 class CommandHandler:
-    """One act on one partition."""
+    """Applies one command to the dead-letter queue of one task."""
 
-    def __init__(self, shop: StepContext, partition: Partition, kept: TaskState, outcome: StepOutput) -> None:
-        self._context, self._partition, self._task_state, self._output = shop, partition, kept, outcome
-        self._router = DeadLetterRouter(shop, {partition: kept}, BlockedKeys(), outcome)
-        state = kept.state if shop.step.stores else None
-        self._attempts = BisectingRunner(shop, state, self._router, outcome)
+    def __init__(self, context: StepContext, task: StreamTask, output: StepOutput) -> None:
+        self._context, self._task, self._output = context, task, output
+        self._router = DeadLetterRouter(context, {task.partition: task}, BlockedKeys(), output)
+        state = task.state if context.step.stores else None
+        self._runner = BisectingRunner(context, state, self._router, output)
 
-    def handle(self, act: DeadLetterCommand, records: Mapping[int, Message]) -> None:
-        """All that follows from it; that it was done is remembered with it."""
-        entries, moved = (
-            self._task_state.dead_letters.entries,
-            affected_entries(self._task_state.dead_letters, act.digest),
-        )
-        freed = set(moved)
-        for entry in moved:
-            self._task_state.dead_letters.remove(entry)
-        waiting: list[QueueEntry] = []
+    def handle(self, command: DeadLetterCommand, records: Mapping[int, Message]) -> None:
+        """Apply the command, then remember it as done, so that it is never applied twice.
+
+        All affected entries leave the queue first; then the queue is walked in the order of offsets, so that a record
+        is tried again only after every earlier one with its keys. Entries of other dead letters keep their keys
+        blocked.
+        """
+        queue = self._task.dead_letters
+        entries, affected = queue.entries, affected_entries(queue, command.digest)
+        released = set(affected)
+        for entry in affected:
+            queue.remove(entry)
+        unblocked: list[QueueEntry] = []
         for entry in entries:
-            if entry in freed and entry.kind is EntryKind.BLOCKED:
-                waiting.append(entry)
+            if entry in released and entry.kind is EntryKind.BLOCKED:
+                unblocked.append(entry)
                 continue
-            self._reprocess_blocked(waiting, records)
-            waiting = []
-            if entry in freed:
-                self._handle_dead_letter(act, entry, records.get(entry.offset))
+            self._reprocess(unblocked, records)
+            unblocked = []
+            if entry in released:
+                self._handle_dead_letter(command, entry, records.get(entry.offset))
             else:
                 self._router.blocked_keys.add(entry)
-        self._reprocess_blocked(waiting, records)
-        self._task_state.dead_letters.mark_done(act.id)
+        self._reprocess(unblocked, records)
+        queue.mark_done(command.id)
 
-    def _handle_dead_letter(self, act: DeadLetterCommand, letter: QueueEntry, record: Message | None) -> None:
-        tried = record or LocalMessage(self._partition, letter.offset)
-        failed = None if act.type is CommandType.DISMISS else self._retry(act, letter, record)
-        if failed is None:
-            status = STATUS_AFTER[act.type]
+    def _handle_dead_letter(
+        self, command: DeadLetterCommand, entry: QueueEntry, record: Message | None
+    ) -> None:
+        source = record or LocalMessage(self._task.partition, entry.offset)
+        failure = None if command.type is CommandType.DISMISS else self._retry(command, entry, record)
+        if failure is None:
+            status = STATUS_AFTER[command.type]
             self._output.dead_letters.append(
-                DeadLetter(tried, letter.reason, letter.digest, status, act.id, act.reason)
+                DeadLetter(source, entry.reason, entry.digest, status, command.id, command.reason)
             )
-            log.info(
-                "dead-letter.resolved", step=self._context.step.name, digest=letter.digest, status=status
-            )
+            log.info("dead-letter.resolved", step=self._context.step.name, digest=entry.digest, status=status)
         else:
-            self._router.reopen(tried, letter, failed)
+            self._router.reopen(source, entry, failure)
 
-    def _retry(self, act: DeadLetterCommand, letter: QueueEntry, record: Message | None) -> str | None:
-        """Why it can't be processed still; None where it was."""
-        if act.type is CommandType.REPAIR:
-            record = self._repaired_record(act, letter, record)
+    def _retry(self, command: DeadLetterCommand, entry: QueueEntry, record: Message | None) -> str | None:
+        """Process the record again, with the command's value if it is a repair; return the reason if it failed."""
+        if command.type is CommandType.REPAIR:
+            record = self._repaired_record(command, entry, record)
             if record is None:
                 return REPAIR_UNREADABLE
         if record is None:
             return RECORD_DELETED
-        part, dead = decode(self._context.codec, self._context.step.schema_of(letter.topic), [record])
-        return dead[0].reason if dead else self._attempts.run_one(part)
+        schema = self._context.step.schema_of(entry.topic)
+        batch, undecodable = decode(self._context.codec, schema, [record])
+        return undecodable[0].reason if undecodable else self._runner.run_one(batch)
 
     def _repaired_record(
-        self, act: DeadLetterCommand, letter: QueueEntry, record: Message | None
+        self, command: DeadLetterCommand, entry: QueueEntry, record: Message | None
     ) -> Message | None:
-        """The record with the value of the act; None where that can't be opened."""
-        place = seal_context(self._context.step.name, letter.digest, "repair")
+        """Return the record with the command's value, or None if that can't be opened."""
+        context = seal_context(self._context.step.name, entry.digest, "repair")
         try:
-            value = self._context.sealer.open(base64.b64decode(act.value or "", validate=True), place)
+            sealed = base64.b64decode(command.value or "", validate=True)
+            value = self._context.sealer.open(sealed, context)
         except (binascii.Error, SealedError):
             return None
-        key, stamp = (None, 0) if record is None else (record.key(), record.timestamp()[1])
+        key, timestamp_ms = (None, 0) if record is None else (record.key(), record.timestamp()[1])
         return LocalMessage(
-            self._partition, letter.offset, key_bytes=key, value_bytes=value, timestamp_ms=stamp
+            self._task.partition, entry.offset, key_bytes=key, value_bytes=value, timestamp_ms=timestamp_ms
         )
 
-    def _reprocess_blocked(self, waiting: Sequence[QueueEntry], records: Mapping[int, Message]) -> None:
-        """What was parked is processed, or parked again behind whatever holds it now."""
-        there = [records[entry.offset] for entry in waiting if entry.offset in records]
-        for entry in waiting:
+    def _reprocess(self, unblocked: Sequence[QueueEntry], records: Mapping[int, Message]) -> None:
+        """Process records that were blocked; one that still waits for a blocked key is blocked again."""
+        for entry in unblocked:
             if entry.offset not in records:
-                # It can't follow: from now on it is a letter itself.
+                # The record was deleted from the topic, so it can't be processed: it becomes a dead letter itself.
                 lost = replace(
                     entry, kind=EntryKind.DEAD_LETTER, digest=self._new_dead_letter_id(entry), blocked_by=()
                 )
-                self._router.reopen(LocalMessage(self._partition, entry.offset), lost, RECORD_DELETED)
-        if there:
-            schema = self._context.step.schema_of(self._partition[0])
-            part, dead = decode(self._context.codec, schema, there)
-            self._router.route_undecodable(dead)
-            self._attempts.run([part])
+                self._router.reopen(LocalMessage(self._task.partition, entry.offset), lost, RECORD_DELETED)
+        present = [records[entry.offset] for entry in unblocked if entry.offset in records]
+        if present:
+            schema = self._context.step.schema_of(self._task.partition[0])
+            batch, undecodable = decode(self._context.codec, schema, present)
+            self._router.route_undecodable(undecodable)
+            self._runner.run([batch])
 
     def _new_dead_letter_id(self, entry: QueueEntry) -> str:
-        place = f"{self._partition[0]}/{self._partition[1]}/{entry.offset}"
-        return self._context.sealer.digest(place.encode())
+        topic, number = self._task.partition
+        return self._context.sealer.digest(f"{topic}/{number}/{entry.offset}".encode())
 
 
 def parse_command(row: Mapping[str, Any]) -> DeadLetterCommand | None:
-    """An act as the topic has it; None for one that this version doesn't know."""
+    """Return the command of a row of schema `dead-letter-command`, or None if its type is unknown to this version."""
     if row["command"] not in set(CommandType):
         return None
     return DeadLetterCommand(

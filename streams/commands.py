@@ -1,6 +1,8 @@
-"""Officers' acts on dead letters: each worker of a step follows them all, and does those on letters of its own.
+"""Reading of operator commands on dead letters, and of the records that the dead letters point to.
 
-Acts are few, as people make them; an act whose letter isn't there is remembered until it comes up.
+Each worker of a step reads all of the step's commands, and applies those on dead letters of its own partitions.
+Commands are few, since people issue them; a command without its dead letter is remembered until the dead letter
+appears.
 """
 
 from __future__ import annotations
@@ -21,119 +23,116 @@ from streams.kafka_errors import read_error
 log = structlog.get_logger()
 
 SCHEMA = "dead-letter-command"
-_TAKEN_MAX = 1_000
-#: Records between two that are wanted are read and dropped; over a wider gap the reader jumps.
+_RECORDS_MAX = 1_000
+#: Records between two wanted ones are read and dropped; over a wider gap the reader jumps.
 _GAP_MAX = 5_000
 
 
 class CommandReader:
-    """All acts on one step's letters, so far as they are read; in the order in which they were filed."""
+    """All commands on one step's dead letters that have been read so far, in the order in which they were issued."""
 
     def __init__(self, step: str, clients: Clients, codec: Codec) -> None:
         self._topic, self._clients, self._codec = command_topic(step), clients, codec
         self._reader: Reader | None = None
         self._by_digest: dict[str, list[DeadLetterCommand]] = {}
-        self._seen = 0
+        self._records_read = 0
 
     def poll(self) -> bool:
-        """Takes in what is new, without a wait; whether there was anything."""
+        """Read new commands without waiting; return whether there were any."""
         if self._reader is None:
             self._reader = self._clients.tailing_reader()
             self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         records = []
-        for message in self._reader.consume(_TAKEN_MAX, 0):
-            _stop_at(message.error())
+        for message in self._reader.consume(_RECORDS_MAX, 0):
+            _raise_if_stopped(message.error())
             if message.error() is None:
                 records.append(message)
-        self._seen += len(records)
-        for act in self._decoded(records):
-            self._by_digest.setdefault(act.digest, []).append(act)
+        self._records_read += len(records)
+        for command in self._decoded(records):
+            self._by_digest.setdefault(command.digest, []).append(command)
         return bool(records)
 
     def for_digest(self, digest: str) -> Sequence[DeadLetterCommand]:
-        """Those on letters of this name."""
+        """Return the commands on dead letters with this id."""
         return self._by_digest.get(digest, ())
 
     def __len__(self) -> int:
-        return self._seen
+        """Return the number of records read, commands of an unknown type included."""
+        return self._records_read
 
     def close(self) -> None:
-        """Gives the reader back."""
+        """Close the reader."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
     def _decoded(self, records: Sequence[Message]) -> list[DeadLetterCommand]:
         decoded = self._codec.decode(SCHEMA, [record.value() for record in records])
-        found = [parse_command(row) for row in decoded.table.to_pylist()]
-        acts = [act for act in found if act is not None]
-        if len(acts) < len(records):
-            log.warning("commands.unknown", topic=self._topic, records=len(records) - len(acts))
-        return acts
+        parsed = [parse_command(row) for row in decoded.table.to_pylist()]
+        commands = [command for command in parsed if command is not None]
+        if len(commands) < len(records):
+            log.warning("commands.unknown", topic=self._topic, records=len(records) - len(commands))
+        return commands
 
 
 def read_records_at(
     clients: Clients, partition: Partition, offsets: Sequence[int], clock: Clock, timeout_s: float
 ) -> Mapping[int, Message]:
-    """The records at these offsets (ascending), without those that aren't there any more.
+    """Return the records at these offsets (ascending) by offset, without those that were deleted.
 
-    UnavailableError where the brokers give none for so long.
+    Raise UnavailableError if the brokers return no record for `timeout_s`.
     """
-    found: dict[int, Message] = {}
-    left = list(offsets)
+    records: dict[int, Message] = {}
+    wanted = list(offsets)
     reader = clients.reader()
     try:
-        while left:
-            # Each wide gap is a read of its own: what is parked behind an old letter may have hundreds of them.
-            reader.assign([TopicPartition(*partition, left[0])])
-            _read_on(reader, left, found, clock, clock() + timeout_s)
+        while wanted:
+            # Jump over each wide gap: hundreds of records may be blocked behind an old dead letter.
+            reader.assign([TopicPartition(*partition, wanted[0])])
+            _read_to_next_gap(reader, wanted, records, clock, clock() + timeout_s)
     finally:
         reader.close()
-    return found
+    return records
 
 
-def _read_on(
-    reader: Reader, left: list[int], found: dict[int, Message], clock: Clock, deadline: float
+def _read_to_next_gap(
+    reader: Reader, wanted: list[int], records: dict[int, Message], clock: Clock, deadline: float
 ) -> None:
-    """Takes what is wanted out of `left`, up to the next wide gap.
+    """Move records at wanted offsets into `records`, up to the next wide gap.
 
-    A leader that is new may not know for a moment that its last records are committed: they are gone where the
-    partition still ends before them when the time is over.
+    A new leader may not know for a moment that its last records are committed: so wanted records count as deleted only
+    if the partition still ends before them at the deadline.
     """
     end: int | None = None
-    while left and clock() <= deadline:
-        for message in reader.consume(_TAKEN_MAX, 0.1):
-            at, error = offset_of(message), message.error()
+    while wanted and clock() <= deadline:
+        for message in reader.consume(_RECORDS_MAX, 0.1):
+            offset, error = offset_of(message), message.error()
             if error is None:
-                _take(message, at, left, found)
-                if left and left[0] - at > _GAP_MAX:
+                _drop_before(wanted, offset)
+                if wanted and wanted[0] == offset:
+                    records[wanted.pop(0)] = message
+                if wanted and wanted[0] - offset > _GAP_MAX:
                     return
-            elif _ended(error):
-                end = at
-                _drop(left, at)
-    if left and (end is None or left[0] < end):
-        raise UnavailableError("records that were set aside can't be read")
-    left.clear()
+            elif _is_end(error):
+                end = offset
+                _drop_before(wanted, offset)
+    if wanted and (end is None or wanted[0] < end):
+        raise UnavailableError("records of dead letters can't be read")
+    wanted.clear()
 
 
-def _take(message: Message, at: int, left: list[int], found: dict[int, Message]) -> None:
-    _drop(left, at)
-    if left and left[0] == at:
-        found[left.pop(0)] = message
+def _drop_before(wanted: list[int], offset: int) -> None:
+    """Drop wanted offsets below the one that was read: their records were deleted."""
+    while wanted and wanted[0] < offset:
+        wanted.pop(0)
 
 
-def _drop(left: list[int], before: int) -> None:
-    """Whatever is wanted before what comes isn't there."""
-    while left and left[0] < before:
-        left.pop(0)
-
-
-def _ended(error: KafkaError | None) -> bool:
-    _stop_at(error)
+def _is_end(error: KafkaError | None) -> bool:
+    _raise_if_stopped(error)
     return error is not None and error.code() == KafkaError._PARTITION_EOF
 
 
-def _stop_at(error: KafkaError | None) -> None:
+def _raise_if_stopped(error: KafkaError | None) -> None:
     stopped = read_error(error) if error is not None else None
     if stopped:
         raise stopped

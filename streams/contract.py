@@ -1,7 +1,7 @@
-"""What a processor is given and what it gives back: the contract between `streams` and `processors`.
+"""The contract between `streams` and `processors`: the input of a processor, and its result.
 
 A processor is pure: batches (and state) in, a `Result` out. It never sends, never reads a clock, never draws a random
-number; what it needs of time is in its input. The pipeline publishes a result's outputs, its state changes, its dead
+number; every time that it needs is in its input. The pipeline publishes a result's outputs, its state changes, its dead
 letters and the offsets of its input in one Kafka transaction, so a processor may be run again on the same input.
 """
 
@@ -42,8 +42,8 @@ class Batch:
 class Output:
     """Records for one topic: `table` (columns of `schema`) and `key` have a row per record.
 
-    `timestamps_ms` (int64) is the records' Kafka timestamp; None leaves it to the producer. What a domain can see is
-    stamped with its day of effect, as a moment of arrival would join two domains' records of one person.
+    `timestamps_ms` (int64) is the records' Kafka timestamp; None leaves it to the producer. Records that a domain can
+    read have their day of effect as timestamp: by a time of arrival two domains could join their records of one person.
     """
 
     topic: str
@@ -55,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Poison:
-    """A record that can't be processed: the row `index` of the batch numbered `batch` goes to the dead letters.
+    """A record that can't be processed: row `index` of the batch numbered `batch` becomes a dead letter.
 
     `reason` is a short code without personal data.
     """
@@ -67,40 +67,41 @@ class Poison:
 
 @dataclass(frozen=True)
 class Result:
-    """All that follows from the batches given; state changes are in the `State`."""
+    """The outputs and the poison of some batches; state changes are in the `State`."""
 
     outputs: Sequence[Output] = ()
     poison: Sequence[Poison] = field(default=())
 
 
 class StateStore(Protocol):
-    """One store of a stateful step in one partition: string keys, values as dicts of the store's Avro schema."""
+    """One store of a stateful step in one partition: text keys, values as dicts of the store's Avro schema."""
 
     def get_many(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The values of those keys that have one. They must not be changed in place: put a new value."""
+        """Return the values of those keys that have one. Don't change a value in place: put a new one."""
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Sets a value; it is published with the transaction, and seen by later reads at once."""
+        """Set a value: later reads return it at once; the transaction of the batch publishes it."""
 
     def delete(self, key: str) -> None:
-        """Forgets a key (a tombstone on the changelog)."""
+        """Delete a key (a tombstone on the changelog)."""
 
 
 class State(Protocol):
-    """The stores of one partition, by the names that the processor declares."""
+    """The stores of one partition, by the name that the processor declares."""
 
     def __getitem__(self, store: str) -> StateStore: ...
 
 
 @dataclass(frozen=True)
 class OrderingKeys:
-    """What must stay in order with a record, by names of the processor's own, within the record's topic.
+    """Ordering keys of a record within its topic: names that the processor chooses.
 
-    While a record is set aside it holds `holds`; a later one that waits for any of them is parked behind it. Where
-    neither has any, the record is nobody's, and parks nobody.
+    While the record is in the dead-letter queue, its `blocks` are blocked; a later record with one of them in
+    `waits_for` is blocked behind it. A record without keys neither blocks nor is blocked.
 
-    A processor that has a method `strands(batch, state)` says so for each row of the batch, given the state (None for
-    a stateless one) before them. It must not change the state. Without the method a record's strand is its key.
+    A processor may have a method `ordering_keys(batch, state)`: it returns the keys of each row of the batch, given
+    the state before the batch (None for a stateless processor), and must not change the state. Without that method a
+    record's only ordering key is its record key.
     """
 
     waits_for: Sequence[str] = ()
@@ -108,22 +109,22 @@ class OrderingKeys:
 
 
 class StatelessProcessor(Protocol):
-    """Intake, conversion: any records, from any partitions."""
+    """A processor without state, such as intake or conversion: records of any schemas, from any partitions."""
 
     def process(self, batches: Sequence[Batch]) -> Result:
-        """What follows from these batches."""
+        """Return the outputs and the poison of these batches, one batch per schema."""
 
 
 class StatefulProcessor(Protocol):
-    """Household, fan-out: one input topic, one partition at a time, with that partition's state.
-
-    `stores` maps each store's name to its schema in the catalogue; its changelog is `state.<step>.<store>`, compacted,
-    and written to the partition number of the input.
-    """
+    """A processor with state, such as household or fan-out: one input topic, one partition at a time."""
 
     @property
     def stores(self) -> Mapping[str, str]:
-        """Schema of each store by its name."""
+        """Schema (a name of the catalogue) of each store by the store's name.
+
+        The changelog of a store is `state.<step>.<store>`: compacted, and written to the partition with the number of
+        the input partition.
+        """
 
     def process(self, batch: Batch, state: State) -> Result:
-        """What follows from this batch, given this state; what changes is put into the state."""
+        """Return the outputs and the poison of this batch; put changes of the partition's state into `state`."""

@@ -1,8 +1,9 @@
-"""What a step has set aside in one partition: dead letters, and the records parked behind them.
+"""The dead-letter queue of one input partition: dead letters, and the records blocked behind them.
 
-A record belongs to strands: what must stay in order. A letter holds its strands; a later record that waits for one of
-them is parked, and holds its own. Only places are kept, no content: the input's topic has it, and is kept for ever.
-It is state as any other: published in the transaction of its batch, and restored from the changelog.
+Records with the same ordering key must stay in order. A dead letter blocks its keys; a later record that waits for a
+blocked key is blocked too, and blocks its own keys (Axon Framework calls this a sequenced dead-letter queue). An
+entry holds offsets and keys, never content: the input topic has the content and keeps it for ever. The queue is state
+like any other: published in the transaction of its batch, restored from its changelog.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from streams.sealing import Sealer
 from streams.state import Changes, PartitionStore
 
 SCHEMA: Final = "dlq-entry"
-#: Name of the store.
+#: Name of the state store.
 STORE: Final = "dlq"
-#: A client sends this much more than `record_bytes_max`: an entry must find its place whatever that is set to.
-_MORE_BYTES: Final = 61_440
-#: What a replay may count otherwise: a letter's name doesn't depend on it.
+#: A client sends this much more than `record_bytes_max`, so that an entry always fits, whatever that setting is.
+_EXTRA_BYTES: Final = 61_440
+#: Fields that may differ in a replay; the id of a dead letter must not depend on them.
 _VOLATILE: Final = frozenset({"revision", "applied_at", "id"})
 
 
 class EntryKind(StrEnum):
-    """What an entry is; as the schema has it."""
+    """Kinds of entries, as the schema names them."""
 
     DEAD_LETTER = "DEAD_LETTER"
     BLOCKED = "BLOCKED"
@@ -38,7 +39,7 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True)
 class QueueEntry:
-    """One entry; see the schema `parked`."""
+    """One entry of the queue; the schema `dlq-entry` describes the fields."""
 
     kind: EntryKind
     topic: str
@@ -51,155 +52,160 @@ class QueueEntry:
 
     @property
     def key(self) -> str:
-        """Its key on the changelog."""
-        return (
-            f"{self.topic}/command/{self.digest}"
-            if self.kind is EntryKind.COMMAND
-            else f"{self.topic}/{self.offset}"
-        )
+        """Key of the entry in the changelog."""
+        if self.kind is EntryKind.COMMAND:
+            return _command_key(self.topic, self.digest)
+        return f"{self.topic}/{self.offset}"
 
     @property
     def root_ids(self) -> tuple[str, ...]:
-        """The letters that its strands are held by."""
+        """Ids of the dead letters that keep this entry's keys blocked."""
         return (self.digest,) if self.kind is EntryKind.DEAD_LETTER else self.blocked_by
 
 
 class BlockedKeys:
-    """Strands that are held, each with the letters it is held by."""
+    """Blocked ordering keys, each with the ids of the dead letters that block it."""
 
     def __init__(self, entries: Iterable[QueueEntry] = ()) -> None:
-        self._by: dict[str, frozenset[str]] = {}
+        self._roots_by_key: dict[str, frozenset[str]] = {}
         for entry in entries:
             self.add(entry)
 
     def __bool__(self) -> bool:
-        return bool(self._by)
+        return bool(self._roots_by_key)
 
     @property
     def keys(self) -> list[str]:
-        """All of them."""
-        return list(self._by)
+        """All blocked keys."""
+        return list(self._roots_by_key)
 
     def add(self, entry: QueueEntry) -> None:
-        """Its strands are held from now on."""
-        for strand in entry.blocks:
-            self._by[strand] = self._by.get(strand, frozenset()).union(entry.root_ids)
+        """Block the keys of an entry."""
+        for key in entry.blocks:
+            self._roots_by_key[key] = self._roots_by_key.get(key, frozenset()).union(entry.root_ids)
 
-    def blocked_by(self, waits: Collection[str]) -> tuple[str, ...]:
-        """The letters that whoever waits for these strands is behind; none where all are free."""
-        return tuple(sorted({root for strand in waits for root in self._by.get(strand, ())}))
+    def blocked_by(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Return the ids of the dead letters that block any of these keys, sorted; empty if no key is blocked."""
+        return tuple(sorted({root for key in keys for root in self._roots_by_key.get(key, ())}))
 
 
 class DeadLetterQueue:
-    """All that is set aside of one input partition; the changelog's partition of that number has other topics' too."""
+    """The entries of one input partition.
+
+    The changelog partition with the same number also holds entries of the step's other input topics; they are ignored.
+    """
 
     def __init__(self, codec: Codec, topic: str, value_bytes_max: int) -> None:
-        self._store = PartitionStore(codec, SCHEMA, value_bytes_max + _MORE_BYTES)
-        self._prefix = f"{topic}/"
-        self._known: dict[str, QueueEntry] | None = {}
+        self._store = PartitionStore(codec, SCHEMA, value_bytes_max + _EXTRA_BYTES)
+        self._topic, self._prefix = topic, f"{topic}/"
+        #: All entries by key; None: to be read from the store again.
+        self._cache: dict[str, QueueEntry] | None = {}
 
     @property
     def entries(self) -> list[QueueEntry]:
-        """Letters and parked records, in the order of their offsets."""
-        found = (entry for entry in self._all().values() if entry.kind is not EntryKind.COMMAND)
-        return sorted(found, key=lambda entry: entry.offset)
+        """Dead letters and blocked records, in the order of their offsets."""
+        entries = (entry for entry in self._all().values() if entry.kind is not EntryKind.COMMAND)
+        return sorted(entries, key=lambda entry: entry.offset)
 
     @property
     def size(self) -> int:
-        """How many entries are committed, acts included."""
+        """Number of committed entries, commands included."""
         return len(self._store.committed)
 
     @property
     def size_bytes(self) -> int:
-        """What their values take."""
+        """Bytes of the committed values."""
         return sum(map(len, self._store.committed.values()))
 
     @property
     def checksum(self) -> int:
-        """The sum of their marks (`streams.state`)."""
+        """Sum of the checksums of the committed entries (`streams.state`)."""
         return self._store.checksum
 
     @property
     def pending(self) -> Changes:
-        """What the open transaction changes, encoded."""
+        """Encoded changes of the open transaction."""
         self._store.stage()
         return self._store.pending
 
     def dead_letters(self, digest: str) -> list[QueueEntry]:
-        """The open letters of this name."""
+        """Return the open dead letters with this id."""
         return [
             entry for entry in self.entries if entry.kind is EntryKind.DEAD_LETTER and entry.digest == digest
         ]
 
     def counts(self) -> tuple[int, int]:
-        """How many letters, and how many records behind them."""
+        """Return the number of dead letters and of blocked records."""
         kinds = [entry.kind for entry in self._all().values()]
         return kinds.count(EntryKind.DEAD_LETTER), kinds.count(EntryKind.BLOCKED)
 
     def __bool__(self) -> bool:
-        """Whether anything is set aside, or an act remembered."""
+        """Return whether there is any entry, finished commands included."""
         return bool(self._all())
 
     def put(self, entry: QueueEntry) -> None:
-        """Sets it aside with the transaction."""
+        """Add an entry; it takes effect with the transaction."""
         self._all()[entry.key] = entry
         self._store.put(entry.key, asdict(entry))
 
     def remove(self, entry: QueueEntry) -> None:
-        """Forgets it with the transaction."""
+        """Remove an entry; it takes effect with the transaction."""
         self._all().pop(entry.key, None)
         self._store.delete(entry.key)
 
-    def mark_done(self, act_id: str) -> None:
-        """Remembers with the transaction that an act was done."""
-        self.put(QueueEntry(EntryKind.COMMAND, self._prefix[:-1], 0, act_id))
+    def mark_done(self, command_id: str) -> None:
+        """Remember that a command was applied; it takes effect with the transaction."""
+        self.put(QueueEntry(EntryKind.COMMAND, self._topic, 0, command_id))
 
-    def is_done(self, act_id: str) -> bool:
-        """Whether an act was done here."""
-        return f"{self._prefix}command/{act_id}" in self._all()
+    def is_done(self, command_id: str) -> bool:
+        """Return whether a command was applied to this queue."""
+        return _command_key(self._topic, command_id) in self._all()
 
     def commit(self) -> None:
-        """The transaction is committed."""
+        """Make the pending changes the committed state."""
         self._store.commit()
 
     def rollback(self) -> None:
-        """The transaction is aborted."""
+        """Drop the pending changes."""
         self._store.rollback()
-        self._known = None
+        self._cache = None
 
     def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
-        """Takes in records of the changelog, of this topic those, in their order."""
-        mine = [entry for entry in entries if entry[0].startswith(self._prefix)]
-        if mine:
-            self._store.restore(mine)
-            self._known = None
+        """Apply those changelog records (key and encoded value, in order) that belong to this topic."""
+        of_topic = [entry for entry in entries if entry[0].startswith(self._prefix)]
+        if of_topic:
+            self._store.restore(of_topic)
+            self._cache = None
 
     def _all(self) -> dict[str, QueueEntry]:
-        if self._known is None:
+        if self._cache is None:
             keys = list(self._store.committed)
             values = self._store.get_many(keys) if keys else {}
-            self._known = {key: _entry_from_row(value) for key, value in values.items()}
+            self._cache = {key: _entry_from_row(value) for key, value in values.items()}
             self._store.discard()
-        return self._known
+        return self._cache
 
 
 def dead_letter_id(sealer: Sealer, record: Message, row: Mapping[str, Any] | None = None) -> str:
-    """A letter's name: of topic, key and content, so that a replay finds it again at whatever offset.
+    """Return the id of a dead letter: a keyed digest of topic, key and content, equal in a replay at any offset.
 
-    `row` is the content where it can be decoded: revisions, and which version of the schema it was written with, make
-    no difference.
+    `row` is the decoded content, if it can be decoded: then neither revisions nor the schema version it was written
+    with change the id.
     """
-    content = (
-        (record.value() or b"") if row is None else orjson.dumps(_without_volatile(row), default=bytes.hex)
-    )
+    content = (record.value() or b"") if row is None else orjson.dumps(_stable(row), default=bytes.hex)
     return sealer.digest(b"\x00".join([(record.topic() or "").encode(), record.key() or b"", content]))
 
 
-def _without_volatile(value: Any) -> Any:
+def _stable(value: Any) -> Any:
+    """Return a value without volatile and empty fields, its fields sorted by name."""
     if isinstance(value, Mapping):
-        kept = {name: _without_volatile(each) for name, each in value.items() if name not in _VOLATILE}
-        return {name: each for name, each in sorted(kept.items()) if each is not None}
-    return [_without_volatile(each) for each in value] if isinstance(value, list) else value
+        stable = {name: _stable(field) for name, field in value.items() if name not in _VOLATILE}
+        return {name: field for name, field in sorted(stable.items()) if field is not None}
+    return [_stable(item) for item in value] if isinstance(value, list) else value
+
+
+def _command_key(topic: str, command_id: str) -> str:
+    return f"{topic}/command/{command_id}"
 
 
 def _entry_from_row(row: Mapping[str, Any]) -> QueueEntry:

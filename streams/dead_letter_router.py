@@ -1,4 +1,4 @@
-"""Puts records aside: letters with their content for the step's dead letters, entries for what is parked."""
+"""Routing of records that can't be processed: dead letters, and records blocked behind them."""
 
 from __future__ import annotations
 
@@ -8,98 +8,85 @@ from typing import Any
 
 import structlog
 
-from schemas.codec import Codec
 from streams.clients import Message, Partition, ProducerRecords
 from streams.contract import OrderingKeys
 from streams.dead_letter_queue import BlockedKeys, EntryKind, QueueEntry, dead_letter_id
 from streams.dead_letters import DeadLetter
 from streams.decoding import offset_of, partition_of
-from streams.sealing import Sealer
-from streams.settings import PipelineSettings
-from streams.step import Step
-from streams.task import TaskState
+from streams.step import StepContext
+from streams.task import StreamTask
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class StepContext:
-    """What the work on any batch of a step needs."""
-
-    step: Step
-    codec: Codec
-    settings: PipelineSettings
-    sealer: Sealer
-
-
 @dataclass
 class StepOutput:
-    """All that follows from some records but state: outputs, encoded, and letters."""
+    """Everything that follows from some records except state changes: encoded output records and dead letters."""
 
     outgoing: list[ProducerRecords] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
 class DeadLetterRouter:
-    """Sets records of partitions that are ours aside. `held` are the strands on which later records wait."""
+    """Puts failed records into the dead-letter queue of their task, and blocks later records with the same keys."""
 
     def __init__(
-        self, shop: StepContext, kept: Mapping[Partition, TaskState], held: BlockedKeys, outcome: StepOutput
+        self,
+        context: StepContext,
+        tasks: Mapping[Partition, StreamTask],
+        blocked_keys: BlockedKeys,
+        output: StepOutput,
     ) -> None:
-        self._context, self._task_states, self._outcome = shop, kept, outcome
-        self.blocked_keys = held
+        self._context, self._tasks, self._output = context, tasks, output
+        self.blocked_keys = blocked_keys
 
-    def route_failed(
-        self, record: Message, row: Mapping[str, Any], strands: OrderingKeys, reason: str
-    ) -> None:
-        """A record that failed: a letter, or parked where it waits for one."""
-        if not self.block(record, strands):
+    def route_failed(self, record: Message, row: Mapping[str, Any], keys: OrderingKeys, reason: str) -> None:
+        """Block a failed record if it waits for a blocked key, else make it a dead letter with content `row`."""
+        if not self.block(record, keys):
             digest = dead_letter_id(self._context.sealer, record, row)
-            self._add_dead_letter(
-                record, self._entry(EntryKind.DEAD_LETTER, record, strands, digest=digest, reason=reason)
-            )
+            entry = _entry(EntryKind.DEAD_LETTER, record, keys, digest=digest, reason=reason)
+            self._add_dead_letter(record, entry)
 
-    def route_undecodable(self, letters: Sequence[DeadLetter]) -> None:
-        """Records that can't be decoded: nothing waits behind them."""
-        for each in letters:
+    def route_undecodable(self, dead_letters: Sequence[DeadLetter]) -> None:
+        """Send undecodable records to the dead-letter queue. Without ordering keys they block nothing."""
+        for each in dead_letters:
             digest = dead_letter_id(self._context.sealer, each.record)
-            entry = self._entry(
+            entry = _entry(
                 EntryKind.DEAD_LETTER, each.record, OrderingKeys(), digest=digest, reason=each.reason
             )
             self._add_dead_letter(each.record, entry)
 
-    def block(self, record: Message, strands: OrderingKeys) -> bool:
-        """Parks a record where it waits for a strand that is held; whether it does."""
-        behind = self.blocked_keys.blocked_by(strands.waits_for)
-        if behind:
-            self.enqueue(
-                partition_of(record), self._entry(EntryKind.BLOCKED, record, strands, blocked_by=behind)
-            )
-        return bool(behind)
+    def block(self, record: Message, keys: OrderingKeys) -> bool:
+        """Block a record if it waits for a blocked key; return whether it was blocked."""
+        blocked_by = self.blocked_keys.blocked_by(keys.waits_for)
+        if blocked_by:
+            self.enqueue(partition_of(record), _entry(EntryKind.BLOCKED, record, keys, blocked_by=blocked_by))
+        return bool(blocked_by)
 
-    def reopen(self, record: Message, letter: QueueEntry, reason: str) -> None:
-        """A letter that was tried in vain holds what it held before, for another reason."""
-        self._add_dead_letter(record, replace(letter, reason=reason))
+    def reopen(self, record: Message, entry: QueueEntry, reason: str) -> None:
+        """Put a dead letter back after a retry failed: it blocks the same keys, now for `reason`."""
+        self._add_dead_letter(record, replace(entry, reason=reason))
 
     def enqueue(self, partition: Partition, entry: QueueEntry) -> None:
-        """An entry that is there, or comes: later records wait behind it."""
-        self._task_states[partition].dead_letters.put(entry)
+        """Add an entry to the partition's dead-letter queue; later records with its keys are blocked."""
+        self._tasks[partition].dead_letters.put(entry)
         self.blocked_keys.add(entry)
 
     def _add_dead_letter(self, record: Message, entry: QueueEntry) -> None:
-        place = partition_of(record)
-        self.enqueue(place, entry)
-        self._outcome.dead_letters.append(DeadLetter(record, entry.reason, entry.digest))
+        topic, number = partition_of(record)
+        self.enqueue((topic, number), entry)
+        self._output.dead_letters.append(DeadLetter(record, entry.reason, entry.digest))
         log.warning(
             "record.dead-lettered",
             step=self._context.step.name,
             reason=entry.reason,
-            topic=place[0],
-            partition=place[1],
+            topic=topic,
+            partition=number,
             offset=entry.offset,
         )
 
-    def _entry(self, kind: EntryKind, record: Message, strands: OrderingKeys, **more: Any) -> QueueEntry:
-        topic, _ = partition_of(record)
-        waits, holds = tuple(strands.waits_for), tuple(strands.blocks)
-        return QueueEntry(kind, topic, offset_of(record), waits_for=waits, blocks=holds, **more)
+
+def _entry(kind: EntryKind, record: Message, keys: OrderingKeys, **fields: Any) -> QueueEntry:
+    topic, _ = partition_of(record)
+    waits_for, blocks = tuple(keys.waits_for), tuple(keys.blocks)
+    return QueueEntry(kind, topic, offset_of(record), waits_for=waits_for, blocks=blocks, **fields)

@@ -1,4 +1,4 @@
-"""Records as they were read become batches: one per schema, rows and records side by side."""
+"""Decoding of records into batches: one Arrow table per schema, with the record of each row."""
 
 from __future__ import annotations
 
@@ -24,88 +24,83 @@ class DecodedBatch:
         return len(self.records)
 
     def slice(self, start: int, stop: int) -> DecodedBatch:
-        """The rows from `start` up to, not including, `stop`."""
+        """Return the rows from `start` up to, but not including, `stop`."""
         batch, length = self.batch, stop - start
-        cut = Batch(batch.schema, batch.table.slice(start, length), batch.meta.slice(start, length))
-        return DecodedBatch(cut, self.records[start:stop])
+        sliced = Batch(batch.schema, batch.table.slice(start, length), batch.meta.slice(start, length))
+        return DecodedBatch(sliced, self.records[start:stop])
 
     def take(self, rows: Sequence[int]) -> DecodedBatch:
-        """These rows, in this order."""
+        """Return these rows, in this order."""
         batch, indices = self.batch, pa.array(rows, pa.int64())
-        cut = Batch(batch.schema, batch.table.take(indices), batch.meta.take(indices))
-        return DecodedBatch(cut, [self.records[row] for row in rows])
+        taken = Batch(batch.schema, batch.table.take(indices), batch.meta.take(indices))
+        return DecodedBatch(taken, [self.records[row] for row in rows])
 
 
 def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[DecodedBatch, list[DeadLetter]]:
-    """The records that can be read, in their order; for the others a dead letter with the reason."""
+    """Return the batch of all decodable records, in order, and a dead letter with a reason for each other record.
+
+    A record is undecodable if its value doesn't have the schema or is null, or if its key isn't UTF-8.
+    """
     decoded = codec.decode(schema, [record.value() for record in records])
-    dead = [DeadLetter(records[fault.index], fault.reason) for fault in decoded.faults]
-    dead += [DeadLetter(records[index], "null-value") for index in decoded.tombstones]
-    table, kept = decoded.table, [records[index] for index in decoded.row_indices.to_pylist()]
-    # Looked at all at once; one by one only where any is something else.
-    named = (
-        range(len(kept)) if _are_text(kept) else [at for at, one in enumerate(kept) if _is_text(one.key())]
-    )
-    if len(named) < len(kept):
-        unnamed = set(range(len(kept))).difference(named)
-        dead += [DeadLetter(kept[index], "key-not-text") for index in sorted(unnamed)]
-        table, kept = table.take(pa.array(named, pa.int64())), [kept[index] for index in named]
-    return DecodedBatch(Batch(schema, table, _meta(kept)), kept), dead
+    undecodable = [DeadLetter(records[failure.index], failure.reason) for failure in decoded.failures]
+    undecodable += [DeadLetter(records[index], "null-value") for index in decoded.tombstones]
+    table, decodable = decoded.table, [records[index] for index in decoded.row_indices.to_pylist()]
+    # Check all keys in one call, and each by itself only if that fails. The separator keeps the end of one key and the
+    # beginning of the next from forming one valid character.
+    if not _is_text(b"\0".join([record.key() or b"" for record in decodable])):
+        with_text_key = [row for row, record in enumerate(decodable) if _is_text(record.key() or b"")]
+        others = sorted(set(range(len(decodable))).difference(with_text_key))
+        undecodable += [DeadLetter(decodable[row], "key-not-text") for row in others]
+        table = table.take(pa.array(with_text_key, pa.int64()))
+        decodable = [decodable[row] for row in with_text_key]
+    return DecodedBatch(Batch(schema, table, _meta(decodable)), decodable), undecodable
 
 
 def by_schema(
-    groups: Mapping[Partition, Sequence[Message]], schemas: Mapping[str, str]
+    records: Mapping[Partition, Sequence[Message]], schemas: Mapping[str, str]
 ) -> dict[str, list[Message]]:
-    """Records of several partitions joined by schema; `schemas` by topic. Each partition's order is kept."""
+    """Return the records of several partitions joined by schema, each partition's in order; `schemas` is by topic."""
     joined: dict[str, list[Message]] = {}
-    for (topic, _), records in groups.items():
-        joined.setdefault(schemas[topic], []).extend(records)
+    for (topic, _), of_partition in records.items():
+        joined.setdefault(schemas[topic], []).extend(of_partition)
     return joined
 
 
 def by_partition(records: Iterable[Message]) -> dict[Partition, list[Message]]:
-    """Records by the partition they stand in, in their order."""
+    """Return the records by partition, each partition's in the order in which they came."""
     groups: dict[tuple[str | None, int | None], list[Message]] = {}
     for record in records:
-        place = record.topic(), record.partition()
-        group = groups.get(place)
+        partition = record.topic(), record.partition()
+        group = groups.get(partition)
         if group is None:
-            groups[place] = [record]
+            groups[partition] = [record]
         else:
             group.append(record)
-    return {partition_of(of[0]): of for of in groups.values()}
+    return {partition_of(group[0]): group for group in groups.values()}
 
 
 def partition_of(record: Message) -> Partition:
-    """The partition that a record stands in; ValueError for a message that stands nowhere."""
+    """Return the partition of a record; raise ValueError for a message without one."""
     topic, partition = record.topic(), record.partition()
     if topic is None or partition is None:
-        raise ValueError("a message without topic and partition")
+        raise ValueError("a message has no topic or no partition")
     return topic, partition
 
 
 def offset_of(record: Message) -> int:
-    """Where a record stands in its partition; ValueError for a message that stands nowhere."""
+    """Return the offset of a record; raise ValueError for a message without one."""
     offset = record.offset()
     if offset is None:
-        raise ValueError("a message without offset")
+        raise ValueError("a message has no offset")
     return offset
 
 
-def _are_text(records: Sequence[Message]) -> bool:
+def _is_text(data: bytes) -> bool:
     try:
-        # Between two keys stands a character of its own: no two pieces make one that is whole.
-        b"\0".join([record.key() or b"" for record in records]).decode()
+        data.decode()
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _is_text(key: bytes | None) -> bool:
-    try:
-        return key is None or key.decode() is not None
-    except UnicodeDecodeError:
-        return False
 
 
 def _meta(records: Sequence[Message]) -> pa.Table:

@@ -1,20 +1,10 @@
-"""Why a worker can't go on, as types. None says anything of a record's content.
-
-- `StreamError`
-    - `FencedError`: another worker has this slot
-    - `UnavailableError`: a server that is needed doesn't answer; another try may help
-    - `DeniedError`: a right or a topic is missing
-    - `BrokenStepError`: the processor fails on too many records, so the step is at fault, not they
-    - `StateError`: a changelog can't be read, or not to its end
-    - `LostRecordsError`: the offset to go on from isn't in the log any more
-    - `StoppedError`: Kafka says that this client can't go on
-"""
+"""The reasons why a worker can't continue, as exception types. No message contains the content of a record."""
 
 from __future__ import annotations
 
 
 class StreamError(Exception):
-    """A worker can't go on."""
+    """A worker can't continue."""
 
 
 class FencedError(StreamError):
@@ -22,24 +12,24 @@ class FencedError(StreamError):
 
 
 class UnavailableError(StreamError):
-    """A server that is needed did not answer within its deadline."""
+    """A server that the worker needs didn't answer within its deadline; another attempt may succeed."""
 
 
 class DeniedError(StreamError):
-    """The step's user isn't known or may not do what the step needs, or a topic that it needs isn't there."""
+    """The step's user is unknown or lacks a permission, or a topic that the step needs doesn't exist."""
 
 
 class BrokenStepError(StreamError):
-    """The processor raised on more records of one batch than can be poison."""
+    """The processor failed on more records of one batch than can be poison: the step is at fault."""
 
 
 class StateError(StreamError):
-    """A changelog can't be read: the worker must not go on from half a state."""
+    """A changelog can't be read to its end: the worker must not continue with incomplete state."""
 
 
 class LostRecordsError(StreamError):
-    """The log doesn't have the offset to go on from, or the group has none while state is kept."""
+    """The log no longer has the committed offset, or the group has no committed offset although there is state."""
 
 
 class StoppedError(StreamError):
-    """An error of Kafka's that is fatal, or that says nothing of what to do."""
+    """Kafka reported an error that is fatal, or for which no reaction is known."""

@@ -1,4 +1,4 @@
-"""What the group's coordinator says of who reads what, and a member that only passes by."""
+"""Inspection of a consumer group through its coordinator, and a short-lived member that triggers a rebalance."""
 
 from __future__ import annotations
 
@@ -13,64 +13,68 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from streams.clients import Partition, subscribed
 
-#: An answer may come when a broker that stood still goes on: nobody waits for it.
+#: Nobody waits for the answer, so it may take long: a broker that was paused may still answer.
 _ANSWER_TIMEOUT_S: Final = 60
-#: Brokers that told of the group tell of topics at once.
+#: Brokers that have just described the group answer this at once.
 _TOPICS_TIMEOUT_S: Final = 2
 
 
 class GroupInspector:
-    """Asks which partitions no member of a group has; one question at a time, and nobody waits for the answer.
+    """Finds partitions that no member of a group has; one request at a time, and no call waits for its answer.
 
-    librdkafka remembers for ever who coordinates a group: after a question that failed there is another client.
+    librdkafka remembers a group's coordinator for ever, so a new client is made after a request that failed.
     """
 
-    def __init__(self, administrator: Callable[[], AdminClient], group_id: str) -> None:
-        self._administrator, self._group_id = administrator, group_id
-        self._admin = administrator()
+    def __init__(self, new_admin_client: Callable[[], AdminClient], group_id: str) -> None:
+        self._new_admin_client, self._group_id = new_admin_client, group_id
+        self._admin = new_admin_client()
         self._pending: Future[ConsumerGroupDescription] | None = None
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
-        """As `streams.clients.Clients.unread`."""
+        """Return as `streams.clients.Clients.unassigned_partitions`."""
         if self._pending is None:
-            asked = self._admin.describe_consumer_groups([self._group_id], request_timeout=_ANSWER_TIMEOUT_S)
-            self._pending = asked[self._group_id]
+            requests = self._admin.describe_consumer_groups(
+                [self._group_id], request_timeout=_ANSWER_TIMEOUT_S
+            )
+            self._pending = requests[self._group_id]
         if not self._pending.done():
             return None
         answer, self._pending = self._pending, None
         try:
-            told = answer.result()
-            # Between two generations nothing is anybody's.
-            return self._unassigned(told, inputs) if told.state == ConsumerGroupState.STABLE else frozenset()
+            group = answer.result()
+            # During a rebalance no partition is assigned, which means nothing.
+            stable = group.state == ConsumerGroupState.STABLE
+            return self._unassigned(group, inputs) if stable else frozenset()
         except KafkaException:
-            self._renew()
+            self._replace_client()
             return frozenset()
 
-    def _renew(self) -> None:
-        before, self._admin = [self._admin], self._administrator()
-        # Letting go of a client waits for its threads: nobody else has to.
-        threading.Thread(target=before.clear, name="administrator", daemon=True).start()
+    def _replace_client(self) -> None:
+        old, self._admin = [self._admin], self._new_admin_client()
+        # Deleting a client waits for its threads: do that in a thread of its own.
+        threading.Thread(target=old.clear, name="delete-admin-client", daemon=True).start()
 
-    def _unassigned(self, told: ConsumerGroupDescription, inputs: Sequence[str]) -> frozenset[Partition]:
+    def _unassigned(self, group: ConsumerGroupDescription, inputs: Sequence[str]) -> frozenset[Partition]:
         topics = self._admin.list_topics(timeout=_TOPICS_TIMEOUT_S).topics
-        taken = {
+        assigned = {
             (each.topic, each.partition)
-            for member in told.members
+            for member in group.members
             for each in member.assignment.topic_partitions
         }
-        there = {
+        existing = {
             (name, number)
             for name, topic in topics.items()
             if subscribed(name, inputs)
             for number in topic.partitions
         }
-        return frozenset(there - taken)
+        return frozenset(existing - assigned)
 
 
 class TransientMember:
-    """Joins a group with a topic that nobody else of it reads, so that it takes nothing from anybody, and leaves.
+    """A short-lived group member that triggers a rebalance.
 
-    A rebalance begins as it comes, and another as it goes; all others go on with what they have meanwhile.
+    It subscribes to a topic that no other member reads, so it takes no partition from anyone. Joining triggers one
+    rebalance and leaving another; the other members continue with their partitions meanwhile.
     """
 
     def __init__(self, properties: Mapping[str, Any], topic: str) -> None:
@@ -79,14 +83,14 @@ class TransientMember:
         self._consumer.subscribe([topic], on_assign=self._on_assign)
 
     def completed(self) -> bool:
-        """Whether the group was balanced with it."""
+        """Return whether a rebalance with this member has completed."""
         self._consumer.poll(0)
         return self._joined
 
     def close(self) -> None:
-        """Leaves."""
+        """Leave the group."""
         self._consumer.close()
 
     def _on_assign(self, consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        # It reads nothing, and gives back at once what it was given.
+        # It doesn't call assign(), so it reads nothing.
         self._joined = True

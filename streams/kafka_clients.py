@@ -1,18 +1,12 @@
-"""Real clients, with the properties that the pipeline's promises rest on."""
+"""Real Kafka clients, with the properties that the pipeline's guarantees rest on."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import (
-    IsolationLevel,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import command_topic, dlq_state_topic, dlq_topic, group, transactional_id
@@ -28,43 +22,24 @@ from streams.clients import (
 from streams.errors import DeniedError, UnavailableError
 from streams.group_admin import GroupInspector, TransientMember
 from streams.kafka_errors import stopped_by
-from streams.librdkafka.health import HealthCheckedConsumer
-from streams.librdkafka.producer import TransactionalProducer
+from streams.librdkafka.group_consumer import GroupConsumer
+from streams.librdkafka.transactional_producer import TransactionalProducer
 from streams.settings import PipelineSettings
 
 Properties = dict[str, Any]
 
-#: A reader waits so long at the end of a partition before it says so.
+#: How long a reader waits at the end of a partition before it returns the end.
 _EOF_WAIT_MS = 50
-#: What a broker answers that isn't, or not yet, the one to ask; or nothing, as it just went.
-_TRANSIENT: Final = frozenset(
-    {
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-        KafkaError._TRANSPORT,
-        KafkaError._WAIT_COORD,
-        KafkaError._TIMED_OUT,
-    }
-)
-#: An offset that nobody holds is told within a few milliseconds, where brokers are near; so long is asked in all.
-_ANSWER_TIMEOUT_S: Final = 0.25
-_ANSWER_TIMEOUT_MAX_S: Final = 3.0
-#: So much longer for each that is asked for: 7,000 at once take a quarter of a second of a quiet broker and client.
-_ANSWER_TIMEOUT_PER_PARTITION_S: Final = 0.000_2
-#: So long a broker holds a member's request for records until there are so many bytes: an answer for each record that
-#: comes, and each mark of a transaction, took a fifth of a broker's time at half of what it can do.
+#: How long a broker holds a fetch until there are so many bytes: an answer for each record and each transaction marker
+#: took a fifth of a broker's time at half of its highest rate.
 _FETCH_WAIT_MS = 50
 _FETCH_MIN_BYTES = 65_536
-#: A follower's request stays so long at the broker while nothing comes.
+#: How long a broker holds a tailing reader's fetch while there is no record.
 _TAILING_FETCH_WAIT_MS = 1_000
 
 
 class KafkaClients:
-    """One slot's clients (`streams.clients.Clients`); `connection` are the addresses and credentials of its user."""
+    """One slot's clients (`streams.clients.Clients`); `connection` has the addresses and its user's credentials."""
 
     def __init__(
         self, connection: Mapping[str, Any], step: str, slot: int, settings: PipelineSettings
@@ -75,51 +50,51 @@ class KafkaClients:
         self._dlq_state_topic, self._slot = dlq_state_topic(step), slot
         self._barrier_partition: Partition | None = None
         self._admin: AdminClient | None = None
-        self._view: GroupInspector | None = None
+        self._inspector: GroupInspector | None = None
 
     def producer(self) -> Producer:
-        """A new producer of the slot's `transactional.id`."""
+        """Return a new producer with the slot's `transactional.id`."""
         properties = producer_properties(self._connection, self._id, self._settings)
         return cast("Producer", TransactionalProducer(properties, self._dlq_topic))
 
     def consumer(self) -> Consumer:
-        """The slot's static member of the step's group."""
+        """Return the slot's static member of the step's group."""
         properties = consumer_properties(self._connection, self._group, self._id, self._settings)
         return cast("Consumer", GroupConsumer(properties))
 
     def reader(self) -> Reader:
-        """A reader that joins no group."""
+        """Return a reader outside the group."""
         return cast("Reader", KafkaConsumer(reader_properties(self._connection, self._group)))
 
     def tailing_reader(self) -> Reader:
-        """The same, in no hurry."""
+        """Return a reader whose fetches wait long."""
         properties = reader_properties(self._connection, self._group) | {
             "fetch.wait.max.ms": _TAILING_FETCH_WAIT_MS
         }
         return cast("Reader", KafkaConsumer(properties))
 
     def barrier_partition(self) -> Partition:
-        """A partition of what the step has parked, by the slot's number: two share one where there are too few."""
+        """Return a partition of the step's DLQ state topic, by slot number: slots share one if there are too few."""
         if self._barrier_partition is None:
             try:
-                found = self._administrator().list_topics(
+                metadata = self._administrator().list_topics(
                     self._dlq_state_topic, self._settings.request_timeout_s
                 )
             except KafkaException as failure:
                 raise UnavailableError(f"list_topics: {failure.args[0].name()}") from None
-            topic = found.topics[self._dlq_state_topic]
+            topic = metadata.topics[self._dlq_state_topic]
             if topic.error is not None:
                 raise stopped_by(topic.error)
             self._barrier_partition = self._dlq_state_topic, self._slot % max(1, len(topic.partitions))
         return self._barrier_partition
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
-        """Partitions of these topics that no member of the step's group has."""
-        self._view = self._view or GroupInspector(self._new_administrator, self._group)
-        return self._view.unassigned_partitions(inputs)
+        """Return input partitions that no member of the step's group has."""
+        self._inspector = self._inspector or GroupInspector(self._new_administrator, self._group)
+        return self._inspector.unassigned_partitions(inputs)
 
     def request_rebalance(self) -> RebalanceRequest:
-        """A member that passes by: with the topic of acts, which all workers read apart from the group."""
+        """Return a transient member; it subscribes to the command topic, which workers read outside the group."""
         return TransientMember(
             transient_member_properties(self._connection, self._group, self._id, self._settings),
             self._transient_topic,
@@ -133,75 +108,10 @@ class KafkaClients:
         return AdminClient(dict(self._connection))
 
 
-class CommittedOffset(NamedTuple):
-    """A committed offset, as `committed` tells it (`confluent_kafka.TopicPartition`, whose error can't be set)."""
-
-    topic: str
-    partition: int
-    offset: int
-    error: KafkaError | None = None
-    metadata: str | None = None
-
-
-class GroupConsumer(HealthCheckedConsumer):
-    """A member of a group that tells which committed offsets are held by an open transaction.
-
-    librdkafka's own `committed` waits until none of those asked for is, and then tells all. An administrator's request
-    tells at once, but ends the process where the coordinator has moved (confluentinc/librdkafka#5040).
-    """
-
-    def __init__(self, properties: Properties) -> None:
-        super().__init__(properties)
-        self._answer_timeout_s = _ANSWER_TIMEOUT_S
-
-    def committed(  # type: ignore[override]
-        self, partitions: list[TopicPartition], timeout: float
-    ) -> list[CommittedOffset]:
-        """By partition the offset; UNSTABLE_OFFSET_COMMIT where it can't be told soon. KafkaException: it never can."""
-        deadline = time.monotonic() + min(timeout, _ANSWER_TIMEOUT_MAX_S)
-        found: list[CommittedOffset] = []
-        some = False
-        # All at once; where one is held that isn't told, and it is found by halves.
-        asked = [partitions]
-        while asked:
-            part = asked.pop()
-            left_s = deadline - time.monotonic()
-            patience_s = self._answer_timeout_s + _ANSWER_TIMEOUT_PER_PARTITION_S * len(part)
-            told = self._ask_committed(part, min(patience_s, left_s)) if left_s > 0 else None
-            if told is not None:
-                found, some = found + told, True
-            elif len(part) > 1 and left_s > 0:
-                middle = len(part) // 2
-                asked += [part[middle:], part[:middle]]
-            else:
-                held = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
-                found += [CommittedOffset(each.topic, each.partition, -1001, held) for each in part]
-        # Nothing was told: all are held, or the way to the broker is slow.
-        self._answer_timeout_s = (
-            _ANSWER_TIMEOUT_S if some else min(_ANSWER_TIMEOUT_MAX_S, 2 * self._answer_timeout_s)
-        )
-        return found
-
-    def _ask_committed(
-        self, partitions: list[TopicPartition], timeout_s: float
-    ) -> list[CommittedOffset] | None:
-        """None where one of them is held, or nobody could be asked."""
-        try:
-            told = super().committed(partitions, timeout_s)
-        except KafkaException as failure:
-            if failure.args[0].code() in _TRANSIENT:
-                return None
-            raise
-        return [
-            CommittedOffset(each.topic, each.partition, each.offset, each.error, each.metadata)
-            for each in told
-        ]
-
-
 def producer_properties(
     connection: Mapping[str, Any], transactional: str, settings: PipelineSettings
 ) -> Properties:
-    """A producer of transactions; its `transactional.id` is the slot's own, so that the next worker fences it."""
+    """Return the properties of a transactional producer; each slot has its own `transactional.id`."""
     return {
         **connection,
         "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
@@ -209,13 +119,13 @@ def producer_properties(
         "transactional.id": transactional,
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": settings.message_timeout_ms,
-        # A topic that isn't there is to be said before its records time out, and look like a broker that is away.
+        # Report a missing topic before its records time out, which would look like an unavailable broker.
         "topic.metadata.propagation.max.ms": settings.message_timeout_ms // 2,
         "linger.ms": settings.linger_ms,
         "batch.size": settings.batch_size_bytes,
         "message.max.bytes": settings.record_bytes_max + 65_536,
         "compression.type": settings.compression_type,
-        # As Java clients have it: the same key, the same partition, whoever writes it.
+        # The Java clients' partitioner: a key has the same partition, whichever client writes it.
         "partitioner": "murmur2_random",
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 262_144,
@@ -225,10 +135,10 @@ def producer_properties(
 def consumer_properties(
     connection: Mapping[str, Any], group_id: str, member: str, settings: PipelineSettings
 ) -> Properties:
-    """A static member: started again it has its partitions back at once.
+    """Return the properties of a static member, which gets its partitions back at once after a restart.
 
-    cooperative-sticky spreads partitions over workers whatever their topics (range gives all topics of one partition to
-    one worker), and takes from a worker only what another is to have: state that stays is not restored again.
+    cooperative-sticky spreads partitions over workers whatever their topics (range assigns all one-partition topics to
+    one worker), and revokes only what another worker is to get: the state of all other partitions stays.
     """
     return {
         **connection,
@@ -238,18 +148,18 @@ def consumer_properties(
         "group.instance.id": member,
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
-        # A rebalance begins for the others with their next heartbeat: a tenth more to wait, not a fifth.
+        # Members learn of a rebalance with their next heartbeat: a tenth of the session timeout instead of a fifth.
         "heartbeat.interval.ms": settings.session_timeout_ms // 10,
         "max.poll.interval.ms": settings.max_poll_interval_ms,
         "topic.metadata.refresh.interval.ms": settings.topic_metadata_refresh_interval_ms,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        # Offsets are told by us: one that isn't in the log must stop us, never be made up.
+        # The pipeline seeks to its positions: an offset that isn't in the log must stop the worker.
         "auto.offset.reset": "error",
         "queued.max.messages.kbytes": settings.queued_max_messages_kbytes,
         "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
-        # A partition that goes on is not in the request that waits for the others; half a second by default.
+        # A resumed partition is only in the next fetch, which waits for this one: the default is half a second.
         "fetch.wait.max.ms": _FETCH_WAIT_MS,
         "fetch.min.bytes": _FETCH_MIN_BYTES,
         "fetch.message.max.bytes": settings.batch_size_bytes,
@@ -259,14 +169,14 @@ def consumer_properties(
 def transient_member_properties(
     connection: Mapping[str, Any], group_id: str, member: str, settings: PipelineSettings
 ) -> Properties:
-    """A member with nothing to come back to: it leaves as it closes."""
-    properties = consumer_properties(connection, group_id, f"{member}.passing", settings)
+    """Return the properties of a dynamic member, which leaves the group when it closes."""
+    properties = consumer_properties(connection, group_id, f"{member}.transient", settings)
     del properties["group.instance.id"]
     return properties
 
 
 def reader_properties(connection: Mapping[str, Any], group_id: str) -> Properties:
-    """A reader of given partitions that tells their ends; `group_id` is only named, never joined."""
+    """Return the properties of a reader that returns the ends of partitions; it never joins `group_id`."""
     return {
         **connection,
         "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MAX_MS,
@@ -286,20 +196,23 @@ def reader_properties(connection: Mapping[str, Any], group_id: str) -> Propertie
 def end_offsets(
     admin: AdminClient, partitions: Iterable[Partition], timeout_s: float
 ) -> dict[Partition, int]:
-    """The offset after the last record of each, open transactions included. UnavailableError: not told in time."""
+    """Return the offset after the last record of each partition, records of open transactions included.
+
+    Raise UnavailableError without an answer in time.
+    """
     latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {TopicPartition(*partition): latest for partition in partitions}
     if not asked:
         return {}
-    told = admin.list_offsets(
+    answers = admin.list_offsets(
         asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=timeout_s
     )
     try:
-        return {(at.topic, at.partition): found.result(timeout_s).offset for at, found in told.items()}
+        return {(at.topic, at.partition): answer.result(timeout_s).offset for at, answer in answers.items()}
     except KafkaException as failure:
-        # A topic that isn't there, or that we may not see, doesn't come by waiting.
+        # Waiting doesn't help if a topic is missing, or the user may not see it.
         stopped = stopped_by(failure.args[0])
-        told_apart = stopped if isinstance(stopped, DeniedError) else None
-        raise told_apart or UnavailableError(f"list_offsets: {failure.args[0].name()}") from None
+        denied = stopped if isinstance(stopped, DeniedError) else None
+        raise denied or UnavailableError(f"list_offsets: {failure.args[0].name()}") from None
     except TimeoutError:
         raise UnavailableError("list_offsets: no answer") from None

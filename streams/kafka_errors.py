@@ -1,4 +1,4 @@
-"""What follows from an error of Kafka's: fenced or unknown stops us; we never guess."""
+"""The reaction to each Kafka error. An error without a known reaction stops the worker: none is guessed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from streams.errors import DeniedError, FencedError, LostRecordsError, StoppedEr
 
 
 class ErrorAction(Enum):
-    """What to do about a failed call of a transaction."""
+    """The reaction to a failed call of a transaction."""
 
-    RETRY = "the same call again"
-    ABORT = "abort, and go back to the committed offsets"
-    REPLACE = "unknown what took place: a new producer with the same transactional.id decides it"
-    STOP = "this client can't go on"
+    RETRY = "repeat the call"
+    ABORT = "abort, then seek to the committed offsets"
+    REPLACE = "the outcome is unknown: a new producer with the same transactional.id settles it"
+    STOP = "stop: this client can't continue"
 
 
-#: Outcome unknown, or a producer whose state only a new one can clear.
+#: The outcome is unknown, or only a new producer can leave the state that this one is in.
 _UNKNOWN: Final = frozenset(
     {
         KafkaError._TIMED_OUT,
@@ -55,11 +55,11 @@ _LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_O
 
 
 def error_action(error: KafkaError) -> ErrorAction:
-    """The verdict on a failed call of a transaction.
+    """Return the reaction to a failed call of a transaction.
 
-    A timeout is never retried, although librdkafka calls it retriable: without an epoch per transaction (KIP-890) a
-    late commit could hit a later transaction. Nor is an abort that meets the first produce in flight.
-    A group that moved on (a static member's instance id taken over) is told by the consumer, so aborting is enough.
+    A timeout is never retried, although librdkafka marks it as retriable: without an epoch per transaction (KIP-890) a
+    late commit could end a later transaction. Nor is an abort retried that failed because the first produce request was
+    in flight. If another member has taken over the group instance id, aborting is enough: the consumer reports that.
     """
     if error.code() in _UNKNOWN:
         return ErrorAction.REPLACE
@@ -71,20 +71,21 @@ def error_action(error: KafkaError) -> ErrorAction:
 
 
 def stopped_by(error: KafkaError) -> StreamError:
-    """The error to stop with; its text is Kafka's name of the error, which holds no data."""
-    kinds = ((_FENCED, FencedError), (_DENIED | _MISSING, DeniedError), (_LOST, LostRecordsError))
-    for codes, kind in kinds:
+    """Return the exception to stop with; its message is the name of the Kafka error, which contains no data."""
+    types = ((_FENCED, FencedError), (_DENIED | _MISSING, DeniedError), (_LOST, LostRecordsError))
+    for codes, error_type in types:
         if error.code() in codes:
-            return kind(error.name())
+            return error_type(error.name())
     return StoppedError(error.name())
 
 
 def read_error(error: KafkaError) -> StreamError | None:
-    """What a consumer's error means: None where the client goes on by itself (a broker away, a topic not there yet).
+    """Return the exception that a consumer's error stops the worker with, or None if the client recovers by itself.
 
-    librdkafka tells a static member that another took over its slot by `_FATAL`, and doesn't mark that as fatal.
+    It does, for example, if a broker is away or a topic doesn't exist yet. librdkafka reports `_FATAL` to a static
+    member whose slot another member has taken over, without marking it as fatal.
     """
     if error.code() == KafkaError._FATAL:
-        return FencedError("another member is in this worker's slot")
+        return FencedError("another group member has taken over this worker's slot")
     known = error.code() in _FENCED | _DENIED | _LOST
     return stopped_by(error) if known or error.fatal() else None

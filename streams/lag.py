@@ -1,7 +1,8 @@
-"""How far readers are: what is still to be read, told from outside.
+"""Lag: how much a consumer group, or any reader at given offsets, still has to read.
 
-A committed offset alone says little: transaction markers and aborted records take offsets and are never handed out, so
-it never reaches the end. Idle is: no committed record is left from the committed offset on, and no transaction is open.
+The committed offset never reaches the end of a partition: transaction markers and aborted records occupy offsets, but
+readers never receive them. A group is idle if no committed record follows its committed offsets and no transaction is
+open.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ TIMEOUT_S: Final = 15.0
 
 @dataclass(frozen=True)
 class Lag:
-    """One partition: `committed` is the offset to go on from, `end` the one after its last record.
+    """The lag of one partition: `committed` is the next offset to read, `end` the offset after the last record.
 
-    `remaining` is an upper bound of the records left (markers count), and 0 where there is none.
+    `remaining` is 0 if no record remains, else an upper bound of their number, since it includes transaction markers.
     """
 
     committed: int
@@ -37,13 +38,13 @@ class Lag:
 
 
 class LagReader:
-    """Looks at groups by a user who may describe them, and read their topics. Keeps its clients until closed."""
+    """Reads lags, as a user who may describe the groups and read the topics. Keeps its client until it is closed."""
 
     def __init__(self, connection: Mapping[str, Any], clock: Clock = time.monotonic) -> None:
         self._connection, self._clock = dict(connection), clock
         self._admin = AdminClient(dict(connection))
-        #: Up to here, from there on, nothing is left: so that it isn't read again.
-        self._known_clean: dict[tuple[Partition, int], int] = {}
+        #: By partition and offset: the offset up to which no record follows, so that the range isn't read again.
+        self._empty_up_to: dict[tuple[Partition, int], int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -51,82 +52,95 @@ class LagReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._known_clean.clear()
+        self._empty_up_to.clear()
 
     def of_group(self, group_id: str, topics: Iterable[str]) -> dict[Partition, Lag]:
-        """What a group has left of these topics. UnavailableError where the brokers don't tell in time."""
-        partitions = self._partitions(set(topics))
-        asked = [TopicPartition(*partition) for partition in partitions]
-        if not asked:
+        """Return the lag of a group in each partition of these topics.
+
+        Raise UnavailableError if the brokers don't answer within `TIMEOUT_S`.
+        """
+        partitions = [TopicPartition(*partition) for partition in self._existing_partitions(set(topics))]
+        if not partitions:
             return {}
-        told = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group_id, asked)], request_timeout=TIMEOUT_S
+        answers = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group_id, partitions)], request_timeout=TIMEOUT_S
         )
         try:
-            found = told[group_id].result(TIMEOUT_S).topic_partitions
+            committed = answers[group_id].result(TIMEOUT_S).topic_partitions
         except (KafkaException, TimeoutError) as error:
             raise UnavailableError(f"offsets of {group_id}: {type(error).__name__}") from None
-        return self.of_positions(
-            {(each.topic, each.partition): max(0, each.offset) for each in found or ()}, group_id
-        )
+        positions = {(each.topic, each.partition): max(0, each.offset) for each in committed or ()}
+        return self.of_positions(positions, group_id)
 
     def of_positions(
         self, positions: Mapping[Partition, int], group_id: str = "mesh"
     ) -> dict[Partition, Lag]:
-        """What is left from these offsets on, wherever they are kept (a sink keeps its own in its database)."""
+        """Return the lag of a reader at these offsets, wherever it stores them: a sink has its own in its database.
+
+        `group_id` is one that the user may name; nothing is committed to it.
+        """
         ends = end_offsets(self._admin, positions, TIMEOUT_S)
-        behind = {
+        not_at_end = {
             partition: offset
             for partition, offset in positions.items()
-            if max(offset, self._known_clean.get((partition, offset), 0)) < ends[partition]
+            if max(offset, self._empty_up_to.get((partition, offset), 0)) < ends[partition]
         }
-        left = self._remaining(behind, ends, group_id) if behind else {}
+        remaining = self._remaining(not_at_end, ends, group_id) if not_at_end else {}
         return {
-            partition: Lag(offset, ends[partition], left.get(partition, 0))
+            partition: Lag(offset, ends[partition], remaining.get(partition, 0))
             for partition, offset in positions.items()
         }
 
     def idle(self, group_id: str, topics: Iterable[str]) -> bool:
-        """Whether nothing of these topics is left for the group."""
+        """Return whether no record of these topics remains for the group."""
         return not any(lag.remaining for lag in self.of_group(group_id, topics).values())
 
-    def _partitions(self, topics: set[str]) -> list[Partition]:
+    def _existing_partitions(self, topics: set[str]) -> list[Partition]:
         try:
-            known = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            existing = self._admin.list_topics(timeout=TIMEOUT_S).topics
         except KafkaException as error:
             raise UnavailableError(f"list_topics: {error.args[0].name()}") from None
-        return [(name, number) for name in sorted(topics & known.keys()) for number in known[name].partitions]
+        return [
+            (name, number)
+            for name in sorted(topics & existing.keys())
+            for number in existing[name].partitions
+        ]
 
     def _remaining(
-        self, behind: Mapping[Partition, int], ends: Mapping[Partition, int], group_id: str
+        self, positions: Mapping[Partition, int], ends: Mapping[Partition, int], group_id: str
     ) -> dict[Partition, int]:
-        """For each of these how much may be left: read until a record comes, or the end."""
+        """Return an upper bound of the remaining records of each partition that has any, or may have."""
         reader = cast("Reader", KafkaConsumer(reader_properties(self._connection, group_id)))
         try:
-            seen = _first_seen(reader, dict(behind), self._clock)
+            empty_up_to = _ends_without_records(reader, positions, self._clock)
         finally:
             reader.close()
-        left = {}
-        for partition, offset in behind.items():
-            clean_to = seen.get(partition)
-            if clean_to is not None and clean_to >= ends[partition]:
-                self._known_clean[partition, offset] = clean_to
+        remaining = {}
+        for partition, offset in positions.items():
+            end = empty_up_to.get(partition)
+            if end is not None and end >= ends[partition]:
+                self._empty_up_to[partition, offset] = end
             else:
-                left[partition] = ends[partition] - offset
-        return left
+                remaining[partition] = ends[partition] - offset
+        return remaining
 
 
-def _first_seen(reader: Reader, waiting: dict[Partition, int], clock: Clock) -> dict[Partition, int]:
-    """The partitions' ends, of those that have no record before it."""
-    reader.assign([TopicPartition(*partition, offset) for partition, offset in waiting.items()])
+def _ends_without_records(
+    reader: Reader, positions: Mapping[Partition, int], clock: Clock
+) -> dict[Partition, int]:
+    """Read each partition from its position until a record or the end comes; return the ends that came first."""
+    undecided = set(positions)
+    reader.assign([TopicPartition(*partition, offset) for partition, offset in positions.items()])
     ends: dict[Partition, int] = {}
     deadline = clock() + TIMEOUT_S
-    while waiting and clock() < deadline:
+    while undecided and clock() < deadline:
         for message in reader.consume(1_000, 0.1):
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 continue
             partition = partition_of(message)
-            if waiting.pop(partition, None) is not None and error is not None:
-                ends[partition] = offset_of(message)
+            if partition in undecided:
+                undecided.discard(partition)
+                if error is not None:
+                    ends[partition] = offset_of(message)
     return ends

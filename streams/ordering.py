@@ -1,4 +1,4 @@
-"""Which strands each record belongs to: by its key, or as the processor says."""
+"""Ordering keys of records: the record's own key, or the keys that the processor declares."""
 
 from __future__ import annotations
 
@@ -14,112 +14,108 @@ from streams.decoding import DecodedBatch
 from streams.state import PartitionState
 from streams.step import Step
 
-#: A key that is longer is no code of anybody.
+#: A longer record key can't be the code of a person or a municipality, and orders nothing.
 KEY_BYTES_MAX: Final = 512
 
 
 class OrderingPolicy(Protocol):
-    """Says what records wait for. `fixed`: by the record alone, whatever the state."""
+    """Answers which records of a batch must wait. `stateless`: the answer depends on the record alone, not on state."""
 
     stateless: bool
 
-    def of(self, part: DecodedBatch, index: int) -> OrderingKeys:
-        """The strands of one row, given the state as it is now."""
+    def of(self, batch: DecodedBatch, index: int) -> OrderingKeys:
+        """Return the ordering keys of one row, given the state as it is now."""
 
-    def blocked_rows(self, part: DecodedBatch, held: BlockedKeys) -> list[int]:
-        """The rows that wait, given the state as it is now: for a strand that is held, or for a row before them that
-        does; ascending.
-        """
+    def blocked_rows(self, batch: DecodedBatch, blocked: BlockedKeys) -> list[int]:
+        """Return the rows, ascending, that wait for a blocked key or for an earlier row that does."""
 
-    def followers(self, part: DecodedBatch, bad: Collection[int]) -> set[int]:
-        """The rows that come after bad ones, and wait for them or for each other; bad or not."""
+    def followers(self, batch: DecodedBatch, failed: Collection[int]) -> set[int]:
+        """Return the rows that wait for an earlier failed row, directly or through each other; failed or not."""
 
 
 class OrderByKey:
-    """A record's strand is its key within its topic; a record without key is nobody's."""
+    """Orders records by topic and record key; a record without key has no ordering key."""
 
     stateless = True
 
-    def of(self, part: DecodedBatch, index: int) -> OrderingKeys:
-        """Its key."""
-        strand = ordering_key_column(part.slice(index, index + 1))[0].as_py()
-        return OrderingKeys() if strand is None else OrderingKeys((strand,), (strand,))
+    def of(self, batch: DecodedBatch, index: int) -> OrderingKeys:
+        """Return the row's topic and key as its only ordering key."""
+        key = ordering_key_column(batch.slice(index, index + 1))[0].as_py()
+        return OrderingKeys() if key is None else OrderingKeys((key,), (key,))
 
-    def blocked_rows(self, part: DecodedBatch, held: BlockedKeys) -> list[int]:
-        """Found as a column."""
-        mask = pc.is_in(ordering_key_column(part), value_set=pa.array(held.keys, pa.string()))
-        found: list[int] = pc.indices_nonzero(mask).to_pylist()
-        return found
+    def blocked_rows(self, batch: DecodedBatch, blocked: BlockedKeys) -> list[int]:
+        """Return the rows whose key is blocked."""
+        mask = pc.is_in(ordering_key_column(batch), value_set=pa.array(blocked.keys, pa.string()))
+        rows: list[int] = pc.indices_nonzero(mask).to_pylist()
+        return rows
 
-    def followers(self, part: DecodedBatch, bad: Collection[int]) -> set[int]:
-        """Those of the same key."""
-        found, poisoned = set[int](), set[str]()
-        for row, strand in enumerate(ordering_key_column(part).to_pylist()):
-            if strand in poisoned:
-                found.add(row)
-            elif strand is not None and row in bad:
-                poisoned.add(strand)
-        return found
+    def followers(self, batch: DecodedBatch, failed: Collection[int]) -> set[int]:
+        """Return the rows that come after a failed row with the same key."""
+        followers, failed_keys = set[int](), set[str]()
+        for row, key in enumerate(ordering_key_column(batch).to_pylist()):
+            if key in failed_keys:
+                followers.add(row)
+            elif key is not None and row in failed:
+                failed_keys.add(key)
+        return followers
 
 
 class OrderByProcessor:
-    """As the processor says: what it knows of the records and, where it keeps any, of its state."""
+    """Orders records by the keys that the processor declares, from the records and, in a stateful step, its state."""
 
-    def __init__(self, say: Callable[..., Sequence[OrderingKeys]], state: PartitionState | None) -> None:
-        self._declare, self._state = say, state
+    def __init__(self, declare: Callable[..., Sequence[OrderingKeys]], state: PartitionState | None) -> None:
+        self._declare, self._state = declare, state
         self.stateless = state is None
 
-    def of(self, part: DecodedBatch, index: int) -> OrderingKeys:
-        """Asked for one row."""
-        return self._declared_keys(part.slice(index, index + 1))[0]
+    def of(self, batch: DecodedBatch, index: int) -> OrderingKeys:
+        """Return what the processor declares for the row."""
+        return self._declared_keys(batch.slice(index, index + 1))[0]
 
-    def blocked_rows(self, part: DecodedBatch, held: BlockedKeys) -> list[int]:
-        """Asked for all rows."""
-        found, holding = list[int](), set[str]()
-        for row, strands in enumerate(self._declared_keys(part)):
-            if held.blocked_by(strands.waits_for) or not holding.isdisjoint(strands.waits_for):
-                found.append(row)
-                holding.update(strands.blocks)
-        return found
+    def blocked_rows(self, batch: DecodedBatch, blocked: BlockedKeys) -> list[int]:
+        """Return the rows that wait for a blocked key, or for a key of such a row."""
+        rows, newly_blocked = list[int](), set[str]()
+        for row, keys in enumerate(self._declared_keys(batch)):
+            if blocked.blocked_by(keys.waits_for) or not newly_blocked.isdisjoint(keys.waits_for):
+                rows.append(row)
+                newly_blocked.update(keys.blocks)
+        return rows
 
-    def followers(self, part: DecodedBatch, bad: Collection[int]) -> set[int]:
-        """Asked for all rows."""
-        found, holding = set[int](), set[str]()
-        for row, strands in enumerate(self._declared_keys(part)):
-            follows = not holding.isdisjoint(strands.waits_for)
+    def followers(self, batch: DecodedBatch, failed: Collection[int]) -> set[int]:
+        """Return the rows that wait for a key of a failed row or of another follower before them."""
+        followers, failed_keys = set[int](), set[str]()
+        for row, keys in enumerate(self._declared_keys(batch)):
+            follows = not failed_keys.isdisjoint(keys.waits_for)
             if follows:
-                found.add(row)
-            if follows or row in bad:
-                holding.update(strands.blocks)
-        return found
+                followers.add(row)
+            if follows or row in failed:
+                failed_keys.update(keys.blocks)
+        return followers
 
-    def _declared_keys(self, part: DecodedBatch) -> list[OrderingKeys]:
-        # Topics have no order among each other.
-        topics = part.batch.meta.column("topic").to_pylist()
-        said = self._declare(part.batch, self._state)
+    def _declared_keys(self, batch: DecodedBatch) -> list[OrderingKeys]:
+        # Topics have no order among each other, so each key is prefixed with the record's topic.
+        topics = batch.batch.meta.column("topic").to_pylist()
+        declared = self._declare(batch.batch, self._state)
         if self._state is not None:
             self._state.discard()
         return [
-            OrderingKeys(
-                _prefixed_with_topic(topic, each.waits_for), _prefixed_with_topic(topic, each.blocks)
-            )
-            for topic, each in zip(topics, said, strict=True)
+            OrderingKeys(_with_topic(topic, keys.waits_for), _with_topic(topic, keys.blocks))
+            for topic, keys in zip(topics, declared, strict=True)
         ]
 
 
 def ordering_policy(step: Step, state: PartitionState | None) -> OrderingPolicy:
-    """The processor's own way where it has one."""
-    say = getattr(step.processor, "ordering_keys", None)
-    return OrderByProcessor(say, state) if say else OrderByKey()
+    """Return the policy of a step: the processor's, if it has a method `ordering_keys`, else by record key."""
+    declare = getattr(step.processor, "ordering_keys", None)
+    return OrderByProcessor(declare, state) if declare else OrderByKey()
 
 
-def ordering_key_column(part: DecodedBatch) -> pa.ChunkedArray:
-    """Topic and key of each row; null where there is no key, or one that is longer than any code."""
-    meta = part.batch.meta
+def ordering_key_column(batch: DecodedBatch) -> pa.ChunkedArray:
+    """Return topic and key of each row as `topic/key`; null for a row without key, or with one over KEY_BYTES_MAX."""
+    meta = batch.batch.meta
     key = meta.column("key")
     key = pc.if_else(pc.less_equal(pc.binary_length(key), KEY_BYTES_MAX), key, None)
     return pc.binary_join_element_wise(meta.column("topic"), key, "/")
 
 
-def _prefixed_with_topic(topic: str, strands: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{topic}/{strand}" for strand in strands)
+def _with_topic(topic: str, keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{topic}/{key}" for key in keys)

@@ -1,8 +1,9 @@
-"""What a step makes of a batch of records: decoded, processed, encoded. No clock, no client, nothing sent.
+"""Processing of a batch of records: decode, process, encode. No clock, no client; nothing is sent.
 
-The pipeline publishes what comes out. A processor that raises is tried again on halves of the batch until the records
-it can't take are found; these are dead letters, and the changes of state that a failed attempt made are discarded.
-What must stay in order behind a dead letter is parked (`streams.dead_letter_queue`) until an officer's act frees it.
+If the processor raises, the batch is bisected until the records that it can't process are found
+(`streams.bisection`). They become dead letters, and state changes of failed attempts are discarded. Records that must
+stay in order with a dead letter are blocked behind it (`streams.dead_letter_queue`) until an operator command
+resolves it.
 """
 
 from __future__ import annotations
@@ -10,85 +11,86 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from schemas.codec import Codec
-from streams import dead_letters
 from streams.bisection import BisectingRunner
 from streams.clients import Message, Partition, ProducerRecords
 from streams.command_handler import CommandHandler, DeadLetterCommand
-from streams.dead_letter_queue import BlockedKeys, DeadLetterQueue
-from streams.dead_letter_router import DeadLetterRouter, StepContext, StepOutput
+from streams.dead_letter_queue import BlockedKeys
+from streams.dead_letter_router import DeadLetterRouter, StepOutput
+from streams.dead_letters import DeadLetterEncoder
 from streams.decoding import by_schema, decode
 from streams.sealing import Sealer
 from streams.settings import PipelineSettings
-from streams.state import PartitionState
-from streams.step import Step
-from streams.task import TaskState
+from streams.step import Step, StepContext
+from streams.task import StreamTask
 
-Groups = Mapping[Partition, Sequence[Message]]
+RecordsByPartition = Mapping[Partition, Sequence[Message]]
+Tasks = Mapping[Partition, StreamTask]
 
 
 class Processing:
-    """One step's processor with the codec around it."""
+    """A step's processor with codec and dead-letter handling around it."""
 
     def __init__(self, step: Step, codec: Codec, settings: PipelineSettings, sealer: Sealer) -> None:
         self._context = StepContext(step, codec, settings, sealer)
-        self._dead_letter_encoder = dead_letters.DeadLetterEncoder(
-            step.name, codec, sealer, settings.record_bytes_max
-        )
+        self._dead_letter_encoder = DeadLetterEncoder(step.name, codec, sealer, settings.record_bytes_max)
 
-    def new(self, partition: Partition) -> TaskState:
-        """Empty stores for one partition of the input."""
-        codec, bytes_max = self._context.codec, self._context.settings.record_bytes_max
-        stores = PartitionState(codec, self._context.step.stores, bytes_max)
-        return TaskState(stores, DeadLetterQueue(codec, partition[0], bytes_max))
+    def create_task(self, partition: Partition, position: int = 0) -> StreamTask:
+        """Return a task for an input partition, with empty stores."""
+        context = self._context
+        bytes_max = context.settings.record_bytes_max
+        return StreamTask.create(context.step, partition, context.codec, bytes_max, position)
 
-    def run(self, groups: Groups, kept: Mapping[Partition, TaskState]) -> list[ProducerRecords]:
-        """All that one transaction publishes, in order: outputs, changes of state, dead letters.
+    def run(self, records: RecordsByPartition, tasks: Tasks) -> list[ProducerRecords]:
+        """Process records and return everything that one transaction publishes: outputs, state changes, dead letters.
 
-        The changes stay pending in `kept` until told of commit or rollback. Raises BrokenStepError where the
-        processor fails on more records than `failures_max`, and what the codec raises for want of a registry.
+        State changes stay pending in `tasks` until the caller commits or rolls them back. Raise BrokenStepError if
+        the processor fails on more records than `failures_max`; errors of the codec (no registry) pass through.
         """
-        outcome, ours = StepOutput(), {partition: kept[partition] for partition in groups}
+        output = StepOutput()
+        active = {partition: tasks[partition] for partition in records}
         if self._context.step.stores:
-            for partition, records in groups.items():
-                self._records({partition: records}, {partition: ours[partition]}, outcome)
+            for partition, of_partition in records.items():
+                self._process({partition: of_partition}, {partition: active[partition]}, output)
         else:
-            self._records(groups, ours, outcome)
-        return self._published(outcome, ours)
+            self._process(records, active, output)
+        return self._producer_records(output, active)
 
     def handle_command(
-        self, act: DeadLetterCommand, partition: Partition, kept: TaskState, records: Mapping[int, Message]
+        self, command: DeadLetterCommand, task: StreamTask, records: Mapping[int, Message]
     ) -> list[ProducerRecords]:
-        """As `run`, for an officer's act on letters of this partition.
+        """Apply an operator's command to the dead letters of one task; return what its transaction publishes.
 
-        `records` are those of `acting.concerned` by their offset, without those that aren't there any more.
+        `records` are the records of `command_handler.affected_entries` by offset, without those that were deleted.
         """
-        outcome = StepOutput()
-        CommandHandler(self._context, partition, kept, outcome).handle(act, records)
-        return self._published(outcome, {partition: kept})
+        output = StepOutput()
+        CommandHandler(self._context, task, output).handle(command, records)
+        return self._producer_records(output, {task.partition: task})
 
-    def _records(self, groups: Groups, kept: Mapping[Partition, TaskState], outcome: StepOutput) -> None:
-        """Stateful: of one partition. Stateless: of all, joined by schema."""
-        held = BlockedKeys(entry for each in kept.values() for entry in each.dead_letters.entries)
-        aside = DeadLetterRouter(self._context, kept, held, outcome)
-        schemas, parts = {topic: self._context.step.schema_of(topic) for topic, _ in groups}, []
-        for schema, records in by_schema(groups, schemas).items():
-            part, dead = decode(self._context.codec, schema, records)
-            aside.route_undecodable(dead)
-            parts.append(part)
-        state = next(iter(kept.values())).state if self._context.step.stores else None
-        BisectingRunner(self._context, state, aside, outcome).run(parts)
+    def _process(self, records: RecordsByPartition, tasks: Tasks, output: StepOutput) -> None:
+        """Process the records of one partition (stateful step) or of all, joined by schema (stateless step)."""
+        context = self._context
+        blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.entries)
+        router = DeadLetterRouter(context, tasks, blocked, output)
+        schemas = {topic: context.step.schema_of(topic) for topic, _ in records}
+        batches = []
+        for schema, of_schema in by_schema(records, schemas).items():
+            batch, undecodable = decode(context.codec, schema, of_schema)
+            router.route_undecodable(undecodable)
+            batches.append(batch)
+        state = next(iter(tasks.values())).state if context.step.stores else None
+        BisectingRunner(context, state, router, output).run(batches)
 
-    def _published(self, outcome: StepOutput, kept: Mapping[Partition, TaskState]) -> list[ProducerRecords]:
-        letters = dead_letters.encode_dead_letters(self._dead_letter_encoder, outcome.dead_letters)
-        return [*outcome.outgoing, *self._changes(kept), *letters]
+    def _producer_records(self, output: StepOutput, tasks: Tasks) -> list[ProducerRecords]:
+        dead_letters = self._dead_letter_encoder.encode(output.dead_letters)
+        return [*output.outgoing, *self._changelog_records(tasks), *dead_letters]
 
-    def _changes(self, kept: Mapping[Partition, TaskState]) -> list[ProducerRecords]:
-        """Changelog records: to the partition number of the input, not by a hash of the key."""
+    def _changelog_records(self, tasks: Tasks) -> list[ProducerRecords]:
+        """Return the pending state changes, for the changelog partition with the number of the input partition."""
         return [
             ProducerRecords(
                 topic, [key.encode() for key in pending], list(pending.values()), partition=number
             )
-            for (_, number), each in kept.items()
-            for topic, pending in each.changes(self._context.step.name)
+            for (_, number), task in tasks.items()
+            for topic, pending in task.changes(self._context.step.name)
             if pending
         ]

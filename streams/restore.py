@@ -1,4 +1,4 @@
-"""Brings stores back from their changelogs, a slice at a time, so that a worker's other partitions go on meanwhile."""
+"""Restore of state stores from their changelogs, in portions, so that other partitions continue meanwhile."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from streams.kafka_errors import read_error
 from streams.metrics import StepMetrics
 from streams.settings import PipelineSettings
 from streams.step import Step
-from streams.task import Restorable, TaskState
+from streams.task import Restorable, StreamTask
 
 log = structlog.get_logger()
 
 
 @dataclass
 class _Changelog:
-    """A changelog's partition on its way: read up to `position`, `whole` with its mark; what it brings back."""
+    """A changelog partition that is read up to `position`, and the stores to restore from it.
+
+    `complete`: the barrier token has been read.
+    """
 
     stores: list[Restorable] = field(default_factory=list)
     position: int = 0
@@ -31,13 +34,13 @@ class _Changelog:
 
 @dataclass
 class _Restoration:
-    """Partitions of one number on their way; `ended` where each of their changelogs is whole."""
+    """Tasks of input partitions with the same number, which share their changelogs' partitions."""
 
-    begun_s: float
+    started_s: float
     barrier_key: str
-    kept: dict[Partition, TaskState]
+    tasks: dict[Partition, StreamTask]
     changelogs: dict[Partition, _Changelog] = field(default_factory=dict)
-    entries: int = 0
+    records: int = 0
 
     @property
     def complete(self) -> bool:
@@ -45,94 +48,103 @@ class _Restoration:
 
 
 class Restorer:
-    """Restores partitions of one step.
+    """Restores the tasks of one step.
 
-    A changelog is whole where the mark is read that was written after the offset to go on from was known
-    (`streams.barrier`): so whatever was committed with that offset is there, whoever leads the changelog. A transaction
-    that is open before the mark is waited for, as readers of committed records have to. Input partitions of one number
-    share their changelogs' partitions: those that come while others are on their way begin with them anew.
+    A changelog is restored when the barrier token has been read that was written after the task's position was known
+    (`streams.barrier`): everything committed with that position precedes the token, whichever broker leads the
+    changelog. The reader reads committed records, so an open transaction before the token is waited for. If a task of
+    the same partition number is added during a restore, the restore of that number starts again with both.
     """
 
     def __init__(self, step: Step, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
         self._step, self._clients, self._settings, self._clock = step, clients, settings, clock
         self._metrics = StepMetrics(step.name)
+        #: Restorations by partition number.
         self._active: dict[int, _Restoration] = {}
         self._reader: Reader | None = None
         self._progress_s = 0.0
 
     @property
     def active(self) -> bool:
-        """Whether a partition is on its way."""
+        """Whether any task is being restored."""
         return bool(self._active)
 
     def is_active(self, partition: Partition) -> bool:
-        """Whether this one is."""
-        return partition[1] in self._active and partition in self._active[partition[1]].kept
+        """Return whether the task of this partition is being restored."""
+        return partition[1] in self._active and partition in self._active[partition[1]].tasks
 
-    def begin(self, new: Mapping[Partition, TaskState], mark: str) -> None:
-        """Restores what is kept of these, empty now; `mark` is on each of their `changelogs`."""
+    def begin(self, tasks: Mapping[Partition, StreamTask], barrier_key: str) -> None:
+        """Begin to restore empty tasks; the barrier token has been written to each of their `changelogs`."""
         self._progress_s = self._clock()
-        for number in {number for _, number in new}:
+        for number in {number for _, number in tasks}:
             before = self._active.get(number)
-            kept = {each: new[each] for each in new if each[1] == number}
-            self._active[number] = self._restoration(number, mark, (before.kept if before else {}) | kept)
+            of_number = {partition: task for partition, task in tasks.items() if partition[1] == number}
+            self._active[number] = self._restoration(
+                number, barrier_key, (before.tasks if before else {}) | of_number
+            )
         self._assign()
 
-    def changelogs(self, new: Mapping[Partition, TaskState]) -> list[Partition]:
-        """The partitions that these are restored from, each once."""
-        found = (
-            (topic, place[1]) for place, each in new.items() for topic in each.changelogs(self._step.name)
+    def changelogs(self, tasks: Mapping[Partition, StreamTask]) -> list[Partition]:
+        """Return the changelog partitions of these tasks, each once."""
+        partitions = (
+            (topic, number)
+            for (_, number), task in tasks.items()
+            for topic in task.changelogs(self._step.name)
         )
-        return list(dict.fromkeys(found))
-
-    def _restoration(self, number: int, mark: str, kept: dict[Partition, TaskState]) -> _Restoration:
-        found = _Restoration(self._progress_s, mark, kept)
-        for each in kept.values():
-            for topic, store in each.changelogs(self._step.name).items():
-                found.changelogs.setdefault((topic, number), _Changelog()).stores.append(store)
-        return found
+        return list(dict.fromkeys(partitions))
 
     def drop(self, partitions: Iterable[Partition]) -> None:
-        """These partitions are no longer ours."""
-        gone = list(partitions)
-        for partition in gone:
+        """Stop restoring partitions that were revoked."""
+        dropped = list(partitions)
+        for partition in dropped:
             active = self._active.get(partition[1])
-            if active and active.kept.pop(partition, None) and not active.kept:
+            if active and active.tasks.pop(partition, None) and not active.tasks:
                 del self._active[partition[1]]
-        if gone:
+        if dropped:
             self._assign()
 
     def poll(self, timeout_s: float) -> list[Partition]:
-        """Reads a slice; the partitions that are whole now. StateError where nothing moves any more."""
+        """Read a portion and return the partitions restored by it. Raise StateError if there is no progress."""
         if self._reader is not None:
-            self._read(self._reader.consume(self._settings.batch_records_max, timeout_s))
-        done: list[Partition] = []
+            self._apply_messages(self._reader.consume(self._settings.batch_records_max, timeout_s))
+        restored: list[Partition] = []
         for number in [number for number, each in self._active.items() if each.complete]:
-            each = self._active.pop(number)
-            done.extend(each.kept)
-            duration_s = self._clock() - each.begun_s
-            self._metrics.restored(duration_s)
-            log.info(
-                "state.restored",
-                step=self._step.name,
-                partition=number,
-                records=each.entries,
-                entries=sum(kept.entries for kept in each.kept.values()),
-                **({"digest": next(iter(each.kept.values())).digest} if self._step.stores else {}),
-                duration_ms=round(1_000 * duration_s),
-            )
-        if done:
+            restoration = self._active.pop(number)
+            restored.extend(restoration.tasks)
+            self._report(number, restoration)
+        if restored:
             self._assign()
         elif self._clock() - self._progress_s > self._settings.restore_stall_timeout_s:
             raise StateError(f"a changelog of {self._step.name} can't be read to its end")
-        return done
+        return restored
 
     def close(self) -> None:
-        """Gives the reader back."""
+        """Close the reader."""
         self._active.clear()
         self._assign()
 
+    def _restoration(self, number: int, barrier_key: str, tasks: dict[Partition, StreamTask]) -> _Restoration:
+        restoration = _Restoration(self._progress_s, barrier_key, tasks)
+        for task in tasks.values():
+            for topic, store in task.changelogs(self._step.name).items():
+                restoration.changelogs.setdefault((topic, number), _Changelog()).stores.append(store)
+        return restoration
+
+    def _report(self, number: int, restoration: _Restoration) -> None:
+        duration_s = self._clock() - restoration.started_s
+        self._metrics.restored(duration_s)
+        log.info(
+            "state.restored",
+            step=self._step.name,
+            partition=number,
+            records=restoration.records,
+            entries=sum(task.entries for task in restoration.tasks.values()),
+            **({"digest": next(iter(restoration.tasks.values())).digest} if self._step.stores else {}),
+            duration_ms=round(1_000 * duration_s),
+        )
+
     def _assign(self) -> None:
+        """Assign the reader to every changelog that isn't complete; close it if there is none."""
         wanted = [
             TopicPartition(topic, number, changelog.position)
             for restoration in self._active.values()
@@ -146,16 +158,17 @@ class Restorer:
             self._reader.close()
             self._reader = None
 
-    def _read(self, messages: Sequence[Message]) -> None:
+    def _apply_messages(self, messages: Sequence[Message]) -> None:
         if messages:
             self._progress_s = self._clock()
-        # Once through, with as little a record as can be: there are millions.
-        told = [(message.error(), message) for message in messages]
-        records = [message for error, message in told if error is None]
-        for (topic, number), group in by_partition(records).items():
+        # One pass with little work for each message: a changelog has millions of records.
+        errors_and_messages = [(message.error(), message) for message in messages]
+        records = [message for error, message in errors_and_messages if error is None]
+        for (topic, number), of_changelog in by_partition(records).items():
             if number in self._active:
-                self._apply(self._active[number], self._active[number].changelogs[topic, number], group)
-        for error, message in told:
+                restoration = self._active[number]
+                self._apply(restoration, restoration.changelogs[topic, number], of_changelog)
+        for error, message in errors_and_messages:
             if error is not None:
                 self._note_end(message, error)
 
@@ -165,9 +178,10 @@ class Restorer:
             store.restore(entries)
         changelog.position = offset_of(records[-1]) + 1
         changelog.complete = changelog.complete or (restoration.barrier_key, None) in entries
-        restoration.entries += len(records)
+        restoration.records += len(records)
 
     def _note_end(self, message: Message, error: KafkaError) -> None:
+        """Move the changelog's position to the end that the reader has reached; raise errors that stop the worker."""
         if error.code() != KafkaError._PARTITION_EOF:
             stopped = read_error(error)
             if stopped:
@@ -177,7 +191,7 @@ class Restorer:
         restoration = self._active.get(number)
         if restoration and (topic, number) in restoration.changelogs:
             changelog = restoration.changelogs[topic, number]
-            # Markers and aborted records take offsets and are never handed out: the end says where to go on from.
+            # Transaction markers and aborted records occupy offsets, but are never returned.
             changelog.position = max(changelog.position, offset_of(message))
 
 

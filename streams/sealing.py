@@ -1,7 +1,7 @@
-"""Content of dead letters at rest: encrypted, bound to its place, and named by a keyed digest.
+"""Encryption of dead letters' content, and keyed digests as their ids.
 
-AES-SIV (RFC 5297): no nonce to be drawn, so that a replay gives the same bytes; the associated data is the place, so
-that no sealed content can stand for another's, and the same content looks different at two places.
+AES-SIV (RFC 5297) needs no random nonce, so a replay gives the same bytes. The associated data is a context (the step,
+the dead letter and its field): sealed content can't be moved to another context, and equal content differs between two.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 _DIGEST_BYTES: Final = 12
+#: Personalization of BLAKE2b. It never changes: all ids of dead letters depend on it.
 _PURPOSE: Final = b"letter"
 
 
 class SealedError(Exception):
-    """No key of the installation opens it, or it was sealed for another place; the text holds no content."""
+    """No key of the installation opens this, or it was sealed for another context; the message has no content."""
 
 
 class Sealer:
-    """The keys for letters, newest first, 64 bytes each: the newest seals, any opens, the oldest makes digests.
+    """The keys of dead letters, 64 bytes each, newest first: the newest seals, any opens, the oldest makes digests.
 
-    So keys can be changed by putting a new one in front; an old one stays as long as letters are to be opened.
+    To change keys, put a new one in front. Keep an old one as long as dead letters sealed with it must be opened; the
+    last one can't be removed without changing all digests.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -37,27 +39,27 @@ class Sealer:
 
     @cached_property
     def _ciphers(self) -> list[AESSIV]:
-        # Most workers never have a letter: none of them loads this for nothing.
+        # Most workers never have a dead letter: they start faster without this import.
         from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
 
         return [AESSIV(key) for key in self._keys]
 
-    def seal(self, content: bytes, place: str) -> bytes:
-        """The content, encrypted for this place."""
-        # AES-SIV has no name for nothing: an empty value is one byte too.
-        return self._ciphers[0].encrypt(b"\x00" + content, [place.encode()])
+    def seal(self, content: bytes, context: str) -> bytes:
+        """Return the content, encrypted for this context."""
+        # Some versions of the library reject empty content, so one byte is put in front of all content.
+        return self._ciphers[0].encrypt(b"\x00" + content, [context.encode()])
 
-    def open(self, sealed: bytes, place: str) -> bytes:
-        """What was sealed for this place. SealedError."""
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Return the content that was sealed for this context; raise SealedError if no key opens it."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
 
         for cipher in self._ciphers:
             with suppress(InvalidTag, ValueError):
-                return cipher.decrypt(sealed, [place.encode()])[1:]
-        raise SealedError("no key opens this letter")
+                return cipher.decrypt(sealed, [context.encode()])[1:]
+        raise SealedError("no key opens this content, or it was sealed for another dead letter")
 
     def digest(self, content: bytes) -> str:
-        """Names a content (24 hex characters) and tells nothing of it to who doesn't have the key."""
+        """Return a keyed digest of the content: 24 hex characters, which reveal nothing without the key."""
         return hashlib.blake2b(
             content, key=self._keys[-1], digest_size=_DIGEST_BYTES, person=_PURPOSE
         ).hexdigest()
@@ -65,7 +67,7 @@ class Sealer:
 
 @dataclass(frozen=True)
 class Coding:
-    """How values are read and written, and letters sealed."""
+    """The codec of record values, and the sealer of dead letters."""
 
     codec: Codec
     sealer: Sealer

@@ -1,18 +1,22 @@
-"""A step: what it is called, what it reads, and the processor that it is handed."""
+"""A step: its name, its input topics and its processor; and what every part of the work on it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from schemas.codec import Codec
 from streams.contract import StatefulProcessor, StatelessProcessor
+from streams.sealing import Sealer
+from streams.settings import PipelineSettings
 
 
 @dataclass(frozen=True)
 class Step:
-    """`inputs` are topics, or regular expressions that begin with `^`; `schema_of` names the schema of an input topic.
+    """A processor with its inputs.
 
-    A stateful processor has one input topic, and its changelogs have that topic's number of partitions.
+    `inputs` are topics, or regular expressions that begin with `^`; `schema_of` returns the schema of an input topic.
+    A stateful processor has exactly one input topic; its changelogs have as many partitions as that topic.
     """
 
     name: str
@@ -26,6 +30,16 @@ class Step:
 
     @property
     def stores(self) -> Mapping[str, str]:
-        """Schema of each store by its name; none for a stateless processor."""
+        """Schema of each state store by its name; empty for a stateless processor."""
         stores: Mapping[str, str] = getattr(self.processor, "stores", {})
         return stores
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """A step with the codec, settings and keys that processing any of its batches needs."""
+
+    step: Step
+    codec: Codec
+    settings: PipelineSettings
+    sealer: Sealer

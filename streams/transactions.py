@@ -1,4 +1,4 @@
-"""A slot's transactions: the order of a commit, and the way back after one that failed."""
+"""The transactions of one worker slot: the order of a commit, and recovery after a failed one."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from streams.settings import PipelineSettings
 
 log = structlog.get_logger()
 
-#: How long to wait before the same call again; it is spent serving the client.
+#: Pause before a call is repeated; the client is polled meanwhile.
 _RETRY_WAIT_S = 0.1
 
 
 class Transactions:
-    """One slot's producer, replaced by a new one of the same `transactional.id` after each transaction that failed."""
+    """The slot's transactional producer; after each failed transaction a new one with the same `transactional.id`."""
 
     def __init__(self, clients: Clients, settings: PipelineSettings, clock: Clock) -> None:
         self._clients, self._settings, self._clock = clients, settings, clock
         self._current: Producer | None = None
-        #: Told to stop: what fails from now on isn't mended here; the slot's next worker does so at its start.
+        #: Set when the worker is to stop: then a failed transaction is left to the slot's next worker to recover.
         self.stopping = False
 
     def start(self) -> None:
-        """Fences whoever used this `transactional.id` before; its open transaction is aborted, or its commit ended.
+        """Fence the previous producer with this `transactional.id`.
 
-        UnavailableError where that isn't done within `recovery_timeout_s`.
+        Its open transaction is aborted, or its commit ends. Raise UnavailableError if that takes longer than
+        `recovery_timeout_s`.
         """
         deadline = self._clock() + self._settings.recovery_timeout_s
-        while (error := self._initialised(deadline)) is not None:
+        while (error := self._initialize(deadline)) is not None:
             self._discard()
             if error_action(error) is ErrorAction.STOP:
                 raise stopped_by(error)
@@ -45,30 +46,25 @@ class Transactions:
     def publish(
         self,
         outgoing: Sequence[ProducerRecords],
-        offsets: Mapping[Partition, int],
+        next_offsets: Mapping[Partition, int],
         consumer: Consumer,
         metadata: str = "",
     ) -> None:
-        """Outputs, changes of state, dead letters and input offsets become visible together, or not at all.
+        """Publish records and commit input offsets in one transaction: all become visible together, or nothing does.
 
-        `offsets` are those to go on from (last + 1); `metadata` is kept with each. After a KafkaException of this or of
-        its halves `recover` must come next.
+        `next_offsets` are last processed + 1 by partition; `metadata` is stored with each. After a KafkaException the
+        caller must call `recover`. No record may be read while a transaction is open.
         """
-        self.send(outgoing)
-        self.commit(offsets, consumer, metadata)
-
-    def send(self, outgoing: Sequence[ProducerRecords]) -> None:
-        """Begins a transaction, and hands to the client what follows from a batch; it sends by itself from here on."""
-        # 1. From here on nothing is seen by readers of committed records until step 4 has taken place.
+        # 1. Readers of committed records see nothing of the following until step 4 succeeds.
         self._producer.begin_transaction()
-        # 2. Everything that follows from the batch.
+        # 2. Outputs, state changes and dead letters.
         for records in outgoing:
             self._produce(records)
-
-    def commit(self, offsets: Mapping[Partition, int], consumer: Consumer, metadata: str = "") -> None:
-        """Ends the transaction that was begun; both steps share `commit_timeout_s`. No record is read in between."""
-        # 3. The offsets, under the group's generation as it is now: refused if the partitions are no longer ours.
-        positions = [TopicPartition(*place, offset, metadata) for place, offset in offsets.items()]
+        # 3. The offsets, with the group's current generation: the broker rejects them if the partitions were
+        # reassigned.
+        positions = [
+            TopicPartition(*partition, offset, metadata) for partition, offset in next_offsets.items()
+        ]
         deadline = self._clock() + self._settings.commit_timeout_s
         if positions:
             self._retrying(
@@ -77,48 +73,49 @@ class Transactions:
                     positions, consumer.consumer_group_metadata(), timeout_s
                 ),
             )
-        # 4. All of it, after every record of step 2 has arrived; one that didn't makes the commit fail.
+        # 4. The commit waits until every record of step 2 has arrived, and fails if one didn't.
         self._retrying(deadline, self._producer.commit_transaction)
 
     def recover(self, error: KafkaError) -> bool:
-        """After a failed `publish`: no transaction is open, none of ours can still take place, the producer is new.
+        """Recover from a failed `publish`: afterwards no transaction is open, and none can still be committed.
 
-        Whether that one is known not to have taken place; else the group's committed offsets tell, where it moved
-        them. Raises what there is to stop with.
+        Return whether the transaction is known not to have been committed; if it isn't known, the group's committed
+        offsets tell. Raise StreamError if this worker can't continue.
         """
-        decided = error_action(error)
-        log.warning("transaction.failed", error=error.name(), verdict=decided.name)
-        if decided is ErrorAction.STOP:
+        action = error_action(error)
+        log.warning("transaction.failed", error=error.name(), action=action.name)
+        if action is ErrorAction.STOP:
             raise stopped_by(error)
         if self.stopping:
-            raise UnavailableError(f"told to stop while a transaction failed: {error.name()}")
-        aborted = decided is ErrorAction.ABORT and self._aborted()
-        # Never the same producer after an abort: librdkafka gives the numbers of records that it was still without an
-        # answer for to those of the next transaction, in the same epoch. What the broker had written of them makes it
-        # take the next ones for copies: the next transaction is committed without them.
+            raise UnavailableError(f"stopping while a transaction failed: {error.name()}")
+        aborted = action is ErrorAction.ABORT and self._aborted()
+        # Never use the same producer after an abort: librdkafka reuses the sequence numbers of records that were still
+        # unacknowledged for the next transaction of the same epoch. If the broker had written those records, it takes
+        # the new ones for duplicates, and commits the next transaction without them (docs/decisions/
+        # never-the-same-producer-after-an-abort.md).
         self.replace()
         return aborted
 
     def replace(self) -> None:
-        """Throws the producer away; a new one with the same `transactional.id` fences what it left behind."""
+        """Replace the producer by a new one with the same `transactional.id`, which fences what the old one left."""
         self._discard()
         self.start()
 
     def wait(self, seconds: float = _RETRY_WAIT_S) -> None:
-        """A moment, spent serving the client."""
+        """Poll the client for a moment."""
         self._producer.poll(seconds)
 
     def close(self) -> None:
-        """Ends without another transaction."""
+        """Close without another transaction."""
         self._discard()
 
     @property
     def _producer(self) -> Producer:
         if self._current is None:
-            raise RuntimeError("start() comes first")
+            raise RuntimeError("start() must be called first")
         return self._current
 
-    def _initialised(self, deadline: float) -> KafkaError | None:
+    def _initialize(self, deadline: float) -> KafkaError | None:
         self._current = self._clients.producer()
         try:
             self._current.init_transactions(min(5.0, max(1.0, deadline - self._clock())))
@@ -130,7 +127,7 @@ class Transactions:
     def _produce(self, records: ProducerRecords) -> None:
         produce, topic, partition = self._producer.produce, records.topic, records.partition
         stamps = records.timestamps_ms or repeat(0, len(records))
-        # The one loop of a batch that Python goes through record by record: nothing in it but the client's call.
+        # The only loop over single records of a batch in Python: it holds nothing but the client's call.
         for key, value, stamp in zip(records.keys, records.values, stamps, strict=True):
             try:
                 produce(topic, value, key, partition, timestamp=stamp)
@@ -141,7 +138,7 @@ class Transactions:
     def _queue_later(
         self, records: ProducerRecords, key: bytes | None, value: bytes | None, timestamp_ms: int
     ) -> None:
-        """The client's queue is full: wait for room, as long as a commit may wait."""
+        """Wait until the client's queue has room, at most as long as a commit may take."""
         deadline = self._clock() + self._settings.commit_timeout_s
         while True:
             try:
@@ -167,7 +164,7 @@ class Transactions:
             deadline = self._clock() + self._settings.commit_timeout_s
             self._retrying(deadline, self._producer.abort_transaction)
         except KafkaException as failure:
-            # Fatal or not: an abort that met the first produce in flight says nothing of the slot. Fenced does.
+            # Only fencing is certain: an abort fails even fatally if it meets the first produce request in flight.
             log.warning("abort.failed", error=failure.args[0].name())
             if isinstance(stopped := stopped_by(failure.args[0]), FencedError):
                 raise stopped from None

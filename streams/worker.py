@@ -1,4 +1,4 @@
-"""One worker of a step: runs its pipeline until told to stop, and ends with a code that a supervisor can act on."""
+"""A worker of a step: runs the pipeline until a signal stops it, and ends with an exit code for the supervisor."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ log = structlog.get_logger()
 
 #: How often the heartbeat file is written while nothing changes.
 HEARTBEAT_S: Final = 1.0
-#: What a worker may take to end when told: a commit's timeout, and a little. Supervisors want it within ten seconds.
+#: How long a worker may take to end after a signal: a commit's timeout and a second. Supervisors kill after 10 s.
 SHUTDOWN_DEADLINE_S: Final = 8.0
 
 
 class ExitCode(IntEnum):
-    """Why a worker ended, and what a supervisor does about it.
+    """Why a worker ended, and whether the supervisor restarts it.
 
-    | code | start it again? |
+    | code | restart |
     | --- | --- |
-    | STOPPED | no: it was told to stop, and did so cleanly |
-    | UNEXPECTED, CLIENT | yes, with a pause that grows |
-    | UNAVAILABLE | yes, with a pause: a server doesn't answer |
-    | FENCED | yes, with a pause, where the slot has no other worker: standing still too long is fenced too |
-    | DENIED | after `mesh apply` only: a right or a topic is missing, or the user isn't known |
-    | BROKEN_STEP | after a new release only: its processor fails on everything |
-    | STATE | yes, once: a changelog could not be read to its end |
-    | LOST_RECORDS | no: an operator has to look, records were deleted under the group |
+    | STOPPED | no: a signal stopped the worker |
+    | UNEXPECTED, CLIENT | yes, after a pause that grows |
+    | UNAVAILABLE | yes, after a pause: a server doesn't answer |
+    | FENCED | yes, after a pause, if the slot has no other worker: a worker that was paused too long is fenced too |
+    | DENIED | only after `mesh apply`: a permission or a topic is missing, or the user is unknown |
+    | BROKEN_STEP | only after a new release: the processor fails on too many records |
+    | STATE | yes, once: a changelog couldn't be read to its end |
+    | LOST_RECORDS | no: an operator must investigate, since records were deleted that the group hadn't read |
     """
 
     STOPPED = 0
@@ -68,7 +68,7 @@ class ExitCode(IntEnum):
     CLIENT = 16
 
 
-_CODES: Final[dict[type[StreamError], ExitCode]] = {
+_CODE_BY_ERROR: Final[dict[type[StreamError], ExitCode]] = {
     UnavailableError: ExitCode.UNAVAILABLE,
     FencedError: ExitCode.FENCED,
     DeniedError: ExitCode.DENIED,
@@ -79,10 +79,10 @@ _CODES: Final[dict[type[StreamError], ExitCode]] = {
 
 
 class ShutdownDeadline:
-    """Ends this process where it was told to stop, and a server that doesn't answer keeps it from doing so.
+    """A limit on the time that a process needs to stop: then it exits, although a server hasn't answered.
 
-    That is as clean as any other end: what is open takes place as a whole or not at all. The slot's next worker sees to
-    that at its start, or the server when the connection is gone.
+    That loses nothing: an open transaction is committed completely or not at all. The slot's next worker ends it at its
+    start, or the server when the connection is closed.
     """
 
     def __init__(self, limit_s: float = SHUTDOWN_DEADLINE_S) -> None:
@@ -90,14 +90,14 @@ class ShutdownDeadline:
         self._timer: threading.Timer | None = None
 
     def begin(self) -> None:
-        """The process was told to stop."""
+        """Start the time limit; later calls do nothing."""
         if self._timer is None:
             self._timer = threading.Timer(self._limit_s, _exit_now)
             self._timer.daemon = True
             self._timer.start()
 
     def end(self) -> None:
-        """It ends by itself."""
+        """Cancel the time limit, because the process ends by itself."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -112,30 +112,30 @@ def _exit_now() -> None:
 
 @dataclass
 class Worker:
-    """A slot of a step; with a `stop_limit` it is the only thing of its process.
+    """The worker of one slot of a step; if it has a `shutdown_deadline`, it must be alone in its process.
 
-    `heartbeat` is a file that says each second how it is (None: none is written),
-    in JSON: step, slot, pid, state (starting, restoring, running, stopping, ended), partitions (`topic/number`),
-    records (processed since the start), exit_code (null until it ended), at (seconds since 1970).
+    `heartbeat` is a file that the worker writes every second (None: it writes none), in JSON: step, slot, pid, state
+    (starting, restoring, running, stopping, ended), partitions (`topic/number`), records (processed since the start),
+    exit_code (null until it has ended), at (seconds since 1970).
     """
 
     slot: int
-    pipeline: Callable[[], Pipeline]
+    create_pipeline: Callable[[], Pipeline]
     step: str
     heartbeat: Path | None = None
     metrics_port: int | None = None
     clock: Clock = time.monotonic
     shutdown_deadline: ShutdownDeadline | None = None
     stopping: bool = field(default=False, init=False)
-    _running: Pipeline | None = field(default=None, init=False)
+    _pipeline: Pipeline | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
-    _last: tuple[float, str] = field(default=(float("-inf"), ""), init=False)
+    _last_heartbeat: tuple[float, str] = field(default=(float("-inf"), ""), init=False)
 
     def run(self) -> ExitCode:
-        """Runs until SIGTERM or SIGINT, or until it can't go on; for the main thread."""
+        """Run until SIGTERM, SIGINT or an error that stops the worker; call it in the main thread."""
         if self.metrics_port is not None:
             start_http_server(self.metrics_port, addr="127.0.0.1")
-        with self._signals(), structlog.contextvars.bound_contextvars(step=self.step, slot=self.slot):
+        with self._signal_handlers(), structlog.contextvars.bound_contextvars(step=self.step, slot=self.slot):
             code = self._run_guarded()
             if self.shutdown_deadline:
                 self.shutdown_deadline.end()
@@ -144,29 +144,29 @@ class Worker:
         return code
 
     def stop(self) -> None:
-        """Ends after the turn at hand: within `poll_timeout_s`, or a commit's timeout."""
+        """Make the current `Pipeline.run_once` the last: it ends within `poll_timeout_s` or `commit_timeout_s`."""
         self.stopping = True
         if self.shutdown_deadline:
             self.shutdown_deadline.begin()
-        if self._running:
-            self._running.stop()
+        if self._pipeline:
+            self._pipeline.stop()
 
     def _run_guarded(self) -> ExitCode:
         try:
             self._loop()
         except StreamError as error:
-            # What a worker that was told to stop left open, the slot's next worker ends.
-            told = self.stopping and isinstance(error, UnavailableError)
-            return ExitCode.STOPPED if told else _stopped(error)
+            # A stopping worker doesn't recover from a failed transaction: the slot's next worker does.
+            unrecovered = self.stopping and isinstance(error, UnavailableError)
+            return ExitCode.STOPPED if unrecovered else _log_stopped(error)
         except KafkaException as error:
-            return _stopped(stopped_by(error.args[0]))
+            return _log_stopped(stopped_by(error.args[0]))
         except Exception as error:
-            return _failed(error)
+            return _log_failed(error)
         return ExitCode.STOPPED
 
     def _loop(self) -> None:
         self._write_heartbeat("starting", [])
-        pipeline = self._running = self.pipeline()
+        pipeline = self._pipeline = self.create_pipeline()
         try:
             pipeline.start()
             while not self.stopping:
@@ -177,11 +177,11 @@ class Worker:
             pipeline.close()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def told(number: int, frame: FrameType | None) -> None:
+    def _signal_handlers(self) -> Iterator[None]:
+        def on_signal(number: int, frame: FrameType | None) -> None:
             self.stop()
 
-        before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
@@ -189,10 +189,11 @@ class Worker:
                 signal.signal(number, handler)
 
     def _write_heartbeat(self, state: str, partitions: list[str], code: ExitCode | None = None) -> None:
-        now, content = self.clock(), f"{state} {partitions}"
-        if self.heartbeat is None or (content == self._last[1] and now - self._last[0] < HEARTBEAT_S):
+        now_s, content = self.clock(), f"{state} {partitions}"
+        last_s, last_content = self._last_heartbeat
+        if self.heartbeat is None or (content == last_content and now_s - last_s < HEARTBEAT_S):
             return
-        self._last = now, content
+        self._last_heartbeat = now_s, content
         draft = self.heartbeat.with_suffix(".draft")
         draft.write_bytes(
             orjson.dumps(
@@ -212,17 +213,17 @@ class Worker:
 
 
 def exit_code_of(error: StreamError) -> ExitCode:
-    """The code of what ended a worker."""
-    return _CODES.get(type(error), ExitCode.CLIENT)
+    """Return the exit code for the error that ended a worker."""
+    return _CODE_BY_ERROR.get(type(error), ExitCode.CLIENT)
 
 
-def _stopped(error: StreamError) -> ExitCode:
+def _log_stopped(error: StreamError) -> ExitCode:
     log.error("worker.stopped", error=type(error).__name__, reason=str(error))
     return exit_code_of(error)
 
 
-def _failed(error: Exception) -> ExitCode:
-    # Its text may hold what it was raised about.
+def _log_failed(error: Exception) -> ExitCode:
+    # The error's text may quote a record: only its type and location are logged.
     log.error("worker.failed", error=type(error).__name__, at=error_location(error))
     return ExitCode.UNEXPECTED
 

@@ -1,1 +1,1 @@
-"""All tests: unit, contract, property and integration; may import everything, imported by nothing."""
+"""All tests. They may import every other folder; no other folder imports them."""

@@ -1,10 +1,11 @@
-"""Folders of input that tests ingest: the sample cities with their expected stores, and a small city made by hand."""
+"""Folders of input files for tests: the sample cities and a small city made by hand, with their expected contents."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _DATA = Path(__file__).parent / "data"
-#: `city` and `city-2` with an expected.json each, and `bad` with faulty input.
+#: Has folders `city` and `city-2`, each with an expected.json, and `bad` with faulty files.
 SAMPLES = _DATA / "samples"
+#: A city of forty residents, with an expected.json.
 SMALL_CITY = _DATA / "small-city"

@@ -1,12 +1,12 @@
-"""Sections of documents that a command writes, each between two marks."""
+"""Generated sections of documents, each between two markers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-def put(document: Path, section: str) -> None:
-    """Puts a section, from the mark that it begins with to the one it ends with, in place of the one before."""
+def replace_section(document: Path, section: str) -> None:
+    """Replace the section of `document` that has the same first and last line as `section`."""
     begin, _, _ = section.partition("\n")
     end = section.rpartition("\n")[2]
     text = document.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Enrolments: one file of all domains, each row handed over by the domain that it names."""
+"""The source of enrolments: one file for all domains, each row published as the user of the domain it names."""
 
 from connectors.enrolments.source import EnrolmentsSource
 

@@ -1,63 +1,81 @@
-"""A row of enrolments, and the domain and municipality in whose name it is handed over."""
+"""A row of an enrolments file, and the domain and municipality whose input topic it belongs to."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from connectors.files.lines import Line
-from connectors.files.parsing import COLUMNS, ENCODING, Encoding, as_it_came, columns_of, decode
+from connectors.files.parsing import (
+    COLUMNS_FAULT,
+    ENCODING_FAULT,
+    Encoding,
+    decode,
+    split_columns,
+    to_base64,
+)
 from connectors.source import Route
+from schemas.catalogue import catalogue
 from schemas.municipalities import is_municipality
 from schemas.systems import SYSTEMS
 
 HEADER: Final = "業務,市区町村コード,住民票コード,開始日"
 FIELDS: Final = ("domain", "municipality", "code", "since")
-#: Systems that file enrolments, by themselves or among other events.
-FILING: Final = frozenset(s.id for s in SYSTEMS.values() if s.domain is not None and s.publishes)
-_PORTAL: Final = "portal-event"
+#: Ids of the domains that publish enrolments, alone or among other events.
+_SUBMITTERS: Final = frozenset(s.id for s in SYSTEMS.values() if s.domain is not None and s.publishes)
+#: Field that has the enrolment in the schema of a domain that publishes other events too.
+_NESTED: Final = "enrolment"
 
 
 class EnrolmentRow(NamedTuple):
-    """A row for its route; `route` is None where the row names nobody to hand it over."""
+    """A row of the schema of its route; `route` is None if the row names no domain or no municipality."""
 
     route: Route | None
     row: dict[str, Any]
 
     @property
     def is_fault(self) -> bool:
-        """Whether it is carried raw."""
+        """Whether the row is carried raw."""
         return self.row.get("fault") is not None
 
 
-def enrolment_of(line: Line, encoding: Encoding, file: str) -> EnrolmentRow:
-    """The line as a row of the schema that its route has; never an error."""
+def parse_enrolment(line: Line, encoding: Encoding, file: str) -> EnrolmentRow:
+    """Return the line as a row of the schema of its route.
+
+    A row that cannot be parsed is carried raw with a fault; no error is raised.
+    """
     fault, columns = _columns(line, encoding)
-    place = {"file": file, "line": line.number}
+    origin = {"file": file, "line": line.number}
     route = _route(*columns[:2]) if len(columns) >= 2 else None
     if fault:
-        return EnrolmentRow(route, place | {"raw": as_it_came(line.content), "fault": fault})
-    said = dict(zip(FIELDS, columns, strict=True))
-    if route and route.schema == _PORTAL:
-        return EnrolmentRow(route, place | {"enrolment": said})
-    return EnrolmentRow(route, place | said)
+        return EnrolmentRow(route, origin | {"raw": to_base64(line.content), "fault": fault})
+    enrolment = dict(zip(FIELDS, columns, strict=True))
+    if route and _is_nested(route.schema):
+        return EnrolmentRow(route, origin | {_NESTED: enrolment})
+    return EnrolmentRow(route, origin | enrolment)
 
 
 def _columns(line: Line, encoding: Encoding) -> tuple[str | None, list[str]]:
-    """A fault, if there is one, and the columns; with a fault those that can be read."""
+    """Return the fault, or None, and the columns; with a fault those that are readable."""
     try:
-        columns = columns_of(decode(line.content, encoding))
+        columns = split_columns(decode(line.content, encoding))
     except UnicodeError:
-        readable = [part.decode("ascii", "replace") for part in line.content.split(b",")]
-        return ENCODING, readable
+        readable = [column.decode("ascii", "replace") for column in line.content.split(b",")]
+        return ENCODING_FAULT, readable
     if columns is None:
-        return COLUMNS, []
-    return (None if len(columns) == len(FIELDS) else COLUMNS), columns
+        return COLUMNS_FAULT, []
+    return (None if len(columns) == len(FIELDS) else COLUMNS_FAULT), columns
 
 
 def _route(domain: str, municipality: str) -> Route | None:
-    """Who hands it over; None where the domain files no enrolments, or the municipality is none."""
-    if domain not in FILING:
+    """Return the route; None if the domain publishes no enrolments, or its municipality is not valid."""
+    if domain not in _SUBMITTERS:
         return None
     if not SYSTEMS[domain].municipal:
         return Route(domain)
     return Route(domain, municipality) if is_municipality(municipality) else None
+
+
+@cache
+def _is_nested(schema: str) -> bool:
+    return any(field.name == _NESTED for field in catalogue().schema(schema).type.fields)

@@ -1,5 +1,5 @@
-"""Events of any system as JSON Lines: what a program publishes that has no Kafka client of its own."""
+"""Sources of JSON Lines: events of any system, for programs without a Kafka client, and a register's notices."""
 
-from connectors.events.source import EventsSource
+from connectors.events.source import EventsSource, NoticesSource
 
-__all__ = ["EventsSource"]
+__all__ = ["EventsSource", "NoticesSource"]

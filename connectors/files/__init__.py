@@ -1,1 +1,1 @@
-"""What sources of files have in common: the first look, lines with their numbers, whose file it is."""
+"""The common part of file sources: lines with their numbers, encodings and columns, batches, names of files."""

@@ -1,4 +1,4 @@
-"""Lines of a file as bytes, none longer than the limit in memory, and the look at the whole file before any use."""
+"""Lines of a file as bytes. At most one line is in memory, and no line may be longer than the limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
-    """A line without its end (CRLF or LF); `number` counts from 1, `end` is the offset in bytes after it."""
+    """A line without its line end (CRLF or LF): its number from 1, and the offset in bytes after it (`end`)."""
 
     number: int
     content: bytes
@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 class LineFile:
-    """A file read line by line. Errors name its base name and a line number, never what stands there."""
+    """A file that is read line by line. Errors name its base name and a line number, never content."""
 
     def __init__(self, path: Path, line_bytes_max: int) -> None:
         self.path = path
@@ -28,21 +28,21 @@ class LineFile:
 
     @property
     def name(self) -> str:
-        """The base name, as records carry it."""
+        """The base name, which records carry as `file`."""
         return self.path.name
 
     @property
     def size(self) -> int:
-        """Bytes; 0 where there is no such file."""
+        """Size in bytes; 0 if the file does not exist."""
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     def lines(self) -> Iterator[Line]:
-        """All lines that aren't empty, without a byte order mark.
+        """Yield all lines that are not empty, without a byte order mark.
 
-        EmptyFileError, BinaryFileError, FileLimitError or UnreadableFileError as soon as it shows.
+        Raise EmptyFileError, BinaryFileError, FileLimitError or UnreadableFileError as soon as it is detected.
         """
         try:
             with self.path.open("rb") as file:
@@ -51,16 +51,17 @@ class LineFile:
             raise UnreadableFileError(f"{self.name}: {error.strerror or 'not readable'}") from None
 
     def _read(self, file: BinaryIO) -> Iterator[Line]:
-        number = end = found = 0
+        number = end = yielded = 0
+        # Two bytes more than a line may have, for its line end: a longer line is rejected before all of it is read.
         while raw := file.readline(self._line_bytes_max + 2):
             number, end = number + 1, end + len(raw)
             self._check(raw, number)
             content = raw.removesuffix(b"\n").removesuffix(b"\r")
             content = content.removeprefix(BOM) if number == 1 else content
             if content:
-                found += 1
+                yielded += 1
                 yield Line(number, content, end)
-        if not found:
+        if not yielded:
             raise EmptyFileError(f"{self.name} is empty")
 
     def _check(self, raw: bytes, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the sources of files do alike: batch after batch, progress in bytes, and no place to remember."""
+"""The common part of file sources: settings, batches, progress in bytes, and the municipality in the file name."""
 
 from __future__ import annotations
 
@@ -15,69 +15,74 @@ from connectors.files.lines import Line, LineFile
 from connectors.source import SubmissionBatch
 from schemas.municipalities import is_municipality
 
-#: What a source doesn't part: a line, a row, or the rows of one hand-over.
+#: The unit that a batch does not split: a line, a row, or the rows of one submission.
 Item = TypeVar("Item")
 
 
 class FileSettings(BaseModel, frozen=True, extra="forbid"):
-    """Limits; a broker takes a record of 1 MiB, and base64 or another encoding makes half as much again of a line."""
+    """Limits of file sources.
+
+    A broker accepts a record of 1 MiB, and base64 or another encoding makes a line up to half as large again.
+    """
 
     line_bytes_max: int = Field(default=512 * 1024, gt=0, le=640 * 1024)
     submission_bytes_max: int = Field(default=512 * 1024, gt=0, le=640 * 1024)
     submission_rows_max: int = Field(default=5_000, gt=0, le=10_000)
     batch_rows_max: int = Field(default=5_000, gt=0, le=50_000)
-    #: Lines that a message names before it says how many more there are.
+    #: Lines that an error message names; of the others it has the number.
     lines_named_max: int = Field(default=10, gt=0, le=1_000)
 
 
 class FileSource(Generic[Item]):
-    """A source but for its `open`, which looks the whole file through and then calls `_begin`."""
+    """A source without `open`, which each file format defines: check the whole file, then call `_start_polling`."""
 
     def __init__(self, path: Path, settings: FileSettings | None = None) -> None:
         self._settings = settings or FileSettings()
         self._file = LineFile(path, self._settings.line_bytes_max)
         self._items: Iterator[Item] = iter(())
-        self._filed: Callable[[list[Item]], Sequence[SubmissionBatch]] = lambda _: ()
-        self._read = self._done = 0
+        self._to_batches: Callable[[list[Item]], Sequence[SubmissionBatch]] = lambda _: ()
+        self._bytes_read = self._bytes_done = 0
 
     @property
     def bytes_total(self) -> int:
-        """Size of the file."""
+        """Size of the file in bytes."""
         return self._file.size
 
     @property
     def bytes_done(self) -> int:
-        """Bytes of the file read for what was polled."""
-        return self._done
+        """Bytes of the file read for the submissions polled so far."""
+        return self._bytes_done
 
     def poll(self) -> Sequence[SubmissionBatch]:
-        """The next hand-overs, of about `batch_rows_max` rows; empty at the end."""
-        items = list(self._batch())
-        self._done = self._read if items else self.bytes_total
-        return self._filed(items) if items else []
+        """Return the next submissions, of about `batch_rows_max` rows; nothing at the end."""
+        items = list(self._next_items())
+        self._bytes_done = self._bytes_read if items else self.bytes_total
+        return self._to_batches(items) if items else []
 
     def commit(self) -> None:
-        """A file has no place to remember: taken in again, what is in already changes nothing."""
+        """Do nothing: a file has no position to store, and ingesting it again is harmless."""
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Release the file."""
         self._items = iter(())
 
-    def _begin(self, items: Iterator[Item], filed: Callable[[list[Item]], Sequence[SubmissionBatch]]) -> None:
-        """From here on `poll` gives what `filed` makes of each batch of `items`, which are read from `_lines`."""
-        self._items, self._filed = items, filed
+    def _start_polling(
+        self, items: Iterator[Item], to_batches: Callable[[list[Item]], Sequence[SubmissionBatch]]
+    ) -> None:
+        """Let `poll` return the batches that `to_batches` makes of the next items, which are read from `_lines`."""
+        self._items, self._to_batches = items, to_batches
 
-    def _lines(self, after: int = 0) -> Iterator[Line]:
-        """The lines of the file but for so many at its head."""
-        for line in islice(self._file.lines(), after, None):
-            self._read = line.end
+    def _lines(self, skip: int = 0) -> Iterator[Line]:
+        """Yield the lines of the file without the first `skip` ones, and count the bytes read."""
+        for line in islice(self._file.lines(), skip, None):
+            self._bytes_read = line.end
             yield line
 
     def _rows_in(self, item: Item) -> int:
-        """How many rows an item has."""
+        """Return the number of rows in an item."""
         return 1
 
-    def _batch(self) -> Iterator[Item]:
+    def _next_items(self) -> Iterator[Item]:
         rows = 0
         for item in self._items:
             yield item
@@ -86,21 +91,21 @@ class FileSource(Generic[Item]):
                 return
 
 
-def municipality_of(name: str, prefix: str, suffix: str, given: str | None = None) -> str:
-    """`given`, or the six digits of `<prefix>_<six digits>[_...].<suffix>`.
+def municipality_of(file: str, prefix: str, suffix: str, municipality: str | None = None) -> str:
+    """Return the municipality passed in, or the six digits in `<prefix>_<six digits>[_...].<suffix>`.
 
-    FileNameError where neither is there, or the code has no right check digit.
+    Raise FileNameError if there is neither, or if the code's check digit is wrong.
     """
-    found = given or _in_name(name, prefix, suffix)
-    if not is_municipality(found):
-        raise FileNameError(f"{name}: {found} is no municipality's code (JIS X 0402, six digits)")
-    return found
+    code = municipality or _code_in_name(file, prefix, suffix)
+    if not is_municipality(code):
+        raise FileNameError(f"{file}: {code} is not a municipality code (JIS X 0402, six digits)")
+    return code
 
 
-def _in_name(name: str, prefix: str, suffix: str) -> str:
-    match = re.fullmatch(rf"{prefix}_([0-9]{{6}})(_.*)?\.{suffix}", name)
+def _code_in_name(file: str, prefix: str, suffix: str) -> str:
+    match = re.fullmatch(rf"{prefix}_([0-9]{{6}})(_.*)?\.{suffix}", file)
     if match is None:
         raise FileNameError(
-            f"{name} does not say whose file it is: name it {prefix}_<municipality>.{suffix}, or give the municipality"
+            f"{file} does not name its municipality: rename it {prefix}_<municipality>.{suffix}, or pass --municipality"
         )
     return match[1]

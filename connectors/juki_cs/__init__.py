@@ -1,4 +1,4 @@
-"""juki-cs: files of the gateway server (CSV, a row per person of a notice)."""
+"""The source of juki-cs: files of a register's gateway server (CSV, one row per person of a notice)."""
 
 from connectors.juki_cs.source import JukiCsSource
 

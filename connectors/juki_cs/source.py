@@ -1,22 +1,27 @@
-"""The source of a gateway server's file: one record is one hand-over of one notice, its rows as they came."""
+"""The source of a gateway server's file. One record is one submission of one notice, its rows unchanged."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
-from connectors.files.parsing import Encoding, encoding_of
+from connectors.files.parsing import Encoding, detect_encoding
 from connectors.files.source import FileSettings, FileSource, municipality_of
-from connectors.juki_cs.csv_row import HEADER, CsvRow, row_of
-from connectors.juki_cs.grouping import group_rows, table_of
+from connectors.juki_cs.csv_row import HEADER, CsvRow, parse_row
+from connectors.juki_cs.grouping import SCHEMA, group_rows, submissions_table
 from connectors.source import Route, SubmissionBatch
+from schemas.systems import publishers
 
-SYSTEM = "juki-cs"
+_FILE_PREFIX: Final = "juki"
 
 
 class JukiCsSource(FileSource[list[CsvRow]]):
-    """Reads `juki_<municipality>[_...].csv`; `municipality` and `encoding` override what name and header say."""
+    """A source of `juki_<municipality>[_...].csv`.
+
+    `municipality` is used instead of the one in the name; the header must be in `encoding`, if that is passed.
+    """
 
     def __init__(
         self,
@@ -26,26 +31,32 @@ class JukiCsSource(FileSource[list[CsvRow]]):
         settings: FileSettings | None = None,
     ) -> None:
         super().__init__(path, settings)
-        self._given = municipality
+        (self._system,) = publishers(SCHEMA)
+        self._municipality = municipality
         self._encoding = encoding
 
     def open(self) -> Collection[Route]:
-        """Looks the whole file through; SourceFileError: nothing of it can be taken in."""
-        route = Route(SYSTEM, municipality_of(self._file.name, "juki", "csv", self._given))
+        """Check the whole file. Raise SourceFileError if it cannot be ingested."""
+        municipality = municipality_of(self._file.name, _FILE_PREFIX, "csv", self._municipality)
+        route = Route(self._system, municipality)
         header = next(self._file.lines()).content
-        encoding = encoding_of(self._file.name, header, HEADER, self._encoding)
-        deque(self._notices(encoding), maxlen=0)
-        self._begin(self._notices(encoding), lambda notices: [self._of(route, encoding, notices)])
+        encoding = detect_encoding(self._file.name, header, HEADER, self._encoding)
+        deque(self._submissions(encoding), maxlen=0)
+        self._start_polling(
+            self._submissions(encoding), lambda submissions: [self._to_batch(route, encoding, submissions)]
+        )
         return [route]
 
-    def _notices(self, encoding: Encoding) -> Iterator[list[CsvRow]]:
-        rows = (row_of(line, encoding) for line in self._lines(after=1))
+    def _submissions(self, encoding: Encoding) -> Iterator[list[CsvRow]]:
+        rows = (parse_row(line, encoding) for line in self._lines(skip=1))
         return group_rows(self._file.name, rows, self._settings)
 
     def _rows_in(self, item: list[CsvRow]) -> int:
         return len(item)
 
-    def _of(self, route: Route, encoding: Encoding, notices: list[list[CsvRow]]) -> SubmissionBatch:
-        rows = [row for notice in notices for row in notice]
+    def _to_batch(self, route: Route, encoding: Encoding, submissions: list[list[CsvRow]]) -> SubmissionBatch:
+        rows = [row for submission in submissions for row in submission]
         faults = sum(row.fault is not None for row in rows)
-        return SubmissionBatch(route, table_of(self._file.name, encoding, notices), len(rows), faults)
+        return SubmissionBatch(
+            route, submissions_table(self._file.name, encoding, submissions), len(rows), faults
+        )

@@ -1,4 +1,4 @@
-"""Brings a batch into the tables: what can be, as one record after the other would; the rest is set aside."""
+"""Application of a batch to the tables: like one record after the other, without invalid and blocked rows."""
 
 from __future__ import annotations
 
@@ -11,117 +11,136 @@ import pyarrow.compute as pc
 from psycopg import Connection
 
 from connectors.postgres.dlq_table import RowOrdering, person_keys
-from connectors.postgres.encoding import faults
 from connectors.postgres.merge import RejectedRow
+from connectors.postgres.table_rows import faults_of
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
 
-#: Merges the rows of the table but those of these numbers; which ones the database refuses.
-Apply = Callable[[pa.Table, pa.Array], list[RejectedRow]]
+#: Merges rows of a batch, whose row indices (int64) the array has, and returns those that the database rejects.
+ApplyRows = Callable[[pa.Table, pa.Array], list[RejectedRow]]
 
 
 @dataclass(frozen=True)
 class PendingBatch:
-    """What was put: a row for each record that could be decoded, `indices` (int64) whose rows they are.
+    """Records that were put and not flushed.
 
-    `bad` are rows that are no change of any table, by number; `lost` records that could not be decoded.
+    `table` has a row for each record that could be decoded, `record_indices` (int64) the index of that record in
+    `records`, `ordering_keys` (string) the row's ordering key. `invalid` are the reasons of the rows that are no change
+    of any table, by row index; `undecodable` the records that could not be decoded.
     """
 
     table: pa.Table
-    indices: pa.Array
+    record_indices: pa.Array
     records: Sequence[Record]
-    bad: Mapping[int, str]
-    lost: Sequence[RejectedRow]
-    wanted: Mapping[int, int]
-    strands: pa.Array
+    invalid: Mapping[int, str]
+    undecodable: Sequence[RejectedRow]
+    next_offsets: Mapping[int, int]
+    ordering_keys: pa.Array
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Rows by number: `letters` were refused, `behind` wait for a letter; all others are applied."""
+    """The rows that were not applied, by row index: dead letters with their reasons, and blocked rows."""
 
-    letters: Mapping[int, str]
-    behind: Collection[int]
+    dead_letters: Mapping[int, str]
+    blocked: Collection[int]
 
 
 def pending_batch(domain: Domain, batch: SinkBatch) -> PendingBatch:
-    """A batch, looked through."""
-    fault = faults(domain, batch.table)
-    places = pc.indices_nonzero(pc.is_valid(fault)).to_pylist()
-    bad = dict(zip(places, fault.drop_null().to_pylist(), strict=True))
-    lost = [RejectedRow(each.index, each.reason) for each in batch.faults]
-    indices, strands = pa.array(batch.record_indices, pa.int64()), person_keys(domain, batch.table)
-    return PendingBatch(batch.table, indices, batch.records, bad, lost, dict(batch.next_offsets), strands)
+    """Return the batch with its invalid rows and the ordering keys of all rows."""
+    faults = faults_of(domain, batch.table)
+    invalid_rows = pc.indices_nonzero(pc.is_valid(faults)).to_pylist()
+    return PendingBatch(
+        batch.table,
+        pa.array(batch.record_indices, pa.int64()),
+        batch.records,
+        dict(zip(invalid_rows, faults.drop_null().to_pylist(), strict=True)),
+        [RejectedRow(fault.index, fault.reason) for fault in batch.faults],
+        dict(batch.next_offsets),
+        person_keys(domain, batch.table),
+    )
 
 
-def concat_batches(waiting: Sequence[PendingBatch]) -> PendingBatch:
-    """All that was put, one after the other."""
-    if len(waiting) == 1:
-        return waiting[0]
+def concat_batches(batches: Sequence[PendingBatch]) -> PendingBatch:
+    """Return all batches as one, in their order."""
+    if len(batches) == 1:
+        return batches[0]
     records: list[Record] = []
-    lost: list[RejectedRow] = []
-    indices: list[pa.Array] = []
-    bad: dict[int, str] = {}
-    wanted: dict[int, int] = {}
-    rows = 0
-    for each in waiting:
-        base = len(records)
-        indices.append(pc.add(each.indices, base))
-        lost += [RejectedRow(refused.record + base, refused.reason) for refused in each.lost]
-        bad |= {row + rows: reason for row, reason in each.bad.items()}
-        records += each.records
-        wanted |= each.wanted
-        rows += each.table.num_rows
-    table = pa.concat_tables([each.table for each in waiting])
-    strands = pa.concat_arrays([each.strands for each in waiting])
-    return PendingBatch(table, pa.concat_arrays(indices), records, bad, lost, wanted, strands)
+    undecodable: list[RejectedRow] = []
+    record_indices: list[pa.Array] = []
+    invalid: dict[int, str] = {}
+    next_offsets: dict[int, int] = {}
+    rows_before = 0
+    for batch in batches:
+        records_before = len(records)
+        record_indices.append(pc.add(batch.record_indices, records_before))
+        undecodable += [RejectedRow(r.index + records_before, r.reason) for r in batch.undecodable]
+        invalid |= {row + rows_before: reason for row, reason in batch.invalid.items()}
+        records += batch.records
+        next_offsets |= batch.next_offsets
+        rows_before += batch.table.num_rows
+    return PendingBatch(
+        pa.concat_tables([batch.table for batch in batches]),
+        pa.concat_arrays(record_indices),
+        records,
+        invalid,
+        undecodable,
+        next_offsets,
+        pa.concat_arrays([batch.ordering_keys for batch in batches]),
+    )
 
 
 def apply_batch(
-    connection: Connection[Any], waiting: PendingBatch, held: Collection[str], apply: Apply
+    connection: Connection[Any], batch: PendingBatch, blocked_keys: Collection[str], apply: ApplyRows
 ) -> BatchResult:
-    """Applies what is neither bad nor behind something that is; `held` are strands of letters from before.
+    """Apply the rows that are valid and not blocked; `blocked_keys` are the keys that earlier dead letters block.
 
-    What the database refuses is bad too. Then all is begun again without what waits behind it, but where nobody does.
+    A row that the database rejects becomes invalid. If another row has its ordering key, roll back to the savepoint
+    and start over without it and its followers.
     """
-    order, bad = RowOrdering(waiting.strands, held), dict(waiting.bad)
+    ordering, invalid = RowOrdering(batch.ordering_keys, blocked_keys), dict(batch.invalid)
     while True:
-        letters, behind = order.split(bad)
-        rows = _without(waiting.table, {*letters, *behind})
+        dead_letters, blocked = ordering.split(invalid)
+        rows = _without(batch.table, {*dead_letters, *blocked})
         try:
-            refused = _attempted(connection, order, lambda rows=rows: apply(*rows))  # type: ignore[misc]
-        except _AgainError as again:
-            bad |= again.refused
+            rejected = _apply_in_savepoint(connection, ordering, lambda rows=rows: apply(*rows))  # type: ignore[misc]
+        except _StartOverError as error:
+            invalid |= error.rejected
         else:
-            return BatchResult({**letters, **refused}, behind)
+            return BatchResult({**dead_letters, **rejected}, blocked)
 
 
-def _attempted(
-    connection: Connection[Any], order: RowOrdering, apply: Callable[[], list[RejectedRow]]
+def applied_rows(batch: PendingBatch, result: BatchResult) -> pa.Table:
+    """Return the rows that were applied."""
+    return _without(batch.table, {*result.dead_letters, *result.blocked})[0]
+
+
+def _apply_in_savepoint(
+    connection: Connection[Any], ordering: RowOrdering, apply: Callable[[], list[RejectedRow]]
 ) -> dict[int, str]:
+    """Apply rows and return the reasons of the rejected ones by row index.
+
+    Raise _StartOverError, after a rollback to the savepoint, if other rows have their ordering keys.
+    """
     with connection.transaction():
-        refused = {each.record: each.reason for each in apply()}
-        if refused and not order.alone(refused):
-            raise _AgainError(refused)
-    return refused
+        rejected = {row.index: row.reason for row in apply()}
+        if rejected and not ordering.have_unshared_keys(rejected):
+            raise _StartOverError(rejected)
+    return rejected
 
 
-def applied(waiting: PendingBatch, found: BatchResult) -> pa.Table:
-    """The rows that were applied."""
-    return _without(waiting.table, {*found.letters, *found.behind})[0]
+class _StartOverError(Exception):
+    """The rows that were applied include followers of rejected rows, so the batch is applied without them."""
 
-
-class _AgainError(Exception):
-    """What was applied isn't to be: others wait behind what was refused."""
-
-    def __init__(self, refused: Mapping[int, str]) -> None:
+    def __init__(self, rejected: Mapping[int, str]) -> None:
         super().__init__()
-        self.refused = refused
+        self.rejected = rejected
 
 
 def _without(table: pa.Table, rows: Collection[int]) -> tuple[pa.Table, pa.Array]:
-    numbers = pa.array(range(table.num_rows), pa.int64())
+    """Return the table without these rows, and the indices (int64) of the remaining rows."""
+    indices = pa.array(range(table.num_rows), pa.int64())
     if not rows:
-        return table, numbers
-    kept = pc.invert(pc.is_in(numbers, value_set=pa.array(sorted(rows), pa.int64())))
-    return table.filter(kept), numbers.filter(kept)
+        return table, indices
+    remaining = pc.invert(pc.is_in(indices, value_set=pa.array(sorted(rows), pa.int64())))
+    return table.filter(remaining), indices.filter(remaining)

@@ -1,7 +1,7 @@
-"""Stores: one PostgreSQL schema per domain, its tables, and who may see what. Made again and again without harm.
+"""Stores: one PostgreSQL schema per domain with its tables and privileges. Creating a store is repeatable.
 
 `<schema>` reads the tables of its own schema; `<schema>_<municipality>` (municipal domains) reads the rows of that
-municipality; `sink_<schema>` writes; `auditor` reads all. Nobody else may do anything, PUBLIC included.
+municipality; `sink_<schema>` writes; `auditor` reads all. No other role may do anything, PUBLIC included.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from schemas.systems import Domain
 
 _STATUS: Final = "status IN ('active', 'candidate', 'closed')"
 
-#: What a sink keeps beside the rows; read by nobody but the sink and the auditor.
-_OWN_TABLES: Final[Mapping[str, LiteralString]] = {
+#: Tables that the sink needs besides the rows; only the sink and the auditor may read them.
+_SINK_TABLES: Final[Mapping[str, LiteralString]] = {
     "sink_offset": (
         "topic text, partition integer, next_offset bigint NOT NULL CHECK (next_offset >= 0),"
         " PRIMARY KEY (topic, partition)"
@@ -29,7 +29,7 @@ _OWN_TABLES: Final[Mapping[str, LiteralString]] = {
     ),
     "receipt_outbox": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
-        # Compressed before it comes: trying again would cost more than writing the rows.
+        # The content is compressed already: another attempt would cost more than writing the rows.
         " receipts bytea STORAGE EXTERNAL NOT NULL,"
         " applied_at timestamptz NOT NULL DEFAULT clock_timestamp()"
     ),
@@ -50,41 +50,42 @@ def create_store(
     municipalities: Iterable[str],
     passwords: Mapping[str, SecretStr],
 ) -> None:
-    """Makes a domain's store, or brings it up to its declaration; in one transaction, by a superuser.
+    """Create a domain's store, or update its privileges to the declaration; in one transaction, as a superuser.
 
-    `passwords` has those of `roles.store_roles(domain, municipalities)`; KeyError where one is missing.
+    `passwords` has the password of each of `roles.store_roles(domain, municipalities)`. Raise KeyError if one is
+    missing.
     """
     codes = sorted(set(municipalities)) if domain.municipal else []
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('mesh.store'))")
         roles.create(connection, domain, codes, passwords)
-        connection.execute(_q("CREATE SCHEMA IF NOT EXISTS {}", domain.schema_name))
+        connection.execute(_format("CREATE SCHEMA IF NOT EXISTS {}", domain.schema_name))
         for table in tables_of(domain):
-            _create(connection, domain, table)
-        for name, columns in _OWN_TABLES.items():
+            _create_table(connection, domain, table)
+        for name, columns in _SINK_TABLES.items():
             connection.execute(
                 sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
                     sql.Identifier(domain.schema_name, name), sql.SQL(columns)
                 )
             )
-        roles.grant(connection, domain, [table.name for table in tables_of(domain)], list(_OWN_TABLES))
+        roles.grant(connection, domain, [table.name for table in tables_of(domain)], list(_SINK_TABLES))
 
 
 def drop_store(connection: Connection[Any], domain: Domain) -> None:
-    """Forgets a domain's rows, offsets and outboxes, for a replay; its roles stay."""
+    """Delete a domain's rows, offsets and outboxes, for a replay; keep its roles."""
     with connection.transaction():
-        connection.execute(_q("DROP SCHEMA IF EXISTS {} CASCADE", domain.schema_name))
+        connection.execute(_format("DROP SCHEMA IF EXISTS {} CASCADE", domain.schema_name))
 
 
-def _create(connection: Connection[Any], domain: Domain, table: Table) -> None:
+def _create_table(connection: Connection[Any], domain: Domain, table: Table) -> None:
     columns = [_column(table, column) for column in table.columns]
     checks = [sql.SQL("CHECK ({})").format(sql.SQL(_STATUS))] if "status" in table.content else []
     key = sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, table.key)))
     name = sql.Identifier(domain.schema_name, table.name)
-    parts = sql.SQL(", ").join([*columns, *checks, key])
-    connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, parts))
+    definitions = sql.SQL(", ").join([*columns, *checks, key])
+    connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, definitions))
     if domain.municipal:
-        roles.separate(connection, domain, table.name)
+        roles.restrict_rows(connection, domain, table.name)
 
 
 def _column(table: Table, column: str) -> sql.Composed:
@@ -96,5 +97,5 @@ def _column(table: Table, column: str) -> sql.Composed:
     )
 
 
-def _q(template: LiteralString, name: str) -> sql.Composed:
+def _format(template: LiteralString, name: str) -> sql.Composed:
     return sql.SQL(template).format(sql.Identifier(name))

@@ -1,4 +1,4 @@
-"""What a sink sets aside, as entries of its store and as dead letters for the mesh."""
+"""Dead letters of a sink: rows of its dead-letter queue, and records for the mesh's dead-letter topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from connectors.postgres.dlq_table import BLOCKED, DEAD_LETTER, DlqRow
 from connectors.sink import Record
 from streams.clients import Message, ProducerRecords
 from streams.dead_letter_queue import dead_letter_id
-from streams.dead_letters import DeadLetter, DeadLetterEncoder, encode_dead_letters
+from streams.dead_letters import DeadLetter, DeadLetterEncoder
 from streams.sealing import Coding
 
 log = structlog.get_logger()
@@ -23,66 +23,78 @@ _NONE_KNOWN: Final[Mapping[int, DlqRow]] = {}
 
 @dataclass
 class RejectedRecords:
-    """`entries` for the store, `dead` for the mesh; `letters` are the indices of the records that are letters now."""
+    """Records of a batch that were not applied.
 
-    entries: list[DlqRow] = field(default_factory=list)
-    dead: list[DeadLetter] = field(default_factory=list)
-    letters: set[int] = field(default_factory=set)
+    `dlq_rows` are the rows for the store's dead-letter queue, `dead_letters` the records for the mesh, and
+    `record_indices` the indices of the records that are dead letters now.
+    """
+
+    dlq_rows: list[DlqRow] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    record_indices: set[int] = field(default_factory=set)
 
 
 class DeadLetterBuilder:
-    """Makes the letters of one sink, each of at most `bytes_max`."""
+    """A builder of the dead letters of one sink, each of at most `bytes_max` bytes."""
 
     def __init__(self, step: str, coding: Coding, bytes_max: int) -> None:
         self._step, self._sealer = step, coding.sealer
-        self._desk = DeadLetterEncoder(step, coding.codec, coding.sealer, bytes_max)
+        self._encoder = DeadLetterEncoder(step, coding.codec, coding.sealer, bytes_max)
 
-    def aside(
-        self, waiting: PendingBatch, found: BatchResult, known: Mapping[int, DlqRow] = _NONE_KNOWN
+    def build(
+        self, batch: PendingBatch, result: BatchResult, known: Mapping[int, DlqRow] = _NONE_KNOWN
     ) -> RejectedRecords:
-        """All of a batch that is to be set aside; `known` are letters, by index, that keep their names."""
-        made = RejectedRecords()
-        for refused in waiting.lost:
-            digest = dead_letter_id(self._sealer, _message(waiting.records[refused.record]))
-            self._letter(made, waiting, refused.record, DlqRow(0, 0, DEAD_LETTER, digest, refused.reason))
-        for row, reason in found.letters.items():
-            index = waiting.indices[row].as_py()
-            self._letter(made, waiting, index, self._entry(waiting, row, reason, known.get(index)))
-        for row in sorted(found.behind):
-            place = _place(waiting.records[waiting.indices[row].as_py()])
-            made.entries.append(DlqRow(*place, BLOCKED, ordering_key=waiting.strands[row].as_py()))
-        return made
+        """Return the dead letters and blocked records of a batch.
 
-    def again(self, entry: DlqRow, record: Record, reason: str) -> DeadLetter:
-        """A letter that could not even be tried."""
+        `known` are earlier dead letters by record index: they keep their ids if they are dead letters again.
+        """
+        rejected = RejectedRecords()
+        for failure in batch.undecodable:
+            digest = dead_letter_id(self._sealer, _message(batch.records[failure.index]))
+            row = DlqRow(0, 0, DEAD_LETTER, digest, failure.reason)
+            self._add_dead_letter(rejected, batch, failure.index, row)
+        for index, reason in result.dead_letters.items():
+            record_index = batch.record_indices[index].as_py()
+            row = self._dlq_row(batch, index, reason, known.get(record_index))
+            self._add_dead_letter(rejected, batch, record_index, row)
+        for index in sorted(result.blocked):
+            position = _position(batch.records[batch.record_indices[index].as_py()])
+            ordering_key = batch.ordering_keys[index].as_py()
+            rejected.dlq_rows.append(DlqRow(*position, BLOCKED, ordering_key=ordering_key))
+        return rejected
+
+    def reopen(self, row: DlqRow, record: Record, reason: str) -> DeadLetter:
+        """Return the dead letter of a record that a command could not even try to apply, with the new reason."""
         log.warning("record.dead-lettered", step=self._step, reason=reason)
-        return DeadLetter(_message(record), reason, entry.digest)
+        return DeadLetter(_message(record), reason, row.digest)
 
-    def outgoing(self, dead: Sequence[DeadLetter]) -> list[ProducerRecords]:
-        """Encoded for the step's topic."""
-        return encode_dead_letters(self._desk, dead)
+    def encode(self, dead_letters: Sequence[DeadLetter]) -> list[ProducerRecords]:
+        """Encode dead letters for the topic of the step."""
+        return self._encoder.encode(dead_letters)
 
-    def _entry(self, waiting: PendingBatch, row: int, reason: str, known: DlqRow | None) -> DlqRow:
+    def _dlq_row(self, batch: PendingBatch, index: int, reason: str, known: DlqRow | None) -> DlqRow:
         if known is not None:
             return replace(known, reason=reason)
-        record = _message(waiting.records[waiting.indices[row].as_py()])
-        digest = dead_letter_id(self._sealer, record, waiting.table.slice(row, 1).to_pylist()[0])
-        return DlqRow(0, 0, DEAD_LETTER, digest, reason, waiting.strands[row].as_py())
+        record = _message(batch.records[batch.record_indices[index].as_py()])
+        digest = dead_letter_id(self._sealer, record, batch.table.slice(index, 1).to_pylist()[0])
+        return DlqRow(0, 0, DEAD_LETTER, digest, reason, batch.ordering_keys[index].as_py())
 
-    def _letter(self, made: RejectedRecords, waiting: PendingBatch, index: int, entry: DlqRow) -> None:
-        record = waiting.records[index]
-        partition, offset = _place(record)
-        log.warning("record.dead-lettered", step=self._step, reason=entry.reason)
-        made.entries.append(replace(entry, partition=partition, offset=offset))
-        made.dead.append(DeadLetter(_message(record), entry.reason, entry.digest))
-        made.letters.add(index)
+    def _add_dead_letter(
+        self, rejected: RejectedRecords, batch: PendingBatch, record_index: int, row: DlqRow
+    ) -> None:
+        record = batch.records[record_index]
+        partition, offset = _position(record)
+        log.warning("record.dead-lettered", step=self._step, reason=row.reason)
+        rejected.dlq_rows.append(replace(row, partition=partition, offset=offset))
+        rejected.dead_letters.append(DeadLetter(_message(record), row.reason, row.digest))
+        rejected.record_indices.add(record_index)
 
 
 def _message(record: Any) -> Message:
-    """A sink's records are a broker's messages too; only errors aren't among them."""
+    """Return a sink's record as the broker's message that it is: only errors are never among them."""
     message: Message = record
     return message
 
 
-def _place(record: Record) -> tuple[int, int]:
+def _position(record: Record) -> tuple[int, int]:
     return record.partition() or 0, record.offset() or 0

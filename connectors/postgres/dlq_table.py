@@ -1,7 +1,7 @@
-"""What a sink has set aside, kept in the store: dead letters, and the later records of the same person behind them.
+"""The dead-letter queue of a sink, stored with the rows: dead letters, and later records of the same person.
 
-Only places are kept, no content: the domain's topic has it. Whoever writes here holds the partition's offset in the
-same transaction, so that parking and retrying can't overtake each other between two workers.
+It has record positions only, no content: the domain's topic has that. Every transaction that writes here locks the
+partition's offset, so a worker that blocks records and one that retries them cannot overtake each other.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from schemas.systems import Domain
 
 DEAD_LETTER: Final = "DEAD_LETTER"
 BLOCKED: Final = "BLOCKED"
-#: Longer ones, and those that a text can't hold, are no codes of anybody.
-_ORDERING_KEY_MAX: Final = 512
+#: Longest ordering key in bytes. A longer code, or one with a NUL (which type text does not allow), can be no
+#: person's code, so its record has no ordering key.
+_ORDERING_KEY_BYTES_MAX: Final = 512
 
 _SELECT_DEAD_LETTERS = (
     "SELECT digest, ordering_key FROM {dlq_entry} WHERE kind = 'DEAD_LETTER' AND partition = ANY(%s)"
 )
-_DLQ_ENTRY = "SELECT count(*) FROM {dlq_entry} WHERE kind = 'BLOCKED' AND partition = ANY(%s)"
+_COUNT_BLOCKED = "SELECT count(*) FROM {dlq_entry} WHERE kind = 'BLOCKED' AND partition = ANY(%s)"
 _SELECT_AFFECTED = """SELECT record_offset, kind, digest, reason, ordering_key FROM {dlq_entry} AS p
 WHERE partition = %s AND (digest = %s OR ordering_key IN (
     SELECT ordering_key FROM {dlq_entry} WHERE partition = p.partition AND digest = %s))
 ORDER BY record_offset"""
-#: A letter that is read again, as an offset was set back, waits behind itself: it stays the letter that it is.
+#: A dead letter that is read again, as an offset was set back, would be blocked behind itself: it stays a dead letter.
 _ADD = """INSERT INTO {dlq_entry} AS p (partition, record_offset, kind, digest, reason, ordering_key)
 SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
 ON CONFLICT (partition, record_offset) DO UPDATE SET kind = excluded.kind, digest = excluded.digest,
     reason = excluded.reason, ordering_key = excluded.ordering_key
 WHERE NOT (p.kind = 'DEAD_LETTER' AND excluded.kind = 'BLOCKED')"""
 _REMOVE = "DELETE FROM {dlq_entry} WHERE partition = %s AND record_offset = ANY(%s)"
-_DO = "INSERT INTO {done} (id, partition) VALUES (%s, %s)"
-_HAS_DONE = "SELECT count(*) FROM {done} WHERE id = %s AND partition = %s"
+_MARK_DONE = "INSERT INTO {commands_done} (id, partition) VALUES (%s, %s)"
+_IS_DONE = "SELECT count(*) FROM {commands_done} WHERE id = %s AND partition = %s"
 
 
 @dataclass(frozen=True)
 class DlqRow:
-    """A record set aside. `ordering_key` is what it holds, None where it is nobody's; `digest` names a letter."""
+    """A dead letter (with its id, `digest`) or a blocked record, and the ordering key that it blocks, if it has one."""
 
     partition: int
     offset: int
@@ -53,105 +54,128 @@ class DlqRow:
 
 
 class DlqTable:
-    """The tables `parked` and `act_done` of one store."""
+    """The tables `dlq_entry` and `dlq_command_done` of one store."""
 
     def __init__(self, schema: str) -> None:
-        parts = {
+        tables = {
             "dlq_entry": sql.Identifier(schema, "dlq_entry"),
-            "done": sql.Identifier(schema, "dlq_command_done"),
+            "commands_done": sql.Identifier(schema, "dlq_command_done"),
         }
-        self._letters, self._parked, self._concerned, self._add, self._remove, self._do, self._has_done = (
-            sql.SQL(text).format(**parts)
-            for text in (_SELECT_DEAD_LETTERS, _DLQ_ENTRY, _SELECT_AFFECTED, _ADD, _REMOVE, _DO, _HAS_DONE)
+        (
+            self._select_dead_letters,
+            self._count_blocked,
+            self._select_affected,
+            self._add,
+            self._remove,
+            self._mark_done,
+            self._is_done,
+        ) = (
+            sql.SQL(text).format(**tables)
+            for text in (
+                _SELECT_DEAD_LETTERS,
+                _COUNT_BLOCKED,
+                _SELECT_AFFECTED,
+                _ADD,
+                _REMOVE,
+                _MARK_DONE,
+                _IS_DONE,
+            )
         )
 
     def dead_letters(self, connection: Connection[Any], partitions: Collection[int]) -> dict[str, str | None]:
-        """The open letters of these partitions by name, each with the ordering_key that it holds."""
-        return dict(connection.execute(self._letters, [sorted(partitions)]).fetchall())
+        """Return the ids of the open dead letters of these partitions, each with the ordering key that it blocks."""
+        return dict(connection.execute(self._select_dead_letters, [sorted(partitions)]).fetchall())
 
-    def parked(self, connection: Connection[Any], partitions: Collection[int]) -> int:
-        """How many records wait behind letters in these partitions."""
-        return int(connection.execute(self._parked, [sorted(partitions)]).fetchall()[0][0])
+    def count_blocked(self, connection: Connection[Any], partitions: Collection[int]) -> int:
+        """Return the number of blocked records in these partitions."""
+        return int(connection.execute(self._count_blocked, [sorted(partitions)]).fetchall()[0][0])
 
-    def concerned(self, connection: Connection[Any], partition: int, digest: str) -> list[DlqRow]:
-        """The letters of this name and all that is parked behind them, in their order."""
-        found = connection.execute(self._concerned, [partition, digest, digest]).fetchall()
-        return [DlqRow(partition, *row) for row in found]
+    def affected_rows(self, connection: Connection[Any], partition: int, digest: str) -> list[DlqRow]:
+        """Return the dead letters with this id and the records blocked behind them, by offset."""
+        rows = connection.execute(self._select_affected, [partition, digest, digest]).fetchall()
+        return [DlqRow(partition, *row) for row in rows]
 
-    def add(self, connection: Connection[Any], entries: Sequence[DlqRow]) -> None:
-        """Sets these aside, or again."""
-        if entries:
+    def add(self, connection: Connection[Any], rows: Sequence[DlqRow]) -> None:
+        """Insert these rows, or replace them."""
+        if rows:
             fields = ("partition", "offset", "kind", "digest", "reason", "ordering_key")
-            columns = [[getattr(entry, name) for entry in entries] for name in fields]
+            columns = [[getattr(row, name) for row in rows] for name in fields]
             connection.execute(self._add, columns)
 
     def remove(self, connection: Connection[Any], partition: int, offsets: Sequence[int]) -> None:
-        """Forgets these."""
+        """Delete the rows of these offsets."""
         connection.execute(self._remove, [partition, list(offsets)])
 
-    def do(self, connection: Connection[Any], act_id: str, partition: int) -> None:
-        """Remembers that an act was done."""
-        connection.execute(self._do, [act_id, partition])
+    def mark_done(self, connection: Connection[Any], command_id: str, partition: int) -> None:
+        """Store that a command was handled in this partition."""
+        connection.execute(self._mark_done, [command_id, partition])
 
-    def has_done(self, connection: Connection[Any], act_id: str, partition: int) -> bool:
-        """Whether it was."""
-        return bool(connection.execute(self._has_done, [act_id, partition]).fetchall()[0][0])
+    def is_done(self, connection: Connection[Any], command_id: str, partition: int) -> bool:
+        """Return whether a command was handled in this partition."""
+        return bool(connection.execute(self._is_done, [command_id, partition]).fetchall()[0][0])
 
 
 def person_keys(domain: Domain, table: pa.Table) -> pa.Array:
-    """The person of each record of a domain, in municipal ones at one municipality; null where that is nobody."""
+    """Return the ordering key of each record: its person, in municipal domains with the municipality; null for none."""
     code = table.column("code")
     ordering_key = (
         pc.binary_join_element_wise(code, table.column("municipality"), "/") if domain.municipal else code
     )
     fits = pc.and_(
-        pc.less_equal(pc.binary_length(ordering_key), _ORDERING_KEY_MAX),
+        pc.less_equal(pc.binary_length(ordering_key), _ORDERING_KEY_BYTES_MAX),
         pc.invert(pc.match_substring(ordering_key, "\0")),
     )
     return pa.concat_arrays(pc.if_else(fits, ordering_key, None).chunks or [pa.nulls(0, pa.string())])
 
 
 class RowOrdering:
-    """Records in their order, each with its ordering_key: which of them wait for one that was, or is to be, set aside."""
+    """Rows of a batch in their order, each with its ordering key, and the keys that earlier dead letters block."""
 
-    def __init__(self, strands: pa.Array, held: Collection[str]) -> None:
-        self._strands, self._held = strands, held
-        self._known: list[str | None] | None = None
+    def __init__(self, ordering_keys: pa.Array, blocked_keys: Collection[str]) -> None:
+        self._ordering_keys, self._blocked_keys = ordering_keys, blocked_keys
+        self._keys: list[str | None] | None = None
 
-    def split(self, bad: Mapping[int, str]) -> tuple[dict[int, str], set[int]]:
-        """Of these bad ones those that are letters, and all that waits behind these or behind what is held."""
-        if not bad and not self._waiting():
+    def split(self, invalid: Mapping[int, str]) -> tuple[dict[int, str], set[int]]:
+        """Return the rows that are dead letters, with their reasons, and the rows that are blocked.
+
+        `invalid` are the reasons of invalid rows. A row whose key is blocked, by an earlier dead letter or by an
+        invalid row before it, is blocked, whether it is invalid or not.
+        """
+        if not invalid and not self._has_blocked_rows():
             return {}, set()
-        held, letters, behind = set(self._held), dict[int, str](), set[int]()
-        for row, ordering_key in enumerate(self._listed()):
-            if ordering_key in held:
-                behind.add(row)
-            elif row in bad:
-                letters[row] = bad[row]
-                held.update(() if ordering_key is None else (ordering_key,))
-        return letters, behind
+        blocked_keys, dead_letters, blocked = set(self._blocked_keys), dict[int, str](), set[int]()
+        for row, ordering_key in enumerate(self._key_list()):
+            if ordering_key in blocked_keys:
+                blocked.add(row)
+            elif row in invalid:
+                dead_letters[row] = invalid[row]
+                blocked_keys.update(() if ordering_key is None else (ordering_key,))
+        return dead_letters, blocked
 
-    def alone(self, rows: Collection[int]) -> bool:
-        """Whether no other record has one of these rows' strands. Of one that is nobody's it isn't known."""
-        strands = [ordering_key for ordering_key in map(self.of, rows) if ordering_key is not None]
-        if len(strands) < len(rows):
+    def have_unshared_keys(self, rows: Collection[int]) -> bool:
+        """Return whether no other row has the key of one of these rows.
+
+        Return False if one of them has no key: its person is not known.
+        """
+        keys = [key for key in map(self.key_of, rows) if key is not None]
+        if len(keys) < len(rows):
             return False
-        wanted = pa.array(sorted(set(strands)), pa.string())
-        there = pc.sum(pc.is_in(self._strands, value_set=wanted)).as_py() or 0
-        return bool(there == len(strands) == len(wanted))
+        distinct_keys = pa.array(sorted(set(keys)), pa.string())
+        rows_with_keys = pc.sum(pc.is_in(self._ordering_keys, value_set=distinct_keys)).as_py() or 0
+        return bool(rows_with_keys == len(keys) == len(distinct_keys))
 
-    def of(self, row: int) -> str | None:
-        """The ordering_key of a row."""
-        return self._listed()[row]
+    def key_of(self, row: int) -> str | None:
+        """Return the ordering key of a row."""
+        return self._key_list()[row]
 
-    def _waiting(self) -> bool:
-        if not self._held:
+    def _has_blocked_rows(self) -> bool:
+        if not self._blocked_keys:
             return False
-        return bool(
-            pc.any(pc.is_in(self._strands, value_set=pa.array(sorted(self._held), pa.string()))).as_py()
-        )
+        blocked_keys = pa.array(sorted(self._blocked_keys), pa.string())
+        return bool(pc.any(pc.is_in(self._ordering_keys, value_set=blocked_keys)).as_py())
 
-    def _listed(self) -> list[str | None]:
-        if self._known is None:
-            self._known = self._strands.to_pylist()
-        return self._known
+    def _key_list(self) -> list[str | None]:
+        # Converted only if needed: most batches have no invalid and no blocked row.
+        if self._keys is None:
+            self._keys = self._ordering_keys.to_pylist()
+        return self._keys

@@ -1,6 +1,6 @@
-"""Rows into a table: COPY into a temporary table, then one merge; the newer revision decides.
+"""Merge of rows into a table: COPY into a temporary table, then one merge in which the newer revision wins.
 
-What is deleted is remembered by its revision, so that an older change that comes late doesn't bring it back.
+A deletion leaves its revision in `deleted_revision`, so an older change that arrives later does not restore the row.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, sql
 from pyarrow import csv
 
-from connectors.postgres.encoding import OP, Rows
 from connectors.postgres.sql_errors import SqlErrorAction, safe_description, sql_error_action
 from connectors.postgres.table_definitions import Table
+from connectors.postgres.table_rows import OP, TableRows
 
 _STAGE = """CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"""
 _COPY = """COPY {stage} ({columns}) FROM STDIN (FORMAT csv)"""
@@ -25,13 +26,13 @@ INSERT INTO {table} AS t ({columns})
 SELECT {columns} FROM {stage} AS s
 WHERE s.op = 'UPSERT' AND NOT EXISTS (
     SELECT FROM {deleted} AS d
-    WHERE d.entity = {entity} AND d.code = s.code AND d.part = {part} AND d.revision >= s.revision)
+    WHERE d.entity = {entity} AND d.code = s.code AND d.part = {second_key} AND d.revision >= s.revision)
 ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE t.revision < excluded.revision"""
 _DELETE = """
-DELETE FROM {table} AS t USING {stage} AS s WHERE s.op = 'DELETE' AND {same} AND t.revision < s.revision"""
-_REMEMBER = """
+DELETE FROM {table} AS t USING {stage} AS s WHERE s.op = 'DELETE' AND {same_key} AND t.revision < s.revision"""
+_STORE_DELETED = """
 INSERT INTO {deleted} AS d (entity, code, part, revision)
-SELECT {entity}, s.code, {part}, s.revision FROM {stage} AS s WHERE s.op = 'DELETE'
+SELECT {entity}, s.code, {second_key}, s.revision FROM {stage} AS s WHERE s.op = 'DELETE'
 ON CONFLICT (entity, code, part) DO UPDATE SET revision = excluded.revision WHERE d.revision < excluded.revision"""
 
 _CONSTRAINTS = """
@@ -42,152 +43,158 @@ WHERE c.conrelid = %s::regclass AND c.contype IN ('c', 'n') AND NOT EXISTS (
     SELECT FROM unnest(c.conkey) AS k JOIN pg_attribute AS o ON o.attrelid = c.conrelid AND o.attnum = k
     WHERE o.attname <> ALL (%s))
 ORDER BY c.conname"""
-#: Not null, check.
+#: SQLSTATE of a violated not-null and check constraint.
 _CONSTRAINT_STATES: Final = frozenset({"23502", "23514"})
-#: Rows that are copied at once even where every other one is refused.
-_PART_MIN: Final = 32
+#: Smallest part of the rows that is copied at once, however many rows are rejected.
+_PART_ROWS_MIN: Final = 32
 _LINE: Final = re.compile(r"line (\d+)")
 
 
-class RejectedRow(NamedTuple):
-    """A record whose row the database refuses: its index, and SQLSTATE with the constraint's name."""
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that the database rejects: its index in the batch, and the reason (SQLSTATE and constraint name).
 
-    record: int
+    Of a record that could not be decoded, the index of the record.
+    """
+
+    index: int
     reason: str
 
 
-class Merge:
-    """The statements of one table.
+class TableMerge:
+    """The statements that merge rows into one table.
 
-    The temporary table that rows are copied into has the table's own constraints, so that a bad row is told by its
-    line while it is copied; what only the table itself refuses (a trigger, an index) is found by halving.
+    The temporary table that rows are copied into has the table's own constraints, so COPY reports the line of an
+    invalid row. A row that only the table itself rejects (by a trigger, an index) is found by bisecting.
     """
 
     def __init__(self, schema: str, table: Table) -> None:
         self._names = (OP, *table.columns)
         self._table = table
-        self._name = sql.Identifier(schema, table.name).as_string()
-        self._parts = _parts(schema, table)
+        self._qualified_name = sql.Identifier(schema, table.name).as_string()
+        self._placeholders = _placeholders(schema, table)
 
     def prepare(self, connection: Connection[Any]) -> None:
-        """Makes the temporary table; once per connection."""
-        found = connection.execute(_CONSTRAINTS, [self._name, list(self._table.columns)]).fetchall()
+        """Create the temporary table; once per connection."""
+        arguments = [self._qualified_name, list(self._table.columns)]
+        constraints = connection.execute(_CONSTRAINTS, arguments).fetchall()
         checks = [
             sql.SQL("CONSTRAINT {} CHECK (op <> 'UPSERT' OR ({}))").format(
-                sql.Identifier(name), sql.SQL(rule)
+                sql.Identifier(name), sql.SQL(condition)
             )
-            for name, rule in found
+            for name, condition in constraints
         ]
-        columns = sql.SQL(", ").join([_columns(_typed(self._table)), *checks])
-        connection.execute(self._sql(_STAGE, columns=columns))
+        columns = sql.SQL(", ").join([_column_definitions(self._table), *checks])
+        connection.execute(self._format(_STAGE, columns=columns))
 
-    def renew(self, connection: Connection[Any]) -> None:
-        """Makes it anew, with the constraints that the table has by now."""
-        connection.execute(self._sql("DROP TABLE {stage}"))
+    def recreate(self, connection: Connection[Any]) -> None:
+        """Create the temporary table again, with the constraints that the table has now."""
+        connection.execute(self._format("DROP TABLE {stage}"))
         self.prepare(connection)
 
     def clear(self, connection: Connection[Any]) -> None:
-        """Empties the temporary table within a transaction."""
-        connection.execute(self._sql("DELETE FROM {stage}"))
+        """Delete the rows of the temporary table within a transaction."""
+        connection.execute(self._format("DELETE FROM {stage}"))
 
-    def stage(self, connection: Connection[Any], rows: Rows) -> None:
-        """Copies rows into the temporary table. psycopg.Error: one of them is refused, or the database is not well."""
+    def stage(self, connection: Connection[Any], rows: TableRows) -> None:
+        """Copy rows into the temporary table. Raise psycopg.Error if the database rejects a row, or fails."""
         names = sql.SQL(", ").join(map(sql.Identifier, self._names))
-        # Made beforehand: none of the server's time-outs ends a session that waits for what is to be copied.
-        text = _csv(rows, self._names)
-        with connection.cursor() as cursor, cursor.copy(self._sql(_COPY, columns=names)) as copy:
-            copy.write(text)
+        # Encoded before COPY begins: no timeout of the server ends a session that waits for the data of a COPY.
+        encoded = _csv(rows, self._names)
+        with connection.cursor() as cursor, cursor.copy(self._format(_COPY, columns=names)) as copy:
+            copy.write(encoded)
 
-    def apply(self, connection: Connection[Any], rows: Rows) -> None:
-        """Merges what is staged, rows of distinct keys. psycopg.Error as in `stage`."""
-        connection.execute(self._sql(_UPSERT))
+    def apply(self, connection: Connection[Any], rows: TableRows) -> None:
+        """Merge the staged rows, which have distinct keys. Raise psycopg.Error as `stage` does."""
+        connection.execute(self._format(_UPSERT))
         if rows.has_deletes:
-            connection.execute(self._sql(_DELETE))
-            connection.execute(self._sql(_REMEMBER))
+            connection.execute(self._format(_DELETE))
+            connection.execute(self._format(_STORE_DELETED))
 
-    def _sql(self, template: Any, **more: sql.Composable) -> sql.Composed:
-        return sql.SQL(template).format(**(self._parts | more))
+    def _format(self, template: Any, **more: sql.Composable) -> sql.Composed:
+        return sql.SQL(template).format(**(self._placeholders | more))
 
 
-def merged(connection: Connection[Any], merge: Merge, rows: Rows) -> list[RejectedRow]:
-    """Merges all rows of one table but those that the database refuses; says which, and why.
+def merge_rows(connection: Connection[Any], merge: TableMerge, rows: TableRows) -> list[RejectedRow]:
+    """Merge the rows of one table except those that the database rejects, and return these.
 
-    Of several rows of a key the newest is merged. The others are held against the constraints too; where one of a key
-    is refused, the caller has to leave it out and begin again, if another of that key is to count.
+    Of several rows of a key only the newest is merged. The others are checked against the constraints too. If one of
+    a key is rejected, the caller has to start over without it: only then another row of that key is merged.
     """
-    newest, rest = rows.newest()
-    found: list[RejectedRow] = []
-    if len(rest):
-        found += staged(connection, merge, rest)[1]
+    newest, older = rows.split_newest()
+    rejected: list[RejectedRow] = []
+    if len(older):
+        rejected += stage_valid_rows(connection, merge, older)[1]
         merge.clear(connection)
-    good, bad = staged(connection, merge, newest)
-    found += bad
-    if not len(good):
-        return found
-    error = _refusal(connection, lambda: merge.apply(connection, good))
+    valid, rejected_newest = stage_valid_rows(connection, merge, newest)
+    rejected += rejected_newest
+    if not len(valid):
+        return rejected
+    error = _rejection_of(connection, lambda: merge.apply(connection, valid))
     if error is None:
-        return found
+        return rejected
     if error.sqlstate in _CONSTRAINT_STATES:
-        # A constraint that is newer than this connection: from now on it is looked at beforehand.
-        merge.renew(connection)
-        good, bad = staged(connection, merge, good, renewed=True)
-        found += bad
+        # The constraint is newer than this connection: the temporary table checks it from now on.
+        merge.recreate(connection)
+        valid, rejected_newest = stage_valid_rows(connection, merge, valid, recreated=True)
+        rejected += rejected_newest
     else:
         merge.clear(connection)
-    return found + bisect_rows(connection, merge, good)
+    return rejected + bisect_rows(connection, merge, valid)
 
 
-def staged(
-    connection: Connection[Any], merge: Merge, rows: Rows, *, renewed: bool = False
-) -> tuple[Rows, list[RejectedRow]]:
-    """Stages all rows but those refused by their line; the rows staged, and the refused ones.
+def stage_valid_rows(
+    connection: Connection[Any], merge: TableMerge, rows: TableRows, *, recreated: bool = False
+) -> tuple[TableRows, list[RejectedRow]]:
+    """Stage all rows except those whose line COPY rejects; return the staged and the rejected rows.
 
-    The rows before a bad one are copied again, those behind it for the first time: a bad row costs no more than a
-    copy of its part. Where there are many, parts get smaller. Before a row is refused by a constraint the temporary
-    table is renewed: the table may have been freed of it.
+    After a rejected row, the rows of the part before it are copied again, those after it for the first time: a
+    rejected row costs no more than a copy of its part. The more rows are rejected, the smaller the parts. Before a
+    constraint rejects the first row, the temporary table is recreated, as the table may no longer have the constraint.
     """
-    bad: list[RejectedRow] = []
-    good: list[Rows] = []
-    todo = [rows] if len(rows) else []
-    while todo:
-        part = todo.pop()
-        most = max(_PART_MIN, len(rows) >> (len(bad) // 2))
-        if len(part) > most:
-            todo.append(part.slice(most, len(part)))
-            part = part.slice(0, most)
-        error = _refusal(connection, lambda part=part: merge.stage(connection, part))  # type: ignore[misc]
+    rejected: list[RejectedRow] = []
+    staged: list[TableRows] = []
+    remaining = [rows] if len(rows) else []
+    while remaining:
+        part = remaining.pop()
+        part_rows_max = max(_PART_ROWS_MIN, len(rows) >> (len(rejected) // 2))
+        if len(part) > part_rows_max:
+            remaining.append(part.slice(part_rows_max, len(part)))
+            part = part.slice(0, part_rows_max)
+        error = _rejection_of(connection, lambda part=part: merge.stage(connection, part))  # type: ignore[misc]
         if error is None:
-            good.append(part)
-        elif error.sqlstate in _CONSTRAINT_STATES and not renewed:
-            merge.renew(connection)
-            bad, good, todo, renewed = [], [], [rows], True
+            staged.append(part)
+        elif error.sqlstate in _CONSTRAINT_STATES and not recreated:
+            merge.recreate(connection)
+            rejected, staged, remaining, recreated = [], [], [rows], True
         else:
-            at = _bad_line(error, part)
-            bad += [RejectedRow(part.records[at], safe_description(error))] if at is not None else []
-            todo += [each for each in _around(part, at) if len(each)]
-    return (good[0] if len(good) == 1 else rows.joined(good)), bad
+            row = _rejected_row(error, part)
+            if row is not None:
+                rejected.append(RejectedRow(part.row_indices[row], safe_description(error)))
+            remaining += [rest for rest in _remaining_parts(part, row) if len(rest)]
+    return (staged[0] if len(staged) == 1 else rows.concat(staged)), rejected
 
 
-def bisect_rows(connection: Connection[Any], merge: Merge, rows: Rows) -> list[RejectedRow]:
-    """Merges rows by halves, down to those that are refused."""
+def bisect_rows(connection: Connection[Any], merge: TableMerge, rows: TableRows) -> list[RejectedRow]:
+    """Merge the rows by halves down to single rows, and return the rejected ones."""
     if not len(rows):
         return []
 
-    def whole() -> None:
+    def merge_all() -> None:
         merge.clear(connection)
         merge.stage(connection, rows)
         merge.apply(connection, rows)
 
-    error = _refusal(connection, whole)
+    error = _rejection_of(connection, merge_all)
     if error is None:
         return []
     if len(rows) == 1:
-        return [RejectedRow(rows.records[0], safe_description(error))]
-    return [bad for half in rows.halves() for bad in bisect_rows(connection, merge, half)]
+        return [RejectedRow(rows.row_indices[0], safe_description(error))]
+    return [row for half in rows.halves() for row in bisect_rows(connection, merge, half)]
 
 
-def _refusal(connection: Connection[Any], work: Callable[[], None]) -> psycopg.Error | None:
-    """The error by which the database refuses rows of this work, which then never happened; None: it is done."""
+def _rejection_of(connection: Connection[Any], work: Callable[[], None]) -> psycopg.Error | None:
+    """Do the work in a savepoint, and return None; or, after a rollback, the error by which rows were rejected."""
     try:
         with connection.transaction():
             work()
@@ -198,48 +205,48 @@ def _refusal(connection: Connection[Any], work: Callable[[], None]) -> psycopg.E
     return None
 
 
-def _bad_line(error: psycopg.Error, rows: Rows) -> int | None:
-    """Which row it is, where the error tells; lines are rows but where a value has a line break."""
-    if len(rows) == 1:
+def _rejected_row(error: psycopg.Error, part: TableRows) -> int | None:
+    """Return the position in the part of the row that the error names; None if it is not known.
+
+    The error names a line, which is a row only if no value has a line break.
+    """
+    if len(part) == 1:
         return 0
-    told = _LINE.search(error.diag.context or "")
-    line = int(told[1]) if told else 0
-    return line - 1 if 0 < line <= len(rows) and not rows.has_line_breaks else None
+    match = _LINE.search(error.diag.context or "")
+    line = int(match[1]) if match else 0
+    return line - 1 if 0 < line <= len(part) and not part.has_line_breaks else None
 
 
-def _around(rows: Rows, bad: int | None) -> list[Rows]:
-    """What is still to be staged, last first: around a bad row, or by halves where it isn't known."""
-    if bad is None:
-        return list(reversed(rows.halves()))
-    return [rows.slice(bad + 1, len(rows)), rows.slice(0, bad)]
+def _remaining_parts(part: TableRows, rejected: int | None) -> list[TableRows]:
+    """Return what is still to stage, last first: the rows around a rejected one, or halves if it is not known."""
+    if rejected is None:
+        return list(reversed(part.halves()))
+    return [part.slice(rejected + 1, len(part)), part.slice(0, rejected)]
 
 
-def _csv(rows: Rows, names: tuple[str, ...]) -> bytes:
-    """Text is in quotation marks, null is nothing: as COPY reads it."""
+def _csv(rows: TableRows, names: tuple[str, ...]) -> bytes:
+    """Encode rows as COPY reads them: text in quotation marks, null as nothing."""
     buffer = io.BytesIO()
     options = csv.WriteOptions(include_header=False, quoting_style="needed")
     csv.write_csv(rows.data.select(names), buffer, options)
     return buffer.getvalue()
 
 
-def _typed(table: Table) -> list[tuple[str, str]]:
-    return [(OP, "text"), *((name, table.type_of(name)) for name in table.columns)]
-
-
-def _columns(typed: list[tuple[str, str]]) -> sql.Composed:
+def _column_definitions(table: Table) -> sql.Composed:
+    types = [(OP, "text"), *((name, table.type_of(name)) for name in table.columns)]
     return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in typed
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(column_type)) for name, column_type in types
     )
 
 
-def _parts(schema: str, table: Table) -> dict[str, sql.Composable]:
+def _placeholders(schema: str, table: Table) -> dict[str, sql.Composable]:
     comma = sql.SQL(", ")
     return {
         "table": sql.Identifier(schema, table.name),
         "stage": sql.Identifier("pg_temp", f"stage_{table.name}"),
         "deleted": sql.Identifier(schema, "deleted_revision"),
         "entity": sql.Literal(table.entity),
-        "part": sql.Identifier("s", table.part) if table.part else sql.Literal(""),
+        "second_key": sql.Identifier("s", table.second_key) if table.second_key else sql.Literal(""),
         "columns": comma.join(map(sql.Identifier, table.columns)),
         "key": comma.join(map(sql.Identifier, table.key)),
         "changes": comma.join(
@@ -247,7 +254,7 @@ def _parts(schema: str, table: Table) -> dict[str, sql.Composable]:
             for name in table.columns
             if name not in table.key
         ),
-        "same": sql.SQL(" AND ").join(
+        "same_key": sql.SQL(" AND ").join(
             sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in table.key
         ),
     }

@@ -1,4 +1,4 @@
-"""Offsets of a sink's input, kept in the store, and the fence that they are."""
+"""Offsets of a sink's input, stored with the rows; they fence a sink that another sink has replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADVANCE = "UPDATE {table} SET next_offset = %s WHERE topic = %s AND partition =
 
 
 class Offsets:
-    """The offsets of one topic in one schema."""
+    """The stored offsets of one topic in one schema."""
 
     def __init__(self, schema: str, topic: str) -> None:
         table = sql.Identifier(schema, "sink_offset")
@@ -27,46 +27,46 @@ class Offsets:
         )
 
     def load_or_create(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
-        """What is stored of these partitions; 0, from now on, for those that nothing is known of."""
+        """Return the stored offsets of these partitions; store 0 for those that have none."""
         connection.execute(self._make, [self._topic, sorted(partitions)])
         return self.stored(connection, partitions)
 
     def stored(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
-        """What is stored of these partitions."""
+        """Return the stored offsets of these partitions."""
         return dict(connection.execute(self._read, [self._topic, sorted(partitions)]).fetchall())
 
     def lock(self, connection: Connection[Any], partition: int, started: int) -> None:
-        """Keeps every other sink from this partition until the transaction ends, and leaves its offset as it is.
+        """Lock the offset of this partition against other sinks until the transaction ends, and leave it unchanged.
 
-        FencedError where it isn't where this sink started.
+        Raise SinkFencedError if it is not the offset that this sink started from.
         """
-        found = connection.execute(self._lock, [self._topic, partition]).fetchall()
-        if found != [(started,)]:
+        rows = connection.execute(self._lock, [self._topic, partition]).fetchall()
+        if rows != [(started,)]:
             raise SinkFencedError("another sink committed offsets of this partition")
 
     def advance(
-        self, connection: Connection[Any], started: Mapping[int, int], wanted: Mapping[int, int]
+        self, connection: Connection[Any], started: Mapping[int, int], next_offsets: Mapping[int, int]
     ) -> bool:
-        """Moves the offsets on, and keeps every other sink from doing so until the transaction ends.
+        """Advance offsets from `started` to `next_offsets`, and lock them until the transaction ends.
 
-        False where all of them are already as wanted: this very batch was committed before. FencedError where any is
-        neither as wanted nor where this sink started.
+        Return False if all of them have the next value already: this batch was committed before, and only the answer
+        was lost. Raise SinkFencedError if any has neither value.
         """
-        ahead = sorted(partition for partition, offset in wanted.items() if offset != started[partition])
-        moved = [partition for partition in ahead if self._moved(connection, partition, started, wanted)]
-        if moved == ahead:
+        changed = sorted(number for number, offset in next_offsets.items() if offset != started[number])
+        advanced = [
+            number
+            for number in changed
+            if self._advance_one(connection, number, started[number], next_offsets[number])
+        ]
+        if advanced == changed:
             return True
-        found = self.stored(connection, ahead)
-        if not moved and all(found.get(partition) == wanted[partition] for partition in ahead):
+        stored = self.stored(connection, changed)
+        if not advanced and all(stored.get(number) == next_offsets[number] for number in changed):
             return False
         raise SinkFencedError("another sink committed offsets of these partitions")
 
-    def _moved(
-        self,
-        connection: Connection[Any],
-        partition: int,
-        started: Mapping[int, int],
-        wanted: Mapping[int, int],
+    def _advance_one(
+        self, connection: Connection[Any], partition: int, started: int, next_offset: int
     ) -> bool:
-        values = [wanted[partition], self._topic, partition, started[partition]]
+        values = [next_offset, self._topic, partition, started]
         return connection.execute(self._advance, values).rowcount == 1

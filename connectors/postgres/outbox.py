@@ -1,7 +1,8 @@
-"""What a sink has to tell the mesh, kept in the store's own transaction until the relay has sent it.
+"""The outboxes of a store: receipts and dead letters, inserted in the transaction of their batch, until the relay ran.
 
-Receipts are one row a batch (Arrow IPC), so that they cost little beside the rows themselves. The id of a receipt comes
-of its cause alone (code, entity, the second column of its key, revision): relayed twice, it is the same receipt.
+The receipts of a batch are one row (Arrow IPC), so they cost little compared with the rows themselves. The id of a
+receipt is derived from its cause alone (code, entity, second column of the key, revision): a receipt that is relayed
+twice has the same id.
 """
 
 from __future__ import annotations
@@ -16,61 +17,65 @@ from psycopg import Connection, sql
 from schemas.systems import Domain
 from streams.clients import ProducerRecords
 
-#: Columns of a receipt that are known when its batch is; `applied_at` is the row's.
-_COPIED: Final = ("code", "case_code", "entity", "revision", "effective_on")
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="zstd")
+#: Columns that a receipt has from its record; `applied_at` is the outbox row's.
+_RECORD_COLUMNS: Final = ("code", "case_code", "entity", "revision", "effective_on")
+#: Column of the second part of the key while receipts are in the outbox.
+_SECOND_KEY: Final = "part"
+_IPC_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 class Outbox:
     """The outboxes of one store."""
 
     def __init__(self, schema: str) -> None:
-        self._receipts = sql.SQL("INSERT INTO {} (receipts) VALUES (%b)").format(
+        self._insert_receipts = sql.SQL("INSERT INTO {} (receipts) VALUES (%b)").format(
             sql.Identifier(schema, "receipt_outbox")
         )
-        self._letters = sql.SQL("COPY {} (key, value) FROM STDIN (FORMAT binary)").format(
+        self._copy_dead_letters = sql.SQL("COPY {} (key, value) FROM STDIN (FORMAT binary)").format(
             sql.Identifier(schema, "dead_letter_outbox")
         )
 
     def add_receipts(self, connection: Connection[Any], receipts: pa.Table) -> None:
-        """Receipts of one batch."""
+        """Insert the receipts of one batch."""
         if receipts.num_rows:
-            connection.execute(self._receipts, [_packed(receipts)])
+            connection.execute(self._insert_receipts, [_pack(receipts)])
 
-    def add_letters(self, connection: Connection[Any], letters: Sequence[ProducerRecords]) -> None:
-        """Dead letters, encoded for their topic."""
-        rows = [row for out in letters for row in zip(out.keys, out.values, strict=True)]
+    def add_dead_letters(self, connection: Connection[Any], encoded: Sequence[ProducerRecords]) -> None:
+        """Insert dead letters, encoded for their topic."""
+        rows = [row for records in encoded for row in zip(records.keys, records.values, strict=True)]
         if not rows:
             return
-        with connection.cursor() as cursor, cursor.copy(self._letters) as copy:
+        with connection.cursor() as cursor, cursor.copy(self._copy_dead_letters) as copy:
             copy.set_types(["bytea", "bytea"])
             for row in rows:
                 copy.write_row(row)
 
 
 def receipts_of(domain: Domain, table: pa.Table) -> pa.Table:
-    """Receipts of records that were applied, as the outbox keeps them: without id and moment."""
-    part = table.column("municipality") if domain.municipal else table.column("case_code")
-    return pa.table({**{name: table.column(name) for name in _COPIED}, "part": part})
+    """Return the receipts of applied records as the outbox stores them: without id and `applied_at`."""
+    second_key = table.column("municipality") if domain.municipal else table.column("case_code")
+    return pa.table({**{name: table.column(name) for name in _RECORD_COLUMNS}, _SECOND_KEY: second_key})
 
 
-def with_ids(receipts: pa.Table) -> pa.Table:
-    """The receipts with the ids that come of their causes."""
+def add_receipt_ids(receipts: pa.Table) -> pa.Table:
+    """Return receipts with the ids that are derived from their causes."""
     revision = receipts.column("revision").cast(pa.string())
-    part = pc.fill_null(receipts.column("part"), "")
-    ids = pc.binary_join_element_wise(receipts.column("code"), receipts.column("entity"), part, revision, ".")
-    return receipts.drop_columns(["part"]).append_column("id", ids)
+    second_key = pc.fill_null(receipts.column(_SECOND_KEY), "")
+    ids = pc.binary_join_element_wise(
+        receipts.column("code"), receipts.column("entity"), second_key, revision, "."
+    )
+    return receipts.drop_columns([_SECOND_KEY]).append_column("id", ids)
 
 
-def unpacked(content: bytes) -> pa.Table:
-    """The receipts of one row of the outbox."""
+def unpack_receipts(content: bytes) -> pa.Table:
+    """Return the receipts of one outbox row."""
     with pa.ipc.open_stream(content) as reader:
         return reader.read_all()
 
 
-def _packed(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
+def _pack(table: pa.Table) -> bytes:
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, table.schema, options=_IPC_OPTIONS) as writer:
         writer.write_table(table)
-    packed: bytes = sink.getvalue().to_pybytes()
+    packed: bytes = buffer.getvalue().to_pybytes()
     return packed

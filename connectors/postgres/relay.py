@@ -1,7 +1,8 @@
-"""Sends what stands in a store's outboxes, and forgets it only when the broker has it.
+"""The relay: it publishes the rows of a store's outboxes and deletes them once the broker has acknowledged them.
 
-A relay that dies in between sends it again: receipts carry an id of their cause, dead letters the place of their
-record, so a second one is harmless. Several relays of one store share its outbox without waiting for each other.
+A relay that dies in between publishes them again. This is harmless: the id of a receipt is derived from its cause,
+and a dead letter has its record position. Several relays of one store share its outboxes without waiting for each
+other.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from psycopg import Connection, sql
 
 from connectors.errors import BrokerUnavailableError, NotDeliveredError
-from connectors.postgres.outbox import unpacked, with_ids
-from connectors.postgres.settings import PostgresSettings
-from connectors.postgres.store import StoreConnection
+from connectors.postgres.outbox import add_receipt_ids, unpack_receipts
+from connectors.postgres.store import PostgresSettings, StoreConnection
 from schemas.codec import Codec
 from schemas.systems import Domain
 from schemas.topics import dlq_topic, domain_receipt_topic, sink_step
@@ -28,27 +28,27 @@ from streams.clients import RECONNECT_BACKOFF_MAX_MS, ProducerRecords
 log = structlog.get_logger()
 
 _DAY_MS: Final = 86_400_000
-#: Clients take 0 for "now".
+#: The earliest timestamp of a record, as clients take 0 for "now".
 _EARLIEST_MS: Final = 1
-_TAKE_RECEIPTS = "SELECT id, receipts, applied_at FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
-_TAKE_LETTERS = "SELECT id, key, value FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
-#: It holds nothing that anybody waits for, and may wait for brokers for as long as a delivery may take.
-_PATIENT = """SELECT set_config('transaction_timeout', '0', true),
+_LOCK_RECEIPTS = "SELECT id, receipts, applied_at FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+_LOCK_DEAD_LETTERS = "SELECT id, key, value FROM {} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED"
+#: The relay's transaction locks nothing that another session waits for, so it may last as long as a delivery may.
+_ALLOW_DELIVERY = """SELECT set_config('transaction_timeout', '0', true),
     set_config('idle_in_transaction_session_timeout', %s, true)"""
-_FORGET = "DELETE FROM {} WHERE id = ANY(%s)"
+_DELETE = "DELETE FROM {} WHERE id = ANY(%s)"
 
 
 class Send(Protocol):
-    """Sends records, and returns when the broker has all of them."""
+    """Sends records, and returns when the broker has acknowledged all of them."""
 
     def __call__(self, records: Sequence[ProducerRecords]) -> None:
-        """NotDeliveredError, BrokerUnavailableError: some may have been sent."""
+        """Send records. Raise NotDeliveredError or BrokerUnavailableError; then some may have been sent."""
 
 
 class Relay:
-    """One store's relay, to be run after each batch and while there is nothing to do.
+    """The relay of one store, which runs after batches and while the sink is idle.
 
-    `store` may be the sink's own: both are of one thread, and a connection less is room for another worker.
+    `store` may be the sink's own connection: both run in one thread, and a server has a limited number of connections.
     """
 
     def __init__(
@@ -64,68 +64,75 @@ class Relay:
         self._step = sink_step(domain.id)
         self._receipts_topic = domain_receipt_topic(domain.id)
         self._outboxes = [
-            (sql.Identifier(domain.schema_name, "receipt_outbox"), _TAKE_RECEIPTS, self._receipts),
-            (sql.Identifier(domain.schema_name, "dead_letter_outbox"), _TAKE_LETTERS, self._letters),
+            (sql.Identifier(domain.schema_name, "receipt_outbox"), _LOCK_RECEIPTS, self._encode_receipts),
+            (
+                sql.Identifier(domain.schema_name, "dead_letter_outbox"),
+                _LOCK_DEAD_LETTERS,
+                self._wrap_dead_letters,
+            ),
         ]
 
     def run(self) -> int:
-        """Sends some of what stands there; how many rows of the outboxes it was (0: nothing was left).
+        """Publish up to `relay_rows_max` rows of each outbox and return their number (0: the outboxes are empty).
 
-        NotDeliveredError, BrokerUnavailableError: all of it still stands there. Errors of the store as in the sink.
+        Raise NotDeliveredError or BrokerUnavailableError; then the rows stay in the outbox. Errors of the store as in
+        the sink.
         """
         return sum(
-            self._store.transaction(lambda c, o=outbox: self._round(c, *o))  # type: ignore[misc]
+            self._store.transaction(lambda c, o=outbox: self._publish(c, *o))  # type: ignore[misc]
             for outbox in self._outboxes
         )
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the connection."""
         self._store.close()
 
-    def _round(
+    def _publish(
         self,
         connection: Connection[Any],
         table: sql.Identifier,
-        take: Any,
-        encoded: Callable[[Sequence[Any]], ProducerRecords],
+        lock_rows: Any,
+        encode: Callable[[Sequence[Any]], ProducerRecords],
     ) -> int:
-        patience_ms = int(
+        idle_timeout_ms = int(
             1_000 * (self._settings.delivery_timeout_s + self._settings.idle_transaction_timeout_s)
         )
-        connection.execute(_PATIENT, [str(patience_ms)])
-        taken = connection.execute(
-            sql.SQL(take).format(table), [self._settings.relay_rows_max], binary=True
+        connection.execute(_ALLOW_DELIVERY, [str(idle_timeout_ms)])
+        rows = connection.execute(
+            sql.SQL(lock_rows).format(table), [self._settings.relay_rows_max], binary=True
         ).fetchall()
-        if taken:
-            self._send([encoded(taken)])
-            connection.execute(sql.SQL(_FORGET).format(table), [[row[0] for row in taken]])
-        return len(taken)
+        if rows:
+            self._send([encode(rows)])
+            connection.execute(sql.SQL(_DELETE).format(table), [[row[0] for row in rows]])
+        return len(rows)
 
-    def _receipts(self, taken: Sequence[tuple[int, bytes, datetime]]) -> ProducerRecords:
-        receipts = pa.concat_tables([_applied(unpacked(content), moment) for _, content, moment in taken])
+    def _encode_receipts(self, rows: Sequence[tuple[int, bytes, datetime]]) -> ProducerRecords:
+        receipts = pa.concat_tables(
+            [_with_applied_at(unpack_receipts(content), applied_at) for _, content, applied_at in rows]
+        )
         days = receipts.column("effective_on").cast(pa.int32()).cast(pa.int64())
-        stamps = pc.max_element_wise(pc.multiply(days, _DAY_MS), _EARLIEST_MS)
+        # The timestamp is the day of effect: a time of arrival would allow two domains to join their records.
+        timestamps = pc.max_element_wise(pc.multiply(days, _DAY_MS), _EARLIEST_MS)
         keys = [code.encode() for code in receipts.column("code").to_pylist()]
         values = self._codec.encode("receipt-domain", receipts).to_pylist()
-        return ProducerRecords(self._receipts_topic, keys, values, stamps.to_pylist())
+        return ProducerRecords(self._receipts_topic, keys, values, timestamps.to_pylist())
 
-    def _letters(self, taken: Sequence[tuple[int, bytes, bytes]]) -> ProducerRecords:
-        keys = [bytes(key) for _, key, _ in taken]
-        return ProducerRecords(dlq_topic(self._step), keys, [bytes(value) for _, _, value in taken])
+    def _wrap_dead_letters(self, rows: Sequence[tuple[int, bytes, bytes]]) -> ProducerRecords:
+        keys = [bytes(key) for _, key, _ in rows]
+        return ProducerRecords(dlq_topic(self._step), keys, [bytes(value) for _, _, value in rows])
 
 
-def _applied(receipts: pa.Table, moment: datetime) -> pa.Table:
-    kind = pa.timestamp("us", tz="UTC")
-    column = pa.repeat(pa.scalar(moment, kind), receipts.num_rows)
-    return with_ids(receipts).append_column("applied_at", column)
+def _with_applied_at(receipts: pa.Table, applied_at: datetime) -> pa.Table:
+    column = pa.repeat(pa.scalar(applied_at, pa.timestamp("us", tz="UTC")), receipts.num_rows)
+    return add_receipt_ids(receipts).append_column("applied_at", column)
 
 
 class KafkaSend:
-    """Sends through an idempotent producer of the sink's own user."""
+    """A `Send` through an idempotent producer of the sink's own user."""
 
     def __init__(self, kafka: Mapping[str, str], client_id: str, delivery_timeout_s: float) -> None:
         self._timeout_s = delivery_timeout_s
-        self._refused: list[KafkaError] = []
+        self._delivery_errors: list[KafkaError] = []
         self._producer = Producer(
             {
                 **kafka,
@@ -138,32 +145,33 @@ class KafkaSend:
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": 1_000_000,
                 "delivery.timeout.ms": int(1000 * delivery_timeout_s),
-                "on_delivery": self._delivered,
+                "on_delivery": self._on_delivery,
             }
         )
 
     def __call__(self, records: Sequence[ProducerRecords]) -> None:
-        """Sends, and waits for the broker."""
+        """Send records and wait until the broker has acknowledged them."""
         try:
-            for out in records:
-                self._produce(out)
+            for for_topic in records:
+                self._produce(for_topic)
         except BufferError:
             raise BrokerUnavailableError("the producer's queue is full") from None
         except KafkaException as error:
             raise NotDeliveredError(error.args[0].name()) from None
-        left = self._producer.flush(self._timeout_s)
-        refused, self._refused = self._refused, []
-        if any(error.code() != KafkaError._MSG_TIMED_OUT for error in refused):
-            names = ", ".join(sorted({error.name() for error in refused}))
-            raise NotDeliveredError(f"the broker refused {len(refused)} records ({names})")
-        if left or refused:
-            raise BrokerUnavailableError(f"{left + len(refused)} records were not acknowledged in time")
+        unacknowledged = self._producer.flush(self._timeout_s)
+        errors, self._delivery_errors = self._delivery_errors, []
+        if any(error.code() != KafkaError._MSG_TIMED_OUT for error in errors):
+            names = ", ".join(sorted({error.name() for error in errors}))
+            raise NotDeliveredError(f"the broker rejected {len(errors)} records ({names})")
+        if unacknowledged or errors:
+            count = unacknowledged + len(errors)
+            raise BrokerUnavailableError(f"{count} records were not acknowledged in time")
 
-    def _produce(self, out: ProducerRecords) -> None:
-        stamps = out.timestamps_ms or [0] * len(out)
-        for key, value, stamp in zip(out.keys, out.values, stamps, strict=True):
-            self._producer.produce(out.topic, value, key, timestamp=stamp)
+    def _produce(self, records: ProducerRecords) -> None:
+        timestamps_ms = records.timestamps_ms or [0] * len(records)
+        for key, value, timestamp_ms in zip(records.keys, records.values, timestamps_ms, strict=True):
+            self._producer.produce(records.topic, value, key, timestamp=timestamp_ms)
 
-    def _delivered(self, error: KafkaError | None, _: object) -> None:
+    def _on_delivery(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
-            self._refused.append(error)
+            self._delivery_errors.append(error)

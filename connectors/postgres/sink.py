@@ -11,17 +11,22 @@ import structlog
 from psycopg import Connection
 
 from connectors.errors import NotOpenError, SinkFencedError
-from connectors.postgres.applying import PendingBatch, applied, apply_batch, concat_batches, pending_batch
+from connectors.postgres.applying import (
+    PendingBatch,
+    applied_rows,
+    apply_batch,
+    concat_batches,
+    pending_batch,
+)
 from connectors.postgres.dead_letter_builder import DeadLetterBuilder
 from connectors.postgres.dlq_table import DlqRow, DlqTable
-from connectors.postgres.encoding import rows_of
-from connectors.postgres.merge import Merge, RejectedRow, merged
+from connectors.postgres.merge import RejectedRow, TableMerge, merge_rows
 from connectors.postgres.offsets import Offsets
 from connectors.postgres.outbox import Outbox, receipts_of
-from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink_command_handler import SinkCommandHandler, SinkParts
-from connectors.postgres.store import Connect, StoreConnection
+from connectors.postgres.store import ConnectionFactory, PostgresSettings, StoreConnection
 from connectors.postgres.table_definitions import tables_of
+from connectors.postgres.table_rows import rows_of
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
 from schemas.topics import domain_topic, sink_step
@@ -33,156 +38,173 @@ log = structlog.get_logger()
 
 
 class PostgresSink:
-    """Applies a domain's records to its store. `dsn` is that of the role `sink_<schema>`, or makes connections."""
+    """A sink into a domain's store. `dsn` is the conninfo of role `sink_<schema>`, or a factory of connections.
+
+    `pause` waits between two attempts at a transaction; if it returns True, there is no further attempt.
+    """
 
     def __init__(
         self,
         domain: Domain,
-        dsn: str | Connect,
+        dsn: str | ConnectionFactory,
         coding: Coding,
         settings: PostgresSettings | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._domain, self._settings = domain, settings or PostgresSettings()
         self._step = sink_step(domain.id)
-        self._merges = {table.entity: Merge(domain.schema_name, table) for table in tables_of(domain)}
+        self._merges = {table.entity: TableMerge(domain.schema_name, table) for table in tables_of(domain)}
         self._offsets = Offsets(domain.schema_name, domain_topic(domain.id))
         self._outbox, self._dlq_table = Outbox(domain.schema_name), DlqTable(domain.schema_name)
-        self._letters = DeadLetterBuilder(self._step, coding, self._settings.letter_bytes_max)
-        parts = SinkParts(self._dlq_table, self._outbox, self._letters, self._settle_again)
+        self._dead_letter_builder = DeadLetterBuilder(
+            self._step, coding, self._settings.dead_letter_bytes_max
+        )
+        parts = SinkParts(self._dlq_table, self._outbox, self._dead_letter_builder, self._apply_command_batch)
         self._command_handler = SinkCommandHandler(domain, coding, parts)
         self._store = StoreConnection(dsn, self._step, self._settings, self._prepare, pause)
         self._metrics = StepMetrics(self._step)
-        self._started: dict[int, int] = {}
+        #: The stored offsets of the open partitions, as this sink knows them.
+        self._positions: dict[int, int] = {}
         self._open_dead_letters: frozenset[str] = frozenset()
-        self._waiting: list[PendingBatch] = []
+        self._pending: list[PendingBatch] = []
 
     @property
     def open_dead_letters(self) -> Collection[str]:
-        """The names of the letters that are open in our partitions."""
+        """The ids of the open dead letters in the open partitions, as of the last call."""
         return self._open_dead_letters
 
     @property
     def store(self) -> StoreConnection:
-        """The connection, for who has other business there in the same thread."""
+        """The connection, for other work on the store in the same thread."""
         return self._store
 
     def open(self, partitions: Collection[int]) -> Mapping[int, int]:
-        """The stored offsets of these partitions; errors as in `flush`, but for FencedError."""
-        self._waiting = []
-        self._started = self._store.transaction(lambda c: self._begin(c, partitions))
-        return dict(self._started)
+        """Take over these partitions and return their stored offsets. Errors as in `flush`, except SinkFencedError."""
+        self._pending = []
+        self._positions = self._store.transaction(lambda c: self._load_positions(c, partitions))
+        return dict(self._positions)
 
     def put(self, batch: SinkBatch) -> None:
-        """Takes records; nothing is written before `flush`. NotOpenError for a partition that isn't open."""
-        if not batch.next_offsets.keys() <= self._started.keys():
-            raise NotOpenError(f"{self._step} has records of partitions that it has not opened")
-        self._waiting.append(pending_batch(self._domain, batch))
+        """Accept records; nothing is written before `flush`. Raise NotOpenError for a partition that is not open."""
+        if not batch.next_offsets.keys() <= self._positions.keys():
+            raise NotOpenError(f"{self._step} received records of partitions that are not open")
+        self._pending.append(pending_batch(self._domain, batch))
 
     def flush(self) -> Mapping[int, int]:
-        """One transaction: rows, dead letters, receipts and offsets; returns the offsets stored.
+        """Commit rows, dead letters, receipts and offsets in one transaction, and return the stored offsets.
 
-        FencedError, OverdueError, StoreUnavailableError (after the last attempt), StoreMisfitError: nothing was
-        committed.
+        Raise SinkFencedError, TransactionTimeoutError, StoreUnavailableError (after the last attempt) or
+        StoreSchemaError; then nothing was committed.
         """
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            whole = concat_batches(waiting)
-            wanted = self._started | dict(whole.wanted)
-            self._store.transaction(lambda c: self._commit(c, whole, wanted), divisible=True)
-            self._started = wanted
-        return dict(self._started)
+        batches, self._pending = self._pending, []
+        if batches:
+            batch = concat_batches(batches)
+            next_offsets = self._positions | dict(batch.next_offsets)
+            self._store.transaction(lambda c: self._commit(c, batch, next_offsets), divisible=True)
+            self._positions = next_offsets
+        return dict(self._positions)
 
     def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
-        """By partition of ours the offsets of the letters of this name, and of what is parked behind them."""
-        found = self._store.transaction(
-            lambda c: {number: self._dlq_table.concerned(c, number, digest) for number in self._started}
+        """Return the offsets, by partition, of the dead letters with this id and of the records blocked behind them."""
+        rows_by_partition = self._store.transaction(
+            lambda c: {number: self._dlq_table.affected_rows(c, number, digest) for number in self._positions}
         )
-        return {number: [entry.offset for entry in entries] for number, entries in found.items() if entries}
+        return {number: [row.offset for row in rows] for number, rows in rows_by_partition.items() if rows}
 
-    def handle_command(self, act: DeadLetterCommand, partition: int, records: Mapping[int, Record]) -> None:
-        """One transaction: the letters and what is parked behind them, as the act says; errors as in `flush`.
+    def handle_command(
+        self, command: DeadLetterCommand, partition: int, records: Mapping[int, Record]
+    ) -> None:
+        """Handle a command in one transaction; errors as in `flush`.
 
-        `records` are those of `concerned` by their offset, without those that aren't there any more.
+        `records` are those that `affected_offsets` names, by offset, without those that no longer exist.
         """
-        self._store.transaction(lambda c: self._handle_command(c, act, partition, records))
+        self._store.transaction(lambda c: self._commit_command(c, command, partition, records))
 
     def close(self) -> None:
-        """Lets go of the connection."""
-        self._waiting, self._started = [], {}
+        """Close the connection. What was put and not flushed has no effect."""
+        self._pending, self._positions = [], {}
         self._store.close()
 
     def _prepare(self, connection: Connection[Any]) -> None:
         for merge in self._merges.values():
             merge.prepare(connection)
 
-    def _begin(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
-        begun = self._offsets.load_or_create(connection, partitions)
-        self._note(connection, partitions)
-        return begun
+    def _load_positions(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
+        positions = self._offsets.load_or_create(connection, partitions)
+        self._update_dlq_status(connection, partitions)
+        return positions
 
-    def _commit(self, connection: Connection[Any], waiting: PendingBatch, wanted: dict[int, int]) -> None:
-        # 1. The offsets: whoever moves them has the partitions to himself until the transaction ends. They are
-        #    already as wanted where an attempt was committed, but its answer lost.
-        if not self._advanced(connection, wanted):
+    def _commit(self, connection: Connection[Any], batch: PendingBatch, next_offsets: dict[int, int]) -> None:
+        # 1. The offsets first: the transaction that advances them has the partitions locked until it ends. They are
+        #    advanced already if an earlier attempt was committed and only its answer was lost.
+        if not self._advance_offsets(connection, next_offsets):
             return
-        # 2. The rows: one merge per table. What the database refuses is set aside, and the later records of the same
-        #    person with it.
-        held = {
+        # 2. The rows: one merge per table. A row that the database rejects becomes a dead letter, and later records of
+        #    the same person are blocked behind it.
+        blocked_keys = {
             ordering_key
-            for ordering_key in self._dlq_table.dead_letters(connection, wanted).values()
+            for ordering_key in self._dlq_table.dead_letters(connection, next_offsets).values()
             if ordering_key is not None
         }
-        self._settle(connection, waiting, held, {})
-        self._note(connection, wanted)
-        # 3. All of it becomes visible when the transaction is committed, or nothing of it.
+        self._apply(connection, batch, blocked_keys, {})
+        self._update_dlq_status(connection, next_offsets)
+        # 3. Everything becomes visible with the commit of the transaction, or nothing of it.
 
-    def _handle_command(
+    def _commit_command(
         self,
         connection: Connection[Any],
-        act: DeadLetterCommand,
+        command: DeadLetterCommand,
         partition: int,
         records: Mapping[int, Record],
     ) -> None:
-        self._offsets.lock(connection, partition, self._started[partition])
-        self._command_handler.do(connection, act, partition, records)
-        self._note(connection, self._started)
+        self._offsets.lock(connection, partition, self._positions[partition])
+        self._command_handler.handle(connection, command, partition, records)
+        self._update_dlq_status(connection, self._positions)
 
-    def _note(self, connection: Connection[Any], partitions: Collection[int]) -> None:
-        """What is set aside now, for who asks and for the metrics."""
+    def _update_dlq_status(self, connection: Connection[Any], partitions: Collection[int]) -> None:
+        """Read the open dead letters of these partitions, and report the size of the queue as metrics."""
         self._open_dead_letters = frozenset(self._dlq_table.dead_letters(connection, partitions))
-        parked = self._dlq_table.parked(connection, partitions) if self._open_dead_letters else 0
-        self._metrics.dead_letter_queue([(len(self._open_dead_letters), parked)])
+        blocked = self._dlq_table.count_blocked(connection, partitions) if self._open_dead_letters else 0
+        self._metrics.dead_letter_queue([(len(self._open_dead_letters), blocked)])
 
-    def _settle_again(
-        self, connection: Connection[Any], waiting: PendingBatch, known: Mapping[int, DlqRow]
+    def _apply_command_batch(
+        self, connection: Connection[Any], batch: PendingBatch, known: Mapping[int, DlqRow]
     ) -> set[int]:
-        return self._settle(connection, waiting, (), known)
+        # The command handler has removed these records from the queue, so nothing blocks their ordering keys.
+        return self._apply(connection, batch, (), known)
 
-    def _settle(
+    def _apply(
         self,
         connection: Connection[Any],
-        waiting: PendingBatch,
-        held: Collection[str],
+        batch: PendingBatch,
+        blocked_keys: Collection[str],
         known: Mapping[int, DlqRow],
     ) -> set[int]:
-        """Rows, letters, what is parked, receipts; the records (by index) that were set aside as letters."""
-        found = apply_batch(connection, waiting, held, lambda *rows: self._merged(connection, *rows))
-        aside = self._letters.aside(waiting, found, known)
-        self._dlq_table.add(connection, aside.entries)
-        self._outbox.add_letters(connection, self._letters.outgoing(aside.dead))
-        self._outbox.add_receipts(connection, receipts_of(self._domain, applied(waiting, found)))
-        return aside.letters
+        """Write rows, dead letters, blocked records and receipts.
 
-    def _advanced(self, connection: Connection[Any], wanted: dict[int, int]) -> bool:
+        Return the indices of the records that became dead letters; `known` ones keep their ids.
+        """
+        result = apply_batch(
+            connection, batch, blocked_keys, lambda *rows: self._merge_tables(connection, *rows)
+        )
+        rejected = self._dead_letter_builder.build(batch, result, known)
+        self._dlq_table.add(connection, rejected.dlq_rows)
+        encoded = self._dead_letter_builder.encode(rejected.dead_letters)
+        self._outbox.add_dead_letters(connection, encoded)
+        self._outbox.add_receipts(connection, receipts_of(self._domain, applied_rows(batch, result)))
+        return rejected.record_indices
+
+    def _advance_offsets(self, connection: Connection[Any], next_offsets: dict[int, int]) -> bool:
         try:
-            return self._offsets.advance(connection, self._started, wanted)
+            return self._offsets.advance(connection, self._positions, next_offsets)
         except SinkFencedError:
-            log.warning("sink.fenced", step=self._step, partitions=sorted(wanted))
+            log.warning("sink.fenced", step=self._step, partitions=sorted(next_offsets))
             raise
 
-    def _merged(self, connection: Connection[Any], table: pa.Table, numbers: pa.Array) -> list[RejectedRow]:
-        found: list[RejectedRow] = []
-        for rows in rows_of(self._domain, table, numbers):
-            found += merged(connection, self._merges[rows.table.entity], rows)
-        return found
+    def _merge_tables(
+        self, connection: Connection[Any], table: pa.Table, row_indices: pa.Array
+    ) -> list[RejectedRow]:
+        rejected: list[RejectedRow] = []
+        for rows in rows_of(self._domain, table, row_indices):
+            rejected += merge_rows(connection, self._merges[rows.table.entity], rows)
+        return rejected

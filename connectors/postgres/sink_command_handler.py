@@ -1,4 +1,4 @@
-"""An officer's act on a sink's dead letter: it and what is parked behind it are applied in their order, at once."""
+"""Operator commands on a sink's dead letters: the dead letter and the records blocked behind it, applied in order."""
 
 from __future__ import annotations
 
@@ -29,143 +29,168 @@ from streams.command_handler import (
 from streams.dead_letters import DeadLetter, seal_context
 from streams.sealing import Coding, SealedError
 
-#: Applies a batch; the records (by index) that were set aside as letters, those known under their old names.
-Settle = Callable[[Connection[Any], PendingBatch, Mapping[int, DlqRow]], set[int]]
+#: Applies a batch and returns the indices of the records that are dead letters now. Known dead letters, by record
+#: index, keep their ids.
+ApplyCommandBatch = Callable[[Connection[Any], PendingBatch, Mapping[int, DlqRow]], set[int]]
 
 
 @dataclass(frozen=True)
 class SinkParts:
-    """What of a sink an act needs."""
+    """The parts of a sink that a command needs."""
 
-    parking: DlqTable
+    dlq_table: DlqTable
     outbox: Outbox
-    letters: DeadLetterBuilder
-    settle: Settle
+    dead_letter_builder: DeadLetterBuilder
+    apply: ApplyCommandBatch
 
 
 class SinkCommandHandler:
-    """Does acts within the transaction that it is given, which holds the partition."""
+    """The handler of commands, within a transaction that has locked the partition's offset."""
 
     def __init__(self, domain: Domain, coding: Coding, parts: SinkParts) -> None:
         self._domain, self._coding, self._parts = domain, coding, parts
 
-    def do(
+    def handle(
         self,
         connection: Connection[Any],
-        act: DeadLetterCommand,
+        command: DeadLetterCommand,
         partition: int,
         records: Mapping[int, Record],
     ) -> None:
-        """All that follows from it; that it was done is remembered with it. A second time it does nothing."""
-        entries = self._parts.parking.concerned(connection, partition, act.digest)
-        if not entries or self._parts.parking.has_done(connection, act.id, partition):
-            return
-        letters = [entry for entry in entries if entry.kind == DEAD_LETTER]
-        tried = {letter: self._tried(act, letter, records) for letter in letters}
-        vain = {letter: reason for letter, reason in tried.items() if isinstance(reason, str)}
-        self._again(connection, vain, records)
-        # Behind one that could not be tried everything stays as it is: it holds its ordering_key still.
-        behind = (
-            [] if vain else self._there(connection, [e for e in entries if e.kind != DEAD_LETTER], records)
-        )
-        moved = [*(letter for letter in letters if letter not in vain), *behind]
-        self._parts.parking.remove(connection, partition, [entry.offset for entry in moved])
-        taken = {letter: record for letter, record in tried.items() if not isinstance(record, str | None)}
-        taken |= {entry: records[entry.offset] for entry in behind}
-        self._follow(connection, act, [letter for letter in letters if letter not in vain], taken)
-        self._parts.parking.do(connection, act.id, partition)
+        """Handle a command in one partition, and store in the same transaction that it was done.
 
-    def _tried(
-        self, act: DeadLetterCommand, letter: DlqRow, records: Mapping[int, Record]
+        A command that was done already has no effect. `records` are the affected records by offset, without those
+        that no longer exist.
+        """
+        rows = self._parts.dlq_table.affected_rows(connection, partition, command.digest)
+        if not rows or self._parts.dlq_table.is_done(connection, command.id, partition):
+            return
+        dead_letters = [row for row in rows if row.kind == DEAD_LETTER]
+        attempts = {row: self._record_to_apply(command, row, records) for row in dead_letters}
+        failures = {row: record for row, record in attempts.items() if isinstance(record, str)}
+        self._reopen(connection, failures, records)
+        # Behind a dead letter that failed everything stays as it is, because its ordering key stays blocked.
+        unblocked: list[DlqRow] = []
+        if not failures:
+            blocked = [row for row in rows if row.kind != DEAD_LETTER]
+            unblocked = self._until_missing(connection, blocked, records)
+        removed = [*(row for row in dead_letters if row not in failures), *unblocked]
+        self._parts.dlq_table.remove(connection, partition, [row.offset for row in removed])
+        to_apply = {row: record for row, record in attempts.items() if not isinstance(record, str | None)}
+        to_apply |= {row: records[row.offset] for row in unblocked}
+        self._apply(connection, command, [row for row in dead_letters if row not in failures], to_apply)
+        self._parts.dlq_table.mark_done(connection, command.id, partition)
+
+    def _record_to_apply(
+        self, command: DeadLetterCommand, row: DlqRow, records: Mapping[int, Record]
     ) -> Record | str | None:
-        """The record to apply for a letter, or why there is none; None where it is given up."""
-        if act.type is CommandType.DISMISS:
+        """Return the record to apply for a dead letter; the reason if there is none; None if it is dismissed."""
+        if command.type is CommandType.DISMISS:
             return None
-        record: Record | None = records.get(letter.offset)
-        if act.type is CommandType.REPAIR:
-            record = self._repaired(act, letter, record)
+        record: Record | None = records.get(row.offset)
+        if command.type is CommandType.REPAIR:
+            record = self._repaired_record(command, row, record)
             if record is None:
                 return REPAIR_UNREADABLE
         if record is None:
             return RECORD_DELETED
         decoded = self._coding.codec.decode(self._domain.event, [record.value()])
-        return (
-            record
-            if decoded.table.num_rows
-            else "tombstone"
-            if decoded.tombstones
-            else decoded.faults[0].reason
-        )
+        if decoded.table.num_rows:
+            return record
+        return "tombstone" if decoded.tombstones else decoded.failures[0].reason
 
-    def _repaired(self, act: DeadLetterCommand, letter: DlqRow, record: Record | None) -> Record | None:
-        place = seal_context(sink_step(self._domain.id), letter.digest, "repair")
+    def _repaired_record(
+        self, command: DeadLetterCommand, row: DlqRow, record: Record | None
+    ) -> Record | None:
+        """Return the record with the command's value; None if the value cannot be opened."""
+        context = seal_context(sink_step(self._domain.id), row.digest, "repair")
         try:
-            value = self._coding.sealer.open(base64.b64decode(act.value or "", validate=True), place)
+            value = self._coding.sealer.open(base64.b64decode(command.value or "", validate=True), context)
         except (binascii.Error, SealedError):
             return None
-        key, stamp = (None, 0) if record is None else (record.key(), record.timestamp()[1])
+        key, timestamp_ms = (None, 0) if record is None else (record.key(), record.timestamp()[1])
         return LocalMessage(
-            self._at(letter), letter.offset, key_bytes=key, value_bytes=value, timestamp_ms=stamp
+            self._topic_partition(row),
+            row.offset,
+            key_bytes=key,
+            value_bytes=value,
+            timestamp_ms=timestamp_ms,
         )
 
-    def _again(
-        self, connection: Connection[Any], vain: Mapping[DlqRow, str], records: Mapping[int, Record]
+    def _reopen(
+        self, connection: Connection[Any], failures: Mapping[DlqRow, str], records: Mapping[int, Record]
     ) -> None:
-        """Letters that could not be tried stay, for their new reason."""
-        self._parts.parking.add(connection, [replace(each, reason=reason) for each, reason in vain.items()])
-        dead = [
-            self._parts.letters.again(each, records.get(each.offset) or self._bare(each), reason)
-            for each, reason in vain.items()
+        """Keep dead letters that could not even be tried, with their new reasons."""
+        builder = self._parts.dead_letter_builder
+        self._parts.dlq_table.add(
+            connection, [replace(row, reason=reason) for row, reason in failures.items()]
+        )
+        dead_letters = [
+            builder.reopen(row, records.get(row.offset) or self._without_content(row), reason)
+            for row, reason in failures.items()
         ]
-        self._parts.outbox.add_letters(connection, self._parts.letters.outgoing(dead))
+        self._parts.outbox.add_dead_letters(connection, builder.encode(dead_letters))
 
-    def _there(
-        self, connection: Connection[Any], parked: Sequence[DlqRow], records: Mapping[int, Record]
+    def _until_missing(
+        self, connection: Connection[Any], blocked: Sequence[DlqRow], records: Mapping[int, Record]
     ) -> list[DlqRow]:
-        """What follows, up to a record that isn't there any more: that becomes a letter, and the rest waits for it."""
-        found: list[DlqRow] = []
-        for entry in parked:
-            if entry.offset not in records:
-                digest = self._coding.sealer.digest(f"{self._at(entry)}/{entry.offset}".encode())
-                self._again(
-                    connection, {replace(entry, kind=DEAD_LETTER, digest=digest): RECORD_DELETED}, records
-                )
-                break
-            found.append(entry)
-        return found
+        """Return the blocked rows up to one whose record no longer exists.
 
-    def _follow(
+        That one becomes a dead letter, and the rest stays blocked behind it.
+        """
+        unblocked: list[DlqRow] = []
+        for row in blocked:
+            if row.offset not in records:
+                position = f"{self._topic_partition(row)}/{row.offset}"
+                digest = self._coding.sealer.digest(position.encode())
+                missing = replace(row, kind=DEAD_LETTER, digest=digest)
+                self._reopen(connection, {missing: RECORD_DELETED}, records)
+                break
+            unblocked.append(row)
+        return unblocked
+
+    def _apply(
         self,
         connection: Connection[Any],
-        act: DeadLetterCommand,
-        letters: Sequence[DlqRow],
-        taken: Mapping[DlqRow, Record],
+        command: DeadLetterCommand,
+        dead_letters: Sequence[DlqRow],
+        to_apply: Mapping[DlqRow, Record],
     ) -> None:
-        """Applies the records in their order; letters that are none any more are told so."""
-        order = sorted(taken, key=lambda entry: entry.offset)
-        records = [taken[entry] for entry in order]
-        waiting = pending_batch(self._domain, batch_of(self._coding.codec, self._domain.event, records, {}))
-        known = {index: entry for index, entry in enumerate(order) if entry.kind == DEAD_LETTER}
-        left = self._parts.settle(connection, _stranded(waiting, known), known)
-        still = {order[index].offset for index in left}
-        done = [
-            DeadLetter(self._bare(each), each.reason, each.digest, STATUS_AFTER[act.type], act.id, act.reason)
-            for each in letters
-            if each.offset not in still
+        """Apply the records by offset, and publish the new status of the dead letters that are none any more."""
+        rows = sorted(to_apply, key=lambda row: row.offset)
+        records = [to_apply[row] for row in rows]
+        batch = pending_batch(self._domain, batch_of(self._coding.codec, self._domain.event, records, {}))
+        known = {index: row for index, row in enumerate(rows) if row.kind == DEAD_LETTER}
+        rejected = self._parts.apply(connection, _with_known_keys(batch, known), known)
+        rejected_offsets = {rows[index].offset for index in rejected}
+        resolved = [
+            DeadLetter(
+                self._without_content(row),
+                row.reason,
+                row.digest,
+                STATUS_AFTER[command.type],
+                command.id,
+                command.reason,
+            )
+            for row in dead_letters
+            if row.offset not in rejected_offsets
         ]
-        self._parts.outbox.add_letters(connection, self._parts.letters.outgoing(done))
+        encoded = self._parts.dead_letter_builder.encode(resolved)
+        self._parts.outbox.add_dead_letters(connection, encoded)
 
-    def _bare(self, entry: DlqRow) -> LocalMessage:
-        return LocalMessage(self._at(entry), entry.offset)
+    def _without_content(self, row: DlqRow) -> LocalMessage:
+        return LocalMessage(self._topic_partition(row), row.offset)
 
-    def _at(self, entry: DlqRow) -> tuple[str, int]:
-        return domain_topic(self._domain.id), entry.partition
+    def _topic_partition(self, row: DlqRow) -> tuple[str, int]:
+        return domain_topic(self._domain.id), row.partition
 
 
-def _stranded(waiting: PendingBatch, known: Mapping[int, DlqRow]) -> PendingBatch:
-    """Letters hold what they held, also where a repair says otherwise."""
-    strands = [
+def _with_known_keys(batch: PendingBatch, known: Mapping[int, DlqRow]) -> PendingBatch:
+    """Return the batch with the ordering keys that known dead letters have, even if a repair changed the person."""
+    ordering_keys = [
         known[index].ordering_key if index in known else ordering_key
-        for index, ordering_key in zip(waiting.indices.to_pylist(), waiting.strands.to_pylist(), strict=True)
+        for index, ordering_key in zip(
+            batch.record_indices.to_pylist(), batch.ordering_keys.to_pylist(), strict=True
+        )
     ]
-    return replace(waiting, strands=pa.array(strands, pa.string()))
+    return replace(batch, ordering_keys=pa.array(ordering_keys, pa.string()))

@@ -1,4 +1,4 @@
-"""How far a store is, and what it still has to tell: for `wait --idle` and `status`."""
+"""The status of a store, its outboxes and its dead-letter queue, for `mesh wait --idle` and `mesh status`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from schemas.systems import Domain
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """`next_offsets` by partition of the domain's topic; rows waiting in the outboxes."""
+    """The stored offset by partition of the domain's topic, and the rows of the outboxes that are not published yet."""
 
     next_offsets: Mapping[int, int]
     receipts_waiting: int
-    letters_waiting: int
+    dead_letters_waiting: int
 
 
 def store_status(connection: Connection[Any], domain: Domain) -> StoreStatus:
-    """A store's status, in one glance; the auditor may ask.
+    """Return a store's status, from one statement; the auditor may run it.
 
-    All is applied where every next offset is the end offset of its partition for readers of committed records, as a
-    sink follows the end over transaction markers too, and nothing waits in the outboxes.
+    The sink is idle if every stored offset is the end offset of its partition for readers of committed records (a
+    sink advances it over transaction markers too), and the outboxes are empty.
     """
     query = """SELECT
         (SELECT coalesce(json_object_agg(partition, next_offset), '{{}}') FROM {}),
@@ -32,32 +32,34 @@ def store_status(connection: Connection[Any], domain: Domain) -> StoreStatus:
     names = ("sink_offset", "receipt_outbox", "dead_letter_outbox")
     tables = [sql.Identifier(domain.schema_name, name) for name in names]
     row = connection.execute(sql.SQL(query).format(*tables)).fetchone()
-    offsets, receipts, letters = row if row is not None else ({}, 0, 0)
-    return StoreStatus({int(partition): offset for partition, offset in offsets.items()}, receipts, letters)
+    offsets, receipts, dead_letters = row if row is not None else ({}, 0, 0)
+    return StoreStatus(
+        {int(partition): offset for partition, offset in offsets.items()}, receipts, dead_letters
+    )
 
 
 @dataclass(frozen=True)
 class StoreDlq:
-    """Open letters by name with the number of records behind each, all that is parked, ids of the acts done."""
+    """Records blocked behind each open dead letter by its id, all blocked records, and ids of the commands done."""
 
-    letters: Mapping[str, int]
-    parked: int
-    acts_done: frozenset[str]
+    dead_letters: Mapping[str, int]
+    blocked: int
+    commands_done: frozenset[str]
 
 
-def store_aside(connection: Connection[Any], domain: Domain) -> StoreDlq:
-    """What a sink has set aside, in one glance; the auditor may ask."""
+def store_dlq(connection: Connection[Any], domain: Domain) -> StoreDlq:
+    """Return a sink's dead-letter queue, from one statement; the auditor may run it."""
     query = """SELECT
-        (SELECT coalesce(json_object_agg(l.digest, (
-            SELECT count(*) FROM {dlq_entry} AS p
-            WHERE p.kind = 'BLOCKED' AND p.partition = l.partition AND p.ordering_key = l.ordering_key)), '{{}}')
-         FROM {dlq_entry} AS l WHERE l.kind = 'DEAD_LETTER'),
+        (SELECT coalesce(json_object_agg(d.digest, (
+            SELECT count(*) FROM {dlq_entry} AS b
+            WHERE b.kind = 'BLOCKED' AND b.partition = d.partition AND b.ordering_key = d.ordering_key)), '{{}}')
+         FROM {dlq_entry} AS d WHERE d.kind = 'DEAD_LETTER'),
         (SELECT count(*) FROM {dlq_entry} WHERE kind = 'BLOCKED'),
-        (SELECT coalesce(array_agg(id), '{{}}') FROM {done})"""
+        (SELECT coalesce(array_agg(id), '{{}}') FROM {commands_done})"""
     names = {
         "dlq_entry": sql.Identifier(domain.schema_name, "dlq_entry"),
-        "done": sql.Identifier(domain.schema_name, "dlq_command_done"),
+        "commands_done": sql.Identifier(domain.schema_name, "dlq_command_done"),
     }
     row = connection.execute(sql.SQL(query).format(**names)).fetchone()
-    letters, parked, done = row if row is not None else ({}, 0, [])
-    return StoreDlq(letters, parked, frozenset(done))
+    dead_letters, blocked, commands_done = row if row is not None else ({}, 0, [])
+    return StoreDlq(dead_letters, blocked, frozenset(commands_done))

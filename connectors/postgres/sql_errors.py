@@ -1,4 +1,4 @@
-"""What an error of the database means, and how it may be told: PostgreSQL's own texts show rows.
+"""The action after an error of the database, and its description without content: PostgreSQL's own texts show rows.
 
 Source: PostgreSQL 18, Appendix A, error codes (SQLSTATE).
 """
@@ -17,11 +17,11 @@ _REJECTED: Final = ("22", "23", "54", "P0", "44")
 #: Connection, transaction rolled back, resources, object in use, operator intervention, system, idle transaction.
 _RETRIED: Final = ("08", "40", "53", "55", "57", "58", "25")
 #: Cancelled by statement_timeout, ended by transaction_timeout.
-_OVERDUE: Final = ("57014", "25P04")
+_TIMED_OUT: Final = ("57014", "25P04")
 
-#: What libpq says of a login that the server refuses: it has no SQLSTATE of it (28P01, 28000, 42501), only the server's
-#: text. A server of another language is taken as one that is away: tried again, and said less well.
-_NOT_LET_IN: Final = (
+#: Parts of libpq's message if the server rejects a login. The error has no SQLSTATE (28P01, 28000, 42501), only the
+#: server's text. The error of a server with messages in another language is retried like a lost connection.
+_LOGIN_REJECTED: Final = (
     "authentication failed",
     "is not permitted to log in",
     "no pg_hba.conf entry",
@@ -30,7 +30,7 @@ _NOT_LET_IN: Final = (
 
 
 class SqlErrorAction(Enum):
-    """REFUSED: rows are bad. RETRY: it may go well later. STOP: somebody has to act."""
+    """REJECTED: rows are invalid. RETRY: a later attempt may succeed. STOP: an operator has to act."""
 
     REJECTED = "REJECTED"
     RETRY = "RETRY"
@@ -38,43 +38,38 @@ class SqlErrorAction(Enum):
 
 
 def sql_error_action(error: psycopg.Error) -> SqlErrorAction:
-    """By SQLSTATE; without one the connection broke, or the driver could not write a value."""
+    """Return the action after an error, by its SQLSTATE.
+
+    Without SQLSTATE the connection broke, the login was rejected, or the driver could not write a value.
+    """
     state = error.sqlstate
     if state is None:
-        if _not_let_in(error):
+        if _is_login_rejected(error):
             return SqlErrorAction.STOP
-        broken = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return (
-            SqlErrorAction.RETRY
-            if broken
-            else SqlErrorAction.REJECTED
-            if _of_data(error)
-            else SqlErrorAction.STOP
-        )
+        if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+            return SqlErrorAction.RETRY
+        is_data_error = isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+        return SqlErrorAction.REJECTED if is_data_error else SqlErrorAction.STOP
     if state.startswith(_REJECTED):
         return SqlErrorAction.REJECTED
     return SqlErrorAction.RETRY if state.startswith(_RETRIED) else SqlErrorAction.STOP
 
 
 def safe_description(error: psycopg.Error) -> str:
-    """SQLSTATE and name of the constraint: all of an error that holds no row."""
-    if _not_let_in(error):
-        return "not let in"
+    """Return SQLSTATE and constraint name: the only parts of an error that show no row."""
+    if _is_login_rejected(error):
+        return "login rejected"
     constraint = error.diag.constraint_name
     state = error.sqlstate or type(error).__name__
     return f"{state} {constraint}" if constraint else state
 
 
 def connector_error(error: psycopg.Error) -> ConnectorError:
-    """The error of the connector's own tree, for one that isn't the rows' fault."""
-    retried = TransactionTimeoutError if error.sqlstate in _OVERDUE else StoreUnavailableError
-    kind = retried if sql_error_action(error) is SqlErrorAction.RETRY else StoreSchemaError
-    return kind(f"the store answers {safe_description(error)}")
+    """Return the connectors' error for an error of the database that no row caused."""
+    transient = TransactionTimeoutError if error.sqlstate in _TIMED_OUT else StoreUnavailableError
+    error_class = transient if sql_error_action(error) is SqlErrorAction.RETRY else StoreSchemaError
+    return error_class(f"the store reports {safe_description(error)}")
 
 
-def _not_let_in(error: psycopg.Error) -> bool:
-    return isinstance(error, psycopg.OperationalError) and any(text in str(error) for text in _NOT_LET_IN)
-
-
-def _of_data(error: psycopg.Error) -> bool:
-    return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+def _is_login_rejected(error: psycopg.Error) -> bool:
+    return isinstance(error, psycopg.OperationalError) and any(text in str(error) for text in _LOGIN_REJECTED)

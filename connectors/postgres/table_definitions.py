@@ -1,4 +1,4 @@
-"""The tables of a domain's store, driven by its declaration: columns, keys, and where they stand in a record."""
+"""The tables of a domain's store, from its declaration: columns, keys, and their fields in a record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERSON: Final = "PERSON"
 ACCOUNT: Final = "ACCOUNT"
 MESSAGE: Final = "MESSAGE"
 
-#: PostgreSQL types of columns that aren't text.
+#: PostgreSQL types of the columns that are not text.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {"effective_on": "date", "birth_date": "date", "revision": "bigint"}
 )
@@ -23,20 +23,20 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Table:
-    """One entity's table. `key` are the columns of the primary key, `content` those out of the entity's struct.
+    """One entity's table. `key` are the columns of the primary key, `content` those from the entity's struct.
 
-    Every table has `effective_on` and `revision` besides. `part` is the column that, with `code`, makes the key.
+    Every table also has `effective_on` and `revision`. `second_key` is the key's column besides `code`, if it has two.
     """
 
     entity: str
     name: str
     key: tuple[str, ...]
     content: tuple[str, ...]
-    part: str | None = None
+    second_key: str | None = None
 
     @property
     def struct(self) -> str:
-        """Column of the record that holds the content."""
+        """Column of the record that has the content."""
         return self.entity.lower()
 
     @property
@@ -45,27 +45,27 @@ class Table:
         return (*self.key, *self.content, "effective_on", "revision")
 
     def type_of(self, column: str) -> str:
-        """PostgreSQL type of a column."""
+        """Return the PostgreSQL type of a column."""
         return _TYPES.get(column, "text")
 
 
 def tables_of(domain: Domain) -> tuple[Table, ...]:
-    """The tables of a domain's store, a table per entity that it is told."""
-    found = []
+    """Return the tables of a domain's store, one per entity that it receives."""
+    tables = []
     municipality = "municipality" if domain.municipal else None
     key = ("municipality", "code") if domain.municipal else ("code",)
     if domain.columns:
-        found.append(Table(PERSON, "person", key, ("status", *domain.columns), municipality))
+        tables.append(Table(PERSON, "person", key, ("status", *domain.columns), municipality))
     if domain.has_accounts:
-        found.append(Table(ACCOUNT, "account", key, _account_columns(domain), municipality))
+        tables.append(Table(ACCOUNT, "account", key, _account_columns(domain), municipality))
     if domain.message_on:
-        found.append(
+        tables.append(
             Table(MESSAGE, "notice", ("code", "case_code"), ("reason", "text"), "case_code"),
         )
-    return tuple(found)
+    return tuple(tables)
 
 
 def _account_columns(domain: Domain) -> tuple[str, ...]:
-    """The ledger's own events have the portal's id of the account too."""
-    told = catalogue().arrow_schema(domain.event).field("account").type
-    return tuple(name for name in ("account", *ACCOUNT_COLUMNS) if told.get_field_index(name) >= 0)
+    # The events of the domain that keeps the accounts have the portal's id of the account too.
+    event_type = catalogue().arrow_schema(domain.event).field("account").type
+    return tuple(name for name in ("account", *ACCOUNT_COLUMNS) if event_type.get_field_index(name) >= 0)

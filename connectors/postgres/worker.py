@@ -1,4 +1,4 @@
-"""A worker of a domain's sink into PostgreSQL, ready to run."""
+"""Assembly of a worker of a domain's PostgreSQL sink, and the schedule of its relay."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pydantic import BaseModel
 
 from connectors.errors import BrokerUnavailableError
 from connectors.postgres.relay import KafkaSend, Relay
-from connectors.postgres.settings import PostgresSettings
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.store import PostgresSettings
 from connectors.sink_commands import SinkCommands
-from connectors.sink_worker import SinkInput, SinkSettings, SinkWorker, consumer, consumer_properties
+from connectors.sink_worker import SinkInput, SinkSettings, SinkWorker, consumer_properties, sink_consumer
 from schemas.systems import Domain
 from schemas.topics import domain_topic, group, sink_step, transactional_id
 from streams.kafka_clients import KafkaClients
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 
-#: Turns without anything new after which the outboxes are looked at nevertheless: a worker that died may have left
-#: something there.
-_IDLE_TURNS: Final = 10
-#: Batches whose receipts are relayed together while one comes after the other: a round costs a commit of its own and
-#: a wait for the broker, however few rows it takes. With the first turn that has nothing new, all are relayed.
-_BATCHES_A_ROUND: Final = 4
+#: Calls without new records after which the outboxes are read nevertheless: a worker that died may have left rows
+#: there.
+_IDLE_CALLS_MAX: Final = 10
+#: Batches whose receipts are relayed together while batches keep coming: a run of the relay costs a commit and a wait
+#: for the broker, however few rows it publishes. The first call without new records relays all that is left.
+_BATCHES_PER_RUN: Final = 4
 
 
 @dataclass(frozen=True)
-class Access:
-    """`kafka` are the librdkafka properties of user `sink.<domain>`, `dsn` the conninfo of role `sink_<schema>`.
+class SinkAccess:
+    """The logins of a worker: librdkafka properties of user `sink.<domain>`, and conninfo of role `sink_<schema>`.
 
-    `pause` waits between attempts at the store, and says True where the worker is to stop.
+    `pause` waits between attempts at the store, and returns True if the worker is to stop.
     """
 
     kafka: Mapping[str, str]
@@ -42,16 +42,20 @@ class Access:
 
 
 class PostgresSinkSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of such a worker."""
+    """Settings of a worker of a PostgreSQL sink."""
 
     read: SinkSettings = SinkSettings()
     store: PostgresSettings = PostgresSettings()
 
 
 def postgres_worker(
-    domain: Domain, slot: int, access: Access, coding: Coding, settings: PostgresSinkSettings | None = None
+    domain: Domain,
+    slot: int,
+    access: SinkAccess,
+    coding: Coding,
+    settings: PostgresSinkSettings | None = None,
 ) -> SinkWorker:
-    """The worker of a slot."""
+    """Return the worker of a slot."""
     settings = settings or PostgresSinkSettings()
     step = sink_step(domain.id)
     instance = transactional_id(step, slot)
@@ -62,47 +66,49 @@ def postgres_worker(
     return SinkWorker(
         SinkInput(topic, domain.event, coding.codec, SinkCommands(step, topic, clients, coding.codec)),
         sink,
-        consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
+        sink_consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
         settings.read,
         after=RelayAfterBatch(relay, settings.store.attempts_max),
     )
 
 
 class RelayAfterBatch:
-    """Runs the relay after a turn; the broker may be away for some turns, as what waits is safe in the store."""
+    """Runs the relay after batches. The broker may be unreachable for some calls: the rows are safe in the outboxes."""
 
     def __init__(self, relay: Relay, failures_max: int) -> None:
         self._relay, self._failures_max = relay, failures_max
         self._failures = 0
-        self._idle = _IDLE_TURNS
+        self._idle_calls = _IDLE_CALLS_MAX
         self._batches = 0
 
     def __call__(self, applied: int) -> int:
-        """Rows of the outboxes relayed. BrokerUnavailableError after too many turns without success."""
-        if self._later(applied):
+        """Return the number of outbox rows relayed after `applied` new records.
+
+        Raise BrokerUnavailableError after `failures_max` runs in a row without success.
+        """
+        if not self._is_due(applied):
             return 0
         try:
-            done = self._relay.run()
+            relayed = self._relay.run()
         except BrokerUnavailableError:
             self._failures += 1
             if self._failures >= self._failures_max:
                 raise
-            done = 0
+            relayed = 0
         else:
             self._failures = 0
-        # What was left, or failed, is tried again with the next turn.
-        self._idle = _IDLE_TURNS if done or self._failures else 0
-        return done
-
-    def _later(self, applied: int) -> bool:
-        """Whether there is nothing to relay, or more comes first."""
-        if applied:
-            self._idle, self._batches = 0, self._batches + 1
-            return self._batches % _BATCHES_A_ROUND != 0
-        waiting, self._batches = self._batches % _BATCHES_A_ROUND, 0
-        self._idle += 1
-        return not waiting and self._idle < _IDLE_TURNS
+        # Rows that are left, or failed, are relayed by the next call.
+        self._idle_calls = _IDLE_CALLS_MAX if relayed or self._failures else 0
+        return relayed
 
     def close(self) -> None:
-        """Lets go of the relay's connection."""
+        """Close the relay's connection."""
         self._relay.close()
+
+    def _is_due(self, applied: int) -> bool:
+        if applied:
+            self._idle_calls, self._batches = 0, self._batches + 1
+            return self._batches % _BATCHES_PER_RUN == 0
+        unrelayed_batches, self._batches = self._batches % _BATCHES_PER_RUN, 0
+        self._idle_calls += 1
+        return bool(unrelayed_batches) or self._idle_calls >= _IDLE_CALLS_MAX

@@ -1,1 +1,1 @@
-"""`mesh apply`: brings the servers to what is declared. Whatever is there already stays as it is."""
+"""`mesh apply`: creates and updates what the declarations in `schemas/` require, and changes nothing else."""

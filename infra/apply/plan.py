@@ -1,4 +1,4 @@
-"""What the declarations ask of Kafka: settings of topics, and rights. Pure: nothing is asked of a server here."""
+"""Topic settings and ACLs that the declarations require. Pure: calls no server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from schemas.topics import (
     sink_step,
 )
 
-#: Of what the mesh is told, in bytes; a batch may be this large, and a record with it.
+#: Largest batch of a producer, and so the largest record, in bytes.
 RECORD_BYTES_MAX: Final = 4_194_304
-#: Days of effect are Kafka timestamps too, and may lie in the future: the default refuses more than an hour.
+#: Days of effect are record timestamps and may lie in the future; by default Kafka rejects more than an hour.
 ANY_TIME_MS: Final = 9_223_372_036_854_775_807
 
-#: Between two steps: derived from what was handed over, and stamped with the time of writing. Nobody reads them but the
-#: next step, which needs them until it has read them, and while it has set one of them aside.
+#: Topics between two steps: derived from the input topics, with the time of writing as timestamp. Only the next step
+#: reads them. It needs a record until it has read it, or while the record is in its dead-letter queue.
 INTERMEDIATE_TOPICS: Final = frozenset(
     {
         NOTICE,
@@ -42,7 +42,7 @@ Operation = Literal["READ", "WRITE"]
 
 @dataclass(frozen=True, order=True)
 class AclRule:
-    """One ACL: `user` may do `operation` on what has this name, or whose name begins with it."""
+    """One ACL: `user` may do `operation` on the resource `name` or, if `prefixed`, on names that begin with it."""
 
     user: str
     kind: Kind
@@ -53,8 +53,11 @@ class AclRule:
 
 
 def topic_config(topic: TopicDeclaration, settings: ApplySettings) -> dict[str, str]:
-    """Kafka's settings of a topic. What is handed over gets the broker's time: an agency's clock decides nothing."""
-    handed_over, days = topic.name.startswith("in."), settings.intermediate_retention_days
+    """Return the Kafka settings of a topic.
+
+    Records on input topics get the broker's time, because nothing may depend on an agency's clock.
+    """
+    is_input, days = topic.name.startswith("in."), settings.intermediate_retention_days
     return {
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(_DAY_MS * days)
@@ -63,33 +66,33 @@ def topic_config(topic: TopicDeclaration, settings: ApplySettings) -> dict[str, 
         "retention.bytes": "-1",
         "min.insync.replicas": str(settings.min_insync_replicas or 1),
         "max.message.bytes": str(RECORD_BYTES_MAX),
-        "message.timestamp.type": "LogAppendTime" if handed_over else "CreateTime",
+        "message.timestamp.type": "LogAppendTime" if is_input else "CreateTime",
         "message.timestamp.after.max.ms": str(ANY_TIME_MS),
     }
 
 
-def partitions(topic: TopicDeclaration, settings: ApplySettings) -> int:
-    """How many partitions it has."""
+def partition_count(topic: TopicDeclaration, settings: ApplySettings) -> int:
+    """Return the number of partitions of a topic."""
     return settings.partitions if topic.partitions == "P" else topic.partitions
 
 
 def acls(topics: Iterable[TopicDeclaration]) -> set[AclRule]:
-    """Every right there is to be: literal names of topics, the groups and transactions of each step."""
+    """Return every declared ACL: on topics by literal names, and on the groups and transactions of each step."""
     declared = list(topics)
-    writing = {AclRule(user, "TOPIC", topic.name, "WRITE") for topic in declared for user in topic.writers}
-    reading = {AclRule(user, "TOPIC", topic.name, "READ") for topic in declared for user in topic.readers}
-    return {*writing, *reading, *_of_steps(), *_of_readers()}
+    write = {AclRule(user, "TOPIC", topic.name, "WRITE") for topic in declared for user in topic.writers}
+    read = {AclRule(user, "TOPIC", topic.name, "READ") for topic in declared for user in topic.readers}
+    return {*write, *read, *_step_acls(), *_reader_acls()}
 
 
-def _of_steps() -> Iterable[AclRule]:
+def _step_acls() -> Iterable[AclRule]:
     for step in (*STEPS, *map(sink_step, DOMAINS)):
         yield AclRule(step, "GROUP", group(step), "READ")
     for step in STEPS:
         yield AclRule(step, "TRANSACTIONAL_ID", f"mesh.{step}.", "WRITE", prefixed=True)
 
 
-def _of_readers() -> Iterable[AclRule]:
-    """A domain's own programs read in groups `<domain>…`; the auditor in any that isn't the mesh's."""
+def _reader_acls() -> Iterable[AclRule]:
+    """Yield group ACLs: a domain's own programs may use groups `<domain>…`, the auditor all but the mesh's."""
     for domain in DOMAINS:
         yield AclRule(domain, "GROUP", domain, "READ", prefixed=True)
     yield AclRule(AUDITOR, "GROUP", "*", "READ")

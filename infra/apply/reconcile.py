@@ -1,4 +1,4 @@
-"""The stages of `mesh apply`, in the order in which they need each other."""
+"""The stages of `mesh apply`, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -13,73 +13,74 @@ from infra.keys import ensure_keys
 from infra.local.kafka_server import ADMIN, REGISTRY
 from schemas.topics import TopicDeclaration, topics_of, users
 
-#: The tracker's HTTP asks for this token.
+#: Name in `secrets.json` of the token for the tracker's HTTP interface.
 TRACKER_TOKEN = "tracker.http"  # noqa: S105 - its name, not the token
 
-#: Told what stage begins, and of how many it is which.
+#: Called at the start of each stage with its name, its number and the number of stages.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class ApplySummary:
-    """How much had to be changed; nothing the second time."""
+    """How many changes were necessary; all counts are 0 when `mesh apply` is repeated."""
 
     users: int = 0
     topics: int = 0
-    rights_given: int = 0
-    rights_taken: int = 0
+    acls_added: int = 0
+    acls_removed: int = 0
     subjects: int = 0
     stores: int = 0
 
     @property
     def changes(self) -> int:
-        """All of it together."""
-        return self.users + self.topics + self.rights_given + self.rights_taken + self.subjects + self.stores
+        """The sum of all counts."""
+        return self.users + self.topics + self.acls_added + self.acls_removed + self.subjects + self.stores
 
 
 def apply(
     environment: Environment,
     installation: Installation,
     municipalities: Iterable[str] = (),
-    progress: Progress = lambda text, done, total: None,
+    progress: Progress = lambda stage, number, total: None,
     renew_passwords: bool = False,
 ) -> ApplySummary:
-    """Bring the servers to what is declared, for the municipalities admitted before and these.
+    """Create and update everything declared, for the municipalities admitted before and `municipalities`.
 
-    Repeatable. Raises UnknownMunicipalityError before anything is touched, ApplyError where a server refuses.
+    Repeatable. Raise UnknownMunicipalityError before any change, and ApplyError where a server rejects a change.
     """
-    # The registry's client and the database's driver take half as long to import as all else of a command: who only
-    # asks what is declared, as every hand-over of a known municipality does, has no use for them.
-    from infra.apply import domain_stores, registered_schemas  # noqa: PLC0415
+    # The registry's client and the database driver take half of a command's import time. A command that only reads
+    # the declarations, as every ingest for a known municipality does, doesn't need them.
+    from infra.apply import schemas_and_stores  # noqa: PLC0415
 
     installation.admit(municipalities)
-    settings, topics = ApplySettings().on(environment.copies), topics_of(installation.municipalities())
+    settings = ApplySettings().with_replication_defaults(environment.replication)
+    topics = topics_of(installation.municipalities())
     progress("keys", 0, 6)
     ensure_keys(installation.key_file)
     progress("users", 1, 6)
     names = users(topics)
     environment.secrets().ensure([*names, TRACKER_TOKEN])
-    client = topics_and_acls.admin(environment)
-    new_users = topics_and_acls.make_users(client, environment, names, renew_passwords)
+    client = topics_and_acls.admin_client(environment)
+    users_set = topics_and_acls.set_users(client, environment, names, renew_passwords)
     progress("topics", 2, 6)
-    new_topics = topics_and_acls.make_topics(client, topics, settings)
-    progress("rights", 3, 6)
-    given, taken = topics_and_acls.sync_acls(client, acls(topics), _managed(environment))
+    topics_changed = topics_and_acls.create_or_alter_topics(client, topics, settings)
+    progress("ACLs", 3, 6)
+    added, removed = topics_and_acls.sync_acls(client, acls(topics), _managed_users(environment))
     progress("schemas", 4, 6)
-    subjects = registered_schemas.register(environment, installation, topics)
+    subjects = schemas_and_stores.register_schemas(environment, installation, topics)
     progress("stores", 5, 6)
-    made = domain_stores.create(environment, installation.municipalities())
-    if new_users or new_topics or given or taken:
-        topics_and_acls.wait_in_force(client)
+    stores = schemas_and_stores.create_stores(environment, installation.municipalities())
+    if users_set or topics_changed or added or removed:
+        topics_and_acls.wait_until_enforced(client)
     progress("ready", 6, 6)
-    return ApplySummary(new_users, new_topics, given, taken, subjects, made)
+    return ApplySummary(users_set, topics_changed, added, removed, subjects, stores)
 
 
-def _managed(environment: Environment) -> set[str]:
-    """Whose rights are ours to take: users with a password here. The registry's own are the local stack's."""
+def _managed_users(environment: Environment) -> set[str]:
+    """Return the users whose ACLs `mesh apply` may remove: all with a password here but the local stack's own."""
     return set(environment.secrets().names()) - {ADMIN, REGISTRY}
 
 
-def declared(installation: Installation) -> list[TopicDeclaration]:
-    """Every topic of this installation."""
+def declared_topics(installation: Installation) -> list[TopicDeclaration]:
+    """Return every topic of this installation."""
     return topics_of(installation.municipalities())

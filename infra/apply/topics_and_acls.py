@@ -1,4 +1,4 @@
-"""Users, topics and rights of Kafka, brought to what is declared. Every call has a deadline."""
+"""Kafka's users, topics and ACLs, created and changed as declared. Every call has a deadline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
 )
 
 from infra.apply.installation import ApplySettings
-from infra.apply.plan import AclRule, partitions, topic_config
+from infra.apply.plan import AclRule, partition_count, topic_config
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
@@ -35,13 +35,13 @@ from schemas.topics import TopicDeclaration
 
 TIMEOUT_S = 30.0
 SCRAM_ITERATIONS = 4096
-#: How many topics, users or rights one request is about: the controller writes what a request comes to as one batch, of
-#: 10,000 records at the most, and has to answer within the timeout.
+#: Most topics, users and ACLs in one request: the controller writes a request's changes as one batch of at most 10,000
+#: records, and must answer within the timeout.
 TOPICS_MAX = 500
 USERS_MAX = 500
-RIGHTS_MAX = 2_000
-#: Nobody's name: what it may not do is a mark on the controller's log, and no more.
-MARKER: Final = "mesh.apply"
+ACLS_MAX = 2_000
+#: A user that does not exist. A deny ACL for it marks a position in the controller's log and has no other effect.
+BARRIER_USER: Final = "mesh.apply"
 POLL_S: Final = 0.05
 
 
@@ -49,145 +49,154 @@ T = TypeVar("T")
 
 
 class ApplyError(OperatorError):
-    """The servers can't be brought to what is declared; the text says why."""
+    """The servers can't be changed as declared; the text has the reason."""
 
 
-def admin(environment: Environment) -> AdminClient:
-    """A client that may do all."""
+def admin_client(environment: Environment) -> AdminClient:
+    """Return a client of the administrator, who may do everything."""
     return AdminClient({**environment.kafka(ADMIN), "log_level": 2})
 
 
-def make_users(client: AdminClient, environment: Environment, users: Iterable[str], renew: bool) -> int:
-    """Give each user its password in Kafka; those that have one there keep it unless `renew`. How many were set."""
+def set_users(client: AdminClient, environment: Environment, users: Iterable[str], renew: bool) -> int:
+    """Set the passwords of new users in Kafka, with `renew` those of all users. Return how many were set."""
     known = set() if renew else _users(client)
     secrets = environment.secrets()
     info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, SCRAM_ITERATIONS)
     missing = [user for user in users if user not in known]
-    for some in _parts(missing, USERS_MAX):
+    for part in _slices(missing, USERS_MAX):
         changes: list[UserScramCredentialAlteration] = [
             UserScramCredentialUpsertion(user, info, secrets.password(user).get_secret_value().encode())
-            for user in some
+            for user in part
         ]
-        _all(client.alter_user_scram_credentials(changes))
+        _await_all(client.alter_user_scram_credentials(changes))
     return len(missing)
 
 
-def make_topics(client: AdminClient, topics: Iterable[TopicDeclaration], settings: ApplySettings) -> int:
-    """Make the topics that are missing, and set right the settings of those there are. How many were changed.
+def create_or_alter_topics(
+    client: AdminClient, topics: Iterable[TopicDeclaration], settings: ApplySettings
+) -> int:
+    """Create missing topics and correct the settings of existing ones. Return how many were created or changed.
 
-    ApplyError: a topic has another number of partitions than declared; its keys would land elsewhere.
+    Raise ApplyError where a topic's number of partitions differs: keys would move to other partitions.
     """
     declared = {topic.name: topic for topic in topics}
-    found = client.list_topics(timeout=TIMEOUT_S).topics
-    for name in declared.keys() & found.keys():
-        _hold_partitions(declared[name], len(found[name].partitions), settings)
+    existing = client.list_topics(timeout=TIMEOUT_S).topics
+    for name in declared.keys() & existing.keys():
+        _check_partitions(declared[name], len(existing[name].partitions), settings)
     missing = [
         NewTopic(
             name,
-            partitions(topic, settings),
+            partition_count(topic, settings),
             settings.replication_factor or 1,
             config=topic_config(topic, settings),
         )
         for name, topic in declared.items()
-        if name not in found
+        if name not in existing
     ]
-    for some in _parts(missing, TOPICS_MAX):
-        _all(client.create_topics(some, operation_timeout=TIMEOUT_S))
-    return len(missing) + _set_right(
-        client, [declared[name] for name in declared.keys() & found.keys()], settings
+    for part in _slices(missing, TOPICS_MAX):
+        _await_all(client.create_topics(part, operation_timeout=TIMEOUT_S))
+    return len(missing) + _alter_configs(
+        client, [declared[name] for name in declared.keys() & existing.keys()], settings
     )
 
 
-def sync_acls(client: AdminClient, wanted: set[AclRule], users: set[str]) -> tuple[int, int]:
-    """Give the rights that are missing, take those that `users` have and aren't declared: how many of each."""
-    found = client.describe_acls(_any_acl()).result(TIMEOUT_S)
-    declared = {_key(binding): binding for binding in map(_binding, wanted)}
-    known = {_key(binding): binding for binding in found}
+def sync_acls(client: AdminClient, rules: set[AclRule], users: set[str]) -> tuple[int, int]:
+    """Add missing ACLs and remove undeclared ones of `users`. Return how many were added and removed."""
+    existing = client.describe_acls(_any_acl()).result(TIMEOUT_S)
+    declared = {_acl_key(binding): binding for binding in map(_binding, rules)}
+    known = {_acl_key(binding): binding for binding in existing}
     missing = [binding for key, binding in declared.items() if key not in known]
     stale = [
         AclBindingFilter(*key)
         for key, b in known.items()
         if key not in declared and b.principal.removeprefix("User:") in users
     ]
-    for new in _parts(missing, RIGHTS_MAX):
-        _all(client.create_acls(new, request_timeout=TIMEOUT_S))
-    for old in _parts(stale, RIGHTS_MAX):
-        _all(client.delete_acls(old, request_timeout=TIMEOUT_S))
+    for new in _slices(missing, ACLS_MAX):
+        _await_all(client.create_acls(new, request_timeout=TIMEOUT_S))
+    for old in _slices(stale, ACLS_MAX):
+        _await_all(client.delete_acls(old, request_timeout=TIMEOUT_S))
     return len(missing), len(stale)
 
 
-def wait_in_force(client: AdminClient, pause: Callable[[float], object] = time.sleep) -> None:
-    """Returns when the brokers work by all that the controller was told before.
+def wait_until_enforced(client: AdminClient, pause: Callable[[float], object] = time.sleep) -> None:
+    """Return when all brokers enforce every earlier change.
 
-    It answers once a change is on its log, which brokers follow: behind by milliseconds, or by seconds where a disk is
-    busy with many new topics. Until then a user is refused what is his. So the last entry is a mark, asked for until as
-    many answers in a row tell it as there are brokers. ApplyError: not within the timeout.
+    The controller answers once a change is in its log. Brokers follow the log with a delay of milliseconds, or of
+    seconds where a disk is busy with many new topics, and until then reject what a user may now do. So add a deny ACL
+    last, and describe it until as many answers in a row have it as there are brokers. Then remove it. Raise ApplyError
+    after the timeout.
     """
-    mark = _binding(AclRule(MARKER, "TOPIC", f"{MARKER}.{uuid4().hex}", "READ", denied=True))
-    asked, deadline = AclBindingFilter(*_key(mark)), time.monotonic() + TIMEOUT_S
-    _all(client.create_acls([mark], request_timeout=TIMEOUT_S))
+    last_acl = _binding(AclRule(BARRIER_USER, "TOPIC", f"{BARRIER_USER}.{uuid4().hex}", "READ", denied=True))
+    last_acl_filter, deadline = AclBindingFilter(*_acl_key(last_acl)), time.monotonic() + TIMEOUT_S
+    _await_all(client.create_acls([last_acl], request_timeout=TIMEOUT_S))
     try:
-        told, brokers = 0, len(client.list_topics(timeout=TIMEOUT_S).brokers)
-        while told < brokers:
+        answers_with_acl, brokers = 0, len(client.list_topics(timeout=TIMEOUT_S).brokers)
+        while answers_with_acl < brokers:
             if time.monotonic() > deadline:
-                raise ApplyError(f"brokers do not work by what was applied yet, after {TIMEOUT_S:.0f} s")
-            if client.describe_acls(asked).result(TIMEOUT_S):
-                told += 1
+                raise ApplyError(
+                    f"not all brokers enforce the changes after {TIMEOUT_S:.0f} s; run `mesh apply` again"
+                )
+            if client.describe_acls(last_acl_filter).result(TIMEOUT_S):
+                answers_with_acl += 1
             else:
-                told = 0
+                answers_with_acl = 0
                 pause(POLL_S)
     finally:
-        _all(client.delete_acls([asked], request_timeout=TIMEOUT_S))
+        _await_all(client.delete_acls([last_acl_filter], request_timeout=TIMEOUT_S))
 
 
-def _hold_partitions(topic: TopicDeclaration, found: int, settings: ApplySettings) -> None:
-    wanted = partitions(topic, settings)
-    if found != wanted:
+def _check_partitions(topic: TopicDeclaration, existing: int, settings: ApplySettings) -> None:
+    declared = partition_count(topic, settings)
+    if existing != declared:
         raise ApplyError(
-            f"topic {topic.name} has {found} partitions, and MESH_PARTITIONS asks for {wanted}: "
-            "keys would land elsewhere; set it back, or begin anew with `mesh replay`"
+            f"topic {topic.name} has {existing} partitions, but MESH_PARTITIONS asks for {declared}, which would move "
+            "keys to other partitions; set it back, or derive everything again with `mesh replay --yes`"
         )
 
 
-def _set_right(client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings) -> int:
-    changed = [wrong for some in _parts(topics, TOPICS_MAX) for wrong in _wrong(client, some, settings)]
-    for some in _parts(changed, TOPICS_MAX):
-        _all(client.incremental_alter_configs(some))
+def _alter_configs(client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings) -> int:
+    changed = [
+        resource
+        for part in _slices(topics, TOPICS_MAX)
+        for resource in _config_differences(client, part, settings)
+    ]
+    for part in _slices(changed, TOPICS_MAX):
+        _await_all(client.incremental_alter_configs(part))
     return len(changed)
 
 
-def _wrong(
+def _config_differences(
     client: AdminClient, topics: list[TopicDeclaration], settings: ApplySettings
 ) -> Iterator[ConfigResource]:
-    """By topic whose settings aren't as declared, what to set."""
+    """Yield, for each topic whose settings differ from the declared ones, the settings to change."""
     resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
-    found = client.describe_configs(list(resources.values()), request_timeout=TIMEOUT_S)
+    described = client.describe_configs(list(resources.values()), request_timeout=TIMEOUT_S)
     for topic in topics:
-        now = found[resources[topic.name]].result(TIMEOUT_S)
-        wrong = {k: v for k, v in topic_config(topic, settings).items() if now[k].value != v}
-        if wrong:
+        current = described[resources[topic.name]].result(TIMEOUT_S)
+        different = {k: v for k, v in topic_config(topic, settings).items() if current[k].value != v}
+        if different:
             entries = [
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-                for key, value in wrong.items()
+                for key, value in different.items()
             ]
             yield ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=entries)
 
 
-def _binding(right: AclRule) -> AclBinding:
-    pattern = ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL
-    permission = AclPermissionType.DENY if right.denied else AclPermissionType.ALLOW
-    kind = getattr(ResourceType, right.kind)
-    operation = getattr(AclOperation, right.operation)
-    return AclBinding(kind, right.name, pattern, f"User:{right.user}", "*", operation, permission)
+def _binding(rule: AclRule) -> AclBinding:
+    pattern = ResourcePatternType.PREFIXED if rule.prefixed else ResourcePatternType.LITERAL
+    permission = AclPermissionType.DENY if rule.denied else AclPermissionType.ALLOW
+    kind = getattr(ResourceType, rule.kind)
+    operation = getattr(AclOperation, rule.operation)
+    return AclBinding(kind, rule.name, pattern, f"User:{rule.user}", "*", operation, permission)
 
 
 def _users(client: AdminClient) -> set[str]:
-    found: Any = client.describe_user_scram_credentials()
-    return set(found.result(TIMEOUT_S))
+    described: Any = client.describe_user_scram_credentials()
+    return set(described.result(TIMEOUT_S))
 
 
 def _any_acl() -> AclBindingFilter:
-    anything: Any = None  # as librdkafka has it; its type hints leave it out
+    anything: Any = None  # allowed by librdkafka; the type hints lack it
     return AclBindingFilter(
         ResourceType.ANY,
         anything,
@@ -199,18 +208,18 @@ def _any_acl() -> AclBindingFilter:
     )
 
 
-def _key(b: AclBinding) -> tuple[Any, ...]:
+def _acl_key(b: AclBinding) -> tuple[Any, ...]:
     return (b.restype, b.name, b.resource_pattern_type, b.principal, b.host, b.operation, b.permission_type)
 
 
-def _parts(every: Sequence[T], size: int) -> Iterator[list[T]]:
-    return (list(every[start : start + size]) for start in range(0, len(every), size))
+def _slices(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    return (list(items[start : start + size]) for start in range(0, len(items), size))
 
 
-def _all(futures: Mapping[Any, Any]) -> None:
-    """Wait for every answer. ApplyError with the first reason."""
+def _await_all(futures: Mapping[Any, Any]) -> None:
+    """Wait for every answer. Raise ApplyError with the reason of the first that is an error."""
     for future in futures.values():
         try:
             future.result(TIMEOUT_S)
         except KafkaException as error:
-            raise ApplyError(f"Kafka refused: {error.args[0].str()}") from error
+            raise ApplyError(f"Kafka rejected a change: {error.args[0].str()}") from error

@@ -1,1 +1,1 @@
-"""`make demo`: from nothing to a report, in a place of its own, held row by row against the reference model."""
+"""`mesh demo`: runs everything from nothing in its own MESH_HOME, compares every row with the reference model."""

@@ -1,4 +1,4 @@
-"""`mesh demo`: from nothing to a report."""
+"""The command `mesh demo`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from infra.demo.page import page
 from infra.demo.report import Report
 from infra.demo.run import Demo, Sizes
-from infra.errors import clear_errors
+from infra.errors import errors_as_messages
 
 app = typer.Typer(add_completion=False)
 
@@ -20,62 +20,67 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def demo(  # noqa: PLR0913, PLR0917 (one for each option of the command)
     residents: Annotated[
-        int, typer.Option(min=100, max=1_000_000, help="Residents of the synthetic city.")
+        int, typer.Option(min=100, max=1_000_000, help="Number of residents of the synthetic city.")
     ] = 20_000,
-    days: Annotated[int, typer.Option(min=1, max=366, help="Days of changes.")] = 30,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same city.")] = 1,
-    folder: Annotated[Path, typer.Option(help="A place of its own; emptied first.")] = Path("build/demo"),
+    days: Annotated[int, typer.Option(min=1, max=366, help="Number of days with changes.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic city.")] = 1,
+    folder: Annotated[Path, typer.Option(help="Folder of the demo; it is emptied first.")] = Path(
+        "build/demo"
+    ),
     samples: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
-            help="A second city, ingested once the first is in; else a small synthetic one.",
+            help="Folder of the second city; by default a small synthetic one.",
         ),
     ] = None,
-    timeout_s: Annotated[int, typer.Option(min=10, help="Longest wait for each city.")] = 600,
+    timeout_s: Annotated[int, typer.Option(min=10, help="Longest wait for each city, in seconds.")] = 600,
 ) -> None:
-    """Servers, all steps, two cities, and every store held row by row against a reference model."""
+    """Start servers and all steps, ingest two cities, and compare every row with a reference model."""
     console = Console(highlight=False)
-    with clear_errors():
+    with errors_as_messages():
         sizes = Sizes(residents, days, seed, timeout_s)
         report = Demo(
             folder.absolute(), samples, sizes, lambda line: console.print(line, soft_wrap=True)
         ).run()
-        written = folder / "report.html"
-        written.write_text(page(report), encoding="utf-8")
-        console.print(table(report))
-        console.print(f"report: {written}")
-        if not report.right:
+        file = folder / "report.html"
+        file.write_text(page(report), encoding="utf-8")
+        console.print(report_table(report))
+        console.print(f"report: {file}")
+        if not report.passed:
             raise typer.Exit(1)
 
 
-def table(report: Report) -> Table:
-    """The report for a terminal."""
-    shown = Table(title="One notice, told once, in every domain's store", show_header=False)
+def report_table(report: Report) -> Table:
+    """Return the report as a table for a terminal."""
+    table = Table(title="One notice, submitted once, in every domain's store", show_header=False)
     for name, value in _lines(report):
-        shown.add_row(name, value)
-    return shown
+        table.add_row(name, value)
+    return table
 
 
 def _lines(report: Report) -> list[tuple[str, str]]:
-    domains = ", ".join(f"{it.domain} {it.changes:,}" for it in report.domains)
-    refused = ", ".join(f"{code} {count:,}" for code, count in report.refused.items()) or "none"
+    domains = ", ".join(f"{domain.domain} {domain.changes:,}" for domain in report.domains)
+    rejected = ", ".join(f"{code} {count:,}" for code, count in report.rejected.items()) or "none"
     compared = {"rows": report.compared_rows, "messages": report.compared_messages}
     compared["accounts"] = report.compared_accounts
     cases = ", ".join(f"{count:,} {status}" for status, count in report.cases.items())
     return [
-        ("notices handed over", f"{report.handed_over:,}"),
+        ("notices submitted", f"{report.submitted:,}"),
         ("accepted", f"{sum(report.accepted.values()):,}"),
-        ("refused", refused),
+        ("rejected", rejected),
         ("changes by domain", domains),
-        ("disclosures recorded", f"{sum(it.disclosures for it in report.domains):,}"),
+        ("disclosures recorded", f"{sum(domain.disclosures for domain in report.domains):,}"),
         ("cases", cases),
         ("conflicts for a clerk", f"{report.conflicts:,}"),
         ("dead letters", f"{report.dead_letters:,}"),
         *(
-            (f"publish to store, {it.phase}", f"median {it.median_s:.2f} s, 99th percentile {it.p99_s:.2f} s")
-            for it in report.latencies
+            (
+                f"publish to store, {latency.phase}",
+                f"median {latency.median_s:.2f} s, 99th percentile {latency.p99_s:.2f} s",
+            )
+            for latency in report.latencies
         ),
         ("notices a second, into all stores", f"{report.notices_per_s:,.0f}"),
         (

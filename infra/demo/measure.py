@@ -1,4 +1,4 @@
-"""The demo's figures, read off topics and stores after the run."""
+"""The figures of the demo, computed from topics and stores after the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from infra.demo.report import DomainFigures, Latency
 from infra.environment import Environment
 from infra.store_contents import rows_by_domain
-from infra.triage.records import table
+from infra.triage.records import read_table
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
@@ -28,16 +28,16 @@ from schemas.topics import (
     sink_step,
 )
 
-Reading = Callable[..., pa.Table]
+ReadTopics = Callable[..., pa.Table]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What topics and stores say of a run."""
+    """Figures of a run. `receipts` has one row per receipt of a case, with `received_at` and `took_ms`."""
 
     accepted: Mapping[str, int]
-    refused: Mapping[str, int]
-    cancellations_refused: frozenset[str]
+    rejected: Mapping[str, int]
+    cancellations_rejected: frozenset[str]
     duplicates: int
     conflicts: int
     dead_letters: int
@@ -45,56 +45,56 @@ class Figures:
     receipts: pa.Table
 
 
-def figures(environment: Environment, codec: Codec) -> Figures:
-    """All figures of the environment as it is now."""
+def measure(environment: Environment, codec: Codec) -> Figures:
+    """Return all figures of the environment's current topics and stores."""
 
     def read(schema: str, *topics: str) -> pa.Table:
-        return table(environment, codec, schema, topics)
+        return read_table(environment, codec, schema, topics)
 
-    systems = [it.id for it in SYSTEMS.values() if it.publishes]
-    rejected = _latest(read("rejected", *map(rejected_topic, systems)), "id")
-    refused = rejected.filter(pc.equal(rejected["kind"], "REJECTED"))
+    systems = [system.id for system in SYSTEMS.values() if system.publishes]
+    rejections = _latest(read("rejected", *map(rejected_topic, systems)), "id")
+    rejected = rejections.filter(pc.equal(rejections["kind"], "REJECTED"))
     conflicts = _latest(read("conflict", CONFLICT), "id")
     opened = read("case-opened", CASE_OPENED)
-    dead = read("dead-letter", *map(dlq_topic, (*STEPS, *map(sink_step, DOMAINS))))
+    dead_letters = read("dead-letter", *map(dlq_topic, (*STEPS, *map(sink_step, DOMAINS))))
     return Figures(
-        accepted=_counted(opened["reason"]),
-        refused=_counted(refused["code"]),
-        cancellations_refused=frozenset(_cancellations(refused)),
-        duplicates=len(rejected) - len(refused),
+        accepted=_counts_by_value(opened["reason"]),
+        rejected=_counts_by_value(rejected["code"]),
+        cancellations_rejected=frozenset(_rejected_cancellations(rejected)),
+        duplicates=len(rejections) - len(rejected),
         conflicts=len(conflicts.filter(pc.equal(conflicts["status"], "OPEN"))),
-        dead_letters=len(dead),
+        dead_letters=len(dead_letters),
         domains=_domains(read, rows_by_domain(environment.dsn(AUDITOR))),
-        receipts=_timed(read("receipt", RECEIPT), opened),
+        receipts=_with_durations(read("receipt", RECEIPT), opened),
     )
 
 
-def latency(receipts: pa.Table, phase: str, begun_ms: int, ended_ms: int) -> Latency:
-    """From publish to store, of the changes by notices handed over in [begun, ended)."""
+def latency(receipts: pa.Table, phase: str, start_ms: int, end_ms: int) -> Latency:
+    """Return the latency from publish to store of changes whose notice was submitted in [start_ms, end_ms)."""
     received = pc.cast(receipts["received_at"], pa.int64())
-    within = pc.and_(pc.greater_equal(received, begun_ms), pc.less(received, ended_ms))
-    took = receipts.filter(within)["took_ms"]
-    if not len(took):
+    within = pc.and_(pc.greater_equal(received, start_ms), pc.less(received, end_ms))
+    durations_ms = receipts.filter(within)["took_ms"]
+    if not len(durations_ms):
         return Latency(phase, 0, 0.0, 0.0)
-    median, last = pc.quantile(took, q=[0.5, 0.99]).to_pylist()
-    return Latency(phase, len(took), median / 1000, last / 1000)
+    median, p99 = pc.quantile(durations_ms, q=[0.5, 0.99]).to_pylist()
+    return Latency(phase, len(durations_ms), median / 1000, p99 / 1000)
 
 
-def _domains(read: Reading, held: Mapping[str, Mapping[str, int]]) -> tuple[DomainFigures, ...]:
+def _domains(read: ReadTopics, rows_by_domain: Mapping[str, Mapping[str, int]]) -> tuple[DomainFigures, ...]:
     return tuple(
         DomainFigures(
             domain=domain,
             japanese=SYSTEMS[domain].japanese,
             changes=len(read("domain-change", change_topic(domain))),
-            rows=held[domain],
+            rows=rows_by_domain[domain],
             disclosures=len(read("disclosure", disclosure_topic(domain))),
         )
         for domain in DOMAINS
     )
 
 
-def _timed(receipts: pa.Table, opened: pa.Table) -> pa.Table:
-    """Receipts of cases, with `received_at` of the case and `took_ms` until the store had it."""
+def _with_durations(receipts: pa.Table, opened: pa.Table) -> pa.Table:
+    """Return receipts that have a case, with the case's `received_at` and `took_ms` from then until the store."""
     cases = pa.table({"case": _case_key(opened), "received_at": opened["received_at"]})
     stored = pa.table({"case": _case_key(receipts), "applied_at": receipts["applied_at"]})
     joined = stored.filter(pc.is_valid(stored["case"])).join(cases, "case", join_type="inner")
@@ -110,17 +110,18 @@ def _case_key(records: pa.Table) -> pa.Array:
 
 
 def _latest(records: pa.Table, key: str) -> pa.Table:
-    """The last record of each key, as compaction leaves it."""
+    """Return the last record of each key, as compaction leaves it."""
     numbered = records.append_column("_row", pa.array(range(len(records)), pa.int64()))
     return records.take(numbered.group_by(key).aggregate([("_row", "max")])["_row_max"])
 
 
-def _counted(column: pa.ChunkedArray) -> dict[str, int]:
-    found: list[dict[str, Any]] = pc.value_counts(column).to_pylist()
-    return {str(it["values"]): it["counts"] for it in sorted(found, key=lambda it: -it["counts"])}
+def _counts_by_value(column: pa.ChunkedArray) -> dict[str, int]:
+    counts: list[dict[str, Any]] = pc.value_counts(column).to_pylist()
+    counts.sort(key=lambda entry: -entry["counts"])
+    return {str(entry["values"]): entry["counts"] for entry in counts}
 
 
-def _cancellations(refused: pa.Table) -> list[str]:
-    """Numbers of cancellations refused for what they cancel, as in the samples' expected.json."""
-    about = pc.starts_with(refused["code"], "CANCELS_")
-    return [number for number in refused.filter(about)["notice"].to_pylist() if number]
+def _rejected_cancellations(rejected: pa.Table) -> list[str]:
+    """Return the numbers of cancellations that were rejected because of the notice that they cancel."""
+    is_cancellation = pc.starts_with(rejected["code"], "CANCELS_")
+    return [number for number in rejected.filter(is_cancellation)["notice"].to_pylist() if number]

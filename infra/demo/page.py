@@ -1,4 +1,4 @@
-"""The report as one plain HTML page: no script, nothing fetched, readable in any browser and on paper."""
+"""The report as one HTML page without scripts or external resources, readable in any browser and on paper."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ BAR_WIDTH_PX = 240
 
 
 def page(report: Report) -> str:
-    """The whole page."""
+    """Return the page as HTML."""
     template = Template((resources.files("infra.demo") / "page.html").read_text("utf-8"))
     return template.substitute(
-        verdict=_verdict(report),
-        verdict_class="right" if report.right else "wrong",
+        result=_result(report),
+        result_class="passed" if report.passed else "failed",
         figures=_figures(report),
         reasons=_bars({JAPANESE[Reason(name)]: count for name, count in report.accepted.items()}),
         domains="".join(_domain_row(domain) for domain in report.domains),
-        refusals=_rows((code, _number(count)) for code, count in report.refused.items()),
+        rejections=_rows((code, _number(count)) for code, count in report.rejected.items()),
         latencies=_rows(
-            (it.phase, _number(it.changes), f"{it.median_s:.2f} s", f"{it.p99_s:.2f} s")
-            for it in report.latencies
+            (latency.phase, _number(latency.changes), f"{latency.median_s:.2f} s", f"{latency.p99_s:.2f} s")
+            for latency in report.latencies
         ),
         differences=_differences(report),
         phases=_bars({phase.name: round(phase.seconds, 1) for phase in report.phases}, " s"),
@@ -34,20 +34,20 @@ def page(report: Report) -> str:
     )
 
 
-def _verdict(report: Report) -> str:
-    if report.right:
+def _result(report: Report) -> str:
+    if report.passed:
         rows, messages = _number(report.compared_rows), _number(report.compared_messages)
-        return f"All {rows} rows, {messages} messages and {_number(report.compared_accounts)} accounts as they must be"
+        return f"All {rows} rows, {messages} messages and {_number(report.compared_accounts)} accounts are as expected"
     return f"{_number(len(report.differences))} differences from the reference model"
 
 
 def _figures(report: Report) -> str:
     cases = sum(report.cases.values())
-    facts = {
+    figures = {
         "residents": report.residents,
-        "notices handed over": report.handed_over,
+        "notices submitted": report.submitted,
         "accepted": sum(report.accepted.values()),
-        "refused": sum(report.refused.values()),
+        "rejected": sum(report.rejected.values()),
         "changes to domains": sum(domain.changes for domain in report.domains),
         "disclosures recorded": sum(domain.disclosures for domain in report.domains),
         "cases complete": f"{_number(report.cases.get('complete', 0))} of {_number(cases)}",
@@ -57,7 +57,7 @@ def _figures(report: Report) -> str:
     }
     return "".join(
         f"<div><b>{_number(value) if isinstance(value, int) else value}</b><span>{escape(name)}</span></div>"
-        for name, value in facts.items()
+        for name, value in figures.items()
     )
 
 
@@ -74,18 +74,20 @@ def _differences(report: Report) -> str:
     if not report.differences:
         return "<p>None.</p>"
     kinds: dict[tuple[str, str, str], int] = {}
-    for it in report.differences:
-        key = (it.domain, it.kind, ", ".join(it.columns))
+    for difference in report.differences:
+        key = (difference.domain, difference.kind, ", ".join(difference.columns))
         kinds[key] = kinds.get(key, 0) + 1
-    found = _rows((*key, _number(count)) for key, count in sorted(kinds.items()))
-    return f"<table><tr><th>domain</th><th>kind</th><th>columns</th><th>rows</th></tr>{found}</table>"
+    rows = _rows((*key, _number(count)) for key, count in sorted(kinds.items()))
+    return f"<table><tr><th>domain</th><th>kind</th><th>columns</th><th>rows</th></tr>{rows}</table>"
 
 
 def _bars(values: Mapping[str, float], unit: str = "") -> str:
-    most = max(values.values(), default=0) or 1
+    largest = max(values.values(), default=0) or 1
     rows = (
-        f'<tr><td>{escape(name)}</td><td><svg width="{BAR_WIDTH_PX}" height="12" role="img" aria-label="{value}{unit}">'
-        f'<rect width="{BAR_WIDTH_PX * value / most:.1f}" height="12"/></svg></td><td>{_number(value)}{unit}</td></tr>'
+        f"<tr><td>{escape(name)}</td>"
+        f'<td><svg width="{BAR_WIDTH_PX}" height="12" role="img" aria-label="{value}{unit}">'
+        f'<rect width="{BAR_WIDTH_PX * value / largest:.1f}" height="12"/></svg></td>'
+        f"<td>{_number(value)}{unit}</td></tr>"
         for name, value in sorted(values.items(), key=lambda item: -item[1])
     )
     return f'<table class="bars">{"".join(rows)}</table>'

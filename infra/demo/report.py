@@ -1,4 +1,4 @@
-"""What the demo found, as data: a table for the terminal and a page are two views of it."""
+"""The result of the demo as data; `cli.py` prints it as a table, `page.py` as HTML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.verification.reference import Difference
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from publish to store, of the changes of one phase."""
+    """Seconds from publish to store of the changes of one phase."""
 
     phase: str
     changes: int
@@ -20,7 +20,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class DomainFigures:
-    """One domain: changes it was told, rows in its store by status (the portal's by reason), disclosures recorded."""
+    """Figures of one domain: changes, rows by status (messages by reason if it has no persons), disclosures."""
 
     domain: str
     japanese: str
@@ -31,7 +31,7 @@ class DomainFigures:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the run, and how long it took."""
+    """A part of the run and its duration."""
 
     name: str
     seconds: float
@@ -39,12 +39,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole run. `differences` are the stores' against the reference model: none where all is right."""
+    """The result of a run. `differences` are those between the stores and the reference model."""
 
     residents: int
-    handed_over: int
+    submitted: int
     accepted: Mapping[str, int]
-    refused: Mapping[str, int]
+    rejected: Mapping[str, int]
     conflicts: int
     domains: Sequence[DomainFigures]
     latencies: Sequence[Latency]
@@ -60,6 +60,6 @@ class Report:
     inputs: Sequence[str] = field(default=())
 
     @property
-    def right(self) -> bool:
-        """Whether every row is as it must be, and no case is left open."""
+    def passed(self) -> bool:
+        """Whether no row differs, no record is a dead letter, and every case is complete."""
         return not self.differences and not self.dead_letters and set(self.cases) <= {"complete"}

@@ -1,4 +1,4 @@
-"""The demo itself: the commands an operator would type, in a place of its own, then figures and the comparison."""
+"""The run of the demo: an operator's commands in a MESH_HOME of its own, then figures and the comparison."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from pathlib import Path
 
 import psutil
 
-from infra.apply.cli import with_bar
+from infra.apply.cli import apply_with_progress
 from infra.apply.installation import Installation
 from infra.apply.reconcile import TRACKER_TOKEN
-from infra.codec import codec
-from infra.demo.measure import Figures, figures, latency
+from infra.coding import codec
+from infra.demo.measure import Figures, latency, measure
 from infra.demo.report import Phase, Report
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
-from infra.store_contents import holdings
+from infra.store_contents import read_stores
 from infra.tracker.client import Tracker
 from infra.verification.reference import compare, expected
 from infra.verification.synthetic.writing import write_city
 from schemas.topics import AUDITOR
 
 STOP_TIMEOUT_S = 30.0
-Say = Callable[[str], None]
+Output = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the synthetic city is, and how long to wait for it."""
+    """The size of the synthetic city, and the longest wait for each city."""
 
     residents: int = 20_000
     days: int = 30
@@ -48,62 +48,69 @@ class Sizes:
 
 @dataclass
 class Demo:
-    """One run in `folder`; `samples` is a city to take in after the synthetic one, None for a small synthetic one."""
+    """One run in `folder`. `samples` is the folder of the second city; None: a small synthetic one."""
 
     folder: Path
     samples: Path | None
     sizes: Sizes
-    say: Say
+    output: Output
     _phases: list[Phase] = field(default_factory=list)
 
     def run(self) -> Report:
-        """From nothing to a report; whatever happens, the servers are stopped. OperatorError: a command failed."""
+        """Run the demo and return its report; always stop the servers. Raise OperatorError if a command fails."""
         os.environ["MESH_HOME"] = str(self.folder / "home")
         stack = Stack(Home.of_settings(), OnConsole())
         stack.reset()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         try:
-            return self._with(stack)
+            return self._run_on(stack)
         finally:
-            self.say("stopping the servers")
+            self.output("stopping the servers")
             stack.down()
 
-    def _with(self, stack: Stack) -> Report:
+    def _run_on(self, stack: Stack) -> Report:
         with self._phase("servers"):
             stack.up()
         cities = self._cities()
         environment, installation = Environment.load(), Installation.of_settings()
         with self._phase("apply"):
-            with_bar(environment, installation, sorted({m for city in cities for m in municipalities(city)}))
+            apply_with_progress(
+                environment, installation, sorted({m for city in cities for m in municipalities(city)})
+            )
         with self._workers():
-            spans = [self._through(*each) for each in zip(("first load", "samples"), cities, strict=True)]
-            found = self._measured(environment, installation)
+            spans = [
+                self._ingest_city(name, city)
+                for name, city in zip(("first load", "samples"), cities, strict=True)
+            ]
+            figures = self._measure(environment, installation)
             summary = Tracker(installation.folder, _token(environment)).summary()
         with self._phase("reference model"):
-            wanted = expected([file for city in cities for file in city_files(city)])
-        actual = replace(holdings(environment.dsn(AUDITOR)), refused=found.cancellations_refused)
-        loaded_s = sum(ended - begun for begun, ended in spans)
+            model = expected([file for city in cities for file in city_files(city)])
+        actual = replace(
+            read_stores(environment.dsn(AUDITOR)), rejected_cancellations=figures.cancellations_rejected
+        )
+        loaded_s = sum(end - start for start, end in spans)
         return Report(
             residents=self.sizes.residents,
-            handed_over=sum(found.accepted.values()) + sum(found.refused.values()) + found.duplicates,
-            accepted=found.accepted,
-            refused=found.refused,
-            conflicts=found.conflicts,
-            domains=found.domains,
+            submitted=sum(figures.accepted.values()) + sum(figures.rejected.values()) + figures.duplicates,
+            accepted=figures.accepted,
+            rejected=figures.rejected,
+            conflicts=figures.conflicts,
+            domains=figures.domains,
             latencies=[
-                latency(found.receipts, name, round(begun * 1000), round(ended * 1000))
-                for name, (begun, ended) in zip(("first load", "samples"), spans, strict=True)
+                latency(figures.receipts, name, round(start * 1000), round(end * 1000))
+                for name, (start, end) in zip(("first load", "samples"), spans, strict=True)
             ],
             cases={name: summary[name] for name in ("complete", "open", "overdue") if summary[name]},
-            compared_rows=len(wanted.rows),
-            compared_messages=wanted.messages,
-            compared_accounts=len(wanted.accounts),
-            differences=compare(wanted, actual),
+            compared_rows=len(model.rows),
+            compared_messages=model.messages,
+            compared_accounts=len(model.accounts),
+            differences=compare(model, actual),
             phases=self._phases,
-            notices_per_s=sum(found.accepted.values()) / loaded_s,
+            notices_per_s=sum(figures.accepted.values()) / loaded_s,
             machine=_machine(),
-            dead_letters=found.dead_letters,
+            dead_letters=figures.dead_letters,
             inputs=[
                 f"synthetic city of {self.sizes.residents:,} residents, {self.sizes.days} days",
                 cities[1].name,
@@ -118,21 +125,21 @@ class Demo:
                 write_city(self.folder / "small city", 200, 20, self.sizes.seed + 1, index=1)
         return [large, self.samples or self.folder / "small city"]
 
-    def _through(self, name: str, city: Path) -> tuple[float, float]:
-        """Takes a city in and waits until it is in every store; when that began and ended (seconds since 1970)."""
-        begun = time.time()
+    def _ingest_city(self, name: str, city: Path) -> tuple[float, float]:
+        """Ingest a city and wait until it is in every store; return start and end in seconds since 1970."""
+        started = time.time()
         with self._phase(f"{name}: into all stores"):
-            self._mesh("ingest", "juki-cs", *sorted(city.glob("juki_*.csv")))
-            self._mesh("ingest", "notices", *sorted(city.glob("notices_*.jsonl")))
-            self._mesh("ingest", "enrolments", *sorted(city.glob("enrolments*.csv")))
+            self._run_mesh("ingest", "juki-cs", *sorted(city.glob("juki_*.csv")))
+            self._run_mesh("ingest", "notices", *sorted(city.glob("notices_*.jsonl")))
+            self._run_mesh("ingest", "enrolments", *sorted(city.glob("enrolments*.csv")))
             for events in sorted(city.glob("events_portal*.jsonl")):
-                self._mesh("ingest", "events", "--system", "portal", events)
-            self._mesh("wait", "--idle", "--timeout", self.sizes.timeout_s)
-        return begun, time.time()
+                self._run_mesh("ingest", "events", "--system", "portal", events)
+            self._run_mesh("wait", "--idle", "--timeout", self.sizes.timeout_s)
+        return started, time.time()
 
-    def _measured(self, environment: Environment, installation: Installation) -> Figures:
+    def _measure(self, environment: Environment, installation: Installation) -> Figures:
         with self._phase("figures"):
-            return figures(environment, codec(environment, installation))
+            return measure(environment, codec(environment, installation))
 
     @contextmanager
     def _workers(self) -> Iterator[None]:
@@ -150,32 +157,32 @@ class Demo:
                 except subprocess.TimeoutExpired:
                     workers.kill()
 
-    def _mesh(self, *arguments: object) -> None:
+    def _run_mesh(self, *arguments: object) -> None:
         words = [str(word) for word in arguments]
-        shown = [Path(word).name if "/" in word else word for word in words]
-        self.say(f"$ mesh {' '.join(shown)}")
-        ended = subprocess.run([_mesh(), *words], check=False)
-        if ended.returncode:
-            raise OperatorError(f"mesh {' '.join(words[:2])} ended with {ended.returncode}", code=1)
+        short = [Path(word).name if "/" in word else word for word in words]
+        self.output(f"$ mesh {' '.join(short)}")
+        exit_code = subprocess.run([_mesh(), *words], check=False).returncode
+        if exit_code:
+            raise OperatorError(f"mesh {' '.join(words[:2])} ended with exit code {exit_code}", code=1)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
-        begun = time.monotonic()
+        started = time.monotonic()
         yield
-        self._phases.append(Phase(name, time.monotonic() - begun))
+        self._phases.append(Phase(name, time.monotonic() - started))
 
 
 def municipalities(city: Path) -> Sequence[str]:
-    """Who hands over, by the names of a city's files."""
+    """Return the codes of a city's municipalities, from the names of its files."""
     return [
         file.stem.split("_")[1] for file in sorted((*city.glob("juki_*.csv"), *city.glob("notices_*.jsonl")))
     ]
 
 
 def city_files(city: Path) -> list[Path]:
-    """A city's files, as they are handed over."""
-    kinds = ("juki_", "notices_", "enrolments", "events_portal")
-    return [file for file in sorted(city.iterdir()) if file.stem.startswith(kinds)]
+    """Return a city's files in the order of their names."""
+    prefixes = ("juki_", "notices_", "enrolments", "events_portal")
+    return [file for file in sorted(city.iterdir()) if file.stem.startswith(prefixes)]
 
 
 def _token(environment: Environment) -> str:

@@ -1,1 +1,1 @@
-"""`mesh ingest`: files are carried into `in.` topics as they came, each as its own system's user."""
+"""`mesh ingest`: publishes files on input topics as they are, each record as the user of its system."""

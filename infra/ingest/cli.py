@@ -1,4 +1,4 @@
-"""`mesh ingest`: what registers and agencies hand over as files."""
+"""The command `mesh ingest`."""
 
 from __future__ import annotations
 
@@ -13,63 +13,62 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from connectors.enrolments.source import EnrolmentsSource
 from connectors.errors import ConnectorError, SourceFileError
-from connectors.events.source import EventsSource
+from connectors.events.source import EventsSource, NoticesSource
 from connectors.files.parsing import Encoding
 from connectors.juki_cs.source import JukiCsSource
-from connectors.notices.source import NoticesSource
-from connectors.publish import Summary
+from connectors.publish import IngestSummary
 from connectors.source import Source
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.errors import OperatorError, clear_errors
-from infra.ingest.ingestion import TakenIn, by_name, ingest_files
+from infra.errors import OperatorError, errors_as_messages
+from infra.ingest.ingestion import IngestResult, ingest_files, sources_by_name
 from schemas.systems import SYSTEMS
 
-app = typer.Typer(no_args_is_help=True, help="Take in files that registers and agencies hand over.")
+app = typer.Typer(no_args_is_help=True, help="Ingest files of registers and agencies.")
 
-Files = Annotated[list[Path], typer.Argument(help="Files, taken in one after the other.")]
+Files = Annotated[list[Path], typer.Argument(help="Files, ingested one after another.")]
 Municipality = Annotated[
-    str | None, typer.Option(help="For whom the files speak; by default their names say it.")
+    str | None, typer.Option(help="Code of the municipality; by default the file names have it.")
 ]
 EncodingOption = Annotated[
-    Encoding | None, typer.Option(help="Encoding of the files; by default each is asked for its own.")
+    Encoding | None, typer.Option(help="Encoding of the files; by default each file's header decides.")
 ]
 
 
 @app.command(name="juki-cs")
 def juki_cs(files: Files, encoding: EncodingOption = None, municipality: Municipality = None) -> None:
-    """Take in a gateway server's files (CSV), juki_MUNICIPALITY.csv by name."""
-    _take_in(files, lambda path: JukiCsSource(path, municipality, encoding))
+    """Ingest CSV files of gateway servers, named juki_MUNICIPALITY.csv."""
+    _ingest(files, lambda path: JukiCsSource(path, municipality, encoding))
 
 
 @app.command()
 def notices(files: Files, municipality: Municipality = None) -> None:
-    """Take in a municipality's notices (JSON Lines), notices_MUNICIPALITY.jsonl by name."""
-    _take_in(files, lambda path: NoticesSource(path, municipality))
+    """Ingest a municipality's notices (JSON Lines), in files named notices_MUNICIPALITY.jsonl."""
+    _ingest(files, lambda path: NoticesSource(path, municipality))
 
 
 @app.command()
 def enrolments(files: Files, encoding: EncodingOption = None) -> None:
-    """Take in enrolments (CSV); each row goes to its domain, as that domain's user."""
-    _take_in(files, lambda path: EnrolmentsSource(path, encoding))
+    """Ingest enrolments (CSV); each row is published as its domain's user."""
+    _ingest(files, lambda path: EnrolmentsSource(path, encoding))
 
 
 @app.command()
 def events(
     files: Files,
-    system: Annotated[str, typer.Option(help="The system whose events they are.")],
+    system: Annotated[str, typer.Option(help="The system that publishes the events.")],
     municipality: Municipality = None,
 ) -> None:
-    """Take in any system's events (JSON Lines, an event of its schema on each line)."""
-    publishing = [found.id for found in SYSTEMS.values() if found.publishes]
-    with clear_errors():
+    """Ingest any system's events (JSON Lines, one event of the system's schema per line)."""
+    publishing = [declared.id for declared in SYSTEMS.values() if declared.publishes]
+    with errors_as_messages():
         if system not in publishing:
-            raise OperatorError(f"{system!r} hands nothing over; there are: {', '.join(publishing)}")
-    _take_in(files, lambda path: EventsSource(system, path, municipality))
+            raise OperatorError(f"{system!r} publishes no events; systems that do: {', '.join(publishing)}")
+    _ingest(files, lambda path: EventsSource(system, path, municipality))
 
 
-def _take_in(files: list[Path], source: Callable[[Path], Source]) -> None:
-    with clear_errors(), _told():
+def _ingest(files: list[Path], source: Callable[[Path], Source]) -> None:
+    with errors_as_messages(), _connector_errors():
         environment, installation = Environment.load(), Installation.of_settings()
         with Progress(
             TextColumn("{task.description}"),
@@ -86,30 +85,30 @@ def _take_in(files: list[Path], source: Callable[[Path], Source]) -> None:
                     tasks[name] = bars.add_task(name, total=total)
                 bars.update(tasks[name], completed=done)
 
-            taken = ingest_files(environment, installation, by_name(files, source), show)
-        _report(taken)
+            result = ingest_files(environment, installation, sources_by_name(files, source), show)
+        _report(result)
 
 
-def _report(taken: TakenIn) -> None:
-    if taken.admitted:
-        typer.echo(f"admitted: {', '.join(taken.admitted)} (they take part from now on)")
-    for name, summary in taken.files.items():
+def _report(result: IngestResult) -> None:
+    if result.admitted:
+        typer.echo(f"admitted: {', '.join(result.admitted)} (they take part from now on)")
+    for name, summary in result.files.items():
         typer.echo(f"{name}: {_sentence(summary)}")
 
 
-def _sentence(summary: Summary) -> str:
-    faulty = f", {summary.faults} of them not of the form: see `mesh rejected list`" if summary.faults else ""
+def _sentence(summary: IngestSummary) -> str:
+    malformed = f", {summary.faults} of them malformed: see `mesh rejected list`" if summary.faults else ""
     topics = ", ".join(sorted(summary.by_topic))
-    return f"{summary.hand_overs} hand-overs of {summary.rows} rows to {topics or 'nowhere'}{faulty}"
+    return f"{summary.submissions} submissions of {summary.rows} rows to {topics or 'no topic'}{malformed}"
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """A file that can't be taken in ends with 2, and nothing was published; a broker that fails, with 1."""
+def _connector_errors() -> Iterator[None]:
+    """Turn a connector's errors into OperatorError: code 2 if nothing was published, 1 if a part may be."""
     try:
         yield
     except SourceFileError as error:
         raise OperatorError(f"{error}; nothing was published") from error
     except ConnectorError as error:
-        text = f"{error}; part of it may be in: ingest again, what is in already changes nothing"
+        text = f"{error}; a part may be published: ingest the files again, duplicates change nothing"
         raise OperatorError(text, code=1) from error

@@ -1,4 +1,4 @@
-"""Takes in files: all of them are looked through before anything of the first is published."""
+"""Ingesting files: all files are validated before anything is published."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.publish import KafkaPublisher, Summary, carry
+from connectors.publish import IngestSummary, KafkaPublisher, publish_opened
 from connectors.source import Route, Source
 from infra.apply.installation import Installation
 from infra.apply.reconcile import apply
-from infra.codec import codec
+from infra.coding import codec
 from infra.environment import Environment
 
-#: Told the file, its bytes done and its size.
+#: Called with a file's name, its bytes done and its size in bytes.
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class TakenIn:
-    """What was published of each file, and who was admitted for it."""
+class IngestResult:
+    """What was published of each file by its name, and the municipalities that were admitted for the files."""
 
-    files: Mapping[str, Summary]
+    files: Mapping[str, IngestSummary]
     admitted: Sequence[str] = ()
 
 
@@ -30,35 +30,36 @@ def ingest_files(
     installation: Installation,
     sources: Mapping[str, Source],
     progress: Progress = lambda file, done, total: None,
-) -> TakenIn:
-    """Publish files, by the name each is to be reported under.
+) -> IngestResult:
+    """Publish the files of `sources`, which are keyed by the name to report them under.
 
-    A municipality that takes no part yet is admitted, on behalf of the operator who has the file. SourceFileError:
-    nothing of any file was published. NotDeliveredError, BrokerUnavailableError: part of it may have been.
+    A municipality that does not take part yet is admitted on behalf of the operator. Raise SourceFileError where a
+    file is invalid; then nothing was published. Raise NotDeliveredError or BrokerUnavailableError where publishing
+    fails; then a part may be published.
     """
     routes = [route for source in sources.values() for route in source.open()]
     admitted = _admit(environment, installation, routes)
     publisher = KafkaPublisher(environment.kafka, codec(environment, installation))
     publisher.prepare(dict.fromkeys(routes))
-    taken: dict[str, Summary] = {}
+    summaries: dict[str, IngestSummary] = {}
     for name, source in sources.items():
-        taken[name] = carry(source, publisher, _of(progress, name, source))
-    return TakenIn(taken, admitted)
+        summaries[name] = publish_opened(source, publisher, _file_progress(progress, name, source))
+    return IngestResult(summaries, admitted)
 
 
-def by_name(paths: Sequence[Path], source: Callable[[Path], Source]) -> dict[str, Source]:
-    """A source for each file, under its name; under its whole path where two have the same name."""
+def sources_by_name(paths: Sequence[Path], source: Callable[[Path], Source]) -> dict[str, Source]:
+    """Return a source per file, by file name; by the complete path where several files have the same name."""
     names = [path.name for path in paths]
     return {str(path) if names.count(path.name) > 1 else path.name: source(path) for path in paths}
 
 
 def _admit(environment: Environment, installation: Installation, routes: Sequence[Route]) -> list[str]:
-    taking_part = set(installation.municipalities())
-    fresh = sorted({route.municipality for route in routes if route.municipality} - taking_part)
-    if fresh or not installation.schema_ids.exists():
-        apply(environment, installation, fresh)
-    return fresh
+    admitted = set(installation.municipalities())
+    new = sorted({route.municipality for route in routes if route.municipality} - admitted)
+    if new or not installation.schema_ids.exists():
+        apply(environment, installation, new)
+    return new
 
 
-def _of(progress: Progress, name: str, source: Source) -> Callable[[int], None]:
+def _file_progress(progress: Progress, name: str, source: Source) -> Callable[[int], None]:
     return lambda done: progress(name, done, source.bytes_total)

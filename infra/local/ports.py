@@ -1,4 +1,4 @@
-"""Free ports on 127.0.0.1, and who holds one that isn't."""
+"""Free ports on 127.0.0.1, and the programs that listen on taken ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import psutil
 
-from infra.local.errors import PortTakenError
+from infra.errors import PortTakenError
 
 HOST = "127.0.0.1"
-#: Below the range of outgoing connections' ports: what is free today is most likely free at the next start.
+#: Below the ports of outgoing connections, so a free port is most likely free at the next start too.
 PORTS = range(20_000, 30_000)
 ATTEMPTS_MAX = 200
 RELEASE_TIMEOUT_S = 2.0
@@ -20,9 +20,9 @@ POLL_S = 0.02
 
 
 def is_free(port: int) -> bool:
-    """Whether we could listen on `port` now."""
+    """Return whether a server could listen on `port` now."""
     with socket.socket() as probe:
-        # As servers do: a connection of yesterday's server that still lingers is no obstacle.
+        # Servers set this option too: lingering connections of an earlier server don't block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -32,7 +32,7 @@ def is_free(port: int) -> bool:
 
 
 def becomes_free(port: int, timeout_s: float = RELEASE_TIMEOUT_S) -> bool:
-    """Whether we could listen on `port` now or very soon: a killed server's sockets outlive it by a moment."""
+    """Return whether `port` becomes free within `timeout_s`; a killed server's sockets linger briefly."""
     deadline = time.monotonic() + timeout_s
     while not is_free(port):
         if time.monotonic() > deadline:
@@ -41,8 +41,8 @@ def becomes_free(port: int, timeout_s: float = RELEASE_TIMEOUT_S) -> bool:
     return True
 
 
-def choose(count: int, avoid: Iterable[int] = ()) -> list[int]:
-    """`count` different free ports, none of `avoid`. PortTakenError: too few are free."""
+def choose_free(count: int, avoid: Iterable[int] = ()) -> list[int]:
+    """Return `count` different free ports, none of `avoid`. Raise PortTakenError where too few are free."""
     taken = set(avoid)
     chosen: list[int] = []
     for _ in range(ATTEMPTS_MAX):
@@ -52,11 +52,13 @@ def choose(count: int, avoid: Iterable[int] = ()) -> list[int]:
             chosen.append(port)
         if len(chosen) == count:
             return chosen
-    raise PortTakenError(f"no {count} free ports between {PORTS.start} and {PORTS.stop}")
+    raise PortTakenError(
+        f"there are no {count} free ports between {PORTS.start} and {PORTS.stop}; end other programs"
+    )
 
 
-def holder(port: int) -> str:
-    """Who listens on `port`, as far as the system tells us."""
+def listener_of(port: int) -> str:
+    """Return the name and pid of the program that listens on `port`, if the system reports them."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:

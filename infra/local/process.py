@@ -1,6 +1,6 @@
-"""Servers as background processes: started in a session of their own, found again, stopped.
+"""Servers as background processes: starts them in a session of their own, finds them again, stops them.
 
-A process is ours if its command line says so: a pid file alone is worth nothing, as pids are used again.
+A process is identified by a tag in its command line. A pid file alone is not enough, because pids are reused.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.errors import StartError
+from infra.errors import StartError
 
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.02
 EXEC_TIMEOUT_S = 5.0
-#: What of a server's log an error shows.
+#: Length of the end of a server's log in error messages.
 LOG_TAIL_BYTES = 1500
 
-#: Popen objects of servers that live on after us; kept, so that none is collected while its server runs.
+#: Popen objects of started servers, referenced so that none is garbage-collected while its server runs.
 _started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
 class OsUser:
-    """The operating system's user that a server runs as."""
+    """The user of the operating system that a server runs as."""
 
     uid: int
     gid: int
@@ -37,7 +37,7 @@ class OsUser:
 
 @dataclass(frozen=True)
 class Server:
-    """One server of a stack. `mark` is an argument of its command line that no other process has."""
+    """One server of a stack. `cmdline_tag` is an argument of its command line that no other process has."""
 
     name: str
     cmdline_tag: str
@@ -48,7 +48,7 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
 
     def process(self) -> psutil.Process | None:
-        """The running process, or None. A pid used again by another program is seen through."""
+        """Return the running process, or None. A pid that another program has now is recognised by the missing tag."""
         try:
             process = psutil.Process(int(self.pid_file.read_text("ascii")))
         except (OSError, ValueError, psutil.NoSuchProcess):
@@ -56,7 +56,7 @@ class Server:
         return process if self._is_ours(process) else self._search()
 
     def start(self, command: Sequence[str], folder: Path) -> None:
-        """Start `command` in `folder`, detached from us and the terminal. Does not wait until it is ready."""
+        """Start `command` in `folder`, detached from this process and the terminal; don't wait until it is ready."""
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".previous.log"))
         with self.log.open("wb") as log:
@@ -75,30 +75,30 @@ class Server:
         _started.append(process)
         self.pid_file.parent.mkdir(mode=0o700, exist_ok=True)
         self.pid_file.write_text(str(process.pid), "ascii")
-        self._await_command_line(process)
+        self._wait_for_command_line(process)
 
     def wait_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Return when `ready` says so. StartError, with the log's end, where the server ends or is too late."""
+        """Return when `ready` returns True. Raise StartError with the log's end if the server ends or times out."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self.process() is None:
-                raise StartError(f"{self.name} ended while starting; {self._evidence()}")
+                raise StartError(f"{self.name} ended while starting; {self._log_excerpt()}")
             if time.monotonic() > deadline:
-                raise StartError(f"{self.name} is late ({timeout_s:.0f} s); {self._evidence()}")
+                raise StartError(f"{self.name} is not ready after {timeout_s:.0f} s; {self._log_excerpt()}")
             time.sleep(POLL_S)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Stop it in order; by force after `timeout_s`. Nothing happens where it isn't running."""
+        """Stop the server if it runs: by its stop signal, and after `timeout_s` by SIGKILL."""
         process = self.process()
         if process is not None:
             _end(process, self.stop_signal, timeout_s)
         self.pid_file.unlink(missing_ok=True)
 
-    def _evidence(self) -> str:
-        return f"{self.log}:\n{self.log_tail()}"
+    def _log_excerpt(self) -> str:
+        return f"the end of {self.log}:\n{self.log_tail()}"
 
     def log_tail(self) -> str:
-        """The end of the log, for an error message."""
+        """Return the end of the log, for an error message."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
@@ -106,8 +106,8 @@ class Server:
         except OSError:
             return "(no log)"
 
-    def _await_command_line(self, process: subprocess.Popen[bytes]) -> None:
-        """Return when the system shows the command line: for a moment after exec it is empty, as a dead one's."""
+    def _wait_for_command_line(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the system reports the command line, which is empty for a moment after exec."""
         deadline = time.monotonic() + EXEC_TIMEOUT_S
         while process.poll() is None and self.process() is None and time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -119,17 +119,17 @@ class Server:
             return False
 
     def _search(self) -> psutil.Process | None:
-        """A server started by somebody who was killed before the pid was written down."""
+        """Search all processes: the starter may have been killed before it wrote the pid file."""
         for process in psutil.process_iter():
             if self._is_ours(process):
                 return process
         return None
 
 
-def _end(process: psutil.Process, first: signal.Signals, timeout_s: float) -> None:
-    for sent in (first, signal.SIGKILL):
+def _end(process: psutil.Process, stop_signal: signal.Signals, timeout_s: float) -> None:
+    for number in (stop_signal, signal.SIGKILL):
         try:
-            process.send_signal(sent)
+            process.send_signal(number)
             process.wait(timeout_s)
         except psutil.NoSuchProcess:
             break
@@ -142,15 +142,15 @@ def _end(process: psutil.Process, first: signal.Signals, timeout_s: float) -> No
 
 
 def base_environment() -> dict[str, str]:
-    """A server's environment: nothing of the caller's, so that no JAVA_TOOL_OPTIONS changes what it does."""
+    """Return a server's environment. It has nothing of the caller's, such as JAVA_TOOL_OPTIONS."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
 def run(command: Sequence[str], folder: Path, account: OsUser | None = None, timeout_s: float = 60.0) -> None:
-    """Run `command` to its end. StartError, with what it printed, where it fails or takes too long."""
+    """Run `command` to its end. Raise StartError with its output if it fails, or at the timeout."""
     name = Path(command[0]).name
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             cwd=folder,
             env=base_environment(),
@@ -164,6 +164,6 @@ def run(command: Sequence[str], folder: Path, account: OsUser | None = None, tim
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StartError(f"{name} failed: {error}") from error
-    if done.returncode:
-        printed = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-        raise StartError(f"{name} failed with {done.returncode}:\n{printed[-LOG_TAIL_BYTES:]}")
+    if completed.returncode:
+        output = (completed.stdout + completed.stderr).decode("utf-8", "replace").strip()
+        raise StartError(f"{name} failed with exit code {completed.returncode}:\n{output[-LOG_TAIL_BYTES:]}")

@@ -1,4 +1,4 @@
-"""How the local stack tells what it is doing: bars on a terminal, lines elsewhere, in tests nothing."""
+"""Progress of the local stack: bars on a terminal, lines elsewhere, nothing in tests."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from rich.progress import Progress as RichProgress
 
 
 class ProgressReporter(Protocol):
-    """What takes long says so here."""
+    """Receives the progress of long operations."""
 
-    def say(self, text: str) -> None:
-        """One line about what is happening."""
+    def line(self, text: str) -> None:
+        """Report one line of text."""
 
     def bytes(self, text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar over `total` bytes; what is entered takes the bytes done since the last call."""
+        """Return a context with a function to call with the bytes done since its last call, of `total` bytes."""
 
 
 class Silent:
-    """Says nothing."""
+    """Reports nothing."""
 
-    def say(self, text: str) -> None:
-        """Nothing."""
+    def line(self, text: str) -> None:
+        """Do nothing."""
 
     @contextmanager
     def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
-        """No bar."""
+        """Show nothing."""
         yield lambda done: None
 
 
 class OnConsole:
-    """On a console, which is standard error, so that standard output holds results only."""
+    """Reports to a console, by default standard error, because standard output has results only."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
 
-    def say(self, text: str) -> None:
-        """A line."""
+    def line(self, text: str) -> None:
+        """Print a line."""
         self._console.print(text)
 
     @contextmanager
     def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar with bytes and time; where there is no terminal, one line before and none after."""
+        """Show a bar with bytes and time; without a terminal, print one line at the start."""
         if not self._console.is_terminal:
-            self.say(f"{text}: {total / 1e6:.0f} MB")
+            self.line(f"{text}: {total / 1e6:.0f} MB")
             yield lambda done: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())

@@ -1,6 +1,6 @@
-"""The schema registry: Apicurio, which keeps its schemas in Kafka and speaks Confluent's API.
+"""The schema registry: Apicurio, which stores its schemas in Kafka and has Confluent's API.
 
-Anybody on this machine may read; only the user `apply` may write (docs/decisions/registry-rights.md).
+Every user of this machine may read; only the user `apply` may write (docs/decisions/registry-rights.md).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ WRITER = "apply"
 API = "/apis/ccompat/v7"
 READY_TIMEOUT_S = 90.0
 REQUEST_TIMEOUT_S = 2.0
-#: So many are listed at most, and it isn't said that there are more: by default 1,000, where a nation has 7,000.
+#: Most subjects in a list, which is cut silently. The default is 1,000; a whole country has 7,000 subjects.
 SUBJECTS_MAX = 1_000_000
-#: The registry reads its whole journal before it answers, and takes three polls without a record for its end.
+#: The registry reads its complete journal before it answers, and takes three empty polls as the end.
 POLL_TIMEOUT_MS = 250
 FLAGS = (
     "-Xmx192m",
@@ -38,12 +38,12 @@ FLAGS = (
 
 
 def url(ports: Ports) -> str:
-    """Where Confluent's clients find it."""
+    """Return the address for Confluent's clients."""
     return f"http://{HOST}:{ports.registry}{API}"
 
 
 def unpack(archive: Path, cache: Path) -> Path:
-    """The folder with the registry's files; unpacked once."""
+    """Return the folder with the registry's files, unpacked once."""
     folder = cache / "unpacked" / f"{archive.parent.name}-registry"
     if not folder.is_dir():
         with cache_lock(cache):
@@ -53,39 +53,39 @@ def unpack(archive: Path, cache: Path) -> Path:
 
 
 def program(folder: Path) -> Program:
-    """The registry as a Java program."""
+    """Return the registry as a Java program."""
     runner = folder / "quarkus-run.jar"
     return Program("registry", FLAGS, ("-jar", str(runner)), (runner,))
 
 
 def server(home: Home) -> Server:
-    """The registry's process."""
-    mark = f"-Dmesh.registry={home.registry}"
-    return Server("the schema registry", mark, home.logs / "registry.log", home.folder / "run" / "registry")
+    """Return the registry's process."""
+    tag = f"-Dmesh.registry={home.registry}"
+    return Server("the schema registry", tag, home.logs / "registry.log", home.folder / "run" / "registry")
 
 
 def start(home: Home, ports: Ports, folder: Path, secrets: Secrets, startup: Startup) -> None:
-    """Start the registry; its user must have its rights in Kafka. Does not wait until it is ready."""
+    """Start the registry without waiting until it is ready. Its user must have its ACLs in Kafka."""
     scratch = home.registry / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     settings = home.registry / "application.properties"
     write_private(settings, properties(ports, secrets, scratch).encode())
-    given = [
+    jvm_properties = [
         f"-Dquarkus.config.locations={settings}",
         f"-Djava.io.tmpdir={scratch}",
         f"-Dmesh.registry={home.registry}",
     ]
-    server(home).start(program(folder).command(startup, given), scratch)
+    server(home).start(program(folder).command(startup, jvm_properties), scratch)
 
 
 def wait_ready(home: Home, ports: Ports) -> None:
-    """Return when the registry answers. StartError: it does not."""
+    """Return when the registry answers. Raise StartError at the timeout."""
     server(home).wait_ready(lambda: answers(ports), READY_TIMEOUT_S)
 
 
 def answers(ports: Ports) -> bool:
-    """Whether the registry knows all its schemas. It answers readers earlier, as if it had none."""
+    """Return whether the registry has loaded all its schemas; before, it answers readers as if it had none."""
     health = f"http://{HOST}:{ports.registry_management}/health/ready"
     try:
         with urllib.request.urlopen(health, timeout=REQUEST_TIMEOUT_S) as answer:
@@ -95,14 +95,14 @@ def answers(ports: Ports) -> bool:
 
 
 def properties(ports: Ports, secrets: Secrets, scratch: Path) -> str:
-    """The registry's settings. Roles are asked where a request is carried out: no path leads around them."""
+    """Return the registry's settings. Roles are checked where requests are executed, so every path is covered."""
     password = secrets.password(kafka_server.REGISTRY).get_secret_value()
     login = f'required username="{kafka_server.REGISTRY}" password="{password}"'
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     return "\n".join(
         f"{key}={value}"
         for key, value in {
-            # Above environment variables and the settings that the application brings along.
+            # A higher ordinal than environment variables and the application's own settings.
             "config_ordinal": 500,
             "quarkus.http.host": HOST,
             "quarkus.http.port": ports.registry,
@@ -126,7 +126,7 @@ def properties(ports: Ports, secrets: Secrets, scratch: Path) -> str:
             "quarkus.security.users.embedded.plain-text": "true",
             f"quarkus.security.users.embedded.users.{WRITER}": secrets.password(WRITER).get_secret_value(),
             f"quarkus.security.users.embedded.roles.{WRITER}": "sr-admin",
-            # Its own database is in memory, and small.
+            # Its database is in memory and small.
             "apicurio.datasource.jdbc.initial-size": 2,
             "apicurio.datasource.jdbc.min-size": 2,
             "apicurio.datasource.jdbc.max-size": 20,

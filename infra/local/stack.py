@@ -1,4 +1,4 @@
-"""All servers of one installation: up, down, and what is running."""
+"""All servers of one installation: start, stop, status."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from infra.errors import HomeError, PortTakenError, StackError, StartError
 from infra.local import artifacts, database, kafka_server, ports, postgres_server, registry_server
-from infra.local.errors import HomeError, PortTakenError, StackError, StartError
 from infra.local.home import SINGLE_PORTS, BrokerPorts, Home, Ports, StackState, Tunnel, cache_folder
 from infra.local.java import Program, Startup
 from infra.local.ports import HOST
@@ -22,7 +22,7 @@ from infra.local.process import Server
 from infra.local.progress import ProgressReporter, Silent
 from infra.local.secrets import Secrets
 
-#: Names that have a password from the first start on.
+#: Names that have a password from the first start.
 FIRST_SECRETS = (
     *kafka_server.FIRST_USERS,
     registry_server.WRITER,
@@ -34,7 +34,7 @@ RECORD_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Files:
+class ServerFiles:
     """The servers' files in the cache."""
 
     kafka: tuple[Path, ...]
@@ -44,7 +44,7 @@ class Files:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What is known of one server."""
+    """The status of one server; `started_at` in seconds since 1970."""
 
     name: str
     running: bool
@@ -55,7 +55,7 @@ class ServerStatus:
 
 
 class Stack:
-    """The local stack of one home. Every change is made under the home's lock, so that callers queue."""
+    """The local stack of one home. Every change needs the home's lock, so callers wait for one another."""
 
     def __init__(self, home: Home | None = None, progress: ProgressReporter | None = None) -> None:
         self.home = home or Home.of_settings()
@@ -69,12 +69,11 @@ class Stack:
         brokers: int | None = None,
         tunnels: Sequence[int] = (),
     ) -> StackState:
-        """Have all servers running; what runs already is left alone.
+        """Start the servers that don't run, and return when all answer.
 
-        How many brokers there are is for the first start to say (one by default), and so is where the way to each
-        leads through by which its clients may come (`tunnels`: an advertised port a broker; None of them by default).
-        Returns when all answer (the registry too, unless `wait_for_registry` is false: then it goes on
-        starting by itself). Raises StackError.
+        Unless `wait_for_registry`, the registry may still be starting at the return. `brokers` (by default one) and
+        `tunnels` (the port that each broker's second listener advertises; by default there are none) count at the
+        first start only. Raise StackError where a server can't be started.
         """
         files = fetch(self._progress)
         record_startup(files, self._progress)
@@ -83,17 +82,17 @@ class Stack:
             return _Start(self.home, self.secrets, files, state).run(wait_for_registry)
 
     def servers(self) -> dict[str, Server]:
-        """Every server by its name, brokers first. HomeError: nothing was ever set up here."""
+        """Return all servers by name, brokers first. Raise HomeError where no stack was ever set up here."""
         return {server.name: server for server in self._servers()}
 
     def down(self) -> None:
-        """Stop all servers, in the order in which they need each other; what is down is left alone."""
+        """Stop all running servers, the registry before the brokers that it needs."""
         if self.home.folder.is_dir():
             with self.home.lock():
                 self._stop_all()
 
     def reset(self) -> None:
-        """Stop all servers and forget all data and passwords of this home."""
+        """Stop all servers and delete this home with all data and passwords."""
         if not self.home.state_exists():
             return
         with self.home.lock():
@@ -103,12 +102,12 @@ class Stack:
         shutil.rmtree(self.home.folder)
 
     def status(self) -> list[ServerStatus]:
-        """Every server of this home; none where nothing was ever set up."""
+        """Return the status of each server; nothing where no stack was ever set up."""
         if not self.home.state_exists():
             return []
         state = self.home.state()
         addresses = (
-            *(f"{HOST}:{each.client}" for each in state.ports.brokers),
+            *(f"{HOST}:{broker.client}" for broker in state.ports.brokers),
             registry_server.url(state.ports),
             f"{HOST}:{state.ports.postgres}/{postgres_server.DATABASE}",
         )
@@ -127,54 +126,62 @@ class Stack:
         self.secrets.ensure(FIRST_SECRETS)
         known = self.home.state_exists()
         state = self.home.state() if known else self._first_state(brokers or 1, tunnels)
-        there = len(state.ports.brokers)
-        if brokers not in (None, there):
+        existing = len(state.ports.brokers)
+        if brokers not in (None, existing):
             raise HomeError(
-                f"{self.home.folder} was made with --brokers {there}: mesh local reset --yes comes first"
+                f"{self.home.folder} was created with --brokers {existing}; "
+                "to change that, first delete everything with `mesh local reset --yes`"
             )
-        state = self._check_ports(state, new_ports)
-        self.home.remember(state)
+        state = self._validated_ports(state, new_ports)
+        self.home.save_state(state)
         return state
 
     def _first_state(self, brokers: int, tunnels: Sequence[int]) -> StackState:
         return StackState(
-            ports=first_ports(brokers, tunnels),
-            postgres=postgres_server.place(self.home),
+            ports=choose_ports(brokers, tunnels),
+            postgres=postgres_server.data_folder(self.home),
             cluster_id=kafka_server.cluster_id(),
         )
 
-    def _check_ports(self, state: StackState, new_ports: bool) -> StackState:
-        """Ports that clients know stay, or it is said; the others are changed without a word."""
-        self.home.remember(state)
-        kept = state.ports.named()
-        running = {name for server in self._servers() if server.process() for name in _ports_of(server, kept)}
-        lost = [name for name in kept if name not in running and not ports.becomes_free(kept[name])]
-        public = [name for name in lost if name.startswith(("kafka", "postgres")) or name == "registry"]
+    def _validated_ports(self, state: StackState, new_ports: bool) -> StackState:
+        """Return the state with new ports for those that another program has taken.
+
+        Raise PortTakenError where it is a port that clients use, unless `new_ports`.
+        """
+        self.home.save_state(state)
+        current = state.ports.by_name()
+        in_use = {
+            name for server in self._servers() if server.process() for name in _ports_of(server, current)
+        }
+        taken = [name for name in current if name not in in_use and not ports.becomes_free(current[name])]
+        public = [name for name in taken if name.startswith(("kafka", "postgres")) or name == "registry"]
         if public and not new_ports:
             name = public[0]
             raise PortTakenError(
-                f"port {kept[name]} of {name} is taken by {ports.holder(kept[name])}; "
-                "end that, or let the servers have other ports: mesh local up --new-ports"
+                f"port {current[name]} of {name} is taken by {ports.listener_of(current[name])}; "
+                "end that program, or choose other ports: mesh local up --new-ports"
             )
-        fresh = dict(zip(lost, ports.choose(len(lost), kept.values()), strict=True)) if lost else {}
-        return state.model_copy(update={"ports": state.ports.moved(fresh)})
+        changed = (
+            dict(zip(taken, ports.choose_free(len(taken), current.values()), strict=True)) if taken else {}
+        )
+        return state.model_copy(update={"ports": state.ports.with_ports(changed)})
 
     def _stop_all(self) -> None:
         if not self.home.state_exists():
             return
-        *brokers, schemas, database = self._servers()
+        *brokers, registry, database = self._servers()
         with ThreadPoolExecutor(1 + len(brokers)) as pool:
             stopped = pool.submit(database.stop)
-            schemas.stop()
-            # All at once: a broker that is told to stop when most others are gone waits for them in vain.
+            registry.stop()
+            # All brokers at once: a broker that stops after most others waits for them in vain.
             list(pool.map(Server.stop, brokers))
             stopped.result()
 
 
 class _Start:
-    """One start: the servers beside each other, each waiting only for what it needs."""
+    """One start of all servers in parallel; each waits only for the servers that it needs."""
 
-    def __init__(self, home: Home, secrets: Secrets, files: Files, state: StackState) -> None:
+    def __init__(self, home: Home, secrets: Secrets, files: ServerFiles, state: StackState) -> None:
         self._home = home
         self._secrets = secrets
         self._files = files
@@ -184,7 +191,7 @@ class _Start:
         with ThreadPoolExecutor(3) as pool:
             database = pool.submit(self._database)
             granted: Future[None] = Future()
-            schemas = pool.submit(self._schemas, granted, wait_for_registry)
+            registry = pool.submit(self._registry, granted, wait_for_registry)
             try:
                 self._brokers()
                 granted.set_result(None)
@@ -192,18 +199,18 @@ class _Start:
                 granted.set_exception(error)
                 raise
             database.result()
-            schemas.result()
+            registry.result()
         return self._state
 
     def _brokers(self) -> None:
-        home, given = self._home, self._state.ports
-        numbers = range(1, len(given.brokers) + 1)
+        ports = self._state.ports
+        numbers = range(1, len(ports.brokers) + 1)
         with ThreadPoolExecutor(len(numbers)) as pool:
             list(pool.map(self._broker, numbers))
         if not self._state.registry_granted:
-            kafka_server.grant_registry(given, self._secrets)
+            kafka_server.grant_registry(ports, self._secrets)
             self._state = self._state.model_copy(update={"registry_granted": True})
-            home.remember(self._state)
+            self._home.save_state(self._state)
 
     def _broker(self, number: int) -> None:
         broker = kafka_server.Broker(self._home, self._state.ports, self._secrets, number)
@@ -212,54 +219,56 @@ class _Start:
             broker.start(self._files.kafka, startup, self._state.cluster_id or kafka_server.cluster_id())
         broker.wait_ready()
 
-    def _schemas(self, granted: Future[None], wait: bool) -> None:
-        home, given = self._home, self._state.ports
+    def _registry(self, granted: Future[None], wait: bool) -> None:
+        home, ports = self._home, self._state.ports
         if registry_server.server(home).process() is None:
-            # With its rights in place it may start beside the broker, and finds it up when it needs it.
+            # Once its ACLs exist, it may start in parallel with the brokers, which are ready before it needs them.
             if not self._state.registry_granted:
                 granted.result()
             startup = Startup(use=registry_server.program(self._files.registry).startup_cache(cache_folder()))
-            registry_server.start(home, given, self._files.registry, self._secrets, startup)
-        # A broker that failed is the error to report, not a registry that waits for it.
+            registry_server.start(home, ports, self._files.registry, self._secrets, startup)
+        # If a broker failed, report its error, not the timeout of a registry that waits for it.
         granted.result()
         if wait:
-            registry_server.wait_ready(home, given)
+            registry_server.wait_ready(home, ports)
 
     def _database(self) -> None:
-        home, folder, given = self._home, self._state.postgres, self._state.ports
+        home, folder, ports = self._home, self._state.postgres, self._state.ports
         if postgres_server.server(home, folder).process() is None:
-            postgres_server.start(home, folder, self._files.postgres, given, self._secrets)
-        database.wait_ready(home, folder, given, self._secrets)
+            postgres_server.start(home, folder, self._files.postgres, ports, self._secrets)
+        database.wait_ready(home, folder, ports, self._secrets)
 
 
-def first_ports(brokers: int = 1, tunnels: Sequence[int] = ()) -> Ports:
-    """Free ports for everything; `tunnels` as in `Stack.up`. PortTakenError: too few are free."""
-    chosen = ports.choose(len(SINGLE_PORTS) + 2 * (brokers - 1) + len(tunnels), tunnels)
+def choose_ports(brokers: int = 1, tunnels: Sequence[int] = ()) -> Ports:
+    """Return free ports for all servers; `tunnels` as in `Stack.up`. Raise PortTakenError where too few are free."""
+    chosen = ports.choose_free(len(SINGLE_PORTS) + 2 * (brokers - 1) + len(tunnels), tunnels)
     single = dict(zip(SINGLE_PORTS, chosen, strict=False))
-    rest = iter(chosen[len(SINGLE_PORTS) :])
+    remaining = iter(chosen[len(SINGLE_PORTS) :])
     return Ports(
         **single,
-        more_brokers=tuple(BrokerPorts(client=next(rest), controller=next(rest)) for _ in range(brokers - 1)),
-        tunnels=tuple(Tunnel(port=next(rest), advertised=advertised) for advertised in tunnels),
+        more_brokers=tuple(
+            BrokerPorts(client=next(remaining), controller=next(remaining)) for _ in range(brokers - 1)
+        ),
+        tunnels=tuple(Tunnel(port=next(remaining), advertised=advertised) for advertised in tunnels),
     )
 
 
-def fetch(progress: ProgressReporter) -> Files:
-    """All servers' files, fetched and unpacked where they aren't yet. Raises ArtifactError."""
+def fetch(progress: ProgressReporter) -> ServerFiles:
+    """Return all servers' files, and download and unpack missing ones. Raise ArtifactError."""
     group = artifacts.postgres_group()
-    found = artifacts.fetch(["kafka", "registry", group], progress)
+    by_group = artifacts.fetch(["kafka", "registry", group], progress)
     cache = cache_folder()
-    return Files(
-        kafka=tuple(found["kafka"]),
-        registry=registry_server.unpack(found["registry"][0], cache),
-        postgres=postgres_server.unpack(found[group][0], cache),
+    return ServerFiles(
+        kafka=tuple(by_group["kafka"]),
+        registry=registry_server.unpack(by_group["registry"][0], cache),
+        postgres=postgres_server.unpack(by_group[group][0], cache),
     )
 
 
-def record_startup(files: Files, progress: ProgressReporter) -> None:
-    """Make the ahead-of-time caches of both Java servers, once per cache: they halve the time to be ready.
+def record_startup(files: ServerFiles, progress: ProgressReporter) -> None:
+    """Record the ahead-of-time caches of both Java servers, once; they halve the time until the servers are ready.
 
-    A start that is recorded is a real one, in a home that is thrown away. All works without the caches too.
+    To record, start the servers in a temporary home. If that fails, everything works without the caches.
     """
     cache = cache_folder()
     targets = [program.startup_cache(cache) for program in _programs(files)]
@@ -268,63 +277,63 @@ def record_startup(files: Files, progress: ProgressReporter) -> None:
     with artifacts.cache_lock(cache):
         if all(target.is_file() for target in targets):
             return
-        progress.say("preparing the servers to start fast (once)")
+        progress.line("preparing the servers for fast starts (only once)")
         try:
             _record(files, targets)
         except StackError as error:
-            progress.say(f"they will start slower: {error}")
+            progress.line(f"the servers will start more slowly: {error}")
 
 
-def _programs(files: Files) -> tuple[Program, Program]:
+def _programs(files: ServerFiles) -> tuple[Program, Program]:
     return kafka_server.program(files.kafka), registry_server.program(files.registry)
 
 
-def _record(files: Files, targets: list[Path]) -> None:
-    with _throwaway() as home:
+def _record(files: ServerFiles, targets: list[Path]) -> None:
+    with _temporary_home() as home:
         drafts = [home.folder / target.name for target in targets]
         secrets = Secrets(home.secrets_file)
         secrets.ensure(FIRST_SECRETS)
-        given = first_ports()
-        broker = kafka_server.Broker(home, given, secrets)
+        ports = choose_ports()
+        broker = kafka_server.Broker(home, ports, secrets)
         try:
-            broker.start(files.kafka, Startup(make=drafts[0]), kafka_server.cluster_id())
+            broker.start(files.kafka, Startup(record=drafts[0]), kafka_server.cluster_id())
             broker.wait_ready()
-            kafka_server.grant_registry(given, secrets)
-            registry_server.start(home, given, files.registry, secrets, Startup(make=drafts[1]))
-            registry_server.wait_ready(home, given)
+            kafka_server.grant_registry(ports, secrets)
+            registry_server.start(home, ports, files.registry, secrets, Startup(record=drafts[1]))
+            registry_server.wait_ready(home, ports)
         finally:
             with ThreadPoolExecutor(2) as pool:
                 for server in (registry_server.server(home), kafka_server.server(home)):
                     pool.submit(server.stop, RECORD_TIMEOUT_S)
         for draft, target in zip(drafts, targets, strict=True):
             if not draft.is_file():
-                raise StartError(f"{target.stem} was not recorded")
+                raise StartError(f"the JVM did not write the cache {target.stem}")
             target.parent.mkdir(exist_ok=True)
             shutil.move(draft, target)
 
 
 @contextmanager
-def _throwaway() -> Iterator[Home]:
+def _temporary_home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
         home = Home(Path(folder))
         home.make()
         yield home
 
 
-def _brokers(home: Home, given: Ports) -> list[Server]:
-    return [kafka_server.server(home, number) for number in range(1, len(given.brokers) + 1)]
+def _brokers(home: Home, ports: Ports) -> list[Server]:
+    return [kafka_server.server(home, number) for number in range(1, len(ports.brokers) + 1)]
 
 
 def _ports_of(server: Server, names: Iterable[str]) -> list[str]:
-    """The names of a server's ports; a broker's pid file is named as its port."""
+    """Return the names of a server's ports; a server's pid file has the name of its first port."""
     own = server.pid_file.name
     _, _, number = own.partition("-")
-    inner = {
+    further = {
         "kafka": [f"controller{number and '-'}{number}", f"tunnel-{number or 1}"],
         "registry": ["registry_management"],
     }
-    wanted = {own, *inner.get(own.partition("-")[0], ())}
-    return [name for name in names if name in wanted]
+    ports_of_server = {own, *further.get(own.partition("-")[0], ())}
+    return [name for name in names if name in ports_of_server]
 
 
 def _status(server: Server, address: str) -> ServerStatus:
@@ -340,18 +349,18 @@ def _status(server: Server, address: str) -> ServerStatus:
 
 
 def _memory_bytes(process: psutil.Process) -> int:
-    """Memory of a server and its children; what they share is counted once (PSS), where the system tells."""
+    """Return the memory of a server and its children. Shared memory counts once (PSS), if the system reports it."""
     total = 0
-    for found in (process, *process.children(recursive=True)):
+    for member in (process, *process.children(recursive=True)):
         try:
-            total += found.memory_full_info().pss
+            total += member.memory_full_info().pss
         except (psutil.AccessDenied, AttributeError):
-            total += found.memory_info().rss
+            total += member.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return total
 
 
 def uptime_s(status: ServerStatus) -> float | None:
-    """Seconds since a server was started."""
+    """Return the seconds since a server was started, or None if it is down."""
     return None if status.started_at is None else time.time() - status.started_at

@@ -1,1 +1,1 @@
-"""How far everything is: `mesh wait`, `mesh status`. Asked of the servers, so that it holds wherever workers run."""
+"""`mesh wait`, `mesh status`, `mesh state`: progress as the servers report it, wherever the workers run."""

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.errors import OperatorError, clear_errors
+from infra.errors import OperatorError, errors_as_messages
 from infra.monitoring.stages import StageLag
-from infra.monitoring.state_inspection import held
+from infra.monitoring.state_inspection import state_summaries
 from infra.monitoring.status import MeshStatus, WorkerStatus, status_of
 from infra.monitoring.waiting import wait_idle
 
@@ -26,87 +26,89 @@ state_app = typer.Typer(add_completion=False)
 
 @wait_app.command()
 def wait(
-    idle: Annotated[bool, typer.Option("--idle", help="Until nothing is on its way any more.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 600.0,
+    idle: Annotated[
+        bool, typer.Option("--idle", help="Wait until everything accepted is applied in every store.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Longest wait, in seconds.")] = 600.0,
 ) -> None:
-    """Wait until all that was accepted is applied everywhere. Ends with 1 where that takes too long."""
-    with clear_errors():
+    """Wait until everything accepted is applied in every store. Exits with 1 after the timeout."""
+    with errors_as_messages():
         if not idle:
-            raise OperatorError("what for? mesh wait --idle")
+            raise OperatorError("what to wait for is missing: mesh wait --idle")
         with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
             wait_idle(
                 Environment.load(),
                 Installation.of_settings(),
-                lambda left: live.update(_on_its_way(left)),
+                lambda lags: live.update(_lag_table(lags)),
                 timeout,
             )
-    typer.echo("idle: all that was accepted is applied everywhere")
+    typer.echo("idle: everything accepted is applied in every store")
 
 
 @status_app.command()
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show servers, and each worker's step, slot, pid, partitions and lag. Ends with 1 where something is down."""
-    with clear_errors():
-        found = status_of(Installation.of_settings())
+    """Show servers, workers (step, slot, pid, partitions, lag) and dead letters. Exits with 1 if something is down."""
+    with errors_as_messages():
+        mesh_status = status_of(Installation.of_settings())
     if as_json:
-        typer.echo(orjson.dumps(found.document()))
+        typer.echo(orjson.dumps(mesh_status.document()))
     else:
-        _show(found, Console())
-    if not found.well:
+        _print(mesh_status, Console())
+    if not mesh_status.healthy:
         raise typer.Exit(1)
 
 
 @state_app.command()
 def state(
-    steps: Annotated[list[str] | None, typer.Argument(help="Steps that keep state; all by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
+    steps: Annotated[list[str] | None, typer.Argument(help="Steps with state; by default all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Read the changelogs, and show each partition's entries, bytes and digest: the one that its worker logs."""
+    """Read the changelogs and show each partition's entries, bytes and digest, as its worker logs it."""
     table = Table("step", "partition", "entries", "bytes", "digest")
-    with clear_errors():
-        for each in held(Environment.load(), Installation.of_settings(), steps or []):
+    with errors_as_messages():
+        for summary in state_summaries(Environment.load(), Installation.of_settings(), steps or []):
             if as_json:
-                typer.echo(orjson.dumps(asdict(each)))
+                typer.echo(orjson.dumps(asdict(summary)))
             else:
-                table.add_row(*map(str, asdict(each).values()))
+                table.add_row(*map(str, asdict(summary).values()))
     if not as_json:
         Console().print(table)
 
 
-def _on_its_way(left: list[StageLag]) -> Table:
-    table = Table("step", "still to come", title="on its way")
-    for stage in left:
+def _lag_table(lags: list[StageLag]) -> Table:
+    table = Table("step", "unprocessed", title="waiting for")
+    for stage in lags:
         table.add_row(stage.step, str(stage.remaining))
     return table
 
 
-def _show(found: MeshStatus, console: Console) -> None:
+def _print(mesh_status: MeshStatus, console: Console) -> None:
     servers = Table("server", "state", "pid", "address")
-    for server in found.servers:
+    for server in mesh_status.servers:
         servers.add_row(
             server.name, "running" if server.running else "down", str(server.pid or "–"), server.address
         )
     workers = Table("step", "slot", "state", "pid", "restarts", "partitions", "lag")
-    for worker in found.workers:
-        workers.add_row(*_row(worker))
+    for worker in mesh_status.workers:
+        workers.add_row(*_cells(worker))
     for table in (servers, workers):
         console.print(table)
-    if found.aside:
-        console.print(_set_aside(found.aside))
-    if not found.workers:
-        console.print("no workers run here: mesh up, or mesh run")
+    if mesh_status.dlq:
+        console.print(_dlq_table(mesh_status.dlq))
+    if not mesh_status.workers:
+        console.print("no workers run here; start them with mesh up, or mesh run")
 
 
-def _set_aside(aside: dict[str, tuple[int, int]]) -> Table:
-    table = Table("step", "dead letters", "parked behind them", title="set aside: mesh dlq list")
-    for step, (letters, parked) in aside.items():
-        table.add_row(step, str(letters), str(parked))
+def _dlq_table(dlq: dict[str, tuple[int, int]]) -> Table:
+    table = Table("step", "dead letters", "blocked records", title="dead-letter queues: see mesh dlq list")
+    for step, (dead_letters, blocked) in dlq.items():
+        table.add_row(step, str(dead_letters), str(blocked))
     return table
 
 
-def _row(worker: WorkerStatus) -> tuple[str, ...]:
+def _cells(worker: WorkerStatus) -> tuple[str, ...]:
     lag = "–" if worker.lag is None else str(worker.lag)
     pid, restarts = str(worker.pid or "–"), str(worker.restarts)
     return (worker.step, str(worker.slot), worker.state, pid, restarts, str(len(worker.partitions)), lag)

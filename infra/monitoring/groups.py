@@ -1,4 +1,4 @@
-"""Who is in each consumer group, and which partitions each member has."""
+"""The members of each consumer group, and the partitions of each member."""
 
 from __future__ import annotations
 
@@ -18,54 +18,60 @@ TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class GroupMembers:
-    """A consumer group: `members` maps each member's name (its static id, else its client id) to its partitions."""
+    """A consumer group: `members` maps each member's name (its static ID, else its client ID) to its partitions."""
 
     stable: bool
     members: dict[str, tuple[Partition, ...]]
 
 
-def groups(admin: AdminClient, names: Iterable[str]) -> dict[str, GroupMembers]:
-    """The groups of these names; one that nobody ever joined has no members. OperatorError: no answer in time."""
-    wanted = list(names)
-    told = admin.describe_consumer_groups(wanted, request_timeout=TIMEOUT_S) if wanted else {}
-    found = {}
-    for name, answer in told.items():
+def describe_groups(admin: AdminClient, names: Iterable[str]) -> dict[str, GroupMembers]:
+    """Return the groups of these names; a group that never had a member is empty.
+
+    Raise OperatorError (code 1) where Kafka doesn't answer in time.
+    """
+    requested = list(names)
+    answers = admin.describe_consumer_groups(requested, request_timeout=TIMEOUT_S) if requested else {}
+    members_by_group = {}
+    for name, answer in answers.items():
         try:
-            described = answer.result(TIMEOUT_S)
+            description = answer.result(TIMEOUT_S)
         except (KafkaException, TimeoutError) as error:
             raise OperatorError(
-                f"Kafka doesn't tell of group {name}: {type(error).__name__}", code=1
+                f"Kafka doesn't describe consumer group {name} ({type(error).__name__}); see `mesh local status`",
+                code=1,
             ) from error
-        found[name] = GroupMembers(
-            described.state == ConsumerGroupState.STABLE,
+        members_by_group[name] = GroupMembers(
+            description.state == ConsumerGroupState.STABLE,
             {
                 member.group_instance_id or member.client_id: tuple(
-                    (each.topic, each.partition) for each in member.assignment.topic_partitions
+                    (assigned.topic, assigned.partition) for assigned in member.assignment.topic_partitions
                 )
-                for member in described.members
+                for member in description.members
             },
         )
-    return found
+    return members_by_group
 
 
-def ready(admin: AdminClient, slots: Sequence[Slot]) -> bool:
-    """Whether every slot is a member of its groups, and each group is stable."""
-    found = groups(admin, groups_of(slots))
-    return all(_has(found[group(step)], slot, step) for slot in slots for step in steps_of(slot.step))
+def all_joined(admin: AdminClient, slots: Sequence[Slot]) -> bool:
+    """Return whether every slot is a member of its groups, and each group is stable."""
+    by_group = describe_groups(admin, groups_of(slots))
+    return all(
+        _is_member(by_group[group(step)], slot, step) for slot in slots for step in steps_of(slot.step)
+    )
 
 
-def partitions_of(found: dict[str, GroupMembers], slot: Slot) -> list[Partition]:
-    """What a slot's worker has now."""
+def partitions_of(by_group: dict[str, GroupMembers], slot: Slot) -> list[Partition]:
+    """Return the partitions that are assigned to a slot's worker now."""
     return sorted(
         partition
         for step in steps_of(slot.step)
-        for member, partitions in found[group(step)].members.items()
+        for member, partitions in by_group[group(step)].members.items()
         if slot.step == "tracker" or member == transactional_id(step, slot.number)
         for partition in partitions
     )
 
 
-def _has(found: GroupMembers, slot: Slot, step: str) -> bool:
+def _is_member(members: GroupMembers, slot: Slot, step: str) -> bool:
     if slot.step == "tracker":
-        return found.stable and bool(found.members)
-    return found.stable and transactional_id(step, slot.number) in found.members
+        return members.stable and bool(members.members)
+    return members.stable and transactional_id(step, slot.number) in members.members

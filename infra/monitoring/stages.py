@@ -1,7 +1,7 @@
-"""The stages of the way, and what is still on its way in each, looked at in the order in which records pass.
+"""The lag of each step, read in processing order.
 
-A stage looked at after those before it were done gets nothing more: so one pass from the first to the last that finds
-nothing is proof that all is done, though it isn't one moment.
+A step that is empty after all earlier steps were empty receives nothing more. So one pass from the first step to the
+last without lag proves that the mesh is idle, although the steps are read one after another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psycopg
 
 from connectors.postgres.sink_status import StoreStatus, store_status
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import codec
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN, AUDITOR
@@ -44,28 +44,28 @@ CONNECT_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class StageLag:
-    """What a step still has before it: records by partition, officers' acts, rows of outboxes not relayed yet."""
+    """Unprocessed input of a step: lag by partition, and `pending_other` operator commands and outbox rows."""
 
     step: str
     lags: Mapping[Partition, Lag] = field(default_factory=dict)
-    waiting: int = 0
+    pending_other: int = 0
 
     @property
     def remaining(self) -> int:
-        """Records and rows left; an upper bound, 0 where there are none."""
-        return self.waiting + sum(lag.remaining for lag in self.lags.values())
+        """The number of unprocessed records, commands and rows: an upper bound, and 0 only if there are none."""
+        return self.pending_other + sum(lag.remaining for lag in self.lags.values())
 
 
 class MeshInspector:
-    """Looks at servers as their administrator and at stores as the auditor; keeps connections until closed."""
+    """Reads lags from Kafka as administrator and from the stores as auditor; keeps its connections until closed."""
 
     def __init__(self, environment: Environment, installation: Installation) -> None:
-        self._progress = LagReader(environment.kafka(ADMIN) | {"log_level": "2"})
+        self._lag_reader = LagReader(environment.kafka(ADMIN) | {"log_level": "2"})
         self._dsn = environment.dsn(AUDITOR)
         self._store: psycopg.Connection[Any] | None = None
         topics = topics_of(installation.municipalities())
-        self._aside = DlqInspector(environment, codec(environment, installation))
-        self._handed_over = [topic.name for topic in topics if topic.name.startswith("in.")]
+        self._dlq = DlqInspector(environment, codec(environment, installation))
+        self._input_topics = [topic.name for topic in topics if topic.name.startswith("in.")]
 
     def __enter__(self) -> Self:
         return self
@@ -76,41 +76,52 @@ class MeshInspector:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the connections."""
+        """Close the connection to the stores."""
         if self._store is not None:
             self._store.close()
 
     def stages(self, tracker: bool = True) -> Iterator[StageLag]:
-        """Each stage, in the order in which records pass. OperatorError: a server doesn't answer."""
+        """Yield each step's lag in processing order. Raise OperatorError (code 1) where a server doesn't answer."""
         try:
-            handed_over = self._progress.of_group(group("intake"), self._handed_over)
-            # Whatever acts there will be are there once intake has nothing left.
-            self._aside.refresh()
-            yield StageLag("intake", handed_over, self._aside.acts_waiting("intake"))
-            yield self._of_group("household", [NOTICE])
-            yield self._of_group("fan-out", [PERSON_CHANGE])
-            yield self._of_group("conversion", [change_topic(domain) for domain in DOMAINS])
-            yield from self._sinks()
-            yield self._of_group("conversion", [domain_receipt_topic(domain) for domain in DOMAINS])
+            lags = self._lag_reader.of_group(group("intake"), self._input_topics)
+            # Intake publishes the commands: once it has no lag, all of them are on their topics.
+            self._dlq.refresh()
+            yield StageLag("intake", lags, self._dlq.pending_commands("intake"))
+            yield self._group_lag("household", [NOTICE])
+            yield self._group_lag("fan-out", [PERSON_CHANGE])
+            yield self._group_lag("conversion", [change_topic(domain) for domain in DOMAINS])
+            yield from self._sink_lags()
+            yield self._group_lag("conversion", [domain_receipt_topic(domain) for domain in DOMAINS])
             if tracker:
-                yield self._of_group("tracker", [CASE_OPENED, CASE_DISPATCHED, RECEIPT])
+                yield self._group_lag("tracker", [CASE_OPENED, CASE_DISPATCHED, RECEIPT])
         except (UnavailableError, psycopg.OperationalError) as error:
-            raise OperatorError(f"a server doesn't answer ({type(error).__name__})", code=1) from error
+            raise OperatorError(
+                f"a server doesn't answer ({type(error).__name__}); see `mesh status`", code=1
+            ) from error
 
-    def _of_group(self, step: str, topics: Sequence[str]) -> StageLag:
-        acts = self._aside.acts_waiting(step) if step in ORDERED_STEPS else 0
-        return StageLag(step, self._progress.of_group(group(step), topics), acts)
+    def _group_lag(self, step: str, topics: Sequence[str]) -> StageLag:
+        commands = self._dlq.pending_commands(step) if step in ORDERED_STEPS else 0
+        return StageLag(step, self._lag_reader.of_group(group(step), topics), commands)
 
-    def aside(self) -> dict[str, tuple[int, int]]:
-        """Open letters, and records parked behind them, of each step that has any. OperatorError as in `stages`."""
+    def dlq_counts(self) -> dict[str, tuple[int, int]]:
+        """Return, for each step with open dead letters, their number and the number of blocked records.
+
+        Raise OperatorError as `stages` does.
+        """
         try:
-            found = self._aside.of()
+            statuses = self._dlq.statuses()
         except (UnavailableError, psycopg.OperationalError) as error:
-            raise OperatorError(f"a server doesn't answer ({type(error).__name__})", code=1) from error
-        return {step: (len(each.letters), each.parked) for step, each in found.items() if each.letters}
+            raise OperatorError(
+                f"a server doesn't answer ({type(error).__name__}); see `mesh status`", code=1
+            ) from error
+        return {
+            step: (len(status.dead_letters), status.blocked)
+            for step, status in statuses.items()
+            if status.dead_letters
+        }
 
-    def _sinks(self) -> Iterator[StageLag]:
-        """Sinks keep their offsets in their stores. A store that isn't there yet has had nothing."""
+    def _sink_lags(self) -> Iterator[StageLag]:
+        """Yield the lag of each sink. Sinks have their offsets in their stores; a missing store counts as unread."""
         if self._store is None or self._store.closed:
             self._store = psycopg.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
         for domain in DOMAINS.values():
@@ -119,10 +130,9 @@ class MeshInspector:
             except psycopg.errors.UndefinedTable:
                 status = StoreStatus({}, 0, 0)
             topic = domain_topic(domain.id)
-            known = self._progress.of_group(group(sink_step(domain.id)), [topic])
-            positions = {place: status.next_offsets.get(place[1], 0) for place in known}
-            lags = self._progress.of_positions(positions, group(sink_step(domain.id)))
-            acts = self._aside.acts_waiting(sink_step(domain.id))
-            yield StageLag(
-                sink_step(domain.id), lags, acts + status.receipts_waiting + status.letters_waiting
-            )
+            committed = self._lag_reader.of_group(group(sink_step(domain.id)), [topic])
+            positions = {partition: status.next_offsets.get(partition[1], 0) for partition in committed}
+            lags = self._lag_reader.of_positions(positions, group(sink_step(domain.id)))
+            commands = self._dlq.pending_commands(sink_step(domain.id))
+            outbox_rows = status.receipts_waiting + status.dead_letters_waiting
+            yield StageLag(sink_step(domain.id), lags, commands + outbox_rows)

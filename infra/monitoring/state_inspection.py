@@ -1,6 +1,7 @@
-"""What the changelogs hold, by step and partition, with the digest that workers log: is what they have what is kept?
+"""The digest of each partition's state, computed from the changelogs, to compare with the digest that workers log.
 
-A worker logs a partition's digest with every commit and after every restoration (`batch.committed`, `state.restored`).
+A worker logs the digest of a partition with every commit (`batch.committed`) and after every restore
+(`state.restored`).
 """
 
 from __future__ import annotations
@@ -10,25 +11,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import codec
 from infra.environment import Environment
 from infra.errors import OperatorError
-from infra.run.topology import step
-from infra.triage.records import messages
-from streams.dead_letter_queue import DeadLetterQueue
+from infra.run.topology import build_step
+from infra.triage.records import read_messages
 from streams.decoding import partition_of
 from streams.settings import PipelineSettings
-from streams.state import PartitionState
 from streams.step import Step
-from streams.task import TaskState
+from streams.task import StreamTask
 
-#: Steps whose state is a pipeline's.
+#: Steps with state stores in changelogs. (The tracker keeps its own table.)
 STATEFUL: Final = ("household", "fan-out")
 
 
 @dataclass(frozen=True)
 class StateSummary:
-    """The state of one partition of a step: how many entries, of how many bytes, and their digest."""
+    """The state of one partition of a step: number of entries, size in bytes, digest."""
 
     step: str
     partition: int
@@ -37,36 +36,36 @@ class StateSummary:
     digest: str
 
 
-def held(
+def state_summaries(
     environment: Environment, installation: Installation, steps: Sequence[str] = ()
 ) -> Iterator[StateSummary]:
-    """The state of each partition that has any, from the changelogs alone, as far as committed now; one step at a time.
+    """Yield a summary of the committed state of each partition that has any, step by step, from the changelogs alone.
 
-    OperatorError: a step that keeps none, or a broker that doesn't answer. Takes the memory of a step's whole state.
+    Needs the memory of one step's complete state. Raise OperatorError for a stateless step, or where a broker doesn't
+    answer.
     """
     for name in steps or STATEFUL:
         if name not in STATEFUL:
-            raise OperatorError(f"{name} keeps no state; there are: {', '.join(STATEFUL)}")
-        states = _states(environment, installation, step(name, installation))
-        for number, kept in sorted(states.items()):
-            # Marks (`streams.barrier`) alone are nothing that is kept.
-            if kept.entries:
-                yield StateSummary(name, number, kept.entries, kept.size_bytes, kept.digest)
+            raise OperatorError(f"{name} has no state; steps with state: {', '.join(STATEFUL)}")
+        tasks = _tasks(environment, installation, build_step(name, installation))
+        for number, task in sorted(tasks.items()):
+            # A changelog with barrier records only (`streams.barrier`) has no state.
+            if task.entries:
+                yield StateSummary(name, number, task.entries, task.size_bytes, task.digest)
 
 
-def _states(environment: Environment, installation: Installation, of: Step) -> dict[int, TaskState]:
-    shared, limit = codec(environment, installation), PipelineSettings().record_bytes_max
+def _tasks(environment: Environment, installation: Installation, step: Step) -> dict[int, StreamTask]:
+    """Return a step's tasks by partition number, restored from their changelogs."""
+    shared_codec, limit = codec(environment, installation), PipelineSettings().record_bytes_max
 
-    def empty() -> TaskState:
-        return TaskState(
-            PartitionState(shared, of.stores, limit), DeadLetterQueue(shared, of.inputs[0], limit)
-        )
+    def task(number: int) -> StreamTask:
+        return StreamTask.create(step, (step.inputs[0], number), shared_codec, limit)
 
-    states: dict[int, TaskState] = {}
-    for message in messages(environment, empty().changelogs(of.name)):
+    tasks: dict[int, StreamTask] = {}
+    for message in read_messages(environment, task(0).changelogs(step.name)):
         topic, number = partition_of(message)
-        if number not in states:
-            states[number] = empty()
+        if number not in tasks:
+            tasks[number] = task(number)
         entry = (message.key() or b"").decode(), message.value()
-        states[number].changelogs(of.name)[topic].restore([entry])
-    return states
+        tasks[number].changelogs(step.name)[topic].restore([entry])
+    return tasks

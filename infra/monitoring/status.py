@@ -1,4 +1,4 @@
-"""What `mesh status` tells: servers, and each worker that is supervised here."""
+"""What `mesh status` shows: servers, the workers of this MESH_HOME, and dead-letter queues."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from infra.environment import Environment
 from infra.errors import NoEnvironmentError, OperatorError
 from infra.local.kafka_server import ADMIN
 from infra.local.stack import ServerStatus, Stack
-from infra.monitoring.groups import GroupMembers, groups, partitions_of
+from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.monitoring.stages import MeshInspector
 from infra.run.slots import Slot, groups_of
-from infra.run.supervisor import WorkerState, supervised
+from infra.run.supervisor import WorkerState, running_supervisor
 from streams.clients import Partition
 
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker. `partitions` as `topic/number`; `lag` the records left in them, None where no server tells."""
+    """A worker: `partitions` as `topic/number`, `lag` their unprocessed records, None if the servers don't answer."""
 
     step: str
     slot: int
@@ -35,65 +35,67 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class MeshStatus:
-    """Servers and workers."""
+    """Servers, workers and dead-letter queues."""
 
     servers: list[ServerStatus]
     workers: list[WorkerStatus]
-    #: By step that has any: open dead letters, and records parked behind them. None where no server tells.
-    aside: dict[str, tuple[int, int]] | None = None
+    #: Numbers of open dead letters and of blocked records, by step that has any; None if the servers don't answer.
+    dlq: dict[str, tuple[int, int]] | None = None
 
     @property
-    def well(self) -> bool:
-        """Whether all servers run, and every worker."""
+    def healthy(self) -> bool:
+        """Whether all servers and all workers are running."""
         return all(server.running for server in self.servers) and all(
             worker.state == "running" for worker in self.workers
         )
 
     def document(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the status as the JSON document of `mesh status --json`."""
         return {
             "servers": [asdict(server) for server in self.servers],
             "workers": [asdict(worker) for worker in self.workers],
-            "aside": None
-            if self.aside is None
+            "dlq": None
+            if self.dlq is None
             else {
-                step: {"dead_letters": open_, "blocked": parked}
-                for step, (open_, parked) in self.aside.items()
+                step: {"dead_letters": dead_letters, "blocked": blocked}
+                for step, (dead_letters, blocked) in self.dlq.items()
             },
         }
 
 
 def status_of(installation: Installation) -> MeshStatus:
-    """The status now; what can't be asked because a server is down is left open."""
-    found = supervised(installation)
-    workers = found.workers if found else ()
+    """Return the current status; lag, partitions and dead-letter queues are missing where a server is down."""
+    supervisor = running_supervisor(installation)
+    workers = supervisor.workers if supervisor else ()
     try:
         environment = Environment.load()
-        in_groups = _in_groups(environment, workers)
-        left, aside = _left(environment, installation)
+        members = _group_members(environment, workers)
+        lags, dlq = _lag_and_dlq(environment, installation)
     except (NoEnvironmentError, OperatorError):
-        in_groups, left, aside = {}, None, None
-    return MeshStatus(Stack().status(), [_worker(worker, in_groups, left) for worker in workers], aside)
+        members, lags, dlq = {}, None, None
+    return MeshStatus(Stack().status(), [_worker_status(worker, members, lags) for worker in workers], dlq)
 
 
-def _in_groups(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, GroupMembers]:
+def _group_members(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, GroupMembers]:
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
-    return groups(admin, groups_of(Slot(worker.step, worker.slot) for worker in workers))
+    return describe_groups(admin, groups_of(Slot(worker.step, worker.slot) for worker in workers))
 
 
-def _left(
+def _lag_and_dlq(
     environment: Environment, installation: Installation
 ) -> tuple[dict[Partition, int], dict[str, tuple[int, int]]]:
-    with MeshInspector(environment, installation) as look:
-        left = {place: lag.remaining for stage in look.stages() for place, lag in stage.lags.items()}
-        return left, look.aside()
+    with MeshInspector(environment, installation) as inspector:
+        lags = {
+            partition: lag.remaining for stage in inspector.stages() for partition, lag in stage.lags.items()
+        }
+        return lags, inspector.dlq_counts()
 
 
-def _worker(
-    worker: WorkerState, in_groups: dict[str, GroupMembers], left: Mapping[Partition, int] | None
+def _worker_status(
+    worker: WorkerState, members: dict[str, GroupMembers], lags: Mapping[Partition, int] | None
 ) -> WorkerStatus:
     slot = Slot(worker.step, worker.slot)
-    partitions = partitions_of(in_groups, slot) if in_groups else []
-    lag = sum(left.get(place, 0) for place in partitions) if left is not None else None
+    partitions = partitions_of(members, slot) if members else []
+    lag = sum(lags.get(partition, 0) for partition in partitions) if lags is not None else None
     names = [f"{topic}/{number}" for topic, number in partitions]
     return WorkerStatus(worker.step, worker.slot, worker.state, worker.pid, worker.restarts, names, lag)

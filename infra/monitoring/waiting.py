@@ -1,4 +1,4 @@
-"""`mesh wait --idle`: until all that was accepted is applied everywhere."""
+"""Waiting until the mesh is idle: everything accepted is applied in every store (`mesh wait --idle`)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
-from infra.monitoring.groups import GroupMembers, groups
+from infra.monitoring.groups import GroupMembers, describe_groups
 from infra.monitoring.stages import MeshInspector, StageLag
-from infra.run.supervisor import supervised
+from infra.run.supervisor import running_supervisor
 from schemas.topics import group
 
 POLL_S = 0.1
-#: How long a step that has something before it may be without any worker: one that was killed comes back.
-ABSENT_TIMEOUT_S = 40.0
+#: How long a step with input may have no worker: a killed worker is restarted within this time.
+NO_WORKER_TIMEOUT_S = 40.0
 
-#: Told what is still on its way, each time it was looked at.
+#: Called after each inspection with the steps that have unprocessed input.
 Progress = Callable[[list[StageLag]], None]
 
 
@@ -32,52 +32,55 @@ def wait_idle(
     timeout_s: float = 600.0,
     first: int | None = None,
 ) -> None:
-    """Return when everything accepted is applied everywhere, receipts are relayed and converted, the tracker knows.
+    """Return when everything accepted is applied in every store and every receipt is converted and tracked.
 
-    The tracker counts where one runs. With `first`, only so many of the first stages (intake, household, fan-out).
-    OperatorError (code 1) where that isn't so after `timeout_s`, with what is still on its way, and where a step has
-    something before it and no worker.
+    The tracker counts only if one runs. With `first`, only so many of the first steps count (intake, household,
+    fan-out). Raise OperatorError (code 1) with what is left after `timeout_s`, or where a step has input and no worker.
     """
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
     deadline = time.monotonic() + timeout_s
-    absent: dict[str, float] = {}
-    with MeshInspector(environment, installation) as look:
+    without_worker_since: dict[str, float] = {}
+    with MeshInspector(environment, installation) as inspector:
         while True:
-            left = [
-                stage
-                for stage in islice(look.stages(_has_tracker(admin, installation)), first)
-                if stage.remaining
-            ]
-            progress(left)
-            if not left:
+            stages = islice(inspector.stages(_has_tracker(admin, installation)), first)
+            lags = [stage for stage in stages if stage.remaining]
+            progress(lags)
+            if not lags:
                 return
-            _hold_present(admin, left, absent)
+            _require_workers(admin, lags, without_worker_since)
             if time.monotonic() > deadline:
-                raise OperatorError(f"not idle after {timeout_s:.0f} s: {described(left)}", code=1)
+                raise OperatorError(f"not idle after {timeout_s:.0f} s: {describe_lags(lags)}", code=1)
             time.sleep(POLL_S)
 
 
-def described(left: list[StageLag]) -> str:
-    """What is still on its way, in words."""
-    return ", ".join(f"{stage.remaining} before {stage.step}" for stage in left) or "nothing"
+def describe_lags(lags: list[StageLag]) -> str:
+    """Return what is left as text, such as "3 before intake"."""
+    return ", ".join(f"{stage.remaining} before {stage.step}" for stage in lags) or "nothing"
 
 
 def _has_tracker(admin: AdminClient, installation: Installation) -> bool:
-    """One that is about to be started again counts too."""
-    found = supervised(installation)
-    if found and any(worker.step == "tracker" for worker in found.workers):
+    """Return whether a tracker runs, or is about to be restarted by a supervisor here."""
+    supervisor = running_supervisor(installation)
+    if supervisor and any(worker.step == "tracker" for worker in supervisor.workers):
         return True
     name = group("tracker")
-    return bool(groups(admin, [name])[name].members)
+    return bool(describe_groups(admin, [name])[name].members)
 
 
-def _hold_present(admin: AdminClient, left: list[StageLag], absent: dict[str, float]) -> None:
-    """A step with something before it must have a worker, or nothing will ever move."""
-    found = groups(admin, {group(stage.step) for stage in left})
+def _require_workers(
+    admin: AdminClient, lags: list[StageLag], without_worker_since: dict[str, float]
+) -> None:
+    """Raise OperatorError where a step with input has had no worker for NO_WORKER_TIMEOUT_S.
+
+    `without_worker_since` has the time of each such step's first inspection without a worker, and is updated.
+    """
+    by_group = describe_groups(admin, {group(stage.step) for stage in lags})
     now = time.monotonic()
-    for stage in left:
-        if found.get(group(stage.step), GroupMembers(stable=False, members={})).members:
-            absent.pop(stage.step, None)
-        elif now - absent.setdefault(stage.step, now) > ABSENT_TIMEOUT_S:
-            what = f"{stage.remaining} records wait before {stage.step}"
-            raise OperatorError(f"{what}, and no worker of it runs: mesh run {stage.step}", code=1)
+    for stage in lags:
+        if by_group.get(group(stage.step), GroupMembers(stable=False, members={})).members:
+            without_worker_since.pop(stage.step, None)
+        elif now - without_worker_since.setdefault(stage.step, now) > NO_WORKER_TIMEOUT_S:
+            raise OperatorError(
+                f"{stage.remaining} records wait before {stage.step}, which has no worker: mesh run {stage.step}",
+                code=1,
+            )

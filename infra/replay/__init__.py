@@ -1,1 +1,1 @@
-"""`mesh replay`: all that was derived is forgotten, and derived again from the `in.` topics alone."""
+"""`mesh replay`: deletes everything derived and derives it again from the input topics alone."""

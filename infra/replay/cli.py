@@ -1,4 +1,4 @@
-"""`mesh replay`."""
+"""The command `mesh replay`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.live import Live
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
-from infra.errors import OperatorError, clear_errors
+from infra.errors import OperatorError, errors_as_messages
 from infra.monitoring.stages import StageLag
-from infra.monitoring.waiting import described
+from infra.monitoring.waiting import describe_lags
 from infra.replay.rebuild import ReplayResult, replay
 
 app = typer.Typer(add_completion=False)
@@ -22,33 +22,35 @@ app = typer.Typer(add_completion=False)
 @app.command(name="replay")
 def command(
     yes: Annotated[
-        bool, typer.Option("--yes", help="Yes, forget stores, state and every derived topic first.")
+        bool,
+        typer.Option("--yes", help="Confirm that stores, state and all topics but in.* are deleted first."),
     ] = False,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a stage may take.")] = 3600.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Longest time of each stage, in seconds.")] = 3600.0,
 ) -> None:
-    """Forget all that was derived, and derive it again from what was handed over. Compares the stores' digests."""
-    begun = time.monotonic()
-    with clear_errors():
+    """Delete everything derived, derive it again from the input topics, and compare the digests of the stores."""
+    started = time.monotonic()
+    with errors_as_messages():
         if not yes:
             raise OperatorError(
-                "this forgets stores, state and every topic but in.*, and derives them again; say so: mesh replay --yes"
+                "this deletes stores, state and all topics but in.*, then derives them again; "
+                "to confirm: mesh replay --yes"
             )
         with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
 
-            def show(what: str, left: list[StageLag]) -> None:
-                live.update(f"{what}: {described(left)} on its way" if left else what)
+            def show(stage: str, lags: list[StageLag]) -> None:
+                live.update(f"{stage}: {describe_lags(lags)}" if lags else stage)
 
-            found = replay(Environment.load(), Installation.of_settings(), show, timeout)
-        _report(found, time.monotonic() - begun)
+            result = replay(Environment.load(), Installation.of_settings(), show, timeout)
+        _report(result, time.monotonic() - started)
 
 
-def _report(found: ReplayResult, seconds: float) -> None:
-    typer.echo(f"{found.topics} topics derived again in {seconds:.1f} s")
-    typer.echo(f"before {found.before}")
-    typer.echo(f"after  {found.after}")
-    if found.before == found.after:
-        typer.echo("the stores hold the same as before")
-    elif found.idle:
-        raise OperatorError("the stores do not hold what they held before", code=1)
+def _report(result: ReplayResult, seconds: float) -> None:
+    typer.echo(f"{result.topics} topics derived again in {seconds:.1f} s")
+    typer.echo(f"before {result.before}")
+    typer.echo(f"after  {result.after}")
+    if result.before == result.after:
+        typer.echo("the stores have the same rows as before")
+    elif result.idle:
+        raise OperatorError("the stores have not the same rows as before", code=1)
     else:
-        typer.echo("no workers ran before: what was still on its way then is applied now")
+        typer.echo("no workers ran before: records in flight at that time are applied now")

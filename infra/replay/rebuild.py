@@ -1,4 +1,4 @@
-"""The stages of a replay, in their order."""
+"""The stages of a replay, in order."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from infra.replay.reset import delete_derived
 from infra.run import background
 from infra.run.background import start_workers
 from infra.run.group_leave import leave_groups
-from infra.run.supervisor import supervised
+from infra.run.supervisor import running_supervisor
 from infra.store_contents import digest
 
-#: Up to fan-out nothing leaves the mesh; these run to their end before anything is converted for a domain.
+#: These steps publish nothing outside the mesh. They run to the end of their input before conversion starts.
 BEFORE_CONVERSION = ("intake", "household", "fan-out")
 
-#: Told what is being done, and what is still on its way.
+#: Called with the current stage and the steps that have unprocessed input.
 Progress = Callable[[str, list[StageLag]], None]
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Digests of `person` and `portal.notice` of all domains, before and after (`infra.store_contents.digest`).
+    """Digests of all domains' rows before and after (`infra.store_contents.digest`), and the number of topics.
 
-    `idle`: whether all was applied before it began; only then must the two be equal.
+    `idle` is whether the mesh was idle before; only then must the two digests be equal.
     """
 
     before: str
@@ -42,33 +42,28 @@ class ReplayResult:
 def replay(
     environment: Environment,
     installation: Installation,
-    progress: Progress = lambda what, left: None,
+    progress: Progress = lambda stage, lags: None,
     timeout_s: float = 3600.0,
 ) -> ReplayResult:
-    """Forget all that was derived, and derive it again from the `in.` topics. Workers that run here are stopped.
+    """Delete everything derived and derive it again from the input topics; stop the workers of this installation.
 
-    Afterwards workers run as before, or none where none did. Whatever interrupts it: begun again, it does the whole.
-    OperatorError where a stage takes longer than `timeout_s`.
+    Afterwards the same workers run as before, or none. An interrupted replay can be started again and then does
+    everything. Raise OperatorError where a stage takes longer than `timeout_s`.
     """
     progress("stopping workers", [])
-    stopped = supervised(installation)
+    stopped = running_supervisor(installation)
     if stopped is not None:
-        wait_idle(
-            environment,
-            installation,
-            lambda left: progress("waiting for what is on its way", left),
-            timeout_s,
-        )
+        wait_idle(environment, installation, partial(progress, "waiting until idle"), timeout_s)
     background.stop(installation)
     leave_groups(environment, stopped.slots if stopped else ())
     before = digest(environment.dsn(AUDITOR))
-    progress("forgetting stores, topics and groups", [])
+    progress("deleting stores, topics and groups", [])
     topics = delete_derived(environment, installation)
     apply(environment, installation)
     workers = max((slot.number for slot in stopped.slots), default=0) + 1 if stopped else 1
-    run = _Run(environment, installation, workers, progress, timeout_s)
-    run.stage(BEFORE_CONVERSION)
-    run.stage(())
+    stages = _Stages(environment, installation, workers, progress, timeout_s)
+    stages.run(BEFORE_CONVERSION)
+    stages.run(())
     after = digest(environment.dsn(AUDITOR))
     if stopped is None:
         background.stop(installation)
@@ -76,8 +71,8 @@ def replay(
 
 
 @dataclass(frozen=True)
-class _Run:
-    """How stages are run."""
+class _Stages:
+    """Runs the stages of a replay, each with `workers` workers per step."""
 
     environment: Environment
     installation: Installation
@@ -85,10 +80,10 @@ class _Run:
     progress: Progress
     timeout_s: float
 
-    def stage(self, steps: tuple[str, ...]) -> None:
-        """Run these steps (all, where none is named) until nothing is left before them."""
+    def run(self, steps: tuple[str, ...]) -> None:
+        """Run these steps, or all if none is named, until their input is processed."""
         name = ", ".join(steps) or "all steps"
         background.stop(self.installation)
         start_workers(self.environment, self.installation, self.workers, steps)
-        told = partial(self.progress, name)
-        wait_idle(self.environment, self.installation, told, self.timeout_s, len(steps) or None)
+        show = partial(self.progress, name)
+        wait_idle(self.environment, self.installation, show, self.timeout_s, len(steps) or None)

@@ -1,1 +1,1 @@
-"""`mesh run`: builds the workers, one process for each step and slot, and keeps them running."""
+"""`mesh run`: builds the workers, one process per step and slot, and keeps them running."""

@@ -1,4 +1,4 @@
-"""The supervisor in the background: started, waited for, stopped."""
+"""The supervisor as a background process: start it, wait until its workers are ready, stop it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
 from infra.local.process import Server
-from infra.monitoring.groups import ready
+from infra.monitoring.groups import all_joined
 from infra.run.slots import Slot, slots
-from infra.run.supervisor import STOP_TIMEOUT_S, Supervised, supervised
+from infra.run.supervisor import STOP_TIMEOUT_S, RunningSupervisor, running_supervisor
 
 START_TIMEOUT_S = 15.0
 READY_TIMEOUT_S = 120.0
@@ -26,31 +26,31 @@ POLL_S = 0.05
 
 
 def start(installation: Installation, steps: Sequence[str], workers: int) -> None:
-    """Have workers running in the background. OperatorError where others run here already, or none comes up."""
-    if supervised(installation):
+    """Start a supervisor in the background. Raise OperatorError where one runs already, StartError if it fails."""
+    if running_supervisor(installation):
         raise OperatorError("workers are running here already: `mesh status`, `mesh down`")
-    installation.run.mkdir(parents=True, exist_ok=True)
-    installation.logs.mkdir(parents=True, exist_ok=True)
+    installation.run_folder.mkdir(parents=True, exist_ok=True)
+    installation.logs_folder.mkdir(parents=True, exist_ok=True)
     server = _server(installation)
-    command = [sys.executable, "-m", "infra.run.supervise", server.cmdline_tag, str(workers), *steps]
+    command = [sys.executable, "-m", "infra.run.supervisor", server.cmdline_tag, str(workers), *steps]
     server.start(command, installation.folder)
-    server.wait_ready(lambda: supervised(installation) is not None, START_TIMEOUT_S)
+    server.wait_ready(lambda: running_supervisor(installation) is not None, START_TIMEOUT_S)
 
 
-def stop(installation: Installation) -> Supervised | None:
-    """Stop the workers, wherever they were started; what ran, or None. Returns when they are gone."""
-    found = supervised(installation)
-    if found is None:
+def stop(installation: Installation) -> RunningSupervisor | None:
+    """Stop the supervisor and its workers, however they were started; return what ran, or None."""
+    running = running_supervisor(installation)
+    if running is None:
         return None
     try:
-        process = psutil.Process(found.pid)
+        process = psutil.Process(running.pid)
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_TIMEOUT_S + 5.0)
     except psutil.NoSuchProcess:
-        return found
+        return running
     except psutil.TimeoutExpired:
         process.kill()
-    return found
+    return running
 
 
 def wait_ready(
@@ -59,17 +59,32 @@ def wait_ready(
     is_ready: Callable[[], bool],
     timeout_s: float,
 ) -> None:
-    """Return when every slot runs and `is_ready` says so. OperatorError where a worker is given up, or too late."""
+    """Return when `is_ready` returns True.
+
+    Raise OperatorError (code 1) where a worker is given up, the supervisor ends, or the timeout passes.
+    """
     deadline = time.monotonic() + timeout_s
     while not is_ready():
-        found = supervised(installation)
-        given_up = [w for w in found.workers if w.state == "given-up"] if found else []
-        if found is None or given_up:
+        running = running_supervisor(installation)
+        given_up = [w for w in running.workers if w.state == "given-up"] if running else []
+        if running is None or given_up:
             names = ", ".join(Slot(w.step, w.slot).name for w in given_up) or "the supervisor"
-            raise OperatorError(f"{names} ended; see {installation.logs}", code=1)
+            raise OperatorError(f"{names} ended; see the logs in {installation.logs_folder}", code=1)
         if time.monotonic() > deadline:
             raise OperatorError(f"workers are not ready after {timeout_s:.0f} s; see `mesh status`", code=1)
         time.sleep(POLL_S)
+
+
+def start_workers(
+    environment: Environment, installation: Installation, workers: int = 1, steps: tuple[str, ...] = ()
+) -> None:
+    """Start workers in the background unless some run already, and return when all have joined their groups."""
+    running = running_supervisor(installation)
+    if running is None:
+        start(installation, steps, workers)
+    expected = running.slots if running else slots(steps, workers)
+    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
+    wait_ready(installation, expected, lambda: all_joined(admin, expected), READY_TIMEOUT_S)
 
 
 def _server(installation: Installation) -> Server:
@@ -77,19 +92,7 @@ def _server(installation: Installation) -> Server:
     return Server(
         "the supervisor",
         f"--mesh-workers={installation.folder}",
-        installation.logs / "supervisor.log",
-        installation.run / "supervisor",
+        installation.logs_folder / "supervisor.log",
+        installation.run_folder / "supervisor",
         environment={**settings, "MESH_HOME": str(installation.folder)},
     )
-
-
-def start_workers(
-    environment: Environment, installation: Installation, workers: int = 1, steps: tuple[str, ...] = ()
-) -> None:
-    """Have workers running in the background, those of before where some are; return when all are in their groups."""
-    found = supervised(installation)
-    if found is None:
-        start(installation, steps, workers)
-    chosen = found.slots if found else slots(steps, workers)
-    admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
-    wait_ready(installation, chosen, lambda: ready(admin, chosen), READY_TIMEOUT_S)

@@ -1,8 +1,8 @@
-"""Members of workers that are stopped leave their groups at once, where those would wait for the session's timeout.
+"""Removes the members of stopped workers from their groups, so that nobody waits for their sessions to time out.
 
-A static member doesn't leave as its worker ends: started again, that one has its partitions back. Who forgets a group,
-or starts fewer workers, has no use for that, and for ten seconds of waiting neither. librdkafka can't send somebody
-else's leave; aiokafka, which Faust brings along, can.
+A worker is a static member. It doesn't leave its group when it ends, because a restarted worker gets its partitions
+back. To delete a group, or to start fewer workers, its members must leave, which would take a session timeout of ten
+seconds. librdkafka can't send a leave request for another member; aiokafka, a dependency of Faust, can.
 """
 
 from __future__ import annotations
@@ -27,53 +27,57 @@ TRACKER = "tracker"
 
 
 def leave_groups(environment: Environment, stopped: Iterable[Slot]) -> int:
-    """Have the members of these slots leave, whose workers must be gone; how many were members still.
+    """Remove the members of these slots, whose workers must have ended; return how many still were members.
 
-    OperatorError: a broker refused, or did not answer in time.
+    Raise OperatorError (code 1) where a broker rejects the request or doesn't answer in time.
     """
     slots = list(stopped)
-    ids = _members(environment, slots) if slots else {}
-    if not any(ids.values()):
+    member_ids = _member_ids(environment, slots) if slots else {}
+    if not any(member_ids.values()):
         return 0
     try:
-        return asyncio.run(asyncio.wait_for(_leave(environment, ids), TIMEOUT_S))
+        return asyncio.run(asyncio.wait_for(_leave(environment, member_ids), TIMEOUT_S))
     except (KafkaError, TimeoutError) as error:
-        raise OperatorError(f"members do not leave: {type(error).__name__}", code=1) from error
+        raise OperatorError(
+            f"members of stopped workers can't be removed from their groups ({type(error).__name__}); "
+            "run the command again",
+            code=1,
+        ) from error
 
 
-def _members(environment: Environment, slots: list[Slot]) -> dict[str, list[str]]:
-    """By group, what the broker calls the members of these slots. Whoever is in the tracker's group is its only one."""
+def _member_ids(environment: Environment, slots: list[Slot]) -> dict[str, list[str]]:
+    """Return the broker's member IDs of these slots by group. The tracker's group has only its one member."""
     names = {transactional_id(step, slot.number) for slot in slots for step in steps_of(slot.step)}
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
-    told = admin.describe_consumer_groups(groups_of(slots), request_timeout=TIMEOUT_S)
+    answers = admin.describe_consumer_groups(groups_of(slots), request_timeout=TIMEOUT_S)
     return {
         name: [
             member.member_id
             for member in answer.result(TIMEOUT_S).members
             if member.group_instance_id in names or name == group(TRACKER)
         ]
-        for name, answer in told.items()
+        for name, answer in answers.items()
     }
 
 
-async def _leave(environment: Environment, ids: Mapping[str, list[str]]) -> int:
+async def _leave(environment: Environment, member_ids: Mapping[str, list[str]]) -> int:
     client = AIOKafkaClient(**_connection(environment))
     await client.bootstrap()
     try:
-        left = 0
-        for name, members in ids.items():
+        removed = 0
+        for name, members in member_ids.items():
             coordinator = await client.coordinator_lookup(CoordinationType.GROUP, name)
             for member in members:
                 request = LeaveGroupRequest(name, member)
                 answer = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
-                left += _has_left(answer.error_code)
-        return left
+                removed += _was_member(answer.error_code)
+        return removed
     finally:
         await client.close()
 
 
-def _has_left(code: int) -> bool:
-    """Whether it was a member until now; one whose session has just ended is none."""
+def _was_member(code: int) -> bool:
+    """Return whether the request removed a member; False if its session had just ended. Raise other errors."""
     error = for_code(code)
     if code and error is not UnknownMemberIdError:
         raise error()
@@ -81,14 +85,14 @@ def _has_left(code: int) -> bool:
 
 
 def _connection(environment: Environment) -> dict[str, object]:
-    """How aiokafka is told what librdkafka's properties tell."""
-    told = environment.kafka(ADMIN)
+    """Return the arguments of an aiokafka client, from the properties of librdkafka."""
+    properties = environment.kafka(ADMIN)
     encrypted = environment.security_protocol == "SASL_SSL"
     return {
         "bootstrap_servers": environment.bootstrap.split(","),
         "security_protocol": environment.security_protocol,
         "sasl_mechanism": environment.sasl_mechanism,
-        "sasl_plain_username": told["sasl.username"],
-        "sasl_plain_password": told["sasl.password"],
+        "sasl_plain_username": properties["sasl.username"],
+        "sasl_plain_password": properties["sasl.password"],
         "ssl_context": ssl.create_default_context(cafile=environment.ssl_ca_location) if encrypted else None,
     }

@@ -1,4 +1,4 @@
-"""Workers that hang: alive, and not a turn for longer than any may take."""
+"""Detection of hung workers: processes whose heartbeat has not changed for longer than any iteration may take."""
 
 from __future__ import annotations
 
@@ -15,46 +15,47 @@ from infra.apply.installation import Installation
 from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
 
-#: Longer than `max_poll_interval_ms`: the group has given its partitions to others by then.
-HANGS_AFTER_S: Final = 150.0
-#: Within this a worker that hangs has written where.
-TOLD_S: Final = 0.5
+#: Longer than `max_poll_interval_ms`: by then the group has assigned the worker's partitions to others.
+HUNG_AFTER_S: Final = 150.0
+#: How long a hung worker may take to write the stacks of its threads.
+STACK_DUMP_S: Final = 0.5
 
 Process = subprocess.Popen[bytes]
 
 
 class HungWorkerDetector:
-    """Watches heartbeats, by our own clock: what a file says of the time may jump. Sinks write none."""
+    """Compares heartbeats by the supervisor's clock, because times in the files may jump. Sinks have no heartbeat."""
 
     def __init__(self, installation: Installation, clock: Callable[[], float] = time.monotonic) -> None:
         self._installation, self._clock = installation, clock
-        self._seen: dict[int, tuple[bytes, float]] = {}
+        #: The last heartbeat by pid, and the time at which it was first seen.
+        self._last_seen: dict[int, tuple[bytes, float]] = {}
 
-    def found(self, running: Iterable[tuple[Slot, Process]]) -> list[tuple[Slot, Process]]:
-        """Those that hang."""
+    def hung(self, running: Iterable[tuple[Slot, Process]]) -> list[tuple[Slot, Process]]:
+        """Return the hung workers among the running ones. Call it regularly."""
         now = self._clock()
-        before, self._seen = self._seen, {}
-        hanging = []
+        before, self._last_seen = self._last_seen, {}
+        hung = []
         for slot, process in running:
-            told = self._heartbeat(slot, process.pid)
+            heartbeat = self._heartbeat(slot, process.pid)
             last, since = before.get(process.pid, (b"", now))
-            self._seen[process.pid] = (told, since if told == last else now)
-            if told and told == last and now - since > HANGS_AFTER_S:
-                hanging.append((slot, process))
-        return hanging
+            self._last_seen[process.pid] = (heartbeat, since if heartbeat == last else now)
+            if heartbeat and heartbeat == last and now - since > HUNG_AFTER_S:
+                hung.append((slot, process))
+        return hung
 
     def _heartbeat(self, slot: Slot, pid: int) -> bytes:
-        """What this process, not one before it, has said last."""
+        """Return the heartbeat of this process; nothing if the slot's file is of an earlier process."""
         try:
-            told = heartbeat_file(self._installation, slot).read_bytes()
-            return told if orjson.loads(told)["pid"] == pid else b""
+            heartbeat = heartbeat_file(self._installation, slot).read_bytes()
+            return heartbeat if orjson.loads(heartbeat)["pid"] == pid else b""
         except (FileNotFoundError, orjson.JSONDecodeError, KeyError):
             return b""
 
 
-def end_by_force(process: Process) -> None:
-    """It writes into its log where each of its threads stands, and is killed."""
+def kill_with_stacks(process: Process) -> None:
+    """Make the process write the stack of each of its threads to its log (SIGUSR1), then kill it."""
     process.send_signal(signal.SIGUSR1)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(TOLD_S)
+        process.wait(STACK_DUMP_S)
     process.kill()

@@ -1,8 +1,8 @@
-"""A worker that has loaded everything and waits to be told which it is, so that one that died is back at once.
+"""A worker process that has loaded all modules and waits for its slot, so that an ended worker is replaced at once.
 
-Loading takes a worker the better part of a second of CPU, and a dead one's partitions stand still meanwhile. The
-supervisor keeps one process that has done so before (`python -m infra.run spare`); it reads its slot from standard
-input, as one line, and is that slot's worker from then on. Where there is no spare, a worker starts cold.
+Loading takes a worker most of a second of CPU, during which the ended worker's partitions are stalled. The supervisor
+keeps one process that has done it already (`python -m infra.run prewarm`). The process reads one line with its slot
+from standard input and is that slot's worker from then on. Without a prewarmed process, a worker starts cold.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import orjson
 
 from infra.run.slots import SINGLE, Slot
 
-#: The word in the place of a step.
-SPARE: Final = "spare"
-#: A new one is made when no worker was started for so long: loading takes what a starting worker needs.
-AFTER_S: Final = 5.0
-#: What a worker of any step imports, beside what `infra.run.worker` itself does.
+#: The argument of `infra.run` in place of a step.
+PREWARM: Final = "prewarm"
+#: A new process is started when no worker was started for so long, because loading competes with starting workers.
+IDLE_BEFORE_PREWARM_S: Final = 5.0
+#: Modules that a worker of any step imports, in addition to those of `infra.run.worker`.
 _MODULES: Final = (
     "connectors.postgres",
     "infra.keys",
     "infra.run.topology",
     "infra.run.sinks",
-    "infra.codec",
+    "infra.coding",
     "processors.conversion.processor",
     "processors.fan_out.processor",
     "processors.household.processor",
@@ -41,75 +41,75 @@ _MODULES: Final = (
 
 
 class PrewarmedWorker:
-    """One spare at most, made by `begin`; `keep` is to be called now and then."""
+    """At most one prewarmed process, started by `start_process`. Call `ensure` regularly."""
 
-    def __init__(self, begin: Callable[[Sequence[str]], subprocess.Popen[bytes]]) -> None:
-        self._begin = begin
+    def __init__(self, start_process: Callable[[Sequence[str]], subprocess.Popen[bytes]]) -> None:
+        self._start_process = start_process
         self._lock = threading.Lock()
-        self._waiting: subprocess.Popen[bytes] | None = None
-        self._due_s = time.monotonic() + AFTER_S
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start_at_s = time.monotonic() + IDLE_BEFORE_PREWARM_S
 
-    def started(self) -> None:
-        """A worker was started just now."""
+    def postpone(self) -> None:
+        """Postpone the next prewarmed process, because a worker was started just now."""
         with self._lock:
-            self._due_s = time.monotonic() + AFTER_S
+            self._start_at_s = time.monotonic() + IDLE_BEFORE_PREWARM_S
 
-    def keep(self) -> None:
-        """Makes one where there is none, and it is time."""
+    def ensure(self) -> None:
+        """Start a process if none is running and it is not postponed."""
         with self._lock:
-            if (self._waiting is None or self._waiting.poll() is not None) and (
-                time.monotonic() >= self._due_s
+            if (self._process is None or self._process.poll() is not None) and (
+                time.monotonic() >= self._start_at_s
             ):
-                self._waiting = self._begin([sys.executable, "-m", "infra.run", SPARE])
+                self._process = self._start_process([sys.executable, "-m", "infra.run", PREWARM])
 
-    def take(self, slot: Slot, log: Path) -> subprocess.Popen[bytes] | None:
-        """The slot's worker from now on; None where there is no spare, or none for such a slot."""
-        # The tracker's libraries are its own, and are not to be loaded with the others'.
+    def assign(self, slot: Slot, log: Path) -> subprocess.Popen[bytes] | None:
+        """Make the prewarmed process the slot's worker and return it; None if there is none for this slot."""
+        # The tracker has libraries of its own, which are not loaded with the others.
         if slot.step in SINGLE:
             return None
         with self._lock:
-            process, self._waiting = self._waiting, None
+            process, self._process = self._process, None
         if process is None or process.stdin is None or process.poll() is not None:
             return None
-        told = {"step": slot.step, "slot": slot.number, "log": str(log)}
+        assignment = {"step": slot.step, "slot": slot.number, "log": str(log)}
         try:
             with process.stdin as line:
-                line.write(orjson.dumps(told) + b"\n")
+                line.write(orjson.dumps(assignment) + b"\n")
         except OSError:
             process.kill()
             process.wait()
             return None
         return process
 
-    def end(self) -> None:
-        """There is none any more, and none is made."""
+    def stop(self) -> None:
+        """End the process and start no other one."""
         with self._lock:
-            process, self._waiting, self._due_s = self._waiting, None, float("inf")
+            process, self._process, self._start_at_s = self._process, None, float("inf")
         if process is not None and process.stdin is not None:
             process.stdin.close()
             process.terminate()
             process.wait()
 
 
-def told_slot(load: Callable[[], None]) -> Slot | None:
-    """For the spare itself: loads, and waits until it is told; None where nobody will tell it anything any more.
+def wait_for_slot(load: Callable[[], None]) -> Slot | None:
+    """Load, then wait for a slot and return it; None if the supervisor has closed standard input.
 
-    What it writes goes to the log of its slot from then on.
+    For the prewarmed process itself. From then on its output goes to the slot's log.
     """
     load()
     line = sys.stdin.readline()
     if not line:
         return None
-    told = orjson.loads(line)
-    log = os.open(told["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    assignment = orjson.loads(line)
+    log = os.open(assignment["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log, stream.fileno())
     os.close(log)
-    return Slot(told["step"], told["slot"])
+    return Slot(assignment["step"], assignment["slot"])
 
 
-def load_all() -> None:
-    """What takes long and is the same for every step."""
+def load_modules() -> None:
+    """Import all modules that a worker of any step needs."""
     for name in _MODULES:
         importlib.import_module(name)

@@ -1,7 +1,7 @@
-"""The sinks of one slot: a thread for each domain, so that one domain's trouble keeps no other waiting.
+"""The sinks of one slot: a thread per domain, so a failing sink doesn't stop the others.
 
-A store that is slow, stopped or not as it must be stops its own sink, which is begun again, with pauses, for as long
-as the process lives. One that only an operator can mend is left, and said; the process ends when none is left.
+If a store is slow, stopped, or not as declared, only its own sink stops. It is restarted with pauses for as long as the
+process runs. A sink that only an operator can fix is given up and logged. The process ends with the last sink.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from connectors.errors import (
     StoreSchemaError,
     TransientError,
 )
-from connectors.postgres import Access, postgres_worker, sink_role
+from connectors.postgres import SinkAccess, postgres_worker, sink_role
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import coding
 from infra.environment import Environment
-from infra.key_file import sealer
-from infra.run.restart_policy import FINAL, LONGEST_DELAY_S, RestartPolicy
+from infra.run.restart_policy import LONGEST_DELAY_S, NOT_RESTARTED, RestartPolicy
 from infra.run.slots import Slot, steps_of
 from schemas.systems import DOMAINS, Domain
 from schemas.topics import sink_step
@@ -48,23 +47,25 @@ _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
 
 
 class Sinks:
-    """The sinks of one slot; `run` returns when told to stop, or with the last one's code when none can go on."""
+    """The sinks of one slot. `run` returns after `stop`, or with the last sink's exit code when all are given up."""
 
-    def __init__(self, slot: Slot, environment: Environment, shared: Coding) -> None:
-        self._slot, self._environment, self._coding = slot, environment, shared
+    def __init__(self, slot: Slot, environment: Environment, coding: Coding) -> None:
+        self._slot, self._environment, self._coding = slot, environment, coding
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running = 0
         self._code = 0
 
     def stop(self) -> None:
-        """Have all of them end after the batch at hand."""
+        """Request all sinks to end after their current batch."""
         self._stop.set()
 
     def run(self, domains: Sequence[Domain]) -> int:
-        """0 where they were told to stop."""
+        """Run the sinks of these domains and return an exit code: 0 after `stop`."""
         self._running = len(domains)
-        threads = [threading.Thread(target=self._keep, args=[d], name=sink_step(d.id)) for d in domains]
+        threads = [
+            threading.Thread(target=self._run_with_restarts, args=[d], name=sink_step(d.id)) for d in domains
+        ]
         for thread in threads:
             thread.start()
         self._stop.wait()
@@ -72,23 +73,26 @@ class Sinks:
             thread.join()
         return self._code
 
-    def _keep(self, domain: Domain) -> None:
-        """One domain's sink, begun again after an error, as often as a worker would be."""
+    def _run_with_restarts(self, domain: Domain) -> None:
+        """Run one domain's sink, and restart it after an error by the policy for workers."""
         restarts = RestartPolicy()
         while not self._stop.is_set():
-            begun = time.monotonic()
-            code = self._once(domain)
+            started = time.monotonic()
+            code = self._run_once(domain)
             if self._stop.is_set():
                 return
-            delay_s = restarts.after(code, time.monotonic() - begun)
-            if delay_s is None and self._left(domain, code):
+            delay_s = restarts.delay_after(code, time.monotonic() - started)
+            if delay_s is None and self._give_up(domain, code):
                 return
             self._stop.wait(LONGEST_DELAY_S if delay_s is None else delay_s)
 
-    def _left(self, domain: Domain, code: int) -> bool:
-        """Whether it is left: where it is beyond trying, or the only one, as the code then tells the supervisor."""
+    def _give_up(self, domain: Domain, code: int) -> bool:
+        """Give a sink up and return True, if only an operator can fix it or no other sink is running.
+
+        In the second case the process ends with this code, and the supervisor decides about a restart.
+        """
         with self._lock:
-            if code not in FINAL and self._running > 1:
+            if code not in NOT_RESTARTED and self._running > 1:
                 return False
             self._running -= 1
             log.error("sink.given-up", domain=domain.id, exit_code=code)
@@ -97,41 +101,43 @@ class Sinks:
                 self.stop()
         return True
 
-    def _once(self, domain: Domain) -> int:
+    def _run_once(self, domain: Domain) -> int:
         try:
             user = sink_step(domain.id)
-            access = Access(
+            access = SinkAccess(
                 self._environment.kafka(user) | {"log_level": "3"},
                 self._environment.dsn(sink_role(domain)),
                 self._stop.wait,
             )
             postgres_worker(domain, self._slot.number, access, self._coding).run(self._stop)
-        except Exception as error:  # whatever it is, the other domains go on
-            return _ended(domain, error)
+        except Exception as error:  # the other domains' sinks continue after any error
+            return _log_end(domain, error)
         return 0
 
 
 def run_sinks(slot: Slot, environment: Environment, installation: Installation, port: int | None) -> int:
-    """Runs until SIGTERM or SIGINT; a code of `streams.worker.ExitCode`. For the main thread."""
+    """Run a slot's sinks until SIGTERM or SIGINT; return a code of `streams.worker.ExitCode`.
+
+    Must be called in the main thread, because it installs signal handlers.
+    """
     if port is not None:
         start_http_server(port, addr="127.0.0.1")
-    coding = Coding(codec(environment, installation), sealer(installation.key_file))
-    sinks, limit = Sinks(slot, environment, coding), ShutdownDeadline()
+    sinks = Sinks(slot, environment, coding(environment, installation))
+    deadline = ShutdownDeadline()
 
-    def told(*_: object) -> None:
-        limit.begin()
+    def on_signal(*_: object) -> None:
+        deadline.begin()
         sinks.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, on_signal)
     steps = steps_of(slot.step)
     return sinks.run([domain for domain in DOMAINS.values() if sink_step(domain.id) in steps])
 
 
-def _ended(domain: Domain, error: Exception) -> int:
-    known = isinstance(error, (ConnectorError, StreamError))
-    # Only our own errors' texts are known to hold no data of a record.
-    reason = str(error) if known else "unexpected"
+def _log_end(domain: Domain, error: Exception) -> int:
+    # Only the texts of the mesh's own errors are known to contain no data of a record.
+    reason = str(error) if isinstance(error, (ConnectorError, StreamError)) else "unexpected"
     log.error(
         "sink.stopped", domain=domain.id, error=type(error).__name__, reason=reason, at=error_location(error)
     )
@@ -139,7 +145,7 @@ def _ended(domain: Domain, error: Exception) -> int:
 
 
 def code_of(error: Exception) -> ExitCode:
-    """The code of what ended a sink; the connectors' errors mean what the pipeline's mean."""
+    """Return the exit code for the error that ended a sink, with the same meanings as a pipeline's codes."""
     if isinstance(error, StreamError):
         return stream_code(error)
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), ExitCode.UNEXPECTED)

@@ -1,4 +1,4 @@
-"""Which workers there are: a step, and a slot of it; each is a process of its own."""
+"""The workers that can run: each is a step and a slot number, and has a process of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from infra.errors import OperatorError
 from schemas.systems import DOMAINS
 from schemas.topics import group, sink_step
 
-#: Steps by name as they are run; `sink` is the sinks of all domains.
+#: Names of steps that can be run; `sink` is the sinks of all domains.
 RUN_STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink", "tracker")
-#: Slots of the step that is for looking on: it needs one.
+#: Steps with one slot only: the tracker serves reads.
 SINGLE: Final = frozenset({"tracker"})
 WORKERS_MAX: Final = 32
 
@@ -26,27 +26,30 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """As in logs and lists."""
+        """The name in logs and lists, such as `intake.0`."""
         return f"{self.step}.{self.number}"
 
 
 def slots(steps: Sequence[str], workers: int) -> list[Slot]:
-    """The slots of these steps, of all where none is named. OperatorError for an unknown step or number."""
+    """Return the slots of these steps, or of all if none is named, with `workers` slots each.
+
+    Raise OperatorError for an unknown step or an invalid number.
+    """
     known = (*RUN_STEPS, *map(sink_step, DOMAINS))
     unknown = [step for step in steps if step not in known]
     if unknown:
         raise OperatorError(f"no step {', '.join(unknown)}; there are: {', '.join(known)}")
     if not 1 <= workers <= WORKERS_MAX:
-        raise OperatorError(f"--workers is 1 to {WORKERS_MAX}")
-    chosen = dict.fromkeys(steps or RUN_STEPS)
-    return [Slot(step, n) for step in chosen for n in range(1 if step in SINGLE else workers)]
+        raise OperatorError(f"--workers is {workers}; it must be 1 to {WORKERS_MAX}")
+    selected = dict.fromkeys(steps or RUN_STEPS)
+    return [Slot(step, n) for step in selected for n in range(1 if step in SINGLE else workers)]
 
 
 def steps_of(name: str) -> list[str]:
-    """The steps of a worker's process, by the names of topics, users and groups: `sink` is every domain's."""
+    """Return the steps of a worker's process as topics, users and groups name them: `sink` is every domain's sink."""
     return [sink_step(domain) for domain in DOMAINS] if name == "sink" else [name]
 
 
-def groups_of(chosen: Iterable[Slot]) -> list[str]:
-    """The consumer groups of these slots."""
-    return list(dict.fromkeys(group(step) for slot in chosen for step in steps_of(slot.step)))
+def groups_of(slots: Iterable[Slot]) -> list[str]:
+    """Return the consumer groups of these slots."""
+    return list(dict.fromkeys(group(step) for slot in slots for step in steps_of(slot.step)))

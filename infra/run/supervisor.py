@@ -1,11 +1,14 @@
-"""Starts a process for each slot, and starts it again when it dies; what runs stands in a file beside it.
+"""The supervisor: starts a process per slot, restarts processes that end, and writes their state to a file.
 
-One supervisor per installation: it holds a lock of the operating system, which no crash leaves behind. Workers end by
-themselves when their supervisor is gone (`infra.run.worker`).
+One supervisor runs per installation. It holds a lock of the operating system, which a crash releases. Workers end by
+themselves when their supervisor has ended (`infra.run.worker`).
+
+`python -m infra.run.supervisor TAG WORKERS [STEP …]` runs it in the background. The tag identifies the process.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -17,27 +20,28 @@ from pathlib import Path
 
 import orjson
 import psutil
+import structlog
 from filelock import FileLock, Timeout
 
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
-from infra.run.hung_workers import HungWorkerDetector, end_by_force
+from infra.run.hung_workers import HungWorkerDetector, kill_with_stacks
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_policy import RestartPolicy
-from infra.run.slots import Slot
+from infra.run.slots import Slot, slots
 
-#: How long workers may take to end their transactions, before they are killed.
+#: How long workers may take to end after SIGTERM before they are killed.
 STOP_TIMEOUT_S = 15.0
-#: A log larger than this is put aside when its worker starts again; one older log is kept.
+#: A log larger than this is renamed when its worker restarts; one older log is kept.
 LOG_BYTES_MAX = 50_000_000
-#: How often it is looked whether a spare is to be made, and whether a worker hangs.
-SPARE_EVERY_S = 0.5
+#: How often to check for a missing prewarmed process and for hung workers.
+CHECK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What is known of a worker: `state` is running, waiting (to be started again), given-up or stopped."""
+    """The state of a worker: `state` is running, waiting (to be restarted), given-up or stopped."""
 
     step: str
     slot: int
@@ -48,53 +52,56 @@ class WorkerState:
 
 
 @dataclass(frozen=True)
-class Supervised:
-    """A supervisor that is running, and its workers."""
+class RunningSupervisor:
+    """A running supervisor and its workers."""
 
     pid: int
     workers: tuple[WorkerState, ...]
 
     @property
     def slots(self) -> list[Slot]:
-        """The slots that it keeps running."""
+        """The slots of its workers."""
         return [Slot(worker.step, worker.slot) for worker in self.workers]
 
 
 class Supervisor:
-    """`run` returns after `stop`, or when every worker is given up."""
+    """Runs the workers of `slots`. `run` returns after `stop`, or when every worker is given up."""
 
     def __init__(
         self,
         installation: Installation,
         slots: Sequence[Slot],
-        say: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._installation, self._slots, self._say = installation, slots, say
+        self._installation, self._slots, self._report = installation, slots, report
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
-        self._spares = PrewarmedWorker(_spare)
-        self._hanging = HungWorkerDetector(installation)
+        self._prewarmed = PrewarmedWorker(_start_prewarmed)
+        self._hung_workers = HungWorkerDetector(installation)
 
     def stop(self) -> None:
-        """Have `run` end."""
+        """Request `run` to stop the workers and return."""
         self._stopping.set()
 
     def run(self) -> bool:
-        """Whether it ended as told; False: every worker was given up. OperatorError: another supervisor runs here."""
-        self._installation.run.mkdir(parents=True, exist_ok=True)
-        self._installation.logs.mkdir(parents=True, exist_ok=True)
-        with _only_one(self._installation):
+        """Run until `stop`, then return True; return False when every worker was given up.
+
+        Raise OperatorError where another supervisor runs in this installation.
+        """
+        self._installation.run_folder.mkdir(parents=True, exist_ok=True)
+        self._installation.logs_folder.mkdir(parents=True, exist_ok=True)
+        with _supervisor_lock(self._installation):
             watchers = [
                 threading.Thread(target=self._watch, args=[slot], name=slot.name) for slot in self._slots
             ]
             for watcher in watchers:
                 watcher.start()
-            while not self._stopping.wait(SPARE_EVERY_S):
-                self._spares.keep()
-                self._end_hanging()
-            self._spares.end()
+            while not self._stopping.wait(CHECK_EVERY_S):
+                self._prewarmed.ensure()
+                self._end_hung()
+            self._prewarmed.stop()
             self._end_all()
             for watcher in watchers:
                 watcher.join()
@@ -102,7 +109,7 @@ class Supervisor:
         return not self._all_given_up()
 
     def _end_all(self) -> None:
-        """Tell every worker to end its transaction and itself; kill who doesn't."""
+        """Send SIGTERM to every worker; kill those that have not ended after STOP_TIMEOUT_S."""
         with self._lock:
             running = list(self._processes.values())
         for process in running:
@@ -112,44 +119,44 @@ class Supervisor:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                end_by_force(process)
+                kill_with_stacks(process)
 
-    def _end_hanging(self) -> None:
+    def _end_hung(self) -> None:
         with self._lock:
             running = list(self._processes.items())
-        for slot, process in self._hanging.found(running):
-            self._say(f"{slot.name} hangs, and is ended; see {self._log(slot)}")
-            end_by_force(process)
+        for slot, process in self._hung_workers.hung(running):
+            self._report(f"{slot.name} hung and is killed; see {self._log(slot)}")
+            kill_with_stacks(process)
 
     def _watch(self, slot: Slot) -> None:
         restarts = RestartPolicy()
         while not self._stopping.is_set():
-            begun = time.monotonic()
-            exit_code = self._once(slot, restarts)
+            started = time.monotonic()
+            exit_code = self._run_worker(slot, restarts)
             if self._stopping.is_set():
                 break
-            delay_s = restarts.after(exit_code, time.monotonic() - begun)
-            self._note(slot, "given-up" if delay_s is None else "waiting", None, restarts, exit_code)
+            delay_s = restarts.delay_after(exit_code, time.monotonic() - started)
+            self._save_state(slot, "given-up" if delay_s is None else "waiting", None, restarts, exit_code)
             if delay_s is None:
-                self._say(f"{slot.name} is given up (exit code {exit_code}); see {self._log(slot)}")
+                self._report(f"{slot.name} is given up (exit code {exit_code}); see {self._log(slot)}")
                 if self._all_given_up():
                     self.stop()
                 return
-            self._say(f"{slot.name} ended with {exit_code}; starts again in {delay_s:.1f} s")
+            self._report(f"{slot.name} ended with exit code {exit_code}; it is restarted in {delay_s:.1f} s")
             self._stopping.wait(delay_s)
-        self._note(slot, "stopped", None, restarts, None)
+        self._save_state(slot, "stopped", None, restarts, None)
 
-    def _once(self, slot: Slot, restarts: RestartPolicy) -> int:
-        """One life of a worker; its exit code."""
+    def _run_worker(self, slot: Slot, restarts: RestartPolicy) -> int:
+        """Start a worker, wait until it ends, and return its exit code."""
         log = self._log(slot)
-        _put_aside(log)
+        _rotate(log)
         with self._lock:
             if self._stopping.is_set():
                 return 0
-            process = self._processes[slot] = self._spares.take(slot, log) or _cold(slot, log)
-        self._spares.started()
-        self._note(slot, "running", process.pid, restarts, None)
-        self._say(f"{slot.name} runs (pid {process.pid})")
+            process = self._processes[slot] = self._prewarmed.assign(slot, log) or _start_cold(slot, log)
+        self._prewarmed.postpone()
+        self._save_state(slot, "running", process.pid, restarts, None)
+        self._report(f"{slot.name} runs (pid {process.pid})")
         exit_code = process.wait()
         with self._lock:
             del self._processes[slot]
@@ -160,51 +167,54 @@ class Supervisor:
             states = [self._states[slot].state for slot in self._slots if slot in self._states]
         return len(states) == len(self._slots) and all(state == "given-up" for state in states)
 
-    def _note(
+    def _save_state(
         self, slot: Slot, state: str, pid: int | None, restarts: RestartPolicy, code: int | None
     ) -> None:
         with self._lock:
             self._states[slot] = WorkerState(slot.step, slot.number, state, pid, restarts.total, code)
             me = psutil.Process()
-            workers = [asdict(self._states[each]) for each in self._slots if each in self._states]
-            found = {"pid": me.pid, "started": me.create_time(), "workers": workers}
-            write_json(_state_file(self._installation), found)
+            workers = [asdict(self._states[slot]) for slot in self._slots if slot in self._states]
+            document = {"pid": me.pid, "started": me.create_time(), "workers": workers}
+            write_json(_state_file(self._installation), document)
 
     def _log(self, slot: Slot) -> Path:
-        return self._installation.logs / f"{slot.name}.log"
+        return self._installation.logs_folder / f"{slot.name}.log"
 
 
-def supervised(installation: Installation) -> Supervised | None:
-    """What runs here now; None where no supervisor does. A pid used again by another program is seen through."""
+def running_supervisor(installation: Installation) -> RunningSupervisor | None:
+    """Return the supervisor that runs in this installation, or None.
+
+    A pid that another program has now is recognised by its start time.
+    """
     try:
-        found = orjson.loads(_state_file(installation).read_bytes())
-        alive = psutil.Process(found["pid"]).create_time() == found["started"]
+        document = orjson.loads(_state_file(installation).read_bytes())
+        alive = psutil.Process(document["pid"]).create_time() == document["started"]
     except (OSError, psutil.NoSuchProcess):
         return None
-    workers = tuple(WorkerState(**worker) for worker in found["workers"])
-    return Supervised(found["pid"], workers) if alive else None
+    workers = tuple(WorkerState(**worker) for worker in document["workers"])
+    return RunningSupervisor(document["pid"], workers) if alive else None
 
 
-def _cold(slot: Slot, log: Path) -> subprocess.Popen[bytes]:
+def _start_cold(slot: Slot, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "infra.run", slot.step, str(slot.number)]
     with log.open("ab") as output:
-        # Ctrl-C at the terminal is ours to hear, not theirs: workers are told in order.
+        # A process group of its own: Ctrl-C at the terminal reaches only the supervisor, which then stops the workers.
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
         )
 
 
-def _spare(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start_prewarmed(command: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0)
 
 
 def _state_file(installation: Installation) -> Path:
-    return installation.run / "workers.json"
+    return installation.run_folder / "workers.json"
 
 
 @contextmanager
-def _only_one(installation: Installation) -> Iterator[None]:
-    lock = FileLock(installation.run / "workers.lock", timeout=0)
+def _supervisor_lock(installation: Installation) -> Iterator[None]:
+    lock = FileLock(installation.run_folder / "workers.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
@@ -215,6 +225,25 @@ def _only_one(installation: Installation) -> Iterator[None]:
         lock.release()
 
 
-def _put_aside(log: Path) -> None:
+def _rotate(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.replace(log.with_suffix(".previous.log"))
+
+
+def main() -> int:
+    """Run the supervisor until SIGTERM or SIGINT, and return an exit code: 0 after a signal."""
+    log = structlog.get_logger()
+    _, _, workers, *steps = sys.argv
+    installation = Installation.of_settings()
+    supervisor = Supervisor(installation, slots(steps, int(workers)), log.info)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    try:
+        return 0 if supervisor.run() else 1
+    except OperatorError as error:
+        log.warning(str(error))
+        return error.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Puts a step together: its processor, its topics, its clients. The only place where that is done."""
+"""Combines each step's processor, topics and clients. The only module that does."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import coding
 from infra.environment import Environment
-from infra.key_file import sealer
 from infra.run.settings import RunSettings
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
@@ -22,10 +21,9 @@ from schemas.topics import (
 )
 from streams.kafka_clients import KafkaClients
 from streams.pipeline import Pipeline
-from streams.sealing import Coding
 from streams.step import Step
 
-#: What each step reads; a topic of hand-overs comes into being whenever a municipality is admitted.
+#: Topics that each step reads. Intake subscribes to a pattern, because each admitted municipality adds input topics.
 INPUTS: Final = {
     "intake": [r"^in\..*"],
     "household": [NOTICE],
@@ -35,7 +33,7 @@ INPUTS: Final = {
         *(domain_receipt_topic(domain) for domain in DOMAINS),
     ],
 }
-#: Where each processor stands, and whether it is given the keys. Imported by name: a worker loads its own alone.
+#: Module and class of each processor, and whether it needs the keys. A worker imports only its own processor.
 _PROCESSORS: Final = {
     "intake": ("processors.intake.processor", "IntakeProcessor", True),
     "household": ("processors.household.processor", "HouseholdProcessor", False),
@@ -44,37 +42,38 @@ _PROCESSORS: Final = {
 }
 
 
-def step(name: str, installation: Installation) -> Step:
-    """A step with its processor. KeyFileError where it needs keys that aren't there."""
+def build_step(name: str, installation: Installation) -> Step:
+    """Return a step with its processor. Raise KeyFileError where it needs keys that are missing."""
     module, processor, keyed = _PROCESSORS[name]
-    make: Callable[..., Any] = getattr(importlib.import_module(module), processor)
-    return Step(name, INPUTS[name], schema_of(), make(_keys(installation)) if keyed else make())
+    create: Callable[..., Any] = getattr(importlib.import_module(module), processor)
+    return Step(name, INPUTS[name], schema_of(), create(_keys(installation)) if keyed else create())
 
 
 def _keys(installation: Installation) -> Any:
-    # What codes are made with takes a while to import: only who makes them does.
+    # The cryptography modules take long to import, so only steps that compute codes import them.
     from infra.keys import load_keys  # noqa: PLC0415
 
     return load_keys(installation.key_file)
 
 
-def pipeline(
+def build_pipeline(
     name: str, slot: int, environment: Environment, installation: Installation, clock: Callable[[], float]
 ) -> Pipeline:
-    """One worker of a step, not yet started."""
+    """Return the pipeline of a step's worker, not yet started."""
     settings = RunSettings().pipeline()
     clients = KafkaClients(environment.kafka(name) | {"log_level": "3"}, name, slot, settings)
-    coding = Coding(codec(environment, installation), sealer(installation.key_file))
-    return Pipeline(step(name, installation), clients, coding, settings, clock)
+    return Pipeline(
+        build_step(name, installation), clients, coding(environment, installation), settings, clock
+    )
 
 
 def schema_of() -> Callable[[str], str]:
-    """Tells the schema of a topic that a step reads."""
-    known = {topic.name: topic.schema for topic in topics_of(())}
+    """Return a function that returns the schema name of a topic that a step reads."""
+    schema_by_topic = {topic.name: topic.schema for topic in topics_of(())}
 
     def of(topic: str) -> str:
         if topic.startswith("in."):
             return SYSTEMS[parse_input_topic(topic)[0]].publishes or ""
-        return known[topic]
+        return schema_by_topic[topic]
 
     return of

@@ -1,4 +1,4 @@
-"""The process of one slot: `python -m infra.run STEP SLOT`. Started by the supervisor, and ends with it."""
+"""The process of one slot, `python -m infra.run STEP SLOT`. It ends when its supervisor ends."""
 
 from __future__ import annotations
 
@@ -18,55 +18,54 @@ from pydantic import ValidationError
 
 from infra.apply.installation import ApplySettings, Installation
 from infra.environment import Environment
-from infra.errors import KeyFileError, NoEnvironmentError, OperatorError
-from infra.local.errors import StackError
+from infra.errors import KeyFileError, NoEnvironmentError, OperatorError, StackError
 from infra.run.logs import configure
-from infra.run.prewarmed import SPARE, load_all, told_slot
-from infra.run.restart_policy import HOPELESS
+from infra.run.prewarmed import PREWARM, load_modules, wait_for_slot
+from infra.run.restart_policy import NOT_CONFIGURED
 from infra.run.settings import RunSettings
 from infra.run.slots import RUN_STEPS, WORKERS_MAX, Slot
 
 log = structlog.get_logger()
 
-#: How often a worker looks whether its supervisor is still there, and how long it may then take to end.
+#: How often a worker checks that its supervisor is running, and how long it may take to end if it is not.
 PARENT_EVERY_S = 0.5
 ORPHAN_TIMEOUT_S = 20.0
 UNAVAILABLE = 10
 UNEXPECTED = 1
-#: New objects that begin a look for garbage, and how many looks begin one at older ones: more than most batches make.
-_GARBAGE = (500_000, 20, 100)
+#: Thresholds of the three generations of garbage collection: the first is more objects than most batches create.
+_GC_THRESHOLDS = (500_000, 20, 100)
 
 
 def heartbeat_file(installation: Installation, slot: Slot) -> Path:
-    """Where a worker says how it is."""
-    return installation.run / f"{slot.name}.json"
+    """Return the path of a worker's heartbeat."""
+    return installation.run_folder / f"{slot.name}.json"
 
 
 def run(slot: Slot) -> int:
-    """Runs the worker to its end; its exit code (`streams.worker.ExitCode`, or HOPELESS)."""
+    """Run a worker to its end; return a code of `streams.worker.ExitCode`, or NOT_CONFIGURED."""
     try:
         environment, installation = Environment.load(), Installation.of_settings()
         return _run(slot, environment, installation)
     except (NoEnvironmentError, StackError) as error:
         return _ended(UNAVAILABLE, "worker.no-servers", error)
     except (OperatorError, KeyFileError, ValidationError, KeyError) as error:
-        return _ended(HOPELESS, "worker.not-applied", error)
+        return _ended(NOT_CONFIGURED, "worker.not-applied", error)
 
 
 def _run(slot: Slot, environment: Environment, installation: Installation) -> int:
-    # Each kind of worker loads what it needs, and no more: a start takes a fraction of a second.
+    # Each kind of worker imports only what it needs, so that it starts in a fraction of a second.
     if slot.step == "tracker":
         return _tracker(environment, installation)
     if slot.step.startswith("sink"):
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 
         return run_sinks(slot, environment, installation, metrics_port(slot))
-    from infra.run.topology import pipeline  # noqa: PLC0415
+    from infra.run.topology import build_pipeline  # noqa: PLC0415
     from streams.worker import ShutdownDeadline, Worker  # noqa: PLC0415
 
     worker = Worker(
         slot.number,
-        lambda: pipeline(slot.step, slot.number, environment, installation, time.monotonic),
+        lambda: build_pipeline(slot.step, slot.number, environment, installation, time.monotonic),
         slot.step,
         heartbeat_file(installation, slot),
         metrics_port(slot),
@@ -77,51 +76,51 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
 
 def _tracker(environment: Environment, installation: Installation) -> int:
     from infra.apply.reconcile import TRACKER_TOKEN  # noqa: PLC0415
-    from infra.codec import codec  # noqa: PLC0415
+    from infra.coding import codec  # noqa: PLC0415
+    from infra.run.settings import TrackerSettings  # noqa: PLC0415
     from infra.tracker.client import ADDRESS_FILE  # noqa: PLC0415
-    from infra.tracker.settings import TrackerSettings  # noqa: PLC0415
-    from infra.tracker.worker import Tracked, run  # noqa: PLC0415
+    from infra.tracker.worker import TrackerSetup, run  # noqa: PLC0415
 
     token = environment.secrets().password(TRACKER_TOKEN).get_secret_value()
     file = installation.folder / ADDRESS_FILE
-    tracked = Tracked(
+    setup = TrackerSetup(
         environment.kafka("tracker"),
         codec(environment, installation),
         ApplySettings().partitions,
         token,
         file,
     )
-    run(tracked, TrackerSettings())
+    run(setup, TrackerSettings())
     return 0
 
 
 def metrics_port(slot: Slot) -> int | None:
-    """The port of a slot's metrics: steps in their order, each with room for all its slots."""
+    """Return the port of a slot's metrics: each step has WORKERS_MAX ports, in order. None: no metrics."""
     first = RunSettings().metrics_port
     steps = list(RUN_STEPS)
-    place = steps.index(slot.step) if slot.step in steps else len(steps)
-    return first + place * WORKERS_MAX + slot.number if first else None
+    index = steps.index(slot.step) if slot.step in steps else len(steps)
+    return first + index * WORKERS_MAX + slot.number if first else None
 
 
 def follow_parent(parent: int) -> None:
-    """End this process in order when its parent is gone, by force if that takes too long."""
+    """Send this process SIGTERM when its parent has ended; exit at once if it then takes ORPHAN_TIMEOUT_S."""
 
     def watch() -> None:
-        gone = threading.Event()
+        never_set = threading.Event()
         while os.getppid() == parent:
-            gone.wait(PARENT_EVERY_S)
-        # Whoever is gone may have read our log, and nobody does now.
+            never_set.wait(PARENT_EVERY_S)
+        # The parent may have been the reader of this log; writing to a closed pipe fails.
         with suppress(OSError):
             log.warning("worker.orphaned")
         os.kill(os.getpid(), signal.SIGTERM)
-        gone.wait(ORPHAN_TIMEOUT_S)
+        never_set.wait(ORPHAN_TIMEOUT_S)
         os._exit(UNAVAILABLE)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _ended(code: int, event: str, error: Exception) -> int:
-    """Logs why; an error's text may hold a setting or a record: its type and place must do."""
+    """Log the error's type and code location, not its text, which may contain a setting or data of a record."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
     log.error(event, error=type(error).__name__, at=at)
@@ -129,33 +128,34 @@ def _ended(code: int, event: str, error: Exception) -> int:
 
 
 def collect_rarely() -> None:
-    """Has Python look for garbage seldom, and never among what a worker keeps for good.
+    """Make Python's garbage collection rare, and exclude the objects that live as long as the worker.
 
-    A step makes a batch's rows and lets go of all of them: looking at each generation of them costs it a quarter.
+    A step creates a batch's rows and frees all of them. With the default thresholds, collections during the batch take
+    a quarter of its time.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GARBAGE)
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 def main() -> None:
-    """Entry point."""
+    """Run a worker process: the slot of the command line, or for `prewarm` the slot that the supervisor assigns."""
     parent = os.getppid()
-    slot = told_slot(load_all) if sys.argv[1] == SPARE else Slot(sys.argv[1], int(sys.argv[2]))
+    slot = wait_for_slot(load_modules) if sys.argv[1] == PREWARM else Slot(sys.argv[1], int(sys.argv[2]))
     if slot is None:
         return
     configure(slot.step, slot.number)
-    # Places in the code of all threads, no values; also where a call of a client never comes back.
+    # SIGUSR1 logs the stack of each thread, without values, even if a call of a client never returns.
     faulthandler.register(signal.SIGUSR1)
     follow_parent(parent)
     collect_rarely()
     try:
         code = run(slot)
-    except Exception as error:  # whatever it is, the supervisor is told by a code
+    except Exception as error:  # the supervisor must get an exit code after any error
         code = UNEXPECTED
         with suppress(OSError):
             _ended(code, "worker.failed", error)
     with suppress(OSError):
         sys.stdout.flush()
-    # A client's threads must not hold back who starts us again.
+    # Exit without waiting for threads of clients, so that the supervisor can restart the worker.
     os._exit(code)

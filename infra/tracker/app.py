@@ -1,7 +1,7 @@
-"""The tracker as a Faust app: three topics in, one table of cases, answers over HTTP.
+"""The tracker as a Faust app: it reads three topics into a table of cases.
 
-The table's changelog (`state.tracker.cases`) is a topic like any other: declared, compacted, in Avro. News is taken
-in by batches: one decode, one look at the table, one encode for all of them.
+The table's changelog (`state.tracker.cases`) is declared, compacted and in Avro, like the other changelogs. Events are
+applied in batches, each with one decode, one read of the table and one encode.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import faust
 import pyarrow as pa
 
+from infra.run.settings import TrackerSettings
 from infra.tracker.cases import SCHEMA, case_of, row_of
-from infra.tracker.settings import TrackerSettings
 from infra.tracker.transport import CommittedTransport
 from processors.tracking import CaseEvent, TrackedCase, case_event
 from schemas.codec import Codec
@@ -26,53 +26,56 @@ INPUTS = {CASE_OPENED: "case-opened", CASE_DISPATCHED: "case-dispatched", RECEIP
 
 
 class CaseTable:
-    """Cases by key (`municipality/notice`, as bytes), kept as encoded rows in a Faust table or any other mapping."""
+    """Cases by key (`municipality/notice`, as bytes), stored as encoded rows in a Faust table or another mapping."""
 
     def __init__(self, codec: Codec, table: Any) -> None:
         self._codec = codec
         self._table = table
 
-    def hear(self, news: Mapping[str, Iterable[CaseEvent]]) -> None:
-        """Brings each case up to date with its news."""
-        known = self._known(list(news))
-        told = {key: known.get(key, TrackedCase()).apply(its) for key, its in news.items()}
-        changed = {key: case for key, case in told.items() if known.get(key) != case}
+    def apply(self, events_by_key: Mapping[str, Iterable[CaseEvent]]) -> None:
+        """Apply events, by the key of their case, and write the cases that changed."""
+        before = self._read_cases(list(events_by_key))
+        after = {key: before.get(key, TrackedCase()).apply(events) for key, events in events_by_key.items()}
+        changed = {key: case for key, case in after.items() if before.get(key) != case}
         if changed:
             rows = table_from_rows(SCHEMA, [row_of(key, case) for key, case in changed.items()])
             for key, value in zip(changed, self._codec.encode(SCHEMA, rows).to_pylist(), strict=True):
                 self._table[key.encode()] = value
 
-    def all(self) -> pa.Table:
-        """Every case of this worker, a row each."""
+    def read_all(self) -> pa.Table:
+        """Return every case of this worker, one per row."""
         return self._codec.decode(SCHEMA, list(self._table.values())).table
 
-    def row(self, key: str) -> dict[str, Any] | None:
-        """One case, or None."""
+    def read_row(self, key: str) -> dict[str, Any] | None:
+        """Return the row of one case, or None."""
         value = self._table.get(key.encode())
         return None if value is None else self._codec.decode(SCHEMA, [value]).table.to_pylist()[0]
 
-    def _known(self, keys: list[str]) -> dict[str, TrackedCase]:
-        found = {key: value for key in keys if (value := self._table.get(key.encode())) is not None}
-        rows = self._codec.decode(SCHEMA, list(found.values())).table.to_pylist()
-        return dict(zip(found, map(case_of, rows), strict=True))
+    def _read_cases(self, keys: list[str]) -> dict[str, TrackedCase]:
+        values = {key: value for key in keys if (value := self._table.get(key.encode())) is not None}
+        rows = self._codec.decode(SCHEMA, list(values.values())).table.to_pylist()
+        return dict(zip(values, map(case_of, rows), strict=True))
 
 
-def news_by_case(codec: Codec, values: Mapping[str, list[bytes]]) -> dict[str, list[CaseEvent]]:
-    """The records' news by case, from encoded values by topic; a receipt without a case is nobody's news here."""
-    news: dict[str, list[CaseEvent]] = defaultdict(list)
+def events_by_case(codec: Codec, values: Mapping[str, list[bytes]]) -> dict[str, list[CaseEvent]]:
+    """Return the events of each case, from encoded values by topic. Receipts without a case are skipped."""
+    events: dict[str, list[CaseEvent]] = defaultdict(list)
     for topic, encoded in values.items():
         for row in codec.decode(INPUTS[topic], encoded).table.to_pylist():
             if row["case"]:
-                news[f"{row['case']['municipality']}/{row['case']['notice']}"].append(
+                events[f"{row['case']['municipality']}/{row['case']['notice']}"].append(
                     case_event(INPUTS[topic], row)
                 )
-    return news
+    return events
 
 
-def tracker(
+def create_app(
     kafka: Mapping[str, str], codec: Codec, settings: TrackerSettings, partitions: int
 ) -> tuple[faust.App, CaseTable]:
-    """The app and its table; `kafka` are librdkafka properties, `partitions` those of the topics read."""
+    """Return the Faust app and its table of cases.
+
+    `kafka` are librdkafka properties, `partitions` is the number of partitions of the topics that the app reads.
+    """
     app = faust.App(
         group("tracker"),
         broker=[f"kafka://{address}" for address in kafka["bootstrap.servers"].split(",")],
@@ -85,7 +88,7 @@ def tracker(
         stream_wait_empty=False,
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
-        # A static member: one that died and is back has its partitions at once, and no rebalance meets its recovery.
+        # As a static member a restarted tracker gets its partitions at once, and no rebalance disturbs its restore.
         consumer_group_instance_id=transactional_id("tracker", 0),
         consumer_auto_offset_reset="earliest",
         worker_redirect_stdouts=False,
@@ -97,14 +100,14 @@ def tracker(
 
     @app.agent(_raw_topic(app, *INPUTS), name="cases")  # type: ignore[untyped-decorator, unused-ignore]
     async def follow(stream: Any) -> None:
-        # The partitioner needs the changelog's partitions, and aiokafka learns of a topic only when asked.
+        # The partitioner needs the changelog's partitions, and aiokafka loads a topic's metadata only on request.
         await app.producer._ensure_producer().partitions_for(changelog.get_topic_name())  # type: ignore[attr-defined]
         batches: AsyncIterable[Any] = stream.take_events(settings.batch_records_max, settings.batch_wait_s)
         async for events in batches:
             values: dict[str, list[bytes]] = defaultdict(list)
             for event in events:
                 values[event.message.topic].append(event.message.value)
-            cases.hear(news_by_case(codec, values))
+            cases.apply(events_by_case(codec, values))
 
     return app, cases
 

@@ -1,4 +1,4 @@
-"""Tracked cases as rows of `state-tracker-cases`, and the questions asked of all at once, as columns."""
+"""Tracked cases as rows of `state-tracker-cases`, and queries over all cases as columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = "state-tracker-cases"
 
 
 def row_of(key: str, case: TrackedCase) -> dict[str, Any]:
-    """The row of `SCHEMA` that keeps this case; `key` is `municipality/notice`."""
+    """Return the row of `SCHEMA` for a case; `key` is `municipality/notice`."""
     municipality, _, notice = key.partition("/")
     opened = case.opened
     return {
@@ -34,10 +34,12 @@ def row_of(key: str, case: TrackedCase) -> dict[str, Any]:
 
 
 def case_of(row: Mapping[str, Any]) -> TrackedCase:
-    """The case that `row_of` kept."""
-    known = row["persons_expected"] is not None
+    """Return the case of a row that `row_of` made."""
+    is_opened = row["persons_expected"] is not None
     return TrackedCase(
-        opened=CaseOpened(row["reason"], row["persons_expected"], _ms(row["received_at"])) if known else None,
+        opened=CaseOpened(row["reason"], row["persons_expected"], _ms(row["received_at"]))
+        if is_opened
+        else None,
         persons=frozenset(row["persons"]),
         pending=frozenset(row["pending"]),
         early=frozenset(row["early"]),
@@ -48,7 +50,7 @@ def case_of(row: Mapping[str, Any]) -> TrackedCase:
 
 
 def statuses(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> pa.Array:
-    """A `Status` for each row of `cases`, the same as `Case.status` says."""
+    """Return a `CaseStatus` per row of `cases`, equal to what `TrackedCase.status` returns."""
     received = pc.cast(pc.cast(cases["received_at"], pa.timestamp("ms")), pa.int64())
     late = pc.fill_null(pc.greater(pc.subtract(now_ms, received), overdue_after_ms), False)
     return pc.if_else(
@@ -59,42 +61,44 @@ def statuses(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> pa.Array:
 
 
 def summary(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> dict[str, Any]:
-    """Cases by status, parts, and the seconds from hand-over to the last store (median, 99th percentile)."""
-    status = statuses(cases, now_ms, overdue_after_ms)
-    counts = {str(c["values"]): c["counts"] for c in pc.value_counts(status).to_pylist()}
-    done = cases.filter(cases["complete"])
-    took = pc.cast(pc.subtract(done["applied_at"], done["received_at"]), pa.int64())
-    median, last = (
-        pc.quantile(took, q=[0.5, 0.99]).to_pylist() if len(took) > took.null_count else (None, None)
-    )
+    """Return counts of cases by status and of changes, and the seconds from submission to the last store.
+
+    `seconds_median` and `seconds_p99` are None if no case is complete.
+    """
+    value_counts = pc.value_counts(statuses(cases, now_ms, overdue_after_ms)).to_pylist()
+    counts = {str(entry["values"]): entry["counts"] for entry in value_counts}
+    complete = cases.filter(cases["complete"])
+    durations_ms = pc.cast(pc.subtract(complete["applied_at"], complete["received_at"]), pa.int64())
+    has_durations = len(durations_ms) > durations_ms.null_count
+    median, p99 = pc.quantile(durations_ms, q=[0.5, 0.99]).to_pylist() if has_durations else (None, None)
     return {
         "cases": len(cases),
-        **{state.value: counts.get(state.value, 0) for state in CaseStatus},
+        **{status.value: counts.get(status.value, 0) for status in CaseStatus},
         "changes": pc.sum(cases["changes"]).as_py() or 0,
         "seconds_median": None if median is None else round(median / 1000, 3),
-        "seconds_p99": None if last is None else round(last / 1000, 3),
+        "seconds_p99": None if p99 is None else round(p99 / 1000, 3),
     }
 
 
-def listing(
-    cases: pa.Table, wanted: Iterable[CaseStatus], most: int, now_ms: int, overdue_after_ms: int
+def list_cases(
+    cases: pa.Table, wanted: Iterable[CaseStatus], limit: int, now_ms: int, overdue_after_ms: int
 ) -> list[dict[str, Any]]:
-    """The oldest `most` cases of the wanted statuses, each as `shown`."""
+    """Return the oldest `limit` cases with one of the wanted statuses, each as `public_view`."""
     status = statuses(cases, now_ms, overdue_after_ms)
     table = cases.append_column("status", status)
-    chosen = table.filter(pc.is_in(status, pa.array([s.value for s in wanted], pa.string())))
-    oldest = chosen.sort_by([("received_at", "ascending"), ("notice", "ascending")]).slice(0, most)
-    return [_shown(row) for row in oldest.to_pylist()]
+    matching = table.filter(pc.is_in(status, pa.array([s.value for s in wanted], pa.string())))
+    oldest = matching.sort_by([("received_at", "ascending"), ("notice", "ascending")]).slice(0, limit)
+    return [_public_view(row) for row in oldest.to_pylist()]
 
 
-def shown(row: Mapping[str, Any], now_ms: int, overdue_after_ms: int) -> dict[str, Any]:
-    """One case as HTTP shows it: no person, not even by code."""
-    return _shown({**row, "status": case_of(row).status(now_ms, overdue_after_ms).value})
+def public_view(row: Mapping[str, Any], now_ms: int, overdue_after_ms: int) -> dict[str, Any]:
+    """Return a case as HTTP answers have it: without persons, not even their codes."""
+    return _public_view({**row, "status": case_of(row).status(now_ms, overdue_after_ms).value})
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _public_view(row: Mapping[str, Any]) -> dict[str, Any]:
     expected = row["persons_expected"]
-    waiting = [part.split("/")[0] for part in row["pending"]]
+    pending_domains = [change.split("/")[0] for change in row["pending"]]
     return {
         "municipality": row["municipality"],
         "notice": row["notice"],
@@ -103,9 +107,9 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "received_at": row["received_at"] and row["received_at"].isoformat(),
         "applied_at": row["applied_at"] and row["applied_at"].isoformat(),
         "persons": expected,
-        "persons_parted": expected if row["complete"] else len(row["persons"]),
+        "persons_dispatched": expected if row["complete"] else len(row["persons"]),
         "changes": row["changes"],
-        "waiting_for": {domain: waiting.count(domain) for domain in sorted(set(waiting))},
+        "waiting_for": {domain: pending_domains.count(domain) for domain in sorted(set(pending_domains))},
     }
 
 

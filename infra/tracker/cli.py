@@ -1,4 +1,4 @@
-"""`mesh cases`: where notices stand on their way into all stores."""
+"""`mesh cases`: the progress of accepted notices into all stores."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from rich.table import Table
 from infra.apply.installation import Installation
 from infra.apply.reconcile import TRACKER_TOKEN
 from infra.environment import Environment
-from infra.errors import clear_errors
+from infra.errors import errors_as_messages
 from infra.tracker.client import Tracker
 
-app = typer.Typer(no_args_is_help=True, help="Cases: each accepted notice on its way into all stores.")
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+app = typer.Typer(no_args_is_help=True, help="Cases: the progress of each accepted notice into all stores.")
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 @app.command(name="list")
 def list_cases(
     status: Annotated[
-        str, typer.Option(help="open, overdue, complete; with commas between.")
+        str, typer.Option(help="Statuses to list, separated by commas: open, overdue, complete.")
     ] = "open,overdue",
     as_json: Json = False,
 ) -> None:
-    """The oldest cases that are open or overdue."""
-    with clear_errors():
-        found = _tracker().cases(status)
+    """List the oldest open and overdue cases, or those of other statuses."""
+    with errors_as_messages():
+        cases = _tracker().cases(status)
     if as_json:
-        _lines(found)
+        _print_lines(cases)
         return
-    table = Table("municipality", "notice", "reason", "status", "handed over", "waits for")
-    for case in found:
-        waits = ", ".join(f"{domain} {count}" for domain, count in case["waiting_for"].items())
+    table = Table("municipality", "notice", "reason", "status", "received at", "waits for")
+    for case in cases:
+        waits_for = ", ".join(f"{domain} {count}" for domain, count in case["waiting_for"].items())
         columns = ("municipality", "notice", "reason", "status", "received_at")
-        table.add_row(*(str(case[name] or "") for name in columns), waits)
+        table.add_row(*(str(case[name] or "") for name in columns), waits_for)
     Console().print(table)
 
 
 @app.command()
 def show(municipality: str, notice: str) -> None:
-    """One case, as JSON."""
-    with clear_errors():
-        _lines([_tracker().case(municipality, notice)])
+    """Print one case as JSON."""
+    with errors_as_messages():
+        _print_lines([_tracker().case(municipality, notice)])
 
 
 @app.command()
 def summary() -> None:
-    """Cases by status, and the seconds from hand-over to the last store, as JSON."""
-    with clear_errors():
-        _lines([_tracker().summary()])
+    """Print counts of cases by status and the seconds from submission to the last store, as JSON."""
+    with errors_as_messages():
+        _print_lines([_tracker().summary()])
 
 
 def _tracker() -> Tracker:
@@ -59,6 +59,6 @@ def _tracker() -> Tracker:
     return Tracker(Installation.of_settings().folder, token)
 
 
-def _lines(found: list[dict[str, Any]]) -> None:
-    for row in found:
+def _print_lines(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
         typer.echo(orjson.dumps(row).decode())

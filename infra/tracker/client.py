@@ -1,4 +1,4 @@
-"""Asks the running tracker."""
+"""Client of the running tracker's HTTP interface."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ ADDRESS_FILE = "tracker.json"
 
 
 class Tracker:
-    """The tracker of one MESH_HOME. OperatorError from any call: it isn't running, or doesn't answer."""
+    """The tracker of one MESH_HOME. Every call raises OperatorError if it isn't running or doesn't answer."""
 
     def __init__(self, folder: Path, token: str) -> None:
         self._file = folder / ADDRESS_FILE
         self._token = token
 
     def summary(self) -> dict[str, Any]:
-        """Cases by status, parts, seconds from hand-over to the last store."""
+        """Return counts by status and seconds from submission to the last store, as `infra.tracker.cases.summary`."""
         return dict(self._ask("/summary"))
 
     def cases(self, statuses: str) -> list[dict[str, Any]]:
-        """The oldest cases of these statuses (with commas between)."""
+        """Return the oldest cases of these statuses, which are separated by commas."""
         return list(self._ask(f"/cases?status={urllib.parse.quote(statuses, safe=',')}"))
 
     def case(self, municipality: str, notice: str) -> dict[str, Any]:
-        """One case; OperatorError where there is none."""
+        """Return one case. Raise OperatorError where there is none."""
         return dict(self._ask(f"/cases/{urllib.parse.quote(municipality)}/{urllib.parse.quote(notice)}"))
 
     def _ask(self, path: str) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - the address is our own tracker's
+        request = urllib.request.Request(  # noqa: S310 - the tracker wrote the address
             self._url() + path, headers={"Authorization": f"Bearer {self._token}"}
         )
         try:
@@ -46,10 +46,10 @@ class Tracker:
         except urllib.error.HTTPError as error:
             raise OperatorError(f"tracker: {json.load(error)['error']}") from error
         except OSError as error:
-            raise OperatorError("the tracker doesn't answer: mesh run tracker") from error
+            raise OperatorError("the tracker doesn't answer: start it with `mesh run tracker`") from error
 
     def _url(self) -> str:
         try:
             return str(orjson.loads(self._file.read_bytes())["url"])
         except FileNotFoundError:
-            raise OperatorError("the tracker isn't running here: mesh run tracker") from None
+            raise OperatorError("the tracker isn't running here: start it with `mesh run tracker`") from None

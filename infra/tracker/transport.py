@@ -1,11 +1,11 @@
-"""Faust's Kafka transport, for topics written by transactions.
+"""Faust's Kafka transport, adapted to topics that are written in transactions.
 
-Faust 0.15 reads uncommitted records unless its own processing is set to exactly once, which the tracker doesn't need:
-its updates are idempotent. What it must not do is show a case by a record whose transaction was aborted.
+Faust 0.15 reads uncommitted records unless its own processing is set to exactly once. The tracker doesn't need that,
+because its updates are idempotent. But it must not show a case that an aborted transaction published.
 
-And it commits an offset only when every one before it was acknowledged, or is known to be a gap; but it misses the
-gap after offset 0. Markers and aborted records are gaps: a partition that began with one record and an aborted
-transaction was read, and never committed, ever after.
+Faust also commits an offset only when every earlier one is acknowledged or known to be a gap, and it misses a gap after
+offset 0. Transaction markers and aborted records are gaps. So a partition that begins with one record and an aborted
+transaction was read but its offset was never committed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from faust.transport.drivers import aiokafka as driver
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # aiokafka reads this when the consumer starts, and Faust leaves no other way in; a test holds it.
+        # aiokafka reads this attribute when the consumer starts, and Faust has no setting for it. A test checks it.
         consumer._isolation_level = "read_committed"
         return consumer
 
 
 class _Consumer(driver.Consumer):
     def _new_offset(self, tp: Any) -> int | None:
-        """The offset to go on from: one agent takes a partition's records in their order, so that the last counts."""
+        """Return the position to commit: behind the last acknowledged record, as one agent reads in order."""
         acknowledged = self._acked[tp]
         if not acknowledged:
             return None
@@ -35,13 +35,13 @@ class _Consumer(driver.Consumer):
         return int(last) + 1
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Nothing is to be remembered of what is not there."""
+        """Ignore gaps, because `_new_offset` doesn't need them."""
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class CommittedTransport(driver.Transport):
-    """`kafka://`, for a tracker that sees what was committed."""
+    """Faust's `kafka://` transport that reads committed records only."""
 
     Consumer = _Consumer

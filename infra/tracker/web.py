@@ -1,7 +1,7 @@
-"""What the tracker answers over HTTP: JSON, for whoever has the tracker's token; no person is named, not even by code.
+"""The tracker's HTTP interface: JSON for clients with the tracker's token, without persons or their codes.
 
-`GET /health` needs no token. `GET /summary`: cases by status and how long they took. `GET
-/cases?status=open,overdue`: the oldest first. `GET /cases/<municipality>/<notice>`: one case.
+`GET /health` needs no token. `GET /summary` returns counts by status and durations. `GET /cases?status=open,overdue`
+returns the oldest cases first. `GET /cases/<municipality>/<notice>` returns one case.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from infra.run.settings import TrackerSettings
 from infra.tracker.app import CaseTable
-from infra.tracker.cases import listing, shown, summary
-from infra.tracker.settings import TrackerSettings
+from infra.tracker.cases import list_cases, public_view, summary
 from processors.tracking import CaseStatus
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class CaseSite:
-    """The handlers, over one table of cases."""
+    """The HTTP handlers for one table of cases."""
 
     def __init__(self, cases: CaseTable, settings: TrackerSettings) -> None:
         self._cases = cases
@@ -29,7 +29,7 @@ class CaseSite:
         self._overdue_after_ms = round(settings.overdue_after_s * 1000)
 
     def routes(self) -> list[web.RouteDef]:
-        """Where each handler stands."""
+        """Return the route of each handler."""
         return [
             web.get("/health", self.health),
             web.get("/summary", self.summary),
@@ -38,40 +38,42 @@ class CaseSite:
         ]
 
     async def health(self, _: web.Request) -> web.Response:
-        """Alive."""
+        """Answer that the tracker is up."""
         return web.json_response({"status": "up"})
 
     async def summary(self, _: web.Request) -> web.Response:
-        """Cases by status, parts, seconds from hand-over to the last store."""
-        return web.json_response(summary(self._cases.all(), _now_ms(), self._overdue_after_ms))
+        """Answer with the summary of all cases."""
+        return web.json_response(summary(self._cases.read_all(), _now_ms(), self._overdue_after_ms))
 
     async def cases(self, request: web.Request) -> web.Response:
-        """The oldest cases of the statuses asked for; 400 for an unknown status."""
-        asked = request.query.get("status", "open,overdue").split(",")
+        """Answer with the oldest cases of the requested statuses; 400 for an unknown status."""
+        names = request.query.get("status", "open,overdue").split(",")
         try:
-            wanted = [CaseStatus(name) for name in asked]
+            wanted = [CaseStatus(name) for name in names]
         except ValueError:
             known = ", ".join(CaseStatus)
-            return web.json_response({"error": f"status is one or more of {known}"}, status=400)
-        found = listing(self._cases.all(), wanted, self._list_max, _now_ms(), self._overdue_after_ms)
-        return web.json_response(found)
+            return web.json_response(
+                {"error": f"status must be one or more of {known}, separated by commas"}, status=400
+            )
+        listed = list_cases(self._cases.read_all(), wanted, self._list_max, _now_ms(), self._overdue_after_ms)
+        return web.json_response(listed)
 
     async def case(self, request: web.Request) -> web.Response:
-        """One case; 404 where none has that number."""
-        row = self._cases.row(f"{request.match_info['municipality']}/{request.match_info['notice']}")
+        """Answer with one case; 404 if there is none with this number."""
+        row = self._cases.read_row(f"{request.match_info['municipality']}/{request.match_info['notice']}")
         if row is None:
             return web.json_response({"error": "no such case"}, status=404)
-        return web.json_response(shown(row, _now_ms(), self._overdue_after_ms))
+        return web.json_response(public_view(row, _now_ms(), self._overdue_after_ms))
 
 
 def site(cases: CaseTable, settings: TrackerSettings, token: str) -> web.Application:
-    """The HTTP application; everything but `/health` asks for `Authorization: Bearer <token>`."""
+    """Return the HTTP application; every path but `/health` requires `Authorization: Bearer <token>`."""
 
     @web.middleware
     async def bearer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if request.path != "/health" and not hmac.compare_digest(given.encode(), token.encode()):
-            return web.json_response({"error": "the tracker's token is needed"}, status=401)
+        presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if request.path != "/health" and not hmac.compare_digest(presented.encode(), token.encode()):
+            return web.json_response({"error": "the tracker's token is missing or wrong"}, status=401)
         return await handler(request)
 
     application = web.Application(middlewares=[bearer])

@@ -1,4 +1,4 @@
-"""Runs the tracker: Faust's app and the HTTP site in one event loop, until told to stop."""
+"""The tracker's process: the Faust app and the HTTP site in one event loop, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import faust
 from aiohttp import web
 
 from infra.local.home import write_json
-from infra.tracker.app import CaseTable, tracker
-from infra.tracker.settings import TrackerSettings
+from infra.run.settings import TrackerSettings
+from infra.tracker.app import CaseTable, create_app
 from infra.tracker.web import site
 from schemas.codec import Codec
 
-#: How long Faust may take to give its partitions back.
+#: How long Faust may take to revoke its partitions.
 STOP_TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """What it is given: its user's librdkafka properties, the codec, partitions of its topics, the HTTP token.
+class TrackerSetup:
+    """The tracker's librdkafka properties, codec, number of partitions of its topics, and HTTP token.
 
-    `address_file` tells where the site listens, while it does.
+    `address_file` has the address of the HTTP site while the tracker runs.
     """
 
     kafka: dict[str, str]
@@ -49,30 +49,30 @@ async def _serve(
 async def _until_stopped(app: faust.App, stop: asyncio.Event) -> None:
     await app.start()
     crashed = asyncio.ensure_future(app.wait_until_stopped())
-    told = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({crashed, told}, return_when=asyncio.FIRST_COMPLETED)
-    for waiting in (crashed, told):
-        waiting.cancel()
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({crashed, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for future in (crashed, stopped):
+        future.cancel()
     await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
     if app.crashed:
-        raise RuntimeError("the tracker's Faust app crashed; its log says why") from app._crash_reason
+        raise RuntimeError("the tracker's Faust app crashed; its log has the reason") from app._crash_reason
 
 
-async def _run(tracked: Tracked, settings: TrackerSettings) -> None:
-    app, cases = tracker(tracked.kafka, tracked.codec, settings, tracked.partitions)
+async def _run(setup: TrackerSetup, settings: TrackerSettings) -> None:
+    app, cases = create_app(setup.kafka, setup.codec, settings, setup.partitions)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = await _serve(cases, settings, tracked.token, tracked.address_file)
+    runner = await _serve(cases, settings, setup.token, setup.address_file)
     try:
         await _until_stopped(app, stop)
     finally:
         await runner.cleanup()
-        tracked.address_file.unlink(missing_ok=True)
+        setup.address_file.unlink(missing_ok=True)
 
 
-def run(tracked: Tracked, settings: TrackerSettings) -> None:
-    """Runs until SIGTERM or SIGINT; RuntimeError where Faust crashed."""
-    for noisy in ("aiokafka", "faust.transport.producer"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    asyncio.run(_run(tracked, settings))
+def run(setup: TrackerSetup, settings: TrackerSettings) -> None:
+    """Run the tracker until SIGTERM or SIGINT. Raise RuntimeError where Faust crashed."""
+    for logger in ("aiokafka", "faust.transport.producer"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    asyncio.run(_run(setup, settings))

@@ -1,1 +1,1 @@
-"""What was kept aside for somebody to look at: refused hand-overs, conflicts, dead letters. Read as the auditor."""
+"""What operators and clerks decide about: rejections, conflicts and dead letters. Topics are read as the auditor."""

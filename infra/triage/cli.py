@@ -1,4 +1,4 @@
-"""`mesh rejected`, `mesh conflicts`, `mesh dlq`: lists as tables, or with --json one object a line."""
+"""`mesh rejected`, `mesh conflicts`, `mesh dlq`: lists as tables, or with --json one object per line."""
 
 from __future__ import annotations
 
@@ -13,142 +13,150 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import codec
 from infra.environment import Environment
-from infra.errors import OperatorError, clear_errors
-from infra.triage import conflicts as conflict_listing
-from infra.triage import dead_letter_listing, rejected
+from infra.errors import OperatorError, errors_as_messages
+from infra.triage import dead_letter_listing, rejections_and_conflicts
 from infra.triage.records import Row
 from schemas.codec import Codec
 
-rejected_app = typer.Typer(no_args_is_help=True, help="Refused hand-overs.")
-conflicts_app = typer.Typer(no_args_is_help=True, help="Facts of two sources that don't go together.")
-dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: records that a step could not process.")
+rejected_app = typer.Typer(no_args_is_help=True, help="Rejected submissions: list, show, resubmit.")
+conflicts_app = typer.Typer(no_args_is_help=True, help="Conflicts: facts that contradict each other.")
+dlq_app = typer.Typer(
+    no_args_is_help=True,
+    help="Dead letters: list, show, retry, repair, dismiss records that a step can't process.",
+)
 
-Json = Annotated[bool, typer.Option("--json", help="One object a line.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")]
-#: Columns of text where standard output is no terminal.
-WIDE = 200
-_SEE = ": see `mesh dlq list` after `mesh wait --idle`"
-PERSONAL = "mesh: what follows is personal content, as it was handed over"
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The ID as `list` shows it.")]
+#: Columns of text where standard output is not a terminal.
+WIDTH = 200
+_NEXT_STEP = ": see `mesh dlq list` after `mesh wait --idle`"
+PERSONAL_DATA_NOTICE = "mesh: the following content is personal data"
 
 
 @rejected_app.command(name="list")
 def rejected_list(
     as_json: Json = False,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="Repeated ones too.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="List duplicates too.")] = False,
 ) -> None:
-    """List refused hand-overs, each with source, line, notice and reason."""
-    with clear_errors():
-        found = rejected.listed(*_installed(), duplicates)
+    """List rejected submissions: ID, source, line, notice, reason."""
+    with errors_as_messages():
+        rows = rejections_and_conflicts.list_rejected(*_codec(), duplicates)
     columns = ("id", "source", "line", "notice", "reason")
-    _show(found, ("kind", *columns) if duplicates else columns, as_json)
+    _print(rows, ("kind", *columns) if duplicates else columns, as_json)
 
 
 @rejected_app.command(name="show")
 def rejected_show(rejection: Id) -> None:
-    """Show a refused hand-over as it came. Personal content."""
-    with clear_errors():
-        found = rejected.shown(*_installed(), rejection)
-    typer.echo(PERSONAL, err=True)
-    shown = {"origin": found.origin, "schema": found.schema, "hand_over": found.content}
-    typer.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
+    """Print a rejected submission as it was received. The content is personal data."""
+    with errors_as_messages():
+        submission = rejections_and_conflicts.read_submission(*_codec(), rejection)
+    typer.echo(PERSONAL_DATA_NOTICE, err=True)
+    document = {"origin": submission.origin, "schema": submission.schema, "submission": submission.content}
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
 @rejected_app.command(name="resubmit")
-def rejected_resend(rejection: Id) -> None:
-    """Have a refused hand-over judged anew, as it came: an officer's act, itself an event on in.operator."""
-    with clear_errors():
-        rejected.resend(*_installed(), rejection)
-    typer.echo(f"{rejection} is sent again: see `mesh rejected list` after `mesh wait --idle`")
+def rejected_resubmit(rejection: Id) -> None:
+    """Submit a rejected submission again, unchanged, for a new decision."""
+    with errors_as_messages():
+        rejections_and_conflicts.resubmit(*_codec(), rejection)
+    typer.echo(f"{rejection} is resubmitted: see `mesh rejected list` after `mesh wait --idle`")
 
 
 @conflicts_app.callback()
 def conflicts() -> None:
-    """Facts of two sources that don't go together, for a clerk."""
+    """Show conflicts: facts that contradict each other, for a clerk to decide."""
 
 
 @conflicts_app.command(name="list")
 def conflicts_list(
     as_json: Json = False,
-    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="Those that passed, too.")] = False,
+    withdrawn: Annotated[
+        bool, typer.Option("--withdrawn", help="List conflicts that have ended too.")
+    ] = False,
 ) -> None:
-    """List open conflicts; persons by their code in the mesh."""
-    with clear_errors():
-        found = conflict_listing.conflicts(*_installed(), withdrawn)
-    _show(found, ("id", "kind", "person", "domain", "municipality", "effective_on"), as_json)
+    """List open conflicts: ID, kind, person (mesh code), domain, municipality, day."""
+    with errors_as_messages():
+        rows = rejections_and_conflicts.list_conflicts(*_codec(), withdrawn)
+    _print(rows, ("id", "kind", "person", "domain", "municipality", "effective_on"), as_json)
 
 
 @dlq_app.command(name="list")
 def dlq_list(as_json: Json = False) -> None:
-    """List dead letters: what became of each, how many records are parked behind it, why, and where it stood."""
-    with clear_errors():
-        found = dead_letter_listing.listed(*_installed())
-    _show(found, ("id", "status", "blocked", "reason", "topic", "partition", "offset", "note"), as_json)
+    """List dead letters: ID, status, number of blocked records behind it, reason, record position."""
+    with errors_as_messages():
+        rows = dead_letter_listing.list_dead_letters(*_codec())
+    _print(rows, ("id", "status", "blocked", "reason", "topic", "partition", "offset", "note"), as_json)
 
 
 @dlq_app.command(name="show")
-def dlq_show(letter: Id) -> None:
-    """Show a dead letter with what it held. Personal content; the key file opens it."""
-    with clear_errors():
-        found = dead_letter_listing.shown(*_installed(), Installation.of_settings(), letter)
-    typer.echo(PERSONAL, err=True)
-    typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+def dlq_show(dead_letter: Id) -> None:
+    """Print a dead letter with its content, which is personal data; needs the key file."""
+    with errors_as_messages():
+        row = dead_letter_listing.read_dead_letter(*_codec(), Installation.of_settings(), dead_letter)
+    typer.echo(PERSONAL_DATA_NOTICE, err=True)
+    typer.echo(orjson.dumps(row, option=orjson.OPT_INDENT_2))
 
 
 @dlq_app.command(name="retry")
-def dlq_retry(letter: Id) -> None:
-    """Have a record processed again as it came, and what is parked behind it after it."""
-    with clear_errors():
-        dead_letter_listing.act(*_installed(), letter, "RETRY")
-    typer.echo(f"{letter} is to be retried{_SEE}")
+def dlq_retry(dead_letter: Id) -> None:
+    """Process the record again unchanged, then the records behind it, in order."""
+    with errors_as_messages():
+        dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "RETRY")
+    typer.echo(f"{dead_letter} will be retried{_NEXT_STEP}")
 
 
 @dlq_app.command(name="repair")
 def dlq_repair(
-    letter: Id,
+    dead_letter: Id,
     value: Annotated[
-        Path, typer.Option("--value", exists=True, dir_okay=False, help="JSON, as `value` of show.")
+        Path,
+        typer.Option(
+            "--value", exists=True, dir_okay=False, help="File with JSON in the form of `value` in `show`."
+        ),
     ],
 ) -> None:
-    """Have another value processed in place of a record's, and what is parked behind it after it."""
-    with clear_errors():
-        environment, codec = _installed()
-        installation = Installation.of_settings()
-        sealed = dead_letter_listing.sealed_value(
-            environment, codec, installation, letter, value.read_bytes()
+    """Process another value in place of the record's, then the records behind it, in order."""
+    with errors_as_messages():
+        environment, codec = _codec()
+        sealed = dead_letter_listing.seal_new_value(
+            environment, codec, Installation.of_settings(), dead_letter, value.read_bytes()
         )
-        dead_letter_listing.act(environment, codec, letter, "REPAIR", value=sealed)
-    typer.echo(f"{letter} is to be repaired{_SEE}")
+        dead_letter_listing.submit_dead_letter_command(
+            environment, codec, dead_letter, "REPAIR", value=sealed
+        )
+    typer.echo(f"{dead_letter} will be repaired{_NEXT_STEP}")
 
 
 @dlq_app.command(name="dismiss")
 def dlq_dismiss(
-    letter: Id,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept for ever, so without personal data.")],
+    dead_letter: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why; stored for ever, so write no personal data.")],
 ) -> None:
-    """Give a record up for a reason; what is parked behind it follows."""
-    with clear_errors():
+    """Drop the record for a reason; the records behind it follow, in order."""
+    with errors_as_messages():
         if not reason.strip():
-            raise OperatorError("a letter is dismissed for a reason: --reason TEXT")
-        dead_letter_listing.act(*_installed(), letter, "DISMISS", reason=reason)
-    typer.echo(f"{letter} is to be dismissed{_SEE}")
+            raise OperatorError("--reason is empty: say why the dead letter is dismissed")
+        dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "DISMISS", reason=reason)
+    typer.echo(f"{dead_letter} will be dismissed{_NEXT_STEP}")
 
 
-def _installed() -> tuple[Environment, Codec]:
+def _codec() -> tuple[Environment, Codec]:
     environment = Environment.load()
     return environment, codec(environment, Installation.of_settings())
 
 
-def _show(found: Sequence[Row], columns: Sequence[str], as_json: bool) -> None:
+def _print(rows: Sequence[Row], columns: Sequence[str], as_json: bool) -> None:
     if as_json:
-        for row in found:
+        for row in rows:
             typer.echo(orjson.dumps(row))
         return
-    # Where nobody looks on, nothing needs to be folded to a window's width.
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    # A table that isn't shown on a terminal need not fit a window, so its lines don't wrap.
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     table = Table(*columns)
     table.columns[0].no_wrap = True
-    for row in found:
+    for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    console.print(table if found else "none")
+    console.print(table if rows else "none")

@@ -1,4 +1,4 @@
-"""Dead letters: what became of each, what it held, and what an officer wants done about it."""
+"""Dead letters: their status, their content, and the operator commands on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.errors import OperatorError
 from infra.key_file import sealer
 from infra.triage.dlq_status import SINKS, DlqInspector
 from infra.triage.operator_commands import submit_command
-from infra.triage.records import Row, value_at, with_positions
+from infra.triage.records import Row, read_rows_with_positions, value_at
 from schemas.codec import Codec
 from schemas.systems import SYSTEMS
 from schemas.tables import EncodeError, table_from_rows
@@ -24,135 +24,151 @@ from schemas.topics import STEPS, dlq_topic, parse_input_topic, topics_of
 from streams.dead_letters import OPEN, seal_context
 from streams.sealing import SealedError, Sealer
 
-#: What of a dead letter is shown in a list: where it stood and why, never what it held.
-_LISTED: Final = ("step", "topic", "partition", "offset", "timestamp_ms", "command", "note")
+#: Fields of a dead letter that a list shows: the record position and the reason, never the content.
+_LISTED_COLUMNS: Final = ("step", "topic", "partition", "offset", "timestamp_ms", "command", "note")
 
 
-def listed(environment: Environment, codec: Codec) -> list[Row]:
-    """Every dead letter with its id `<step>/<name>`, what became of it, and how many records are parked behind it."""
+def list_dead_letters(environment: Environment, codec: Codec) -> list[Row]:
+    """Return every dead letter with its ID `<step>/<digest>`, its status and the number of records behind it."""
     topics = [dlq_topic(step) for step in (*STEPS, *SINKS)]
-    told = _letters(environment, codec, topics)
-    waiting = {each["last"]["step"] for each in told if each["last"]["status"] == OPEN} - {"tracker"}
-    aside = DlqInspector(environment, codec).of(sorted(waiting)) if waiting else {}
-    found = []
-    for each in told:
-        first, last = each["first"], each["last"]
-        behind = aside[first["step"]].letters if first["step"] in aside and last["status"] == OPEN else {}
-        if first["step"] in SINKS and last["status"] == OPEN and first["digest"] not in behind:
-            # A relay that stood still may tell late what was so before; the store knows what is open.
-            each["last"] = each["ended"] or last
-        found.append({**_line(each), "blocked": behind.get(first["digest"], 0)})
-    return found
+    dead_letters = _read_dead_letters(environment, codec, topics)
+    steps = {entry["last"]["step"] for entry in dead_letters if entry["last"]["status"] == OPEN} - {"tracker"}
+    statuses = DlqInspector(environment, codec).statuses(sorted(steps)) if steps else {}
+    rows = []
+    for entry in dead_letters:
+        first, last = entry["first"], entry["last"]
+        is_open = last["status"] == OPEN
+        blocked = statuses[first["step"]].dead_letters if first["step"] in statuses and is_open else {}
+        if first["step"] in SINKS and is_open and first["digest"] not in blocked:
+            # A delayed relay may publish an older status last. The store knows which dead letters are open.
+            entry["last"] = entry["ended"] or last
+        rows.append({**_line(entry), "blocked": blocked.get(first["digest"], 0)})
+    return rows
 
 
-def shown(environment: Environment, codec: Codec, installation: Installation, wanted: str) -> Row:
-    """A dead letter with what it held. Personal content. OperatorError: there is none of this id; KeyFileError."""
-    told = _found(environment, codec, wanted)
-    content = _content(environment, codec, sealer(installation.key_file), told)
-    return {**_line(told), **content}
+def read_dead_letter(
+    environment: Environment, codec: Codec, installation: Installation, dead_letter_id: str
+) -> Row:
+    """Return a dead letter with its content, which is personal data.
 
-
-def act(environment: Environment, codec: Codec, wanted: str, deed: str, **more: str) -> None:
-    """File an officer's act on an open letter: RETRY, REPAIR (`value`, sealed) or DISMISS (`reason`).
-
-    OperatorError: there is none of this id, or it isn't open.
+    Raise OperatorError where no dead letter has this ID or its key is missing, and KeyFileError.
     """
-    told = _found(environment, codec, wanted)
-    if not told["first"]["digest"]:
-        raise OperatorError(f"{wanted} is from before letters had names: nothing can be done about it")
-    if told["last"]["status"] != OPEN:
-        raise OperatorError(f"{wanted} is not open: it was {told['last']['status'].lower()}")
-    first = told["first"]
+    entry = _find(environment, codec, dead_letter_id)
+    content = _read_content(environment, codec, sealer(installation.key_file), entry)
+    return {**_line(entry), **content}
+
+
+def submit_dead_letter_command(
+    environment: Environment, codec: Codec, dead_letter_id: str, command: str, **fields: str
+) -> None:
+    """Submit RETRY, REPAIR (field `value`, sealed) or DISMISS (field `reason`) on an open dead letter.
+
+    Raise OperatorError where no dead letter has this ID, it is not open, or the broker doesn't accept the command.
+    """
+    entry = _find(environment, codec, dead_letter_id)
+    if not entry["first"]["digest"]:
+        raise OperatorError(f"{dead_letter_id} is of an older release and has no digest: it takes no command")
+    if entry["last"]["status"] != OPEN:
+        raise OperatorError(f"{dead_letter_id} is not open: it was {entry['last']['status'].lower()}")
+    first = entry["first"]
     origin = {name: first[name] for name in ("topic", "partition", "offset")}
-    letter = {"step": first["step"], "digest": first["digest"], **more}
-    submit_command(environment, codec, {"command": deed, "origin": origin, "dead_letter": letter})
+    dead_letter = {"step": first["step"], "digest": first["digest"], **fields}
+    submit_command(environment, codec, {"command": command, "origin": origin, "dead_letter": dead_letter})
 
 
-def sealed_value(
-    environment: Environment, codec: Codec, installation: Installation, wanted: str, told: bytes
+def seal_new_value(
+    environment: Environment, codec: Codec, installation: Installation, dead_letter_id: str, content: bytes
 ) -> str:
-    """A new value for a letter's record, given as JSON: encoded, sealed, as an act has it.
+    """Encode and seal JSON as the new value of a dead letter's record; return base64, as REPAIR has it.
 
-    OperatorError: it is no JSON object, or does not fit the schema of the record's topic; KeyFileError.
+    Raise OperatorError where it is no JSON object or does not fit the schema of the record's topic; KeyFileError.
     """
-    first = _found(environment, codec, wanted)["first"]
+    first = _find(environment, codec, dead_letter_id)["first"]
     schema = _schema_of(first["topic"])
     try:
-        content = orjson.loads(told)
-        if not isinstance(content, Mapping):
-            raise OperatorError("the new value is no JSON object")
-        row = row_of(content, codec.catalogue.arrow_schema(schema))
+        fields = orjson.loads(content)
+        if not isinstance(fields, Mapping):
+            raise OperatorError("the new value is not a JSON object")
+        row = row_from_json(fields, codec.catalogue.arrow_schema(schema))
         value = codec.encode(schema, table_from_rows(schema, [row], codec.catalogue)).to_pylist()[0]
     except EncodeError as error:
-        raise OperatorError(f"the new value does not fit: {error}") from None
+        raise OperatorError(f"the new value does not fit schema {schema}: {error}") from None
     except (ValueError, TypeError, AttributeError):
-        # Its text may hold what stands in the file.
-        raise OperatorError("the new value is no JSON, or a value in it is not of its field's form") from None
-    place = seal_context(first["step"], first["digest"], "repair")
-    return base64.b64encode(sealer(installation.key_file).seal(value, place)).decode()
+        # The error's text may contain personal data of the file.
+        raise OperatorError(
+            f"the new value is not JSON, or one of its values has not the type that schema {schema} requires"
+        ) from None
+    context = seal_context(first["step"], first["digest"], "repair")
+    return base64.b64encode(sealer(installation.key_file).seal(value, context)).decode()
 
 
-def _letters(environment: Environment, codec: Codec, topics: list[str]) -> list[Row]:
-    """Each letter: `first` holds the content, `last` says what it has come to, `ended` the last end that it came to."""
-    found: dict[tuple[Any, ...], Row] = {}
-    for row in with_positions(environment, codec, "dead-letter", topics):
+def _read_dead_letters(environment: Environment, codec: Codec, topics: list[str]) -> list[Row]:
+    """Return one entry per dead letter: `first` has the content, `last` the last status, `ended` the last end."""
+    entries: dict[tuple[Any, ...], Row] = {}
+    for row in read_rows_with_positions(environment, codec, "dead-letter", topics):
         key = (row["step"], row["topic"], row["partition"], row["offset"])
-        known = found.setdefault(key, {"first": row, "last": row, "ended": None})
-        known["last"] = row
+        entry = entries.setdefault(key, {"first": row, "last": row, "ended": None})
+        entry["last"] = row
         if row["status"] != OPEN:
-            known["ended"] = row
+            entry["ended"] = row
         if row["value"] is not None:
-            known["first"] = row
-    return list(found.values())
+            entry["first"] = row
+    return list(entries.values())
 
 
-def _line(told: Row) -> Row:
-    first, last = told["first"], told["last"]
+def _line(entry: Row) -> Row:
+    first, last = entry["first"], entry["last"]
     head = {"id": _id(first), "status": last["status"], "reason": last["reason"]}
-    return {**head, **{name: last[name] for name in _LISTED}}
+    return {**head, **{name: last[name] for name in _LISTED_COLUMNS}}
 
 
 def _id(first: Row) -> str:
-    """Old letters have no name but their place."""
+    """Return the ID; dead letters of an older release have no digest and are identified by their offset."""
     return f"{first['step']}/{first['digest'] or first['at_offset']}"
 
 
-def _found(environment: Environment, codec: Codec, wanted: str) -> Row:
-    step = wanted.rpartition("/")[0]
+def _find(environment: Environment, codec: Codec, dead_letter_id: str) -> Row:
+    step = dead_letter_id.rpartition("/")[0]
     if step not in (*STEPS, *SINKS):
-        raise OperatorError(f"{wanted!r} is no id of a dead letter: mesh dlq list")
-    found = [each for each in _letters(environment, codec, [dlq_topic(step)]) if _id(each["first"]) == wanted]
-    if not found:
-        raise OperatorError(f"there is no dead letter {wanted!r}: mesh dlq list")
-    # The same content may have come more than once: one that is open is the one that matters.
-    return next((each for each in found if each["last"]["status"] == OPEN), found[-1])
+        raise OperatorError(
+            f"{dead_letter_id!r} is not the ID of a dead letter: `mesh dlq list` shows the IDs"
+        )
+    entries = [
+        entry
+        for entry in _read_dead_letters(environment, codec, [dlq_topic(step)])
+        if _id(entry["first"]) == dead_letter_id
+    ]
+    if not entries:
+        raise OperatorError(f"there is no dead letter {dead_letter_id!r}: `mesh dlq list` shows the IDs")
+    # Several records with the same content have the same ID: prefer one that is open.
+    return next((entry for entry in entries if entry["last"]["status"] == OPEN), entries[-1])
 
 
-def _content(environment: Environment, codec: Codec, opener: Sealer, told: Row) -> Row:
-    first = told["first"]
+def _read_content(environment: Environment, codec: Codec, opener: Sealer, entry: Row) -> Row:
+    first = entry["first"]
     key, value = first["key"], first["value"]
     if value is None and key is None and first["reason"].endswith(":content-at-source"):
         value = value_at(environment, (first["topic"], first["partition"]), first["offset"])
     elif first["sealed"]:
-        key, value = (_opened(opener, first, part) for part in ("key", "value"))
+        key, value = (_open(opener, first, field) for field in ("key", "value"))
     decoded = codec.decode(_schema_of(first["topic"]), [value]).table if value is not None else None
     readable = decoded.to_pylist()[0] if decoded is not None and decoded.num_rows else None
     return {"key": _text(key), "value": readable, "bytes": _base64(value)}
 
 
-def _opened(opener: Sealer, first: Row, part: str) -> bytes | None:
-    if first[part] is None:
+def _open(opener: Sealer, first: Row, field: str) -> bytes | None:
+    if first[field] is None:
         return None
     try:
-        return opener.open(first[part], seal_context(first["step"], first["digest"], part))
+        return opener.open(first[field], seal_context(first["step"], first["digest"], field))
     except SealedError as error:
-        raise OperatorError(f"{error}: it was sealed with a key that is no longer in the key file") from None
+        raise OperatorError(f"{error}: the key that sealed it is no longer in the key file") from None
 
 
 def _schema_of(topic: str) -> str:
     if topic.startswith("in."):
         return SYSTEMS[parse_input_topic(topic)[0]].publishes or ""
-    return {each.name: each.schema for each in topics_of(())}[topic]
+    return {declared.name: declared.schema for declared in topics_of(())}[topic]
 
 
 def _text(key: bytes | None) -> str | None:
@@ -168,24 +184,27 @@ def _base64(content: bytes | None) -> str | None:
     return None if content is None else base64.b64encode(content).decode()
 
 
-def row_of(told: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """A row of this schema; fields that it doesn't have stay, so that they are refused by name.
+def row_from_json(fields: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+    """Return a row of this schema. Unknown fields stay in it: the encoder then rejects them by name.
 
-    ValueError, TypeError for a value that is not of its field's form.
+    Raise ValueError or TypeError where a value has not the format of its field's type.
     """
     types = {field.name: field.type for field in schema}
-    return {name: value if name not in types else _value(value, types[name]) for name, value in told.items()}
+    return {
+        name: value if name not in types else _typed_value(value, types[name])
+        for name, value in fields.items()
+    }
 
 
-def _value(value: Any, of: pa.DataType) -> Any:
+def _typed_value(value: Any, type_: pa.DataType) -> Any:
     if value is None:
         return None
-    if pa.types.is_struct(of):
-        return row_of(value, pa.schema(list(of)))
-    if pa.types.is_list(of):
-        return [_value(each, of.value_type) for each in value]
-    if pa.types.is_date(of):
+    if pa.types.is_struct(type_):
+        return row_from_json(value, pa.schema(list(type_)))
+    if pa.types.is_list(type_):
+        return [_typed_value(item, type_.value_type) for item in value]
+    if pa.types.is_date(type_):
         return date.fromisoformat(value)
-    if pa.types.is_timestamp(of):
+    if pa.types.is_timestamp(type_):
         return datetime.fromisoformat(value)
-    return base64.b64decode(value, validate=True) if pa.types.is_binary(of) else value
+    return base64.b64decode(value, validate=True) if pa.types.is_binary(type_) else value

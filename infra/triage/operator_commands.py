@@ -1,4 +1,4 @@
-"""An officer's act, published on `in.operator` as an event, so that a replay repeats it."""
+"""Operator commands, published on `in.operator`: a replay repeats them, as it repeats every submission."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from confluent_kafka import KafkaError, Message, Producer
 from infra.environment import Environment
 from infra.errors import OperatorError
 from schemas.codec import Codec
+from schemas.submission_schemas import OPERATOR_COMMAND
+from schemas.systems import OPERATOR
 from schemas.tables import table_from_rows
 from schemas.topics import input_topic, source_user
 
-OPERATOR = "operator"
 TIMEOUT_S = 20.0
-#: As large as a hand-over may be.
+#: The limit of a submission, because a resubmission contains one.
 RECORD_BYTES_MAX = 4_000_000
 
 
-def submit_command(environment: Environment, codec: Codec, act: Mapping[str, Any]) -> None:
-    """Publish an act, and return when the broker has it. OperatorError: it did not take it."""
-    value = codec.encode("operator-command", table_from_rows("operator-command", [act])).to_pylist()[0]
-    refused: list[KafkaError | None] = []
+def submit_command(environment: Environment, codec: Codec, command: Mapping[str, Any]) -> None:
+    """Publish a row of `operator-command` and return when the broker has it.
+
+    Raise OperatorError (code 1) where the broker rejects it or doesn't answer in time.
+    """
+    value = codec.encode(OPERATOR_COMMAND, table_from_rows(OPERATOR_COMMAND, [command])).to_pylist()[0]
+    errors: list[KafkaError | None] = []
     user = environment.kafka(source_user(OPERATOR))
     producer = Producer({**user, "enable.idempotence": True, "message.max.bytes": RECORD_BYTES_MAX})
 
     def delivered(error: KafkaError | None, _: Message) -> None:
-        refused.append(error)
+        errors.append(error)
 
     producer.produce(input_topic(OPERATOR), value, on_delivery=delivered)
-    if producer.flush(TIMEOUT_S) or any(refused):
-        raise OperatorError("the broker did not take it", code=1)
+    if producer.flush(TIMEOUT_S) or any(errors):
+        raise OperatorError(f"the broker did not accept the command on {input_topic(OPERATOR)}", code=1)

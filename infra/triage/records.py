@@ -1,4 +1,4 @@
-"""Records of whole topics, or one at its place; committed ones only, up to the ends of now."""
+"""Reading whole topics, or one record: committed records only, up to the end offsets at the start of the call."""
 
 from __future__ import annotations
 
@@ -22,70 +22,79 @@ CHUNK_RECORDS = 10_000
 Row = dict[str, Any]
 
 
-def table(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> pa.Table:
-    """Every record of topics of one schema, decoded. Of records with the same key in a topic all are there."""
-    return codec.decode(schema, [message.value() for message in messages(environment, topics)]).table
+def read_table(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> pa.Table:
+    """Return every record of topics of one schema, decoded; without compaction, so a key may occur repeatedly."""
+    return codec.decode(schema, [message.value() for message in read_messages(environment, topics)]).table
 
 
-def rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
-    """As `table`, by rows."""
-    found: list[Row] = table(environment, codec, schema, topics).to_pylist()
-    return found
+def read_rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """Return the rows of `read_table`."""
+    rows: list[Row] = read_table(environment, codec, schema, topics).to_pylist()
+    return rows
 
 
-def latest(found: Collection[Row], key: str) -> list[Row]:
-    """The last row of each key, in the order in which keys came first: what compaction would leave."""
-    return list({row[key]: row for row in found}.values())
+def latest_by(rows: Collection[Row], field: str) -> list[Row]:
+    """Return the last row of each value of `field`, in the order in which the values first occur."""
+    return list({row[field]: row for row in rows}.values())
 
 
-def with_positions(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
-    """As `rows`, each with its place: `at_topic`, `at_partition`, `at_offset`."""
-    found = list(messages(environment, topics))
-    decoded = codec.decode(schema, [message.value() for message in found])
-    places = [found[index] for index in decoded.row_indices.to_pylist()]
+def read_rows_with_positions(
+    environment: Environment, codec: Codec, schema: str, topics: Collection[str]
+) -> list[Row]:
+    """Return `read_rows`, each with its record position: `at_topic`, `at_partition`, `at_offset`."""
+    messages = list(read_messages(environment, topics))
+    decoded = codec.decode(schema, [message.value() for message in messages])
+    sources = [messages[index] for index in decoded.row_indices.to_pylist()]
     return [
         {"at_topic": at.topic(), "at_partition": at.partition(), "at_offset": at.offset(), **row}
-        for at, row in zip(places, decoded.table.to_pylist(), strict=True)
+        for at, row in zip(sources, decoded.table.to_pylist(), strict=True)
     ]
 
 
-def last(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
-    """What compaction would leave of topics: the last row of each key in each partition, without tombstones."""
+def read_compacted(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
+    """Return what compaction would leave: the last row of each key in each partition, without tombstones."""
     values: dict[tuple[str | None, int | None, bytes | None], bytes | None] = {}
-    for message in messages(environment, topics):
+    for message in read_messages(environment, topics):
         values[message.topic(), message.partition(), message.key()] = message.value()
-    left = [value for value in values.values() if value is not None]
-    found: list[Row] = codec.decode(schema, left).table.to_pylist()
-    return found
+    rows: list[Row] = codec.decode(
+        schema, [value for value in values.values() if value is not None]
+    ).table.to_pylist()
+    return rows
 
 
-def value_at(environment: Environment, place: Partition, offset: int) -> bytes:
-    """The value of the record at a place. OperatorError: there is none."""
+def value_at(environment: Environment, partition: Partition, offset: int) -> bytes:
+    """Return the value of the record at an offset. Raise OperatorError (code 1) where there is none."""
     with _reader(environment) as reader:
-        reader.assign([TopicPartition(*place, offset)])
+        reader.assign([TopicPartition(*partition, offset)])
         for message in reader.consume(1, TIMEOUT_S):
             value = message.value()
             if message.error() is None and message.offset() == offset and value is not None:
                 return value
-    raise OperatorError(f"there is no record at {place[0]}/{place[1]}/{offset}", code=1)
+    topic, number = partition
+    raise OperatorError(f"there is no record at {topic}/{number}/{offset}; it may have been deleted", code=1)
 
 
-def messages(environment: Environment, topics: Collection[str]) -> Iterator[Message]:
-    """Every committed record of topics, tombstones too; within a partition in order. OperatorError: no answer."""
+def read_messages(environment: Environment, topics: Collection[str]) -> Iterator[Message]:
+    """Yield every committed record of topics, tombstones included, in order within a partition.
+
+    Raise OperatorError (code 1) where the brokers don't answer.
+    """
     with _reader(environment) as reader:
-        known = reader.list_topics(timeout=TIMEOUT_S).topics
-        unread = {(name, number) for name in topics if name in known for number in known[name].partitions}
+        existing = reader.list_topics(timeout=TIMEOUT_S).topics
+        unread = {
+            (topic, number) for topic in topics if topic in existing for number in existing[topic].partitions
+        }
         reader.assign([TopicPartition(*partition, 0) for partition in sorted(unread)])
         while unread:
-            yield from _chunk(reader, unread)
+            yield from _next_messages(reader, unread)
 
 
-def _chunk(reader: Consumer, unread: set[Partition]) -> Iterator[Message]:
-    """Some records; partitions that are at their end are taken out of `unread`."""
-    found = reader.consume(CHUNK_RECORDS, 0.2) or reader.consume(1, TIMEOUT_S)
-    if not found:
-        raise OperatorError("the brokers don't answer", code=1)
-    for message in found:
+def _next_messages(reader: Consumer, unread: set[Partition]) -> Iterator[Message]:
+    """Yield some records, and remove partitions whose end is reached from `unread`."""
+    messages = reader.consume(CHUNK_RECORDS, 0.2) or reader.consume(1, TIMEOUT_S)
+    if not messages:
+        raise OperatorError("the brokers don't answer; see `mesh local status`", code=1)
+    for message in messages:
         error = message.error()
         if error is None:
             yield cast("Message", message)

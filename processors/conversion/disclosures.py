@@ -1,53 +1,58 @@
-"""The record of each disclosure (情報提供等記録): which columns a domain was told, and on which legal basis."""
+"""The record of each disclosure (情報提供等記録): the columns a domain received, and the legal basis."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import constant, shaped
-from processors.conversion.changes import ConversionBatch
+from processors.columns import constant, table_from_columns
+from processors.conversion.change_columns import ChangeColumns
 from schemas.reasons import Reason
 from schemas.systems import Domain
 
 
-def disclosures(changes: ConversionBatch) -> pa.Table:
-    """Records of `disclosure.<domain>`, of changes without fault."""
-    simple = {name: changes.columns[name] for name in ("entity", "revision", "municipality", "effective_on")}
-    return shaped(
+def disclosures(changes: ChangeColumns) -> pa.Table:
+    """Return the records of `disclosure.<domain>`; every change must be convertible."""
+    as_received = {
+        name: changes.columns[name] for name in ("entity", "revision", "municipality", "effective_on")
+    }
+    return table_from_columns(
         "disclosure",
         {
-            **simple,
+            **as_received,
             "domain": constant(changes.domain.id, len(changes)),
             "code": changes.codes,
             "case_code": changes.case_codes,
-            "fields": fields(changes),
-            "legal_basis": legal_bases(changes),
+            "fields": _disclosed_fields(changes),
+            "legal_basis": _legal_bases(changes),
         },
     )
 
 
-def fields(changes: ConversionBatch) -> pa.Array:
-    """Names of the columns that each change shows something in."""
-    shown = pa.repeat(pa.scalar(0, pa.int64()), len(changes))
+def _disclosed_fields(changes: ChangeColumns) -> pa.Array:
+    """Return for each change the names of its columns that aren't null.
+
+    A bit per column identifies the combination of columns, so each distinct list of names is made once.
+    """
+    bits = pa.repeat(pa.scalar(0, pa.int64()), len(changes))
     names: list[str] = []
-    for entity, told in changes.columns_by_entity.items():
-        is_set = changes.is_set(entity)
-        for name, values in told.items():
-            bit = pc.if_else(pc.and_(is_set, pc.is_valid(values)), 1 << len(names), 0)
-            shown = pc.bit_wise_or(shown, bit)
+    for entity, columns in changes.columns_by_entity.items():
+        is_upsert = changes.is_upsert_of(entity)
+        for name, values in columns.items():
+            bit = pc.if_else(pc.and_(is_upsert, pc.is_valid(values)), 1 << len(names), 0)
+            bits = pc.bit_wise_or(bits, bit)
             names.append(name)
-    encoded = shown.dictionary_encode()
-    lists = [_named(bits, names) for bits in encoded.dictionary.to_pylist()]
+    encoded = bits.dictionary_encode()
+    lists = [_names_of(combination, names) for combination in encoded.dictionary.to_pylist()]
     return pa.array(lists, pa.list_(pa.string())).take(encoded.indices)
 
 
-def _named(bits: int, names: list[str]) -> list[str]:
-    return [name for place, name in enumerate(names) if bits >> place & 1]
+def _names_of(bits: int, names: list[str]) -> list[str]:
+    return [name for index, name in enumerate(names) if bits >> index & 1]
 
 
-def legal_bases(changes: ConversionBatch) -> pa.Array:
-    """Act and article for each change, by its entity and reason."""
+def _legal_bases(changes: ChangeColumns) -> pa.Array:
+    """Return act and article for each change, by its entity and reason."""
     pairs = pc.binary_join_element_wise(
         changes.columns["entity"], pc.fill_null(changes.columns["reason"], ""), "/"
     ).dictionary_encode()

@@ -1,4 +1,4 @@
-"""Receipts on their way back: from a domain's own codes to the mesh's."""
+"""The conversion of receipts: from a domain's codes back to the mesh's codes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.codes import Cipher, CodeKind, cases, mesh_codes
-from processors.columns import arrow_schema, columns, constant, shaped, struct
+from processors.columns import (
+    arrow_schema,
+    constant,
+    select_columns,
+    struct_from_columns,
+    table_from_columns,
+)
 from schemas.systems import Domain
+from schemas.topics import RECEIPT
+from streams.contract import Output, Poison, Result
 
 
-def receipts(domain: Domain, cipher: Cipher, table: pa.Table) -> tuple[pa.Table, pa.Array, pa.Array]:
-    """Records of `receipt`, their keys, and of each row whether its codes are this domain's own.
+class ReceiptConverter:
+    """Converts records of `receipt.<domain>` into records of `receipt`, keyed by case or, without a case, by person.
 
-    Records and keys are only of the rows that are.
+    Poison: `unknown-code` if a code of a person or a case isn't one of this domain.
     """
-    given = columns(table, ("code", "case_code", "entity", "revision", "applied_at"))
-    person = mesh_codes(cipher, given["code"], CodeKind.PERSON)
-    municipality, notice = cases(cipher, given["case_code"])
-    case_known = pc.or_(pc.is_valid(municipality), pc.is_null(given["case_code"]))
-    known = pc.and_(pc.is_valid(person), case_known)
-    case = struct(
-        {"municipality": pc.fill_null(municipality, ""), "notice": pc.fill_null(notice, "")},
-        arrow_schema("receipt").field("case").type,
-        mask=pc.is_null(municipality),
-    )
-    fields = {name: given[name].filter(known) for name in ("entity", "revision", "applied_at")}
-    fields |= {"person": person.filter(known), "case": case.filter(known)}
-    fields["domain"] = constant(domain.id, len(fields["person"]))
-    keys = pc.coalesce(pc.binary_join_element_wise(municipality, notice, "/"), person).filter(known)
-    return shaped("receipt", fields), keys, known
+
+    def __init__(self, domain: Domain, cipher: Cipher) -> None:
+        self._domain, self._cipher = domain, cipher
+
+    def convert(self, table: pa.Table) -> Result:
+        """Return the converted receipts; poison counts the rows of `table`."""
+        received = select_columns(table, ("code", "case_code", "entity", "revision", "applied_at"))
+        person = mesh_codes(self._cipher, received["code"], CodeKind.PERSON)
+        municipality, notice = cases(self._cipher, received["case_code"])
+        case_known = pc.or_(pc.is_valid(municipality), pc.is_null(received["case_code"]))
+        known = pc.and_(pc.is_valid(person), case_known)
+        case = struct_from_columns(
+            {"municipality": pc.fill_null(municipality, ""), "notice": pc.fill_null(notice, "")},
+            arrow_schema("receipt").field("case").type,
+            mask=pc.is_null(municipality),
+        )
+        fields = {name: received[name].filter(known) for name in ("entity", "revision", "applied_at")}
+        fields |= {"person": person.filter(known), "case": case.filter(known)}
+        fields["domain"] = constant(self._domain.id, len(fields["person"]))
+        keys = pc.coalesce(pc.binary_join_element_wise(municipality, notice, "/"), person).filter(known)
+        unknown = pc.indices_nonzero(pc.invert(known)).to_pylist()
+        return Result(
+            [Output(RECEIPT, "receipt", table_from_columns("receipt", fields), keys)],
+            [Poison(0, row, "unknown-code") for row in unknown],
+        )

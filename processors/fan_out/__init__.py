@@ -1,8 +1,9 @@
-"""Fan-out: a person's history, folded in the order of effect; the differences go to the domains.
+"""Fan-out: folds each person's history in the order of effect and publishes the differences to the domains.
 
-`processor` is the step. `history` and `view` are the two sides of the fold, `fold` goes from one to the other by
-way of `order` (same day), `notices` and `domains` (what a notice does), `enrolments`, `accounts`. `differences`,
-`messages` and `conflicts` say what follows for whom; `person` and `stored` are what is kept.
+`processor` is the step, `person` the aggregate. `fold` turns a `history` into a `person_state`: `effective_order`
+orders the notices of one day, `person_notices` and `domains` apply a notice, `enrolments` and `accounts` the rest.
+`differences`, `messages` and `conflicts` compare two states; `domain_changes` makes the records to publish.
+`serialization` converts persons to and from the records of the state stores.
 """
 
 from processors.fan_out.processor import FanOutProcessor

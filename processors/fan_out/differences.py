@@ -1,4 +1,4 @@
-"""What goes out to the domains: the rows and accounts that differ between two views."""
+"""The differences between two states of a person that the domains receive: rows and accounts."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.fan_out.domains import ADDRESS, ORDER, SEEN, sees
+from processors.fan_out.domains import ADDRESS, DOMAIN_ORDER, VISIBLE_FACTS, visible_values
 from processors.fan_out.history import Account, Facts
 from processors.fan_out.person_state import AccountInForce, DomainRow, PersonState, RowKey
 from schemas.systems import DOMAINS
 
-#: Told of accounts where they hold the person, and (the ledger) always.
+#: Domains that receive the account of a person with an open row.
 PAYING: Final = frozenset(domain.id for domain in DOMAINS.values() if domain.paying)
-LEDGERS: Final = tuple(d.id for d in DOMAINS.values() if d.has_accounts and not d.paying)
+#: Domains that receive every account.
+LEDGERS: Final = tuple(domain.id for domain in DOMAINS.values() if domain.has_accounts and not domain.paying)
 
 PERSON: Final = "PERSON"
 ACCOUNT: Final = "ACCOUNT"
 
 
 class Difference(NamedTuple):
-    """A row to be set (`row` or `account` given) or deleted (neither), of one entity of a domain."""
+    """A row of one entity of a domain: to be upserted (`row` or `account` is set) or deleted (neither)."""
 
     entity: str
     key: RowKey
@@ -29,7 +30,7 @@ class Difference(NamedTuple):
 
 
 class DomainAccount(NamedTuple):
-    """The account as a domain is told it: active or closed, since when."""
+    """The account as a domain receives it, with its status (active or closed) and the day of the latest change."""
 
     status: str
     account: Account
@@ -37,11 +38,11 @@ class DomainAccount(NamedTuple):
 
 
 def _order(key: RowKey) -> tuple[int, str]:
-    return ORDER[key[0]], key[1] or ""
+    return DOMAIN_ORDER[key[0]], key[1] or ""
 
 
 def differences(before: PersonState, after: PersonState) -> list[Difference]:
-    """Rows first, then accounts, each in the order of the declarations."""
+    """Return the differences: rows first, then accounts, each in the order of the declarations."""
     return [*_rows(before, after), *_accounts(before, after)]
 
 
@@ -59,43 +60,43 @@ def _differs(key: RowKey, before: PersonState, after: PersonState) -> bool:
         return old is not new
     if old.effective_on != new.effective_on:
         return True
-    seen = sees(key[0], old, protected=before.protected)
-    return seen != sees(key[0], new, protected=after.protected)
+    old_values = visible_values(key[0], old, protected=before.protected)
+    return old_values != visible_values(key[0], new, protected=after.protected)
 
 
-def facts_seen(domain: str, row: DomainRow, *, protected: bool) -> Facts:
-    """The facts that the rule gives a domain; no address while the person is protected."""
-    shown = SEEN[domain]
+def visible_facts(domain: str, row: DomainRow, *, protected: bool) -> Facts:
+    """Return the facts that a domain may receive, without the address of a protected person."""
+    visible = VISIBLE_FACTS[domain]
     hidden = ADDRESS if protected else None
     return Facts._make(
-        [fact if index in shown and index != hidden else None for index, fact in enumerate(row.facts)]
+        [fact if index in visible and index != hidden else None for index, fact in enumerate(row.facts)]
     )
 
 
 def _accounts(before: PersonState, after: PersonState) -> Iterator[Difference]:
-    if before.ledger.held is None and after.ledger.held is None:
+    if before.ledger.latest is None and after.ledger.latest is None:
         return
-    old, new = told_accounts(before), told_accounts(after)
+    old, new = _accounts_by_row(before), _accounts_by_row(after)
     for key in sorted((key for key in old.keys() | new.keys() if old.get(key) != new.get(key)), key=_order):
         yield Difference(ACCOUNT, key, account=new.get(key))
 
 
-def told_accounts(view: PersonState) -> Mapping[RowKey, DomainAccount]:
-    """The account, by who is told of it: the ledgers, and the paying domains that hold the person now.
+def _accounts_by_row(state: PersonState) -> Mapping[RowKey, DomainAccount]:
+    """Return the account for each recipient: the ledgers, and the paying domains with an open row of the person.
 
-    Who began to hold the person after an account was closed isn't told of that one.
+    A paying domain whose row was opened after the account was closed doesn't receive it.
     """
-    held = view.ledger.held
-    if held is None:
+    latest = state.ledger.latest
+    if latest is None:
         return {}
-    told = {(domain, None): _told(held, held.since) for domain in LEDGERS}
-    holding = (item for item in view.rows.items() if item[0][0] in PAYING and item[1].open)
-    return told | {
-        key: _told(held, max(held.since, row.opened_on))
-        for key, row in holding
-        if held.open or row.opened_on <= held.since
+    of_ledgers = {(domain, None): _domain_account(latest, latest.since) for domain in LEDGERS}
+    paying_rows = (item for item in state.rows.items() if item[0][0] in PAYING and item[1].open)
+    return of_ledgers | {
+        key: _domain_account(latest, max(latest.since, row.opened_on))
+        for key, row in paying_rows
+        if latest.open or row.opened_on <= latest.since
     }
 
 
-def _told(held: AccountInForce, day: date) -> DomainAccount:
-    return DomainAccount("active" if held.open else "closed", held.account, day)
+def _domain_account(latest: AccountInForce, day: date) -> DomainAccount:
+    return DomainAccount("active" if latest.open else "closed", latest.account, day)

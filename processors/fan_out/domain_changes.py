@@ -1,4 +1,4 @@
-"""The records that go out: what differs, to whom it goes, and which part of a case it is."""
+"""The records that fan-out publishes: changes for the domains, dispatched cases, conflicts, and rejections."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from processors.columns import arrow_schema, joined, output_from_rows, shaped, struct, taken, whole
+from processors.columns import (
+    arrow_schema,
+    case_keys,
+    contiguous,
+    output_from_rows,
+    struct_from_columns,
+    table_from_columns,
+    take_rows,
+)
 from processors.fan_out import conflicts
-from processors.fan_out.differences import ACCOUNT, Difference, differences, facts_seen
+from processors.fan_out.differences import ACCOUNT, Difference, differences, visible_facts
 from processors.fan_out.entries import PersonChange
 from processors.fan_out.history import Account, Facts
 from processors.fan_out.messages import ResidentMessage, text_of
@@ -24,13 +32,13 @@ from streams.contract import Output
 
 Record = dict[str, Any]
 
-#: Of the record that brought it, as a change has it.
-_TAKEN: Final = ("person", "case", "reason", "received_at")
-_REFUSED: Final = ("municipality", "origin", "received_at")
+#: Fields that a domain change copies from the `person.change` record that caused it.
+_COPIED_FIELDS: Final = ("person", "case", "reason", "received_at")
+_REJECTION_FIELDS: Final = ("municipality", "origin", "received_at")
 
 
 class DomainChange(NamedTuple):
-    """A change for a domain, but for what is as in the record (its row in the batch) that brought it."""
+    """A change for a domain. `row` is the row in the batch of the record that caused it and has its other fields."""
 
     row: int
     entity: str
@@ -44,19 +52,19 @@ class DomainChange(NamedTuple):
     message: Record | None = None
 
 
-#: A domain, and the revision that it was told.
-Part = tuple[str, int]
+#: The domain and the revision of a published change.
+DispatchedChange = tuple[str, int]
 
 
 class FanOutOutputs:
-    """The records of a batch, in the order of what they come of; `table` has these."""
+    """The outputs for a batch, in the order of its records; `table` has the records."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
         self.changes: dict[str, list[DomainChange]] = {}
-        self.parts: list[tuple[int, list[Part]]] = []
+        self.dispatched: list[tuple[int, list[DispatchedChange]]] = []
         self.conflicts: list[Record] = []
-        self.refused: list[int] = []
+        self.duplicates: list[int] = []
 
     def add(
         self,
@@ -66,28 +74,39 @@ class FanOutOutputs:
         before: PersonState,
         messages: list[ResidentMessage] | None,
     ) -> None:
-        """What follows from one record; `messages` are None where it was a repetition: it is reported, and no more."""
-        parts = []
+        """Add what follows from the record in this row.
+
+        `before` is the person's state before the record. `messages` are None if the record is a repetition: it is
+        rejected as a duplicate and has no other effect.
+        """
+        dispatched = []
         if messages is None:
-            self.refused.append(row)
+            self.duplicates.append(row)
         else:
-            parts = [self._tell(row, change, person, each) for each in differences(before, person.view)]
-            parts += [self._send(row, person, message) for message in messages]
-            for status, conflict in conflicts.differences(change.person, before, person.view):
+            dispatched = [
+                self._add_difference(row, change, person, difference)
+                for difference in differences(before, person.state)
+            ]
+            dispatched += [self._add_message(row, person, message) for message in messages]
+            for status, conflict in conflicts.differences(change.person, before, person.state):
                 self.conflicts.append({**conflict._asdict(), "status": status})
         if change.case is not None:
-            self.parts.append((row, parts))
+            self.dispatched.append((row, dispatched))
 
-    def _tell(self, row: int, change: PersonChange, person: PersonAggregate, difference: Difference) -> Part:
+    def _add_difference(
+        self, row: int, change: PersonChange, person: PersonAggregate, difference: Difference
+    ) -> DispatchedChange:
         domain, municipality = difference.key
-        op, day, *seen = _after(difference, change, person.view)
+        op, day, *values = _row_after(difference, change, person.state)
         revision = person.next_revision(domain)
-        return self._put(domain, DomainChange(row, difference.entity, op, revision, municipality, day, *seen))
+        return self._add(
+            domain, DomainChange(row, difference.entity, op, revision, municipality, day, *values)
+        )
 
-    def _send(self, row: int, person: PersonAggregate, message: ResidentMessage) -> Part:
+    def _add_message(self, row: int, person: PersonAggregate, message: ResidentMessage) -> DispatchedChange:
         notice = message.notice
         case = {"municipality": notice.municipality, "notice": notice.number}
-        told = DomainChange(
+        change = DomainChange(
             row,
             "MESSAGE",
             "UPSERT",
@@ -96,53 +115,57 @@ class FanOutOutputs:
             notice.effective_on,
             message={"case": case, "reason": notice.reason.value, "text": text_of(notice)},
         )
-        return self._put(message.domain, told)
+        return self._add(message.domain, change)
 
-    def _put(self, domain: str, told: DomainChange) -> Part:
-        self.changes.setdefault(domain, []).append(told)
-        return domain, told.revision
+    def _add(self, domain: str, change: DomainChange) -> DispatchedChange:
+        self.changes.setdefault(domain, []).append(change)
+        return domain, change.revision
 
     def outputs(self) -> list[Output]:
-        """One for each topic that has records."""
-        return [*self._changes(), *self._parts(), *self._conflicts(), *self._rejections()]
+        """Return the records of each topic that has any."""
+        return [*self._changes(), *self._dispatched(), *self._conflicts(), *self._rejections()]
 
     def _changes(self) -> Iterator[Output]:
-        """Made together, as most of a batch's domains have few; then each domain's own."""
+        """Yield the changes of each domain.
+
+        All changes are made as one table that is then divided, because most domains have few changes in a batch.
+        """
         if not self.changes:
             return
         domains = sorted(self.changes)
-        table = self._change_table([told for domain in domains for told in self.changes[domain]])
+        table = self._change_table([change for domain in domains for change in self.changes[domain]])
         first = 0
         for domain in domains:
-            part = table.slice(first, len(self.changes[domain]))
-            first += len(part)
-            yield Output(change_topic(domain), "domain-change", part, whole(part.column("person")))
+            of_domain = table.slice(first, len(self.changes[domain]))
+            first += len(of_domain)
+            yield Output(
+                change_topic(domain), "domain-change", of_domain, contiguous(of_domain.column("person"))
+            )
 
-    def _change_table(self, told: Sequence[DomainChange]) -> pa.Table:
-        by_field = dict(zip(DomainChange._fields, zip(*told, strict=True), strict=True))
+    def _change_table(self, changes: Sequence[DomainChange]) -> pa.Table:
+        by_field = dict(zip(DomainChange._fields, zip(*changes, strict=True), strict=True))
         types = arrow_schema("domain-change")
         fields = {
             name: pa.array(by_field[name], types.field(name).type)
             for name in ("entity", "op", "revision", "municipality", "effective_on", "status")
         }
-        fields |= taken(self._table, by_field["row"], _TAKEN)
+        fields |= take_rows(self._table, by_field["row"], _COPIED_FIELDS)
         fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
         fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
         fields["message"] = pa.array(by_field["message"], types.field("message").type)
-        return shaped("domain-change", fields)
+        return table_from_columns("domain-change", fields)
 
-    def _parts(self) -> Iterator[Output]:
-        if not self.parts:
+    def _dispatched(self) -> Iterator[Output]:
+        if not self.dispatched:
             return
-        rows, parts = zip(*self.parts, strict=True)
-        fields = taken(self._table, rows, ("case", "person"))
+        rows, changes = zip(*self.dispatched, strict=True)
+        fields = take_rows(self._table, rows, ("case", "person"))
         type_ = arrow_schema("case-dispatched").field("changes").type
-        offsets = pa.array(accumulate(map(len, parts), initial=0), pa.int32())
-        values = _structs(list(chain.from_iterable(parts)), type_.value_type, ("domain", "revision"))
+        offsets = pa.array(accumulate(map(len, changes), initial=0), pa.int32())
+        values = _structs(list(chain.from_iterable(changes)), type_.value_type, ("domain", "revision"))
         fields["changes"] = pa.ListArray.from_arrays(offsets, values, type=type_)
-        yield Output(
-            CASE_DISPATCHED, "case-dispatched", shaped("case-dispatched", fields), joined(fields["case"])
-        )
+        table = table_from_columns("case-dispatched", fields)
+        yield Output(CASE_DISPATCHED, "case-dispatched", table, case_keys(fields["case"]))
 
     def _conflicts(self) -> Iterator[Output]:
         if self.conflicts:
@@ -150,15 +173,15 @@ class FanOutOutputs:
             yield output_from_rows(CONFLICT, "conflict", self.conflicts, keys)
 
     def _rejections(self) -> Iterator[Output]:
-        rejected = Rejections()
-        rows = self._table.select(_REFUSED).take(pa.array(self.refused, pa.int64()))
+        rejections = Rejections()
+        rows = self._table.select(_REJECTION_FIELDS).take(pa.array(self.duplicates, pa.int64()))
         for row in rows_from_table(rows):
-            rejected.add(row, RejectionCode.DUPLICATE)
-        yield from rejected.outputs()
+            rejections.add(row, RejectionCode.DUPLICATE)
+        yield from rejections.outputs()
 
 
-def _after(difference: Difference, change: PersonChange, view: PersonState) -> tuple[Any, ...]:
-    """Of `Told` the `op`, the day and all behind it: the row after the change; of one that has gone only that."""
+def _row_after(difference: Difference, change: PersonChange, state: PersonState) -> tuple[Any, ...]:
+    """Return `op`, `effective_on` and the following fields of the `DomainChange`; for a deletion the first two."""
     row, account = difference.row, difference.account
     if difference.entity == ACCOUNT and account is not None:
         return "UPSERT", account.effective_on, account.status, None, account.account
@@ -168,20 +191,22 @@ def _after(difference: Difference, change: PersonChange, view: PersonState) -> t
         "UPSERT",
         row.effective_on,
         row.status,
-        facts_seen(difference.key[0], row, protected=view.protected),
+        visible_facts(difference.key[0], row, protected=state.protected),
     )
 
 
 def _structs(
     values: Sequence[tuple[Any, ...] | None], type_: pa.StructType, names: Sequence[str]
 ) -> pa.StructArray:
-    """Tuples, whose fields have these names, as structs; fields of the type without a name here are null."""
-    there = [value is not None for value in values]
-    given = list(compress(values, there))
-    by_name = dict(zip(names, zip(*given, strict=True), strict=True)) if given else {}
+    """Return tuples with these fields as structs, None as null; other fields of the type are null."""
+    valid = [value is not None for value in values]
+    tuples = list(compress(values, valid))
+    by_name = dict(zip(names, zip(*tuples, strict=True), strict=True)) if tuples else {}
     fields = {name: pa.array(by_name.get(name, ()), type_.field(name).type) for name in names}
-    made = struct(fields, type_)
-    if len(given) == len(values):
-        return made
-    places = [count - 1 if each else None for count, each in zip(accumulate(there), there, strict=True)]
-    return made.take(pa.array(places, pa.int64()))
+    structs = struct_from_columns(fields, type_)
+    if len(tuples) == len(values):
+        return structs
+    indices = [
+        count - 1 if is_valid else None for count, is_valid in zip(accumulate(valid), valid, strict=True)
+    ]
+    return structs.take(pa.array(indices, pa.int64()))

@@ -1,4 +1,4 @@
-"""What a notice does to each domain's row: the declarations' rules, prepared once."""
+"""The effect of a notice on each domain's row: the declared rules, prepared once."""
 
 from __future__ import annotations
 
@@ -7,139 +7,138 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.fan_out.history import NOTHING, Facts, PersonNotice, merged
+from processors.fan_out.history import NOTHING, Facts, PersonNotice, merge
 from processors.fan_out.person_state import ACTIVE, CANDIDATE, CLOSED, DomainRow, PersonState, RowKey
-from schemas.reasons import FIELDS_BY_REASON, JAPANESE, NEW_THERE, Reason
+from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import FACT_OF_COLUMN, Action, Domain
 
 ADDRESS: Final = Facts._fields.index("address")
 
-#: Domains in the order in which they are told.
-ORDER: Final[Mapping[str, int]] = {domain: index for index, domain in enumerate(DOMAINS)}
+#: Order in which changes for the domains are published.
+DOMAIN_ORDER: Final[Mapping[str, int]] = {domain: index for index, domain in enumerate(DOMAINS)}
 
-#: Places in `Facts` of what each domain may see.
-SEEN: Final[Mapping[str, tuple[int, ...]]] = {
+#: Indices in `Facts` of the facts that each domain may receive.
+VISIBLE_FACTS: Final[Mapping[str, tuple[int, ...]]] = {
     domain.id: tuple(index for index, name in enumerate(Facts._fields) if name in domain.facts)
     for domain in DOMAINS.values()
 }
 
 
-def sees(domain: str, row: DomainRow, *, protected: bool) -> tuple[object, ...]:
-    """What a domain sees of its row: status, then its facts; no address while the person is protected."""
+def visible_values(domain: str, row: DomainRow, *, protected: bool) -> tuple[object, ...]:
+    """Return what a domain can see of its row: status and facts, without the address of a protected person."""
     facts = row.facts
     if protected:
-        return row.status, *[None if i == ADDRESS else facts[i] for i in SEEN[domain]]
-    return row.status, *[facts[i] for i in SEEN[domain]]
+        return row.status, *[None if i == ADDRESS else facts[i] for i in VISIBLE_FACTS[domain]]
+    return row.status, *[facts[i] for i in VISIBLE_FACTS[domain]]
 
 
 class DomainRule(NamedTuple):
-    """A rule of the declarations: what a reason does to the rows of one domain.
+    """A declared rule: the effect of one reason on the rows of one domain.
 
-    `keeps` are the facts that the rule does not bring in (None: it brings in all), `gives` those it sets itself.
+    `keeps` are the facts that the notice has but the rule doesn't write (None: it writes all), `sets` the facts that
+    the rule itself provides.
     """
 
     domain: str
     municipal: bool
     action: Action
     keeps: frozenset[str] | None
-    gives: Facts
+    sets: Facts
 
 
-def _prepared(domain: Domain, reason: Reason) -> DomainRule | None:
+def _rule_of(domain: Domain, reason: Reason) -> DomainRule | None:
     rule = domain.rule(reason)
-    action = rule.action
-    if action is Action.NONE and domain.municipal and reason in NEW_THERE:
-        action = Action.UPDATE  # entered once more where they are resident: an open row follows the register
-        brought = domain.facts
-    else:
-        brought = frozenset(FACT_OF_COLUMN[column] for column in rule.fields)
-    if action is Action.NONE:
+    if rule.action is Action.NONE:
         return None
-    keeps = (domain.facts & FIELDS_BY_REASON[reason]) - brought if action is Action.UPDATE else frozenset()
-    gives = Facts(**{FACT_OF_COLUMN[column]: value for column, value in rule.sets.items()})  # type: ignore[arg-type]
-    return DomainRule(domain.id, domain.municipal, action, keeps or None, gives if rule.sets else NOTHING)
+    written = frozenset(FACT_OF_COLUMN[column] for column in rule.fields)
+    updates = rule.action is Action.UPDATE
+    keeps = (domain.facts & FIELDS_BY_REASON[reason]) - written if updates else frozenset()
+    sets = Facts(**{FACT_OF_COLUMN[column]: value for column, value in rule.sets.items()})  # type: ignore[arg-type]
+    return DomainRule(domain.id, domain.municipal, rule.action, keeps or None, sets if rule.sets else NOTHING)
 
 
-#: By reason, what it does in the domains that it concerns.
+#: For each reason, the rules of the domains in which it has an effect.
 RULES: Final[Mapping[Reason, tuple[DomainRule, ...]]] = {
-    reason: tuple(rule for domain in DOMAINS.values() if (rule := _prepared(domain, reason)) is not None)
+    reason: tuple(rule for domain in DOMAINS.values() if (rule := _rule_of(domain, reason)) is not None)
     for reason in JAPANESE
 }
 
 
 @dataclass(slots=True)
 class FactChanges:
-    """What a notice brings: applied to equal facts it gives one object, so that rows share their facts.
+    """The facts that a notice changes. Applied to one object twice, it returns one object, so rows share their facts.
 
-    `held` are the municipal domains that held a mover at the municipality moved from.
+    `open_at_origin` are the municipal domains with an open row at the municipality from which the person moves.
     """
 
     notice: PersonNotice
-    held: frozenset[str] = frozenset()
-    _done: dict[int, tuple[Facts, Facts]] = field(default_factory=dict)
+    open_at_origin: frozenset[str] = frozenset()
+    _applied: dict[int, tuple[Facts, Facts]] = field(default_factory=dict)
 
-    def to(self, facts: Facts) -> Facts:
-        """`facts` after the notice."""
-        done = self._done.get(id(facts))
-        if done is None:
-            done = self._done[id(facts)] = (facts, merged(facts, self.notice.facts))
-        return done[1]
+    def apply_to(self, facts: Facts) -> Facts:
+        """Return `facts` after the notice."""
+        # The key is an id, so the entry also holds `facts`: while it lives, no other object can have its id.
+        applied = self._applied.get(id(facts))
+        if applied is None:
+            applied = self._applied[id(facts)] = (facts, merge(facts, self.notice.facts))
+        return applied[1]
 
 
-def apply_rules(view: PersonState, changes: FactChanges) -> None:
-    """Changes the rows by the rules of the notice's reason."""
+def apply_rules(state: PersonState, changes: FactChanges) -> None:
+    """Change the domains' rows by the rules of the notice's reason."""
     notice = changes.notice
     for rule in RULES[notice.reason]:
         key = (rule.domain, notice.municipality if rule.municipal else None)
-        after = _after(rule, view, key, changes)
-        if after is not None:
-            put_row(view, key, after, notice.effective_on)
+        row = _row_after(rule, state, key, changes)
+        if row is not None:
+            put_row(state, key, row, notice.effective_on)
 
 
-def _after(rule: DomainRule, view: PersonState, key: RowKey, changes: FactChanges) -> DomainRow | None:
-    """The row after the rule; None where it does nothing."""
-    row, day = view.rows.get(key), changes.notice.effective_on
+def _row_after(rule: DomainRule, state: PersonState, key: RowKey, changes: FactChanges) -> DomainRow | None:
+    """Return the row after the rule; None if the rule has no effect."""
+    row, day = state.rows.get(key), changes.notice.effective_on
     if row is not None and row.open:
         return _open_row_after(rule, row, changes)
-    facts = facts_for(view, key)
+    facts = facts_for(state, key)
     if rule.action is Action.OPEN and facts is not None:
         return DomainRow(ACTIVE, facts, day, day)
     candidate = rule.action is Action.OPEN_CANDIDATE or (
-        rule.action is Action.OPEN_CANDIDATE_IF_HELD_AT_ORIGIN and rule.domain in changes.held
+        rule.action is Action.OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN and rule.domain in changes.open_at_origin
     )
     return DomainRow(CANDIDATE, facts, day, day) if candidate and facts is not None else None
 
 
 def _open_row_after(rule: DomainRule, row: DomainRow, changes: FactChanges) -> DomainRow:
     if rule.action is Action.CLOSE:
-        return row._replace(status=CLOSED, facts=without_address(row.facts))
-    facts = changes.to(row.facts)
+        return row._replace(status=CLOSED, facts=_without_address(row.facts))
+    facts = changes.apply_to(row.facts)
     if rule.keeps is not None:
         facts = facts._replace(**{name: getattr(row.facts, name) for name in sorted(rule.keeps)})
-    facts = merged(facts, rule.gives)
+    facts = merge(facts, rule.sets)
     return row._replace(facts=facts, status=ACTIVE if rule.action is Action.OPEN else row.status)
 
 
-def facts_for(view: PersonState, key: RowKey) -> Facts | None:
-    """The facts with which a row opens: the municipality's own, or the latest from anywhere."""
+def facts_for(state: PersonState, key: RowKey) -> Facts | None:
+    """Return the facts with which a row opens: the municipality's own, or the latest from anywhere."""
     municipality = key[1]
     if municipality is None:
-        return view.facts
-    registration = view.registers.get(municipality)
+        return state.facts
+    registration = state.registers.get(municipality)
     return registration.facts if registration is not None else None
 
 
-def without_address(facts: Facts) -> Facts:
-    """What a closed row keeps."""
+def _without_address(facts: Facts) -> Facts:
     return facts._replace(address=None)
 
 
-def put_row(view: PersonState, key: RowKey, after: DomainRow, day: date) -> None:
-    """Sets a row; its day moves on only where the domain sees a difference."""
-    before = view.rows.get(key)
+def put_row(state: PersonState, key: RowKey, row: DomainRow, day: date) -> None:
+    """Set a row. Its `effective_on` becomes `day` only if the domain can see a difference."""
+    before = state.rows.get(key)
     if before is not None:
-        domain, protected = key[0], view.protected
-        same = sees(domain, before, protected=protected) == sees(domain, after, protected=protected)
-        after = after._replace(effective_on=before.effective_on if same else day)
-    view.rows[key] = after
+        domain, protected = key[0], state.protected
+        same = visible_values(domain, before, protected=protected) == visible_values(
+            domain, row, protected=protected
+        )
+        row = row._replace(effective_on=before.effective_on if same else day)
+    state.rows[key] = row

@@ -1,4 +1,4 @@
-"""The order of one day: within a municipality as listed, between municipalities by following the person.
+"""The order of effect within one day: by register entry within a municipality, by the person's way between them.
 
 Source: samples/README.md, "Order".
 """
@@ -16,71 +16,73 @@ FIRST: Final = frozenset({Reason.FIRST_REGISTERED, Reason.BORN})
 ENDS_RESIDENCE: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
 
 
-def order_day(notices: Sequence[PersonNotice], dawn: Residence) -> list[PersonNotice]:
-    """One day's notices in the order of effect; `dawn` is where the person was before.
+def order_day(notices: Sequence[PersonNotice], start_of_day: Residence) -> list[PersonNotice]:
+    """Return one day's notices in the order of effect, given where the person lived before that day.
 
-    Total and independent of the order given: what no rule orders goes by municipality.
+    The order is total and independent of the order of `notices`: where no rule decides, the municipality does.
     """
-    listed = sorted(notices, key=lambda notice: (notice.municipality, notice.seq))
-    if len({notice.municipality for notice in listed}) < 2:
-        return listed
-    return _walk(listed, dawn)
+    by_register = sorted(notices, key=lambda notice: (notice.municipality, notice.seq))
+    if len({notice.municipality for notice in by_register}) < 2:
+        return by_register
+    return _follow_person(by_register, start_of_day)
 
 
-def _walk(listed: list[PersonNotice], place: Residence) -> list[PersonNotice]:
+def _follow_person(by_register: list[PersonNotice], residence: Residence) -> list[PersonNotice]:
+    """Repeatedly take, of the next notice of each municipality, the one that fits best to where the person is."""
     ordered: list[PersonNotice] = []
-    remaining = listed
+    remaining = by_register
     while remaining:
         heads = {notice.municipality: notice for notice in reversed(remaining)}
-        chosen = min(heads.values(), key=lambda head: (_rank(head, place, remaining), head.municipality))
+        chosen = min(heads.values(), key=lambda head: (_rank(head, residence, remaining), head.municipality))
         remaining = [notice for notice in remaining if notice is not chosen]
         ordered.append(chosen)
-        place = after(place, chosen)
+        residence = _after(residence, chosen)
     return ordered
 
 
-def _rank(head: PersonNotice, place: Residence, remaining: list[PersonNotice]) -> int:
-    """How surely this notice is the person's next: 0 the surest."""
+def _rank(head: PersonNotice, residence: Residence, remaining: list[PersonNotice]) -> int:
+    """Return how well this notice fits as the person's next: 0 is the best."""
     if head.reason in FIRST:
         return 0
     if head.reason not in NEW_THERE:
-        return 1 if head.municipality in place.residences else 6
-    if (head.moved_from, head.municipality) in place.under_way:
+        return 1 if head.municipality in residence.municipalities else 6
+    if (head.moved_from, head.municipality) in residence.under_way:
         return 2
-    if any(origin == head.moved_from for origin, _ in place.under_way):
+    if any(origin == head.moved_from for origin, _ in residence.under_way):
         return 3
     if head.reason is Reason.MOVED_IN_FROM_ABROAD:
-        return 4 if not place.residences else 5
+        return 4 if not residence.municipalities else 5
     return 6 if _departure_follows(head, remaining) else 5
 
 
 def _departure_follows(head: PersonNotice, remaining: list[PersonNotice]) -> bool:
-    """Whether the move out that this move in waits for is still to come on this day."""
+    """Return whether the move out that belongs to this move in is still to come on this day."""
     return any(
         notice.municipality == head.moved_from and notice.reason is Reason.MOVED_OUT for notice in remaining
     )
 
 
-def after(place: Residence, notice: PersonNotice) -> Residence:
-    """Where the person is after a notice."""
+def _after(residence: Residence, notice: PersonNotice) -> Residence:
+    """Return where the person lives after a notice."""
     here = notice.municipality
     if notice.reason in NEW_THERE:
-        under_way = (way for way in place.under_way if not _arrived(way, notice))
-        return Residence(place.residences | {here}, frozenset(under_way))
-    if notice.reason not in ENDS_RESIDENCE or here not in place.residences:
-        return place
-    kept = frozenset(way for way in place.under_way if way[0] != here)
+        still_under_way = (move for move in residence.under_way if not _is_completed_by(notice, move))
+        return Residence(residence.municipalities | {here}, frozenset(still_under_way))
+    if notice.reason not in ENDS_RESIDENCE or here not in residence.municipalities:
+        return residence
+    others = frozenset(move for move in residence.under_way if move[0] != here)
     if notice.reason is Reason.DIED:
-        return Residence(place.residences - {here}, kept)
-    return Residence(place.residences - {here}, kept | {(here, destination(notice))})
+        return Residence(residence.municipalities - {here}, others)
+    return Residence(residence.municipalities - {here}, others | {(here, destination(notice))})
 
 
 def destination(notice: PersonNotice) -> str | None:
-    """Where a move out leads to."""
+    """Return the municipality to which a move out leads, or the code of abroad."""
     return ABROAD_CODE if notice.reason is Reason.MOVED_ABROAD else notice.moved_to
 
 
-def _arrived(way: tuple[str, str | None], notice: PersonNotice) -> bool:
-    origin, to = way
-    back = notice.reason is Reason.MOVED_IN_FROM_ABROAD and to == ABROAD_CODE
-    return back or origin in (notice.moved_from, notice.municipality)
+def _is_completed_by(notice: PersonNotice, move: tuple[str, str | None]) -> bool:
+    """Return whether a move in completes a move out (origin, destination)."""
+    origin, to = move
+    from_abroad = notice.reason is Reason.MOVED_IN_FROM_ABROAD and to == ABROAD_CODE
+    return from_abroad or origin in (notice.moved_from, notice.municipality)

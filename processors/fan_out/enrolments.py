@@ -1,4 +1,4 @@
-"""What an enrolment does, after all notices of its day."""
+"""The effect of an enrolment, applied after all notices of its day."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from schemas.systems import DOMAINS
 from schemas.systems.model import Action
 
 
-def apply_enrolment(view: PersonState, enrolment: Enrolment) -> None:
-    """The domain holds the person from now on; where it can't, the enrolment is a conflict and changes nothing."""
-    if not _possible(view, enrolment):
-        view.missed = tuple(sorted((*view.missed, enrolment), key=_name))
+def apply_enrolment(state: PersonState, enrolment: Enrolment) -> None:
+    """Open the domain's row. If the person can't be enrolled, the enrolment is a conflict and changes nothing."""
+    if not _can_be_enrolled(state, enrolment):
+        state.conflicting_enrolments = tuple(
+            sorted((*state.conflicting_enrolments, enrolment), key=_sort_key)
+        )
         return
     rule = DOMAINS[enrolment.domain].enrolment
     key = (enrolment.domain, enrolment.municipality)
-    facts = facts_for(view, key)
+    facts = facts_for(state, key)
     if rule is not None and rule.action is Action.OPEN and facts is not None:
-        row, day = view.rows.get(key), enrolment.since
+        row, day = state.rows.get(key), enrolment.since
         opened_on = row.opened_on if row is not None and row.open else day
-        put_row(view, key, DomainRow(ACTIVE, facts, day, opened_on), day)
+        put_row(state, key, DomainRow(ACTIVE, facts, day, opened_on), day)
 
 
-def _name(enrolment: Enrolment) -> tuple[str, str, date]:
+def _sort_key(enrolment: Enrolment) -> tuple[str, str, date]:
     return enrolment.domain, enrolment.municipality or "", enrolment.since
 
 
-def _possible(view: PersonState, enrolment: Enrolment) -> bool:
-    """Not of the dead, nor (municipal domains) of somebody who is no resident there, nor of somebody unheard of."""
-    if view.dead or view.facts is None:
+def _can_be_enrolled(state: PersonState, enrolment: Enrolment) -> bool:
+    """Return whether the person is known and alive and, in a municipal domain, resident in that municipality."""
+    if state.dead or state.facts is None:
         return False
-    return not DOMAINS[enrolment.domain].municipal or view.resident_in(enrolment.municipality)
+    return not DOMAINS[enrolment.domain].municipal or state.resident_in(enrolment.municipality)

@@ -1,4 +1,4 @@
-"""Records of `person.change` as entries of their persons' histories."""
+"""Records of `person.change` as entries of persons' histories."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from processors.columns import columns, fields_of
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, PersonNotice, given
+from processors.columns import select_columns, struct_fields
+from processors.fan_out.history import (
+    NOTHING,
+    Account,
+    AccountEvent,
+    Enrolment,
+    Facts,
+    PersonNotice,
+    changed_facts,
+)
 from processors.fan_out.person import Entry
 from schemas.reasons import Reason
 from schemas.systems import DOMAINS
@@ -32,14 +40,14 @@ _READ: Final = (
 
 
 class CaseRef(NamedTuple):
-    """The notice that brought a change."""
+    """The notice that caused a change."""
 
     municipality: str
     notice: str
 
 
 class PersonChange(NamedTuple):
-    """A record of `person.change`, as far as it decides anything."""
+    """The fields of a record of `person.change` on which decisions depend."""
 
     person: str
     kind: str
@@ -58,30 +66,30 @@ class PersonChange(NamedTuple):
 
 
 def changes_of(table: pa.Table) -> list[PersonChange]:
-    """Rows of `person-change`, in their order."""
-    read = columns(table, [*_READ, "case", "facts", "account"])
+    """Return the rows of `person-change` in their order."""
+    columns = select_columns(table, [*_READ, "case", "facts", "account"])
     values = [
-        *(values_of(read[name]) for name in _READ),
-        _made(CaseRef._make, CaseRef._fields, read["case"]),
-        _made(Facts._make, Facts._fields, read["facts"]),
-        values_of(fields_of(read["facts"])["protected"]),
-        _made(Account._make, Account._fields, read["account"]),
+        *(values_of(columns[name]) for name in _READ),
+        _tuples(CaseRef._make, CaseRef._fields, columns["case"]),
+        _tuples(Facts._make, Facts._fields, columns["facts"]),
+        values_of(struct_fields(columns["facts"])["protected"]),
+        _tuples(Account._make, Account._fields, columns["account"]),
     ]
-    return [PersonChange(*each) for each in zip(*values, strict=True)]
+    return [PersonChange(*row) for row in zip(*values, strict=True)]
 
 
-def _made(
+def _tuples(
     make: Callable[[Iterable[Any]], T], names: Sequence[str], structs: pa.StructArray
 ) -> Iterator[T | None]:
-    """What is made of the fields of these names of each struct; None for one that isn't there."""
-    fields = fields_of(structs)
-    values = zip(*(values_of(fields[name]) for name in names), strict=True)
-    for there, each in zip(structs.is_valid().to_pylist(), values, strict=True):
-        yield make(each) if there else None
+    """Yield a named tuple of these fields for each struct; None where the struct is null."""
+    fields = struct_fields(structs)
+    rows = zip(*(values_of(fields[name]) for name in names), strict=True)
+    for valid, row in zip(structs.is_valid().to_pylist(), rows, strict=True):
+        yield make(row) if valid else None
 
 
 def history_entry(change: PersonChange) -> Entry | str:
-    """The entry, or a short reason why this version of the step can make none of the record."""
+    """Return the history entry, or a short reason why this version of the step can't make one of the record."""
     if change.kind in ("NOTICE", "CANCELLATION"):
         return _notice(change)
     if change.kind == "ENROLMENT":
@@ -101,7 +109,7 @@ def _notice(change: PersonChange) -> PersonNotice | str:
         seq=change.seq,
         reason=reason,
         effective_on=change.effective_on,
-        facts=NOTHING if change.facts is None else given(reason, change.facts),
+        facts=NOTHING if change.facts is None else changed_facts(reason, change.facts),
         protected=reason is Reason.BORN and bool(change.protected),
         moved_from=change.moved_from,
         moved_to=change.moved_to,
@@ -112,7 +120,7 @@ def _notice(change: PersonChange) -> PersonNotice | str:
 def _enrolment(change: PersonChange) -> Enrolment | str:
     domain = DOMAINS.get(change.domain or "")
     if domain is None or domain.enrolment is None:
-        return "domain takes no enrolments"
+        return "domain accepts no enrolments"
     municipality = change.municipality if domain.municipal else None
     if domain.municipal and municipality is None:
         return "enrolment without a municipality"

@@ -1,8 +1,8 @@
-"""The fold: a history, in the order of effect, into what the domains must hold.
+"""The fold: from a history, in the order of effect, to the person state.
 
-`fold` takes the whole history, and depends on nothing but its entries. The functions `after_…` extend a fold by one
-entry that comes later than all before, and give None where it doesn't: then the history must be folded again. For
-every history and entry, an extension equals the fold of the longer history (tests/unit/processors/fan_out).
+`fold` takes the whole history, and its result depends on the entries alone. The functions `after_…` extend a state by
+one entry that takes effect after all others, and return None if it doesn't: then the history must be folded again. For
+every history and entry, the extended state equals the fold of the longer history (tests/unit/processors/fan_out).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 def fold(history: History) -> PersonState:
-    """What the domains must hold after a history, whatever order its entries arrived in."""
-    notices = _by_day([(notice.effective_on, notice) for notice in history.standing()])
+    """Return the state after a history, whatever the order in which its entries arrived."""
+    notices = _by_day([(notice.effective_on, notice) for notice in history.effective_notices()])
     enrolments = _by_day([(enrolment.since, enrolment) for enrolment in history.enrolments])
     accounts = _by_day([(event.effective_on, event) for event in history.accounts])
-    view = PersonState()
+    state = PersonState()
     for day in sorted({*notices, *enrolments, *accounts}):
-        _fold_day(view, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
-    return view
+        _fold_day(state, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
+    return state
 
 
 def _by_day(entries: list[tuple[date, T]]) -> dict[date, list[T]]:
@@ -40,64 +40,68 @@ def _by_day(entries: list[tuple[date, T]]) -> dict[date, list[T]]:
 
 
 def _fold_day(
-    view: PersonState,
+    state: PersonState,
     day: date,
     notices: Sequence[PersonNotice] = (),
     enrolments: Sequence[Enrolment] = (),
     accounts: Sequence[AccountEvent] = (),
 ) -> None:
-    """Folds a day: its notices, then its enrolments, then what happened to accounts."""
-    if view.last_day != day:
-        view.last_day, view.day_over, view.start_of_day = day, False, view.place()
-    for notice in order_day(notices, view.start_of_day):
-        apply_notice(view, notice)
-    for enrolment in enrolments:  # each has a row of its own: their order doesn't matter
-        apply_enrolment(view, enrolment)
-    if accounts or (view.ledger.waiting and view.facts is not None):
-        apply_accounts(view, accounts)
-        view.day_over = True
-    view.day_over = view.day_over or bool(enrolments)
+    """Fold one day: its notices, then its enrolments, then its account events."""
+    if state.last_day != day:
+        state.last_day, state.day_over, state.start_of_day = day, False, state.residence()
+    for notice in order_day(notices, state.start_of_day):
+        apply_notice(state, notice)
+    for enrolment in enrolments:  # Each enrolment has a row of its own, so their order doesn't matter.
+        apply_enrolment(state, enrolment)
+    if accounts or (state.ledger.pending and state.facts is not None):
+        apply_accounts(state, accounts)
+        state.day_over = True
+    state.day_over = state.day_over or bool(enrolments)
 
 
 def after_notice(
-    view: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]
+    state: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]
 ) -> PersonState | None:
-    """The fold extended by a notice; `same_day` are the notices folded before that take effect on the latest day.
+    """Return the state extended by a notice; None if the notice isn't the last in the order of effect.
 
-    None where the notice is not the last in the order of effect.
+    `same_day` are the notices already folded that take effect on the latest day.
     """
-    if view.last_day is not None:
-        if notice.effective_on < view.last_day:
+    if state.last_day is not None:
+        if notice.effective_on < state.last_day:
             return None
-        if notice.effective_on == view.last_day and not _is_last(view, notice, same_day):
+        if notice.effective_on == state.last_day and not _is_last(state, notice, same_day):
             return None
-    extended = view.copy()
+    extended = state.copy()
     _fold_day(extended, notice.effective_on, [notice])
     return extended
 
 
-def _is_last(view: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]) -> bool:
-    if view.day_over:
+def _is_last(state: PersonState, notice: PersonNotice, same_day: Sequence[PersonNotice]) -> bool:
+    if state.day_over:
         return False
-    before = order_day(same_day, view.start_of_day)
-    return order_day([*same_day, notice], view.start_of_day) == [*before, notice]
+    before = order_day(same_day, state.start_of_day)
+    return order_day([*same_day, notice], state.start_of_day) == [*before, notice]
 
 
-def after_enrolment(view: PersonState, enrolment: Enrolment) -> PersonState | None:
-    """The fold extended by an enrolment that isn't in it; None where notices later than its day are folded."""
-    if view.last_day is not None and enrolment.since < view.last_day:
+def after_enrolment(state: PersonState, enrolment: Enrolment) -> PersonState | None:
+    """Return the state extended by a new enrolment; None if a later day is folded already."""
+    if state.last_day is not None and enrolment.since < state.last_day:
         return None
-    extended = view.copy()
+    extended = state.copy()
     _fold_day(extended, enrolment.since, enrolments=[enrolment])
     return extended
 
 
-def after_account(view: PersonState, event: AccountEvent, latest: AccountEvent | None) -> PersonState | None:
-    """The fold extended by an account's event; `latest` is the last one folded. None where it isn't later."""
+def after_account(state: PersonState, event: AccountEvent, latest: AccountEvent | None) -> PersonState | None:
+    """Return the state extended by an account event; None if it isn't later than everything folded.
+
+    `latest` is the last account event folded. Events of one day are ordered together, so one of the same day doesn't
+    extend the state.
+    """
     if latest is not None and event.effective_on <= latest.effective_on:
         return None
-    if view.last_day is not None and event.effective_on < view.last_day:
+    if state.last_day is not None and event.effective_on < state.last_day:
         return None
-    extended = view.copy()
+    extended = state.copy()
     _fold_day(extended, event.effective_on, accounts=[event])
     return extended

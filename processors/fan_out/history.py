@@ -1,4 +1,4 @@
-"""What a person's history is made of: parts of notices, enrolments, events of accounts."""
+"""A person's history: notices, enrolments and account events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.reasons import FACTS, FIELDS_BY_REASON, Reason
 
 
 class Facts(NamedTuple):
-    """A person's facts, or those that a notice gives: None is not known, or not given."""
+    """A person's facts, or those that a notice gives. None: not known, or not given."""
 
     name: str | None = None
     kana: str | None = None
@@ -24,24 +24,28 @@ class Facts(NamedTuple):
 
 NOTHING: Final = Facts()
 
-_CHANGES: Final[Mapping[Reason, tuple[bool, ...]]] = {
+_IS_CHANGED: Final[Mapping[Reason, tuple[bool, ...]]] = {
     reason: tuple(name in fields for name in Facts._fields) for reason, fields in FIELDS_BY_REASON.items()
 }
 
-if Facts._fields != FACTS:  # a fact added to the declarations must be added here, or it would get lost
-    raise ImportError("schemas.reasons.FACTS and Facts differ")
+if Facts._fields != FACTS:  # Otherwise a fact added to schemas.reasons alone would be lost without an error.
+    raise ImportError(
+        "schemas.reasons.FACTS and the fields of Facts differ; add the missing fact to the other one"
+    )
 
 
-def given(reason: Reason, facts: Facts) -> Facts:
-    """What a notice with this reason changes, whatever else it shows."""
-    changes = _CHANGES[reason]
-    pairs = zip(changes, facts, strict=True)
-    kept = facts if all(changes) else Facts._make([fact if changed else None for changed, fact in pairs])
-    return NOTHING if kept == NOTHING else kept
+def changed_facts(reason: Reason, facts: Facts) -> Facts:
+    """Return the facts that a notice with this reason changes, without any others that it shows."""
+    is_changed = _IS_CHANGED[reason]
+    pairs = zip(is_changed, facts, strict=True)
+    changes = (
+        facts if all(is_changed) else Facts._make([fact if changed else None for changed, fact in pairs])
+    )
+    return NOTHING if changes == NOTHING else changes
 
 
-def merged(facts: Facts, changes: Facts) -> Facts:
-    """`facts` with what `changes` gives; the same object where that is nothing."""
+def merge(facts: Facts, changes: Facts) -> Facts:
+    """Return `facts` with the facts that `changes` gives; the same object if it gives none."""
     if changes is NOTHING:
         return facts
     pairs = zip(facts, changes, strict=True)
@@ -50,10 +54,10 @@ def merged(facts: Facts, changes: Facts) -> Facts:
 
 @dataclass(frozen=True, slots=True)
 class PersonNotice:
-    """The person's part of an accepted notice; with reason CANCELLED, of a cancellation.
+    """One person's part of an accepted notice; with reason CANCELLED, of a cancellation.
 
-    `seq` is the place in the municipality's list. `protected` is what a notice of birth says; no other notice's
-    column counts.
+    `seq` is the sequence number in the municipality's register. `protected` comes from a notice of birth; the column
+    has no meaning in other notices.
     """
 
     municipality: str
@@ -69,12 +73,12 @@ class PersonNotice:
 
     @property
     def id(self) -> tuple[str, str]:
-        """Municipality and number."""
+        """Municipality and notice number."""
         return self.municipality, self.number
 
 
 class Enrolment(NamedTuple):
-    """A domain holds the person from that day on; `municipality` in municipal domains."""
+    """A domain has a record of the person from that day on; `municipality` is set for municipal domains."""
 
     domain: str
     municipality: str | None
@@ -82,7 +86,7 @@ class Enrolment(NamedTuple):
 
 
 class Account(NamedTuple):
-    """A public-money account and what happened to it (REGISTERED, CHANGED, CLOSED); the fields of `Account`."""
+    """A public-money account and its event (REGISTERED, CHANGED, CLOSED); the fields of record `Account`."""
 
     event: str
     account: str
@@ -94,7 +98,7 @@ class Account(NamedTuple):
 
 
 class AccountEvent(NamedTuple):
-    """What happened to an account, and the day it took effect."""
+    """An event of an account, and the day on which it takes effect."""
 
     effective_on: date
     account: Account
@@ -102,13 +106,13 @@ class AccountEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that is known of a person, in any order; enrolments and account events without repetition."""
+    """All entries of a person's history, in any order; enrolments and account events without repetition."""
 
     notices: tuple[PersonNotice, ...] = ()
     enrolments: tuple[Enrolment, ...] = ()
     accounts: tuple[AccountEvent, ...] = ()
 
-    def standing(self) -> list[PersonNotice]:
-        """The notices that are folded: neither cancelled nor cancellations."""
+    def effective_notices(self) -> list[PersonNotice]:
+        """Return the notices to fold: without cancelled ones and without cancellations."""
         cancelled = {(n.municipality, n.cancels) for n in self.notices if n.reason is Reason.CANCELLED}
         return [n for n in self.notices if n.reason is not Reason.CANCELLED and n.id not in cancelled]

@@ -1,8 +1,9 @@
-"""Messages to enrolled residents: one per accepted notice that concerns them, never taken back.
+"""Messages to enrolled residents: one per accepted notice that concerns them, and never withdrawn.
 
-Which messages a person has depends on the history alone, not on the order in which it arrived: every notice (also one
-cancelled later, also a cancellation) that takes effect after the day of the earliest enrolment of somebody known by
-then. A death doesn't count against an enrolment here: a message that went out before the death was listed stands.
+The messages of a person depend on the history alone, not on the order in which it arrived. A notice has a message if
+it takes effect after the day of the person's earliest enrolment; an enrolment counts only if a notice had made the
+person known by its day. Cancelled notices and cancellations have messages too. Unlike elsewhere, an enrolment after the
+death counts here: a message published before the notice of the death arrived stays valid.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from processors.fan_out.history import Enrolment, PersonNotice
 from schemas.systems import DOMAINS
 
 #: Domains that send messages.
-MESSAGING: Final = tuple(domain.id for domain in DOMAINS.values() if domain.message_on)
+MESSAGING: Final = tuple(domain.id for domain in DOMAINS.values() if domain.has_messages)
 
 
 class ResidentMessage(NamedTuple):
@@ -25,34 +26,34 @@ class ResidentMessage(NamedTuple):
     notice: PersonNotice
 
 
-def messages_from(domain: str, enrolments: Iterable[Enrolment], known_from: date | None) -> date | None:
-    """The day after which notices are told; None where nobody is enrolled whom a notice had made known by then."""
+def messages_after(domain: str, enrolments: Iterable[Enrolment], known_from: date | None) -> date | None:
+    """Return the day after which notices have messages; None if no enrolment counts."""
     if known_from is None:
         return None
     return min((e.since for e in enrolments if e.domain == domain and e.since >= known_from), default=None)
 
 
-def of_notice(notice: PersonNotice, domain: str, since: date | None) -> bool:
-    """Whether a person told from then on gets a message of this notice."""
-    return since is not None and notice.effective_on > since and notice.reason in DOMAINS[domain].message_on
+def is_due(notice: PersonNotice, domain: str, after: date | None) -> bool:
+    """Return whether a notice has a message, given the day after which notices have messages."""
+    return after is not None and notice.effective_on > after and notice.reason in DOMAINS[domain].message_on
 
 
 def messages(
     notices: Iterable[PersonNotice], enrolments: Iterable[Enrolment], known_from: date | None
 ) -> list[ResidentMessage]:
-    """All messages of a history, in the order of effect."""
-    listed, enrolled = list(notices), tuple(enrolments)
+    """Return all messages of a history in the order of effect."""
+    in_order, all_enrolments = sorted(notices, key=_order_of_effect), tuple(enrolments)
     return [
         ResidentMessage(domain, notice)
         for domain in MESSAGING
-        for since in [messages_from(domain, enrolled, known_from)]
-        for notice in sorted(listed, key=_effect)
-        if of_notice(notice, domain, since)
+        for after in [messages_after(domain, all_enrolments, known_from)]
+        for notice in in_order
+        if is_due(notice, domain, after)
     ]
 
 
 class MessageBasis(NamedTuple):
-    """What decides from when a person is told of notices."""
+    """The part of a person that determines from which day notices have messages."""
 
     enrolments: tuple[Enrolment, ...]
     known_from: date | None
@@ -62,34 +63,35 @@ def new_messages(
     before: MessageBasis,
     after: MessageBasis,
     notice: PersonNotice | None,
-    history: Callable[[], Iterable[PersonNotice]],
+    read_notices: Callable[[], Iterable[PersonNotice]],
 ) -> Iterator[ResidentMessage]:
-    """The messages that one more entry brings; `notice` is that entry, if it is one.
+    """Yield the messages that one more history entry causes.
 
-    `history` (all notices, with the new one) is only asked for where an earlier day comes to count.
+    `notice` is that entry, None if it isn't a notice. `read_notices` returns all notices with the new one; it is only
+    called if the first day with messages has changed.
     """
-    # Nearly always few: what a person was enrolled in before is among it.
+    # Nearly always few domains. Enrolments are never removed, so those of `before` are among them.
     enrolled = {enrolment.domain for enrolment in after.enrolments}
     for domain in MESSAGING:
         if domain not in enrolled:
             continue
-        old = messages_from(domain, *before)
-        new = messages_from(domain, *after)
+        old = messages_after(domain, *before)
+        new = messages_after(domain, *after)
         if new == old:
-            if notice is not None and of_notice(notice, domain, new):
+            if notice is not None and is_due(notice, domain, new):
                 yield ResidentMessage(domain, notice)
         else:
-            for each in sorted(history(), key=_effect):
-                fresh = each is notice or not of_notice(each, domain, old)
-                if fresh and of_notice(each, domain, new):
-                    yield ResidentMessage(domain, each)
+            for candidate in sorted(read_notices(), key=_order_of_effect):
+                unsent = candidate is notice or not is_due(candidate, domain, old)
+                if unsent and is_due(candidate, domain, new):
+                    yield ResidentMessage(domain, candidate)
 
 
-def _effect(notice: PersonNotice) -> tuple[date, str, int]:
+def _order_of_effect(notice: PersonNotice) -> tuple[date, str, int]:
     return notice.effective_on, notice.municipality, notice.seq
 
 
 def text_of(notice: PersonNotice) -> str:
-    """What the resident reads: the reason and its day, and nothing that a message could give away."""
+    """Return the text for the resident: the reason and its day, and nothing that could be sensitive."""
     day = notice.effective_on
     return f"{notice.reason.japanese}の届出が受理されました（異動日：{day.year}年{day.month}月{day.day}日）。"

@@ -1,4 +1,4 @@
-"""A person as the step keeps them: the history, its fold, and how far each domain was told."""
+"""The person aggregate: the history, its fold, and the latest revision in each domain."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from schemas.reasons import Reason
 
 Entry = PersonNotice | Enrolment | AccountEvent
 
-#: Reads the notices that are kept in chapters.
-Older = Callable[[], Sequence[PersonNotice]]
+#: Reads the notices in archived segments.
+ReadArchive = Callable[[], Sequence[PersonNotice]]
 
-#: Notices kept with the person; when there are more, the older half goes into a chapter.
-OPEN_NOTICES: Final = 8
+#: Notices stored with the person. If there are more, the older half moves into an archived segment.
+NOTICES_MAX: Final = 8
 
 
 @dataclass(slots=True)
 class PersonAggregate:
-    """What is kept of a person.
+    """A person's history and what is derived from it.
 
-    `notices` are the latest to arrive, `chapters` counts the parts of the history before them, which reach to
-    `sealed_until` in the order of effect. `accounts` are in that order. `revisions` are the latest by domain.
+    `notices` are the latest to arrive; earlier ones are in `archived_segments` segments, which reach to
+    `archived_until` in the order of effect. `accounts` are in the order of effect. `cancelled` are municipality and
+    number of notices that a cancellation names. `revisions` are the latest by domain, `state` is the fold.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)
@@ -37,47 +38,51 @@ class PersonAggregate:
     accounts: list[AccountEvent] = field(default_factory=list)
     cancelled: set[tuple[str, str]] = field(default_factory=set)
     revisions: dict[str, int] = field(default_factory=dict)
-    view: PersonState = field(default_factory=PersonState)
+    state: PersonState = field(default_factory=PersonState)
 
-    def apply(self, entry: Entry, older: Older) -> list[ResidentMessage] | None:
-        """Adds one entry to the history and folds it; the messages it brings, or None for a repetition.
+    def apply(self, entry: Entry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
+        """Add an entry to the history and fold it. Return the new messages, or None if the entry is a repetition.
 
-        What comes later than all before extends the fold; all else folds the history again.
+        An entry that takes effect after all others extends the fold. For any other, the whole history is folded again.
         """
         if not isinstance(entry, PersonNotice) and (entry in self.enrolments or entry in self.accounts):
             return None
-        told, extended = self._told(), self._extended(entry)
+        basis_before, extended = self._message_basis(), self._extended(entry)
         self._add(entry)
-        self.view = self._refolded(older) if extended is None else extended
+        self.state = self._refolded(read_archive) if extended is None else extended
         notice = entry if isinstance(entry, PersonNotice) else None
-        return list(new_messages(told, self._told(), notice, lambda: (*older(), *self.notices)))
+        return list(
+            new_messages(
+                basis_before, self._message_basis(), notice, lambda: (*read_archive(), *self.notices)
+            )
+        )
 
-    def _told(self) -> MessageBasis:
-        return MessageBasis(tuple(self.enrolments), self.view.known_from)
+    def _message_basis(self) -> MessageBasis:
+        return MessageBasis(tuple(self.enrolments), self.state.known_from)
 
     def _extended(self, entry: Entry) -> PersonState | None:
+        """Return the state extended by the entry; None if the whole history must be folded again."""
         if isinstance(entry, Enrolment):
-            return after_enrolment(self.view, entry)
+            return after_enrolment(self.state, entry)
         if isinstance(entry, AccountEvent):
-            return after_account(self.view, entry, self.accounts[-1] if self.accounts else None)
+            return after_account(self.state, entry, self.accounts[-1] if self.accounts else None)
         if entry.reason is Reason.CANCELLED or entry.id in self.cancelled:
             return None
         if self.archived_until is not None and self.archived_until >= entry.effective_on:
-            return None  # after a cancellation, notices of the latest day may be in a chapter
-        return after_notice(self.view, entry, self._of_last_day())
+            return None  # After a cancellation, an archived segment may have notices of the latest day.
+        return after_notice(self.state, entry, self._notices_of_last_day())
 
-    def _of_last_day(self) -> list[PersonNotice]:
+    def _notices_of_last_day(self) -> list[PersonNotice]:
         return [
             notice
             for notice in self.notices
-            if notice.effective_on == self.view.last_day
+            if notice.effective_on == self.state.last_day
             and notice.reason is not Reason.CANCELLED
             and notice.id not in self.cancelled
         ]
 
-    def _refolded(self, older: Older) -> PersonState:
-        history = History((*older(), *self.notices), tuple(self.enrolments), tuple(self.accounts))
-        return fold(history)
+    def _refolded(self, read_archive: ReadArchive) -> PersonState:
+        return fold(History((*read_archive(), *self.notices), tuple(self.enrolments), tuple(self.accounts)))
 
     def _add(self, entry: Entry) -> None:
         if isinstance(entry, Enrolment):
@@ -91,19 +96,22 @@ class PersonAggregate:
                 self.cancelled.add((entry.municipality, entry.cancels))
 
     def archive_oldest(self) -> list[PersonNotice]:
-        """Takes the older half of too many notices out, for a chapter; none of them is of the latest day."""
-        if len(self.notices) <= OPEN_NOTICES:
+        """Remove and return the older half of the notices if there are too many, for an archived segment.
+
+        Notices of the latest day stay: an entry of that day may still extend the fold, which needs all of them.
+        """
+        if len(self.notices) <= NOTICES_MAX:
             return []
-        old = [n for n in self.notices[: OPEN_NOTICES // 2] if n.effective_on != self.view.last_day]
-        if old:
-            taken = {notice.id for notice in old}
-            self.notices = [notice for notice in self.notices if notice.id not in taken]
+        oldest = [n for n in self.notices[: NOTICES_MAX // 2] if n.effective_on != self.state.last_day]
+        if oldest:
+            archived = {notice.id for notice in oldest}
+            self.notices = [notice for notice in self.notices if notice.id not in archived]
             self.archived_segments += 1
-            days = [notice.effective_on for notice in old]
+            days = [notice.effective_on for notice in oldest]
             self.archived_until = max(days if self.archived_until is None else [self.archived_until, *days])
-        return old
+        return oldest
 
     def next_revision(self, domain: str) -> int:
-        """Counts what a domain is told of this person up."""
+        """Increment and return this person's revision in `domain`."""
         self.revisions[domain] = self.revisions.get(domain, 0) + 1
         return self.revisions[domain]

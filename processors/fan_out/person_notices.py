@@ -1,10 +1,10 @@
-"""What one notice does to the view, at its place in the order of effect."""
+"""The effect of one notice on the person state, applied in the order of effect."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from processors.fan_out.domains import ADDRESS, SEEN, FactChanges, apply_rules
+from processors.fan_out.domains import ADDRESS, VISIBLE_FACTS, FactChanges, apply_rules
 from processors.fan_out.effective_order import ENDS_RESIDENCE, destination
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import ABROAD_CODE, Departure, PersonState, Registration
@@ -13,85 +13,87 @@ from schemas.systems import DOMAINS
 from schemas.systems.model import ABROAD
 
 
-def apply_notice(view: PersonState, notice: PersonNotice) -> None:
-    """Changes the view by one notice.
+def apply_notice(state: PersonState, notice: PersonNotice) -> None:
+    """Change the state by one notice.
 
-    A notice for somebody who is not resident there at this place of the order changes no row; a protection counts.
+    A notice about a person who isn't resident there at this point of the order changes no row. A protection measure
+    applies even then.
     """
     if notice.protected or notice.reason is Reason.PROTECTION_BEGUN:
-        _protect(view, notice.effective_on, protected=True)
+        _set_protected(state, notice.effective_on, protected=True)
     elif notice.reason is Reason.PROTECTION_ENDED:
-        _protect(view, notice.effective_on, protected=False)
+        _set_protected(state, notice.effective_on, protected=False)
     if notice.reason in NEW_THERE:
-        _arrive(view, notice)
-    elif view.resident_in(notice.municipality):
-        _change(view, notice)
+        _arrive(state, notice)
+    elif state.resident_in(notice.municipality):
+        _change(state, notice)
 
 
-def _protect(view: PersonState, day: date, *, protected: bool) -> None:
-    """The address goes from every open row, or comes back to it."""
-    if view.protected == protected:
+def _set_protected(state: PersonState, day: date, *, protected: bool) -> None:
+    """Set the protection measure; the day of each open row whose address it withholds or restores becomes `day`."""
+    if state.protected == protected:
         return
-    view.protected = protected
-    for key, row in view.rows.items():
-        if row.open and ADDRESS in SEEN[key[0]] and row.facts.address is not None:
-            view.rows[key] = row._replace(effective_on=day)
+    state.protected = protected
+    for key, row in state.rows.items():
+        if row.open and ADDRESS in VISIBLE_FACTS[key[0]] and row.facts.address is not None:
+            state.rows[key] = row._replace(effective_on=day)
 
 
-def _arrive(view: PersonState, notice: PersonNotice) -> None:
-    held = _held_at(view, notice.moved_from)
+def _arrive(state: PersonState, notice: PersonNotice) -> None:
+    """Apply a notice that makes the person a resident."""
+    open_at_origin = _domains_open_at(state, notice.moved_from)
     here, day = notice.municipality, notice.effective_on
-    since = view.registers[here].since if view.resident_in(here) else day
-    view.registers[here] = Registration(True, since, notice.facts)
-    view.facts = notice.facts
-    view.known_from = view.known_from or day
-    _end_departures(view, notice)
-    apply_rules(view, FactChanges(notice, held))
+    since = state.registers[here].since if state.resident_in(here) else day
+    state.registers[here] = Registration(True, since, notice.facts)
+    state.facts = notice.facts
+    state.known_from = state.known_from or day
+    _end_departures(state, notice)
+    apply_rules(state, FactChanges(notice, open_at_origin))
 
 
-def _held_at(view: PersonState, origin: str | None) -> frozenset[str]:
-    """Municipal domains whose row at the municipality moved from was open until the move out (or still is)."""
-    open_there = _open_rows(view, origin)
-    departure = view.departures.get(origin) if origin is not None else None
-    return open_there | departure.held if departure is not None else open_there
+def _domains_open_at(state: PersonState, origin: str | None) -> frozenset[str]:
+    """Return the municipal domains whose row at the origin is open, or was until the move out."""
+    open_now = _open_rows(state, origin)
+    departure = state.departures.get(origin) if origin is not None else None
+    return open_now | departure.open_domains if departure is not None else open_now
 
 
-def _open_rows(view: PersonState, municipality: str | None) -> frozenset[str]:
+def _open_rows(state: PersonState, municipality: str | None) -> frozenset[str]:
     if municipality is None:
         return frozenset()
     keys = ((domain, municipality) for domain in DOMAINS)
-    return frozenset(key[0] for key in keys if (row := view.rows.get(key)) is not None and row.open)
+    return frozenset(key[0] for key in keys if (row := state.rows.get(key)) is not None and row.open)
 
 
-def _end_departures(view: PersonState, notice: PersonNotice) -> None:
-    """The move in from there has followed; who comes back has not left any more."""
-    view.departures.pop(notice.municipality, None)
-    for origin, departure in view.departures.items():
-        back = notice.reason is Reason.MOVED_IN_FROM_ABROAD and departure.to == ABROAD_CODE
-        if departure.pending and (back or origin == notice.moved_from):
-            view.departures[origin] = departure._replace(pending=False)
+def _end_departures(state: PersonState, notice: PersonNotice) -> None:
+    """Remove the move out of this municipality, and mark the moves out that this move in completes."""
+    state.departures.pop(notice.municipality, None)
+    for origin, departure in state.departures.items():
+        from_abroad = notice.reason is Reason.MOVED_IN_FROM_ABROAD and departure.to == ABROAD_CODE
+        if departure.pending and (from_abroad or origin == notice.moved_from):
+            state.departures[origin] = departure._replace(pending=False)
 
 
-def _change(view: PersonState, notice: PersonNotice) -> None:
-    """Somebody resident there changes, leaves or dies."""
+def _change(state: PersonState, notice: PersonNotice) -> None:
+    """Apply a notice by which a resident changes, leaves or dies."""
     here, changes = notice.municipality, FactChanges(notice)
-    registration = view.registers[here]
+    registration = state.registers[here]
     if notice.reason in ENDS_RESIDENCE:
-        _leave(view, notice)
+        _leave(state, notice)
     resident = notice.reason not in ENDS_RESIDENCE
-    view.registers[here] = Registration(resident, registration.since, changes.to(registration.facts))
-    if view.facts is not None:
-        view.facts = changes.to(view.facts)
+    state.registers[here] = Registration(resident, registration.since, changes.apply_to(registration.facts))
+    if state.facts is not None:
+        state.facts = changes.apply_to(state.facts)
         if notice.reason is Reason.MOVED_ABROAD:
-            view.facts = view.facts._replace(address=ABROAD)
-    apply_rules(view, changes)
+            state.facts = state.facts._replace(address=ABROAD)
+    apply_rules(state, changes)
 
 
-def _leave(view: PersonState, notice: PersonNotice) -> None:
+def _leave(state: PersonState, notice: PersonNotice) -> None:
     here = notice.municipality
     if notice.reason is Reason.DIED:
-        view.dead = True
-        view.departures.pop(here, None)
+        state.dead = True
+        state.departures.pop(here, None)
     else:
-        held = _open_rows(view, here) if notice.reason is Reason.MOVED_OUT else frozenset[str]()
-        view.departures[here] = Departure(destination(notice), True, held)
+        open_domains = _open_rows(state, here) if notice.reason is Reason.MOVED_OUT else frozenset[str]()
+        state.departures[here] = Departure(destination(notice), True, open_domains)

@@ -1,4 +1,4 @@
-"""What the fold of a history comes to: registrations, rows of domains, the account, and what contradicts what."""
+"""The state of a person: the result of folding a history. Registrations, domain rows, accounts, and conflicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RowKey = tuple[str, str | None]
 
 
 class Registration(NamedTuple):
-    """What one municipality's register says; `since` is the day of the latest entry there."""
+    """The person's entry in one municipality's register; `since` is the day on which the residence there began."""
 
     resident: bool
     since: date
@@ -28,20 +28,22 @@ class Registration(NamedTuple):
 
 
 class Departure(NamedTuple):
-    """The latest move out of a municipality, as it says: where to, and the domains that held the person until then.
+    """The latest move out of a municipality.
 
-    `pending` until a move in from there follows.
+    `to` is the destination that the notice names, `open_domains` are the municipal domains whose row was open until
+    then. It is `pending` until a move in from this municipality follows.
     """
 
     to: str | None
     pending: bool
-    held: frozenset[str] = frozenset()
+    open_domains: frozenset[str] = frozenset()
 
 
 class DomainRow(NamedTuple):
-    """A domain's row. `facts` keep the address while it is withheld; a closed row has none.
+    """A domain's row of the person.
 
-    `effective_on` is the day of the latest change that this domain sees, `opened_on` the day it was last opened.
+    `facts` include the address while it is withheld, but not once the row is closed. `effective_on` is the day of the
+    latest change that the domain can see, `opened_on` the day on which the row was last opened.
     """
 
     status: str
@@ -51,30 +53,30 @@ class DomainRow(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Active or candidate."""
+        """Whether the row is active or a candidate."""
         return self.status != CLOSED
 
 
 class Residence(NamedTuple):
-    """Where a person is: municipalities where resident, and departures (origin, to) still under way."""
+    """The municipalities where a person is resident, and the moves out (origin, destination) without a move in yet."""
 
-    residences: frozenset[str]
+    municipalities: frozenset[str]
     under_way: frozenset[tuple[str, str | None]]
 
 
-NOWHERE: Final = Residence(frozenset(), frozenset())
+NO_RESIDENCE: Final = Residence(frozenset(), frozenset())
 
 
 class AccountInForce(NamedTuple):
-    """The account in force, or (not `open`) the last one that was; `since` is the day of its latest change."""
+    """The account in force, or the last one that was (not `open`); `since` is the day of its latest change."""
 
     since: date
     open: bool
     account: Account
 
 
-class RefusedAccount(NamedTuple):
-    """An account in conflict: the kind, and the day of the event that showed it."""
+class AccountConflict(NamedTuple):
+    """Why an account is in conflict: the kind, and the day of the event that caused it."""
 
     kind: str
     since: date
@@ -82,19 +84,24 @@ class RefusedAccount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A person's accounts: the one that counts, those in conflict (by id), and events that wait for a name."""
+    """A person's accounts.
 
-    held: AccountInForce | None = None
-    refused: dict[str, RefusedAccount] = field(default_factory=dict)
-    waiting: tuple[AccountEvent, ...] = ()
+    `latest` is the account in force or the last one that was, `in_conflict` are the accounts in conflict by ID,
+    `pending` the events that can't be checked until the person's name is known.
+    """
+
+    latest: AccountInForce | None = None
+    in_conflict: dict[str, AccountConflict] = field(default_factory=dict)
+    pending: tuple[AccountEvent, ...] = ()
 
 
 @dataclass(slots=True)
 class PersonState:
-    """The fold of a history.
+    """The fold of a person's history.
 
-    The fold works on a copy of its own; nobody else changes a view. `last_day` is the latest day folded, `dawn` where
-    the person was before it; `day_over` says that enrolments or accounts of that day have been folded.
+    The fold changes only its own copy; all other code treats a state as immutable. `known_from` is the day of the
+    first registration, `last_day` the latest day folded, `start_of_day` the residence before that day. `day_over` is
+    true if enrolments or accounts of that day have been folded: they come after all notices of the day.
     """
 
     facts: Facts | None = None
@@ -103,16 +110,16 @@ class PersonState:
     known_from: date | None = None
     last_day: date | None = None
     day_over: bool = False
-    start_of_day: Residence = NOWHERE
+    start_of_day: Residence = NO_RESIDENCE
     registers: dict[str, Registration] = field(default_factory=dict)
     departures: dict[str, Departure] = field(default_factory=dict)
     rows: dict[RowKey, DomainRow] = field(default_factory=dict)
-    missed: tuple[Enrolment, ...] = ()
+    conflicting_enrolments: tuple[Enrolment, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
 
     def copy(self) -> PersonState:
-        """A view that can be folded further without a trace in this one."""
-        # Written out, as this is done for each record: `replace` takes three times as long.
+        """Return a copy that can be folded further without changing this one."""
+        # Called once per record; `dataclasses.replace` takes three times as long.
         return PersonState(
             self.facts,
             self.protected,
@@ -124,17 +131,19 @@ class PersonState:
             dict(self.registers),
             dict(self.departures),
             dict(self.rows),
-            self.missed,
+            self.conflicting_enrolments,
             self.ledger,
         )
 
     def resident_in(self, municipality: str | None) -> bool:
-        """Whether that municipality's register has the person as a resident."""
+        """Return whether that municipality's register has the person as a resident."""
         registration = self.registers.get(municipality) if municipality else None
         return registration is not None and registration.resident
 
-    def place(self) -> Residence:
-        """Where the person is now."""
-        residences = frozenset(code for code, each in self.registers.items() if each.resident)
-        under_way = frozenset((code, each.to) for code, each in self.departures.items() if each.pending)
-        return Residence(residences, under_way)
+    def residence(self) -> Residence:
+        """Return where the person lives now."""
+        municipalities = frozenset(code for code, entry in self.registers.items() if entry.resident)
+        under_way = frozenset(
+            (code, departure.to) for code, departure in self.departures.items() if departure.pending
+        )
+        return Residence(municipalities, under_way)

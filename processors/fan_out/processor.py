@@ -1,4 +1,4 @@
-"""The fan-out step: `person.change` in; `change.<domain>`, `case.dispatched`, `conflict` and `rejected.<system>` out."""
+"""The fan-out step: from `person.change` to `change.<domain>`, `case.dispatched`, `conflict`, `rejected.<system>`."""
 
 from __future__ import annotations
 
@@ -17,69 +17,67 @@ STORES: Final = {"persons": "state-fan-out-persons", "archive": "state-fan-out-a
 
 
 class FanOutProcessor:
-    """Adds each record to its person's history, folds it, and tells each domain the difference.
+    """Adds each record to its person's history, folds the history, and publishes the differences to the domains.
 
-    Promises: what the domains hold after any number of records is the fold of each person's history, in whatever
-    order the records of different municipalities, enrolments and accounts came; a domain is told only what its rule
-    gives it, and nothing where that doesn't change; revisions go up by one for each record of a person in a domain.
-    The records that go out don't depend on how the input was cut into batches.
+    Guarantees: after any number of records, the rows of the domains are the fold of each person's history, in whatever
+    order the records of different municipalities, enrolments and accounts arrived. A domain receives only the facts
+    that its rule allows, and nothing if none of them changes. A person's revision in a domain grows by one per change
+    published. The output does not depend on how the input is divided into batches.
     """
 
     @property
     def stores(self) -> Mapping[str, str]:
-        """Each store's schema in the catalogue."""
+        """The schema in the catalogue of each store."""
         return STORES
 
     def process(self, batch: Batch, state: State) -> Result:
-        """Records of one partition in the order of their offsets."""
+        """Process records of one partition in the order of their offsets."""
         changes = changes_of(batch.table)
-        people, outcome, poison = (
-            PersonCache(state, (each.person for each in changes)),
-            FanOutOutputs(batch.table),
-            [],
-        )
-        for index, change in enumerate(changes):
+        persons = PersonCache(state, (change.person for change in changes))
+        outputs = FanOutOutputs(batch.table)
+        poison: list[Poison] = []
+        for row, change in enumerate(changes):
             entry = history_entry(change)
             if isinstance(entry, str):
-                poison.append(Poison(0, index, entry))
+                poison.append(Poison(0, row, entry))
                 continue
-            person = people.get(change.person)
-            before = person.view
-            messages = person.apply(entry, partial(people.older, change.person))
-            outcome.add(index, change, person, before, messages)
-        people.flush()
-        return Result(outcome.outputs(), poison)
+            person = persons.get(change.person)
+            before = person.state
+            messages = person.apply(entry, partial(persons.archived_notices, change.person))
+            outputs.add(row, change, person, before, messages)
+        persons.flush()
+        return Result(outputs.outputs(), poison)
 
 
 class PersonCache:
     """The persons of a batch, each read once and written once."""
 
     def __init__(self, state: State, keys: Iterable[str]) -> None:
-        self._persons, self._chapters = state["persons"], state["archive"]
-        stored = self._persons.get_many(dict.fromkeys(keys))
-        self._people = {key: read_person(value) for key, value in stored.items()}
+        self._store, self._archive = state["persons"], state["archive"]
+        stored = self._store.get_many(dict.fromkeys(keys))
+        self._persons = {key: read_person(value) for key, value in stored.items()}
         self._touched: dict[str, None] = {}
 
     def get(self, key: str) -> PersonAggregate:
-        """A person, to be changed and written."""
+        """Return a person that the caller may change; `flush` writes it."""
         self._touched[key] = None
-        person = self._people.get(key)
+        person = self._persons.get(key)
         if person is None:
-            person = self._people[key] = PersonAggregate()
+            person = self._persons[key] = PersonAggregate()
         return person
 
-    def older(self, key: str) -> list[PersonNotice]:
-        """The notices of a person that are in chapters."""
-        keys = [f"{key}/{chapter}" for chapter in range(self._people[key].archived_segments)]
-        stored = self._chapters.get_many(keys) if keys else {}
-        return [notice for chapter in keys for notice in read_notices(stored[chapter]["notices"])]
+    def archived_notices(self, key: str) -> list[PersonNotice]:
+        """Return the person's notices in archived segments."""
+        keys = [f"{key}/{segment}" for segment in range(self._persons[key].archived_segments)]
+        stored = self._archive.get_many(keys) if keys else {}
+        return [notice for segment in keys for notice in read_notices(stored[segment]["notices"])]
 
     def flush(self) -> None:
-        """Writes the persons, in the order in which they came up."""
+        """Write the persons that were requested, in the order of the first request."""
         for key in self._touched:
-            person = self._people[key]
-            sealed = person.archive_oldest()
-            if sealed:
-                chapter = {"notices": write_notices(sealed)}
-                self._chapters.put(f"{key}/{person.archived_segments - 1}", chapter)
-            self._persons.put(key, write_person(person))
+            person = self._persons[key]
+            archived = person.archive_oldest()
+            if archived:
+                segment = {"notices": write_notices(archived)}
+                self._archive.put(f"{key}/{person.archived_segments - 1}", segment)
+            self._store.put(key, write_person(person))

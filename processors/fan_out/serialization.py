@@ -1,6 +1,7 @@
-"""What is kept of a person, to and from the records of the step's stores.
+"""Conversion of a person to and from the records of the state stores.
 
-Rows, registrations and the latest facts mostly share the same facts: these are kept once, in a pool.
+Rows, registrations and the latest facts are mostly the same facts: the record has each distinct one once, in a pool,
+and refers to it by number.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any, Final
 from processors.fan_out.history import Account, AccountEvent, Enrolment, Facts, PersonNotice
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import (
+    AccountConflict,
     AccountInForce,
     Departure,
     DomainRow,
     Ledger,
     PersonState,
-    RefusedAccount,
     Registration,
     Residence,
 )
@@ -29,25 +30,25 @@ _FACTS: Final = itemgetter(*Facts._fields)
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
 
-class Pool:
-    """Facts by number, each once."""
+class FactsPool:
+    """The distinct facts of a person, numbered."""
 
     def __init__(self) -> None:
         self._numbers: dict[Facts, int] = {}
 
     def number(self, facts: Facts) -> int:
-        """The number of these facts."""
+        """Return the number of these facts, adding them if they are new."""
         return self._numbers.setdefault(facts, len(self._numbers))
 
     def records(self) -> list[dict[str, Any]]:
-        """The facts in the order of their numbers."""
-        return list(map(_written_facts, self._numbers))
+        """Return the facts in the order of their numbers."""
+        return list(map(_write_facts, self._numbers))
 
 
 def write_person(person: PersonAggregate) -> dict[str, Any]:
-    """The record of `state-fan-out-persons`."""
-    pool = Pool()
-    view = _write_view(person, pool)
+    """Return the record of `state-fan-out-persons`."""
+    pool = FactsPool()
+    state = _write_state(person, pool)  # Before the pool's records: it fills the pool.
     return {
         "notices": write_notices(person.notices),
         "archived_segments": person.archived_segments,
@@ -58,28 +59,35 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
         ],
         "accounts": [_write_event(event) for event in person.accounts],
         "cancelled": [{"municipality": m, "notice": number} for m, number in sorted(person.cancelled)],
-        "revisions": [{"domain": domain, "revision": each} for domain, each in person.revisions.items()],
+        "revisions": [
+            {"domain": domain, "revision": revision} for domain, revision in person.revisions.items()
+        ],
         "pool": pool.records(),
-        "state": view,
+        "state": state,
     }
 
 
-def _write_view(person: PersonAggregate, pool: Pool) -> dict[str, Any]:
-    view = person.view
+def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
+    state = person.state
     return {
-        "facts": None if view.facts is None else pool.number(view.facts),
-        "protected": view.protected,
-        "dead": view.dead,
-        "known_from": view.known_from,
-        "last_day": view.last_day,
-        "day_over": view.day_over,
+        "facts": None if state.facts is None else pool.number(state.facts),
+        "protected": state.protected,
+        "dead": state.dead,
+        "known_from": state.known_from,
+        "last_day": state.last_day,
+        "day_over": state.day_over,
         "registers": [
             {"municipality": code, "resident": resident, "since": since, "facts": pool.number(facts)}
-            for code, (resident, since, facts) in view.registers.items()
+            for code, (resident, since, facts) in state.registers.items()
         ],
         "departures": [
-            {"origin": origin, "to": each.to, "pending": each.pending, "held": sorted(each.held)}
-            for origin, each in view.departures.items()
+            {
+                "origin": origin,
+                "to": departure.to,
+                "pending": departure.pending,
+                "held": sorted(departure.open_domains),
+            }
+            for origin, departure in state.departures.items()
         ],
         "rows": [
             {
@@ -90,30 +98,33 @@ def _write_view(person: PersonAggregate, pool: Pool) -> dict[str, Any]:
                 "effective_on": row.effective_on,
                 "opened_on": row.opened_on,
             }
-            for (domain, code), row in view.rows.items()
+            for (domain, code), row in state.rows.items()
         ],
-        "missed": [person.enrolments.index(enrolment) for enrolment in view.missed],
+        "missed": [person.enrolments.index(enrolment) for enrolment in state.conflicting_enrolments],
         "start_of_day": {
-            "residences": sorted(view.start_of_day.residences),
+            "residences": sorted(state.start_of_day.municipalities),
             "departures": [
-                {"origin": origin, "to": to} for origin, to in sorted(view.start_of_day.under_way, key=str)
+                {"origin": origin, "to": to} for origin, to in sorted(state.start_of_day.under_way, key=str)
             ],
         },
-        **_write_ledger(view.ledger),
+        **_write_ledger(state.ledger),
     }
 
 
 def _write_ledger(ledger: Ledger) -> dict[str, Any]:
-    held = ledger.held
+    latest = ledger.latest
     return {
-        "account": None if held is None else {**held._asdict(), "account": held.account._asdict()},
-        "refused": [{"account": account, **each._asdict()} for account, each in ledger.refused.items()],
-        "waiting": [_write_event(event) for event in ledger.waiting],
+        "account": None if latest is None else {**latest._asdict(), "account": latest.account._asdict()},
+        "refused": [
+            {"account": account_id, **conflict._asdict()}
+            for account_id, conflict in ledger.in_conflict.items()
+        ],
+        "waiting": [_write_event(event) for event in ledger.pending],
     }
 
 
 def write_notices(notices: Iterable[PersonNotice]) -> list[dict[str, Any]]:
-    """The records of notices, for a person or a chapter."""
+    """Return the records of notices, for a person or an archived segment."""
     return [_write_notice(notice) for notice in notices]
 
 
@@ -124,15 +135,15 @@ def _write_notice(notice: PersonNotice) -> dict[str, Any]:
         "seq": notice.seq,
         "reason": notice.reason.value,
         "effective_on": notice.effective_on,
-        "facts": _written_facts(notice.facts) | {"protected": notice.protected or None},
+        "facts": _write_facts(notice.facts) | {"protected": notice.protected or None},
         "moved_from": notice.moved_from,
         "moved_to": notice.moved_to,
         "cancels": notice.cancels,
     }
 
 
-def _written_facts(facts: Facts) -> dict[str, Any]:
-    # As `_asdict`, in half of the time.
+def _write_facts(facts: Facts) -> dict[str, Any]:
+    # As `_asdict`, in half the time.
     return dict(zip(Facts._fields, facts, strict=True))
 
 
@@ -141,22 +152,22 @@ def _write_event(event: AccountEvent) -> dict[str, Any]:
 
 
 def read_person(stored: Stored) -> PersonAggregate:
-    """The other way."""
+    """Return the person from a record of `state-fan-out-persons`."""
     enrolments = [Enrolment(e["domain"], e["municipality"], e["since"]) for e in stored["enrolments"]]
-    pool = [_facts(each) for each in stored["pool"]]
+    pool = [_read_facts(facts) for facts in stored["pool"]]
     return PersonAggregate(
         read_notices(stored["notices"]),
         stored["archived_segments"],
         stored["archived_until"],
         enrolments,
         [_read_event(event) for event in stored["accounts"]],
-        {(each["municipality"], each["notice"]) for each in stored["cancelled"]},
-        {each["domain"]: each["revision"] for each in stored["revisions"]},
-        _read_view(stored["state"], enrolments, pool),
+        {(notice["municipality"], notice["notice"]) for notice in stored["cancelled"]},
+        {entry["domain"]: entry["revision"] for entry in stored["revisions"]},
+        _read_state(stored["state"], enrolments, pool),
     )
 
 
-def _read_view(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) -> PersonState:
+def _read_state(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) -> PersonState:
     return PersonState(
         None if stored["facts"] is None else pool[stored["facts"]],
         stored["protected"],
@@ -164,7 +175,7 @@ def _read_view(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) -
         stored["known_from"],
         stored["last_day"],
         stored["day_over"],
-        _read_dawn(stored["start_of_day"]),
+        _read_residence(stored["start_of_day"]),
         {
             r["municipality"]: Registration(r["resident"], r["since"], pool[r["facts"]])
             for r in stored["registers"]
@@ -181,23 +192,28 @@ def _read_view(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) -
     )
 
 
-def _read_dawn(stored: Stored) -> Residence:
-    under_way = ((each["origin"], each["to"]) for each in stored["departures"])
+def _read_residence(stored: Stored) -> Residence:
+    under_way = ((departure["origin"], departure["to"]) for departure in stored["departures"])
     return Residence(frozenset(stored["residences"]), frozenset(under_way))
 
 
 def _read_ledger(stored: Stored) -> Ledger:
-    held = stored["account"]
+    latest = stored["account"]
     return Ledger(
-        None if held is None else AccountInForce(held["since"], held["open"], Account(**held["account"])),
-        {each["account"]: RefusedAccount(each["kind"], each["since"]) for each in stored["refused"]},
+        None
+        if latest is None
+        else AccountInForce(latest["since"], latest["open"], Account(**latest["account"])),
+        {
+            conflict["account"]: AccountConflict(conflict["kind"], conflict["since"])
+            for conflict in stored["refused"]
+        },
         tuple(_read_event(event) for event in stored["waiting"]),
     )
 
 
 def read_notices(stored: Iterable[Stored]) -> list[PersonNotice]:
-    """The notices of a person or a chapter."""
-    return [_read_notice(each) for each in stored]
+    """Return the notices of a person or an archived segment."""
+    return [_read_notice(notice) for notice in stored]
 
 
 def _read_notice(stored: Stored) -> PersonNotice:
@@ -207,7 +223,7 @@ def _read_notice(stored: Stored) -> PersonNotice:
         stored["seq"],
         _REASONS[stored["reason"]],
         stored["effective_on"],
-        _facts(stored["facts"]),
+        _read_facts(stored["facts"]),
         bool(stored["facts"]["protected"]),
         stored["moved_from"],
         stored["moved_to"],
@@ -215,7 +231,7 @@ def _read_notice(stored: Stored) -> PersonNotice:
     )
 
 
-def _facts(stored: Stored) -> Facts:
+def _read_facts(stored: Stored) -> Facts:
     return Facts._make(_FACTS(stored))
 
 

@@ -1,6 +1,6 @@
-"""Household: what each register's list makes of a notice, and whom it concerns.
+"""Household: keeps each municipality's register and turns a notice into changes of persons.
 
-`processor` is the step; `decide` holds the rules; `register` is what a municipality's list says so far; `local` is one
+`processor` is the step; `decide` has the rules; `register` is the state of a municipality's register, `local` one
 person's part of it.
 """
 

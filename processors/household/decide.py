@@ -1,6 +1,6 @@
-"""The rules by which a municipality's list takes a notice or refuses it, whole.
+"""The rules by which a municipality's register accepts or rejects a notice, as a whole.
 
-Source: samples/README.md, "Cancellation", "Faulty input" and "A line of JSON". Intake has held the notice to its form.
+Source: samples/README.md, "Cancellation", "Faulty input" and "A line of JSON". Intake has validated the format already.
 """
 
 from __future__ import annotations
@@ -9,29 +9,37 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.household.local import ResidenceEntry, day_number, household_given, step_of
+from processors.household.local import ResidenceEntry, day_number, effect_of, household_set_by
 from processors.household.register import ACCEPTED, REJECTED, Register, RegisterEntry
 from processors.rejections import RejectionCode
 from schemas.reasons import CANCELLABLE, NEW_THERE, Reason
 
-#: A register may list these late: whom they name is judged on their day of effect.
-LISTED_LATE = frozenset({Reason.NAME_CHANGED, Reason.CORRECTED})
+#: A register may record these long after their day of effect: the persons must have been residents on that day.
+MAY_BE_RECORDED_LATE = frozenset({Reason.NAME_CHANGED, Reason.CORRECTED})
 
 
 class FactsRef(NamedTuple):
-    """What a notice gives of a person, as far as rules look; all of it stands where `place` says (None: nothing)."""
+    """The facts that a notice gives of one person.
+
+    The rules need the `household` only; `facts_row` is the row with all facts in the array of `facts_of`, None if the
+    notice gives none.
+    """
 
     household: str | None = None
-    place: int | None = None
+    facts_row: int | None = None
 
 
 NO_FACTS: Final = FactsRef()
 
+#: Persons (mesh codes) with the facts that a notice gives of each.
+PersonFacts = tuple[tuple[str, FactsRef], ...]
+
 
 class PendingNotice(NamedTuple):
-    """A notice at the end of its municipality's list, before it is judged.
+    """A notice that its municipality's register has neither accepted nor rejected yet.
 
-    `persons` are those it names with their facts; None where it means `household` and changes `to` for each resident.
+    `persons` are the persons that it names. They are None if the notice is about all residents of `household`: `to`
+    are then the facts that change for each of them.
     """
 
     municipality: str
@@ -42,108 +50,103 @@ class PendingNotice(NamedTuple):
     resubmitted: bool = False
     household: str | None = None
     cancels: str | None = None
-    persons: tuple[tuple[str, FactsRef], ...] | None = None
+    persons: PersonFacts | None = None
     to: FactsRef | None = None
 
 
 class Accepted(NamedTuple):
-    """What an accepted notice comes to: its place in the list, and the facts it gives for each person."""
+    """An accepted notice: its sequence number in the register, and the persons that it changes."""
 
     seq: int
-    persons: tuple[tuple[str, FactsRef], ...]
+    persons: PersonFacts
 
 
 def decide(notice: PendingNotice, register: Register) -> Accepted | RejectionCode:
-    """Judges a notice at its place in the list, and enters it there if it is accepted.
+    """Accept a notice and enter it in the register with the next sequence number, or return why it is rejected.
 
-    A refused notice changes nothing but the memory of its hand-over: its number stays free.
+    A rejected notice changes nothing but the decision recorded for its submission: its number stays available.
     """
-    verdict = register.verdict_of(notice.digest)
-    if verdict == ACCEPTED or (verdict == REJECTED and not notice.resubmitted):
+    earlier = register.decision_of(notice.digest)
+    if earlier == ACCEPTED or (earlier == REJECTED and not notice.resubmitted):
         return RejectionCode.DUPLICATE
-    decided = _judge(notice, register)
-    register.remember(notice.digest, REJECTED if isinstance(decided, RejectionCode) else ACCEPTED)
-    return decided
+    decision = _decide_new(notice, register)
+    register.record_decision(notice.digest, REJECTED if isinstance(decision, RejectionCode) else ACCEPTED)
+    return decision
 
 
-def _judge(notice: PendingNotice, register: Register) -> Accepted | RejectionCode:
-    if register.listed(notice.number) is not None:
+def _decide_new(notice: PendingNotice, register: Register) -> Accepted | RejectionCode:
+    if register.entry(notice.number) is not None:
         return RejectionCode.NUMBER_TAKEN
-    persons = _concerned(notice, register)
+    persons = _affected_persons(notice, register)
     if isinstance(persons, RejectionCode):
         return persons
     if notice.reason is Reason.CANCELLED:
         return _cancel(notice, persons, register)
-    refusal = _unknown(notice, persons, register)
-    return refusal or _enter(notice, persons, register)
+    return _check_residence(notice, persons, register) or _enter(notice, persons, register)
 
 
-def _concerned(notice: PendingNotice, register: Register) -> tuple[tuple[str, FactsRef], ...] | RejectionCode:
-    """The persons named, or every resident of the household meant, as the list has them now."""
+def _affected_persons(notice: PendingNotice, register: Register) -> PersonFacts | RejectionCode:
+    """Return the persons that the notice names, or all present residents of its household."""
     if notice.persons is not None:
         repeated = len({person for person, _ in notice.persons}) < len(notice.persons)
         return RejectionCode.PERSON_REPEATED if repeated else notice.persons
     if notice.reason in NEW_THERE:
         return RejectionCode.PERSONS_MISSING
-    members = register.members(notice.household) if notice.household is not None else ()
+    residents = register.residents_of(notice.household) if notice.household is not None else ()
     facts = notice.to or NO_FACTS
-    return tuple((person, facts) for person in members) or RejectionCode.HOUSEHOLD_UNKNOWN
+    return tuple((person, facts) for person in residents) or RejectionCode.HOUSEHOLD_UNKNOWN
 
 
-def _unknown(
+def _check_residence(
     notice: PendingNotice, persons: Iterable[tuple[str, FactsRef]], register: Register
 ) -> RejectionCode | None:
-    """A birth's code must be new there; who isn't new must be resident there."""
-    locals_ = [register.local(person) for person, _ in persons]
+    """Check that a newborn's code is new in this municipality, and that persons who aren't new are residents."""
+    residents = [register.resident(person) for person, _ in persons]
     if notice.reason in NEW_THERE:
-        born_known = notice.reason is Reason.BORN and any(local.known for local in locals_)
-        return RejectionCode.BIRTH_KNOWN if born_known else None
-    if notice.reason in LISTED_LATE and notice.persons is not None:
-        place = register.length + 1
-        known = all(local.resident_at(day_number(notice.effective_on), place) for local in locals_)
+        birth_known = notice.reason is Reason.BORN and any(resident.known for resident in residents)
+        return RejectionCode.BIRTH_KNOWN if birth_known else None
+    if notice.reason in MAY_BE_RECORDED_LATE and notice.persons is not None:
+        day, seq = day_number(notice.effective_on), register.length + 1
+        all_resident = all(resident.resident_at(day, seq) for resident in residents)
     else:
-        known = all(local.resident for local in locals_)
-    return None if known else RejectionCode.RESIDENT_UNKNOWN
+        all_resident = all(resident.resident for resident in residents)
+    return None if all_resident else RejectionCode.RESIDENT_UNKNOWN
 
 
-def _enter(notice: PendingNotice, persons: tuple[tuple[str, FactsRef], ...], register: Register) -> Accepted:
-    seq, step = register.next_seq(), step_of(notice.reason)
+def _enter(notice: PendingNotice, persons: PersonFacts, register: Register) -> Accepted:
+    day, seq, effect = day_number(notice.effective_on), register.next_seq(), effect_of(notice.reason)
     for person, facts in persons:
-        mark = ResidenceEntry(
-            day_number(notice.effective_on), seq, step, household_given(notice.reason, facts.household)
-        )
-        register.move(person, register.local(person).with_mark(mark))
-    concerned = tuple(person for person, _ in persons)
-    register.enter(notice.number, RegisterEntry(notice.reason, notice.effective_on, seq, concerned))
+        entry = ResidenceEntry(day, seq, effect, household_set_by(notice.reason, facts.household))
+        register.update_resident(person, register.resident(person).with_entry(entry))
+    codes = tuple(person for person, _ in persons)
+    register.enter(notice.number, RegisterEntry(notice.reason, notice.effective_on, seq, codes))
     return Accepted(seq, persons)
 
 
-def _cancel(
-    notice: PendingNotice, named: tuple[tuple[str, FactsRef], ...], register: Register
-) -> Accepted | RejectionCode:
-    """The cancelled notice's marks go; the cancellation concerns its persons, and whom else it names."""
-    target = register.listed(notice.cancels) if notice.cancels is not None else None
-    refusal = _not_cancellable(target, register)
-    if target is None or refusal is not None:
-        return refusal or RejectionCode.CANCELS_UNKNOWN
-    if not all(register.local(person).resident for person, _ in named):
+def _cancel(notice: PendingNotice, named: PersonFacts, register: Register) -> Accepted | RejectionCode:
+    """Remove the cancelled notice's residence entries. The cancellation concerns its persons and those it names."""
+    target = register.entry(notice.cancels) if notice.cancels is not None else None
+    rejection = _check_cancellable(target, register)
+    if target is None or rejection is not None:
+        return rejection or RejectionCode.CANCELS_UNKNOWN
+    if not all(register.resident(person).resident for person, _ in named):
         return RejectionCode.RESIDENT_UNKNOWN
     for person in target.persons:
-        register.move(person, register.local(person).without(target.seq))
+        register.update_resident(person, register.resident(person).without_entry(target.seq))
     register.enter(notice.cancels or "", target._replace(cancelled=True))
-    concerned = tuple(dict.fromkeys((*target.persons, *(person for person, _ in named))))
+    persons = tuple(dict.fromkeys((*target.persons, *(person for person, _ in named))))
     seq = register.next_seq()
-    register.enter(notice.number, RegisterEntry(Reason.CANCELLED, notice.effective_on, seq, concerned))
-    return Accepted(seq, tuple((person, NO_FACTS) for person in concerned))
+    register.enter(notice.number, RegisterEntry(Reason.CANCELLED, notice.effective_on, seq, persons))
+    return Accepted(seq, tuple((person, NO_FACTS) for person in persons))
 
 
-def _not_cancellable(target: RegisterEntry | None, register: Register) -> RejectionCode | None:
+def _check_cancellable(target: RegisterEntry | None, register: Register) -> RejectionCode | None:
     if target is None:
         return RejectionCode.CANCELS_UNKNOWN
     if target.reason not in CANCELLABLE:
         return RejectionCode.CANCELS_NOT_CANCELLABLE
     if target.cancelled:
         return RejectionCode.CANCELS_CANCELLED
-    day, locals_ = day_number(target.effective_on), map(register.local, target.persons)
-    overtaken = any(local.later_than(day, target.seq) for local in locals_)
+    day, residents = day_number(target.effective_on), map(register.resident, target.persons)
+    overtaken = any(resident.has_entry_after(day, target.seq) for resident in residents)
     return RejectionCode.CANCELS_OVERTAKEN if overtaken else None

@@ -1,6 +1,6 @@
-"""One person in one municipality's list: when they came and left, and in which household they were.
+"""One person's part of one municipality's register: when the person was a resident, and in which household.
 
-What is kept of a notice is one place in four columns, so that a long life costs little to read and to write.
+A residence entry is one index in four columns, so a person with many notices is cheap to read and to write.
 """
 
 from __future__ import annotations
@@ -11,113 +11,115 @@ from typing import Final, NamedTuple
 
 from schemas.reasons import FIELDS_BY_REASON, NEW_THERE, Reason
 
-#: With these the person is no resident there any more.
+#: Reasons that end the residence.
 LEAVING: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
 
-#: What a notice does to a person's residence, as one letter each.
+#: The effect of a notice on a person's residence, one letter each.
 ENTERED, STAYED, LEFT = "E", "S", "L"
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
-def step_of(reason: Reason) -> str:
-    """What a notice with this reason does to the residence of those it concerns."""
+def effect_of(reason: Reason) -> str:
+    """Return the effect of a notice with this reason on the residence of its persons."""
     if reason in NEW_THERE:
         return ENTERED
     return LEFT if reason in LEAVING else STAYED
 
 
-def household_given(reason: Reason, household: str | None) -> str | None:
-    """The household that a notice puts a person into; None where the reason leaves it as it was."""
+def household_set_by(reason: Reason, household: str | None) -> str | None:
+    """Return the household into which a notice puts a person; None if its reason doesn't change the household."""
     return household if "household" in FIELDS_BY_REASON[reason] else None
 
 
 def day_number(day: date) -> int:
-    """Days since 1970-01-01, as Avro counts them."""
+    """Return the days since 1970-01-01, as Avro counts them."""
     return day.toordinal() - _EPOCH
 
 
 class ResidenceEntry(NamedTuple):
-    """A notice of a person that stands (cancellations leave no mark, and take one away).
+    """The effect of one notice on one person. A cancellation removes the entry and has none itself.
 
-    Day and place in the list are its place in the order of effect within the municipality.
+    `day` (of effect) and `seq` (in the register) together order the entries of a municipality.
     """
 
     day: int
     seq: int
-    step: str
+    effect: str
     household: str | None
 
 
 class LocalResident(NamedTuple):
-    """A person's marks in one municipality as columns, in the order of effect, and how they stand after all of them.
+    """A person's residence entries in one municipality as columns, in the order of effect.
 
-    Whoever has a mark is known there, also when dead or gone.
+    `resident` and `household` are derived from them: the person's situation after the last entry.
     """
 
     days: tuple[int, ...] = ()
     seqs: tuple[int, ...] = ()
-    steps: str = ""
+    effects: str = ""
     households: tuple[str | None, ...] = ()
     resident: bool = False
     household: str | None = None
 
     @property
     def known(self) -> bool:
-        """Whether the municipality ever had this person."""
+        """Whether the municipality ever had this person as a resident, also if dead or moved away."""
         return bool(self.seqs)
 
-    def with_mark(self, mark: ResidenceEntry) -> LocalResident:
-        """After one more notice."""
-        if not self.later_than(mark.day, mark.seq):
+    def with_entry(self, entry: ResidenceEntry) -> LocalResident:
+        """Return the person after one more entry."""
+        if not self.has_entry_after(entry.day, entry.seq):
             return LocalResident(
-                (*self.days, mark.day),
-                (*self.seqs, mark.seq),
-                self.steps + mark.step,
-                (*self.households, mark.household),
-                self.resident if mark.step == STAYED else mark.step == ENTERED,
-                mark.household or self.household,
+                (*self.days, entry.day),
+                (*self.seqs, entry.seq),
+                self.effects + entry.effect,
+                (*self.households, entry.household),
+                self.resident if entry.effect == STAYED else entry.effect == ENTERED,
+                entry.household or self.household,
             )
-        place = self._place(mark.day, mark.seq)
-        return LocalResident(
-            (*self.days[:place], mark.day, *self.days[place:]),
-            (*self.seqs[:place], mark.seq, *self.seqs[place:]),
-            self.steps[:place] + mark.step + self.steps[place:],
-            (*self.households[:place], mark.household, *self.households[place:]),
-        )._settled()
+        index = self._index(entry.day, entry.seq)
+        return _derived(
+            (*self.days[:index], entry.day, *self.days[index:]),
+            (*self.seqs[:index], entry.seq, *self.seqs[index:]),
+            self.effects[:index] + entry.effect + self.effects[index:],
+            (*self.households[:index], entry.household, *self.households[index:]),
+        )
 
-    def without(self, seq: int) -> LocalResident:
-        """As if the notice at this place of the list had never been."""
+    def without_entry(self, seq: int) -> LocalResident:
+        """Return the person as if the notice with this sequence number had never been accepted."""
         if seq not in self.seqs:
             return self
-        place = self.seqs.index(seq)
-        after = place + 1
-        return LocalResident(
-            self.days[:place] + self.days[after:],
-            self.seqs[:place] + self.seqs[after:],
-            self.steps[:place] + self.steps[after:],
-            self.households[:place] + self.households[after:],
-        )._settled()
-
-    def _settled(self) -> LocalResident:
-        household = next((each for each in reversed(self.households) if each is not None), None)
-        resident = _resident(self.steps)
-        return LocalResident(self.days, self.seqs, self.steps, self.households, resident, household)
+        index = self.seqs.index(seq)
+        after = index + 1
+        return _derived(
+            self.days[:index] + self.days[after:],
+            self.seqs[:index] + self.seqs[after:],
+            self.effects[:index] + self.effects[after:],
+            self.households[:index] + self.households[after:],
+        )
 
     def resident_at(self, day: int, seq: int) -> bool:
-        """Whether the person was resident just before that place in the order of effect."""
-        return _resident(self.steps[: self._place(day, seq)])
+        """Return whether the person was a resident just before this day and sequence number."""
+        return _is_resident(self.effects[: self._index(day, seq)])
 
-    def later_than(self, day: int, seq: int) -> bool:
-        """Whether a notice of this person that stands comes later in the order of effect."""
+    def has_entry_after(self, day: int, seq: int) -> bool:
+        """Return whether the person has an entry after this day and sequence number."""
         return bool(self.seqs) and (self.days[-1], self.seqs[-1]) > (day, seq)
 
-    def _place(self, day: int, seq: int) -> int:
+    def _index(self, day: int, seq: int) -> int:
         return bisect_left(list(zip(self.days, self.seqs, strict=True)), (day, seq))
 
 
-NOBODY: Final = LocalResident()
+NEVER_RESIDENT: Final = LocalResident()
 
 
-def _resident(steps: str) -> bool:
-    return steps.rfind(ENTERED) > steps.rfind(LEFT)
+def _derived(
+    days: tuple[int, ...], seqs: tuple[int, ...], effects: str, households: tuple[str | None, ...]
+) -> LocalResident:
+    household = next((code for code in reversed(households) if code is not None), None)
+    return LocalResident(days, seqs, effects, households, _is_resident(effects), household)
+
+
+def _is_resident(effects: str) -> bool:
+    return effects.rfind(ENTERED) > effects.rfind(LEFT)

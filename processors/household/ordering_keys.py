@@ -1,4 +1,4 @@
-"""What must stay in order with a notice in its municipality's list; see `processors.notice_ordering`."""
+"""Ordering keys of a notice in the household step; see `processors.notice_ordering`."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from processors.notice_ordering import NoticeScope, ordering_keys_of
 from streams.contract import OrderingKeys
 
 
-def strands_in(notice: PendingNotice, register: Register) -> OrderingKeys:
-    """The strands of a notice at the end of the list; within its municipality."""
-    cancelled = register.listed(notice.cancels) if notice.cancels is not None else None
-    named = notice.persons is not None
+def ordering_keys_in(notice: PendingNotice, register: Register) -> OrderingKeys:
+    """Return the ordering keys of the next notice of a register; they are unique to its municipality."""
+    cancelled = register.entry(notice.cancels) if notice.cancels is not None else None
+    names_persons = notice.persons is not None
     persons = [person for person, _ in notice.persons or ()]
     persons += cancelled.persons if cancelled else ()
-    persons += () if named or notice.household is None else register.members(notice.household)
-    locals_ = [register.local(person) for person in persons]
-    # Whose notice is cancelled, is again where that one found them.
-    again = (
-        [register.local(person).without(cancelled.seq) for person in cancelled.persons] if cancelled else []
+    persons += () if names_persons or notice.household is None else register.residents_of(notice.household)
+    residents = [register.resident(person) for person in persons]
+    # A cancellation moves the persons back into the households in which they lived before the cancelled notice.
+    after_cancellation = (
+        [register.resident(person).without_entry(cancelled.seq) for person in cancelled.persons]
+        if cancelled
+        else []
     )
-    found = ordering_keys_of(
+    keys = ordering_keys_of(
         NoticeScope(
             persons=persons,
             numbers=(notice.number, notice.cancels),
-            joined=[
+            households_joined=[
                 *(facts.household for _, facts in notice.persons or ()),
                 notice.to and notice.to.household,
-                *(local.household for local in again if local.resident),
+                *(resident.household for resident in after_cancellation if resident.resident),
             ],
-            left=[local.household for local in locals_ if local.resident],
-            meant=None if named else notice.household,
+            households_left=[resident.household for resident in residents if resident.resident],
+            household=None if names_persons else notice.household,
         )
     )
-    return OrderingKeys(_within(notice, found.waits_for), _within(notice, found.blocks))
+    return OrderingKeys(_in_municipality(notice, keys.waits_for), _in_municipality(notice, keys.blocks))
 
 
-def _within(notice: PendingNotice, strands: Sequence[str]) -> list[str]:
-    return [f"{notice.municipality}/{strand}" for strand in strands]
+def _in_municipality(notice: PendingNotice, keys: Sequence[str]) -> list[str]:
+    return [f"{notice.municipality}/{key}" for key in keys]

@@ -1,11 +1,11 @@
-"""The household step: `notice` in; `person.change`, `case.opened` and `rejected.<system>` out."""
+"""The household step: from `notice` to `person.change`, `case.opened` and `rejected.<system>`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from processors.household.decide import PendingNotice, decide
-from processors.household.ordering_keys import strands_in
+from processors.household.ordering_keys import ordering_keys_in
 from processors.household.pending_notices import notices_of
 from processors.household.person_changes import HouseholdOutputs
 from processors.household.register import STORES, Registers
@@ -14,62 +14,64 @@ from streams.contract import Batch, OrderingKeys, Poison, Result, State
 
 
 class HouseholdProcessor:
-    """Judges each notice at its place in its municipality's list, and parts it into changes of persons.
+    """Accepts or rejects each notice by its municipality's register, and turns it into one change per person.
 
-    Promises: a notice is listed whole or not at all; the outcome depends on the order of each municipality's notices
-    alone, not on how they were cut into batches or interleaved with another's. Keeps five stores, none of whose
-    values grows with the municipality.
+    Guarantees: a notice is entered as a whole or not at all. The result depends on the order of each municipality's
+    notices alone, not on how they were divided into batches or interleaved with those of other municipalities. It has
+    five stores; no value in them grows with the size of the municipality.
     """
 
     @property
     def stores(self) -> Mapping[str, str]:
-        """Each store's schema in the catalogue."""
+        """The schema in the catalogue of each store."""
         return STORES
 
     def process(self, batch: Batch, state: State) -> Result:
-        """Notices of one partition in the order of their offsets."""
+        """Process notices of one partition in the order of their offsets."""
         notices = notices_of(batch.table)
-        registers, outcome, poison = Registers(state), HouseholdOutputs(batch.table), []
+        registers, outputs = Registers(state), HouseholdOutputs(batch.table)
+        poison: list[Poison] = []
         _prefetch(registers, notices)
-        for index, notice in enumerate(notices):
+        for row, notice in enumerate(notices):
             if notice.reason is Reason.UNKNOWN:
-                poison.append(Poison(0, index, "reason unknown to this version"))
+                poison.append(Poison(0, row, "reason unknown to this version"))
             else:
-                outcome.add(index, decide(notice, registers.of(notice.municipality)))
+                outputs.add(row, decide(notice, registers.register_of(notice.municipality)))
         registers.flush()
-        return Result(outcome.outputs(), poison)
+        return Result(outputs.outputs(), poison)
 
     def ordering_keys(self, batch: Batch, state: State | None) -> Sequence[OrderingKeys]:
-        """What must stay in order with each notice: persons and households, not the municipality that is its key."""
+        """Return the ordering keys of each notice: persons and households, not the municipality, which is its key."""
         if state is None:
-            raise ValueError("the step keeps state")
+            raise ValueError("the household step needs its state to find the persons that a notice affects")
         notices, registers = notices_of(batch.table), Registers(state)
         _prefetch(registers, notices)
-        return [strands_in(notice, registers.of(notice.municipality)) for notice in notices]
+        return [ordering_keys_in(notice, registers.register_of(notice.municipality)) for notice in notices]
 
 
 def _prefetch(registers: Registers, notices: Sequence[PendingNotice]) -> None:
-    """What the notices are about, read in as few goes as what names what allows."""
+    """Read everything that the notices may need, in three rounds: each depends on values read by the one before."""
     for notice in notices:
-        registers.want(notice.municipality, notice.digest, (notice.number, notice.cancels))
-        registers.want_residents(notice.municipality, [person for person, _ in notice.persons or ()])
-        registers.want_households(notice.municipality, _households(notice))
+        registers.request_notice(notice.municipality, notice.digest, (notice.number, notice.cancels))
+        registers.request_residents(notice.municipality, [person for person, _ in notice.persons or ()])
+        registers.request_households(notice.municipality, _named_households(notice))
     registers.fetch()
     for notice in notices:
         if notice.cancels is None and notice.household is None:
             continue
-        register = registers.of(notice.municipality)
-        cancelled = register.listed(notice.cancels) if notice.cancels is not None else None
-        meant = register.members(notice.household) if notice.household is not None else ()
-        registers.want_residents(notice.municipality, (*meant, *(cancelled.persons if cancelled else ())))
+        register = registers.register_of(notice.municipality)
+        cancelled = register.entry(notice.cancels) if notice.cancels is not None else None
+        residents = register.residents_of(notice.household) if notice.household is not None else ()
+        registers.request_residents(
+            notice.municipality, (*residents, *(cancelled.persons if cancelled else ()))
+        )
     registers.fetch()
-    registers.want_households_of_residents()
+    registers.request_households_of_residents()
     registers.fetch()
 
 
-def _households(notice: PendingNotice) -> Iterator[str]:
-    """The households that a notice names."""
-    given = [facts.household for _, facts in notice.persons or ()]
-    for household in (notice.household, notice.to and notice.to.household, *given):
+def _named_households(notice: PendingNotice) -> Iterator[str]:
+    of_persons = [facts.household for _, facts in notice.persons or ()]
+    for household in (notice.household, notice.to and notice.to.household, *of_persons):
         if household is not None:
             yield household

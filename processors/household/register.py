@@ -1,4 +1,4 @@
-"""What the municipalities' lists say so far: a view on the step's stores that is read once and written once a batch."""
+"""The municipalities' registers: the step's stores as objects, each key read once and written once per batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from processors.household.local import NOBODY, LocalResident
+from processors.household.local import NEVER_RESIDENT, LocalResident
 from schemas.reasons import Reason
 from streams.contract import State, StateStore
 
@@ -24,7 +24,7 @@ REJECTED: Final = "REJECTED"
 
 
 class RegisterEntry(NamedTuple):
-    """An accepted notice: its place in the list, and the persons it concerned then."""
+    """An accepted notice in the register: its sequence number, and the persons that it changed."""
 
     reason: Reason
     effective_on: date
@@ -37,50 +37,50 @@ T = TypeVar("T")
 
 
 class CachedStore(Generic[T]):
-    """One store behind its values as objects: each key is read at most once, and written once, by `flush`."""
+    """A state store with objects as values: each key is read at most once, and written once, by `flush`."""
 
     def __init__(
         self, store: StateStore, read: Callable[[Mapping[str, Any]], T], write: Callable[[T], dict[str, Any]]
     ) -> None:
         self._store, self._read, self._write = store, read, write
-        self._known: dict[str, T | None] = {}
+        self._loaded: dict[str, T | None] = {}
         self._changed: dict[str, None] = {}
-        self._wanted: dict[str, None] = {}
+        self._requested: dict[str, None] = {}
 
-    def want(self, key: str) -> None:
-        """The key is asked for soon: `fetch` reads it together with others."""
-        if key not in self._known:
-            self._wanted[key] = None
+    def request(self, key: str) -> None:
+        """Announce that a key is needed soon, so `fetch` reads it together with others."""
+        if key not in self._loaded:
+            self._requested[key] = None
 
     def fetch(self) -> None:
-        """Reads all that is wanted and isn't known yet, in one go."""
-        if self._wanted:
-            found = self._store.get_many(self._wanted)
-            for key in self._wanted:
-                value = found.get(key)
-                self._known[key] = None if value is None else self._read(value)
-            self._wanted.clear()
+        """Read all requested keys in one call."""
+        if self._requested:
+            stored = self._store.get_many(self._requested)
+            for key in self._requested:
+                value = stored.get(key)
+                self._loaded[key] = None if value is None else self._read(value)
+            self._requested.clear()
 
     def get(self, key: str) -> T | None:
-        """The value as it stands now, or None."""
-        if key not in self._known:
-            self.want(key)
+        """Return the current value of a key, or None."""
+        if key not in self._loaded:
+            self.request(key)
             self.fetch()
-        return self._known[key]
+        return self._loaded[key]
 
-    def known(self) -> list[tuple[str, T]]:
-        """All that was read and is there."""
-        return [(key, value) for key, value in self._known.items() if value is not None]
+    def loaded(self) -> list[tuple[str, T]]:
+        """Return the keys read so far that have a value, with their values."""
+        return [(key, value) for key, value in self._loaded.items() if value is not None]
 
     def put(self, key: str, value: T | None) -> None:
-        """Sets the value; None forgets the key."""
-        self._known[key] = value
+        """Set the value of a key; None deletes it."""
+        self._loaded[key] = value
         self._changed[key] = None
 
     def flush(self) -> None:
-        """Hands all changes to the store, in the order in which the keys were first changed."""
+        """Write all changes to the store, in the order in which the keys were first changed."""
         for key in self._changed:
-            value = self._known[key]
+            value = self._loaded[key]
             if value is None:
                 self._store.delete(key)
             else:
@@ -89,109 +89,115 @@ class CachedStore(Generic[T]):
 
 
 class Registers:
-    """The lists of all municipalities of one partition."""
+    """The registers of all municipalities of one partition."""
 
     def __init__(self, state: State) -> None:
-        self.notices = CachedStore(state["notices"], _read_listed, _write_listed)
+        self.notices = CachedStore(state["notices"], _read_entry, _write_entry)
         self.submissions: CachedStore[str] = CachedStore(
-            state["submissions"], _verdict, lambda verdict: {"decision": verdict}
+            state["submissions"],
+            lambda value: str(value["decision"]),
+            lambda decision: {"decision": decision},
         )
-        self.residents = CachedStore(state["residents"], _read_local, _write_local)
-        self.households = CachedStore(
-            state["households"], _members, lambda members: {"residents": list(members)}
+        self.residents = CachedStore(state["residents"], _read_resident, _write_resident)
+        self.households: CachedStore[tuple[str, ...]] = CachedStore(
+            state["households"],
+            lambda value: tuple(value["residents"]),
+            lambda residents: {"residents": list(residents)},
         )
         self.registers: CachedStore[int] = CachedStore(
-            state["registers"], _length, lambda length: {"listed": length}
+            state["registers"],
+            lambda value: int(value["listed"]),
+            lambda length: {"listed": length},
         )
-        self._of: dict[str, Register] = {}
+        self._by_municipality: dict[str, Register] = {}
 
-    def of(self, municipality: str) -> Register:
-        """One municipality's list."""
-        found = self._of.get(municipality)
-        if found is None:
-            found = self._of[municipality] = Register(self, municipality)
-        return found
+    def register_of(self, municipality: str) -> Register:
+        """Return one municipality's register."""
+        register = self._by_municipality.get(municipality)
+        if register is None:
+            register = self._by_municipality[municipality] = Register(self, municipality)
+        return register
 
-    def want(self, municipality: str, digest: str, numbers: Iterable[str | None]) -> None:
-        """A hand-over is judged soon; `numbers` are its own and that of the notice it cancels."""
-        self.registers.want(municipality)
-        self.submissions.want(f"{municipality}/{digest}")
+    def request_notice(self, municipality: str, digest: str, numbers: Iterable[str | None]) -> None:
+        """Announce a notice to decide on; `numbers` are its own and that of the notice it cancels."""
+        self.registers.request(municipality)
+        self.submissions.request(f"{municipality}/{digest}")
         for number in numbers:
             if number is not None:
-                self.notices.want(f"{municipality}/{number}")
+                self.notices.request(f"{municipality}/{number}")
 
-    def want_residents(self, municipality: str, persons: Iterable[str]) -> None:
-        """These persons are asked for soon."""
+    def request_residents(self, municipality: str, persons: Iterable[str]) -> None:
+        """Announce that these persons are needed soon."""
         for person in persons:
-            self.residents.want(f"{municipality}/{person}")
+            self.residents.request(f"{municipality}/{person}")
 
-    def want_households(self, municipality: str, households: Iterable[str]) -> None:
-        """These households are asked for soon."""
+    def request_households(self, municipality: str, households: Iterable[str]) -> None:
+        """Announce that these households are needed soon."""
         for household in households:
-            self.households.want(f"{municipality}/{household}")
+            self.households.request(f"{municipality}/{household}")
 
-    def want_households_of_residents(self) -> None:
-        """The households in which the persons known here live may be left soon."""
-        for key, local in self.residents.known():
-            if local.resident and local.household is not None:
-                self.want_households(key.partition("/")[0], (local.household,))
+    def request_households_of_residents(self) -> None:
+        """Announce that the present households of all persons read so far are needed soon: a notice may change them."""
+        for key, resident in self.residents.loaded():
+            if resident.resident and resident.household is not None:
+                self.request_households(key.partition("/")[0], (resident.household,))
 
     def fetch(self) -> None:
-        """Reads what is wanted, in one go for each store."""
-        for shelf in (self.notices, self.submissions, self.residents, self.households, self.registers):
-            shelf.fetch()
+        """Read everything requested, in one call per store."""
+        for store in (self.notices, self.submissions, self.residents, self.households, self.registers):
+            store.fetch()
 
     def flush(self) -> None:
-        """Writes what changed."""
-        for shelf in (self.notices, self.submissions, self.residents, self.households, self.registers):
-            shelf.flush()
+        """Write all changes."""
+        for store in (self.notices, self.submissions, self.residents, self.households, self.registers):
+            store.flush()
 
 
 class Register:
-    """One municipality's list."""
+    """One municipality's register."""
 
     def __init__(self, registers: Registers, municipality: str) -> None:
         self._registers, self._prefix = registers, f"{municipality}/"
         self._municipality = municipality
 
-    def verdict_of(self, digest: str) -> str | None:
-        """What became of a hand-over with this digest before: ACCEPTED, REFUSED or None."""
+    def decision_of(self, digest: str) -> str | None:
+        """Return the decision on an earlier submission with this digest: ACCEPTED, REJECTED or None."""
         return self._registers.submissions.get(self._prefix + digest)
 
-    def remember(self, digest: str, verdict: str) -> None:
-        """Keeps what became of a hand-over."""
-        self._registers.submissions.put(self._prefix + digest, verdict)
+    def record_decision(self, digest: str, decision: str) -> None:
+        """Set the decision on the submission with this digest."""
+        self._registers.submissions.put(self._prefix + digest, decision)
 
-    def listed(self, number: str) -> RegisterEntry | None:
-        """The notice accepted under a number."""
+    def entry(self, number: str) -> RegisterEntry | None:
+        """Return the notice accepted under this number."""
         return self._registers.notices.get(self._prefix + number)
 
-    def enter(self, number: str, listed: RegisterEntry) -> None:
-        """Sets what is kept of an accepted notice."""
-        self._registers.notices.put(self._prefix + number, listed)
+    def enter(self, number: str, entry: RegisterEntry) -> None:
+        """Set the entry of an accepted notice."""
+        self._registers.notices.put(self._prefix + number, entry)
 
-    def local(self, person: str) -> LocalResident:
-        """A person as this municipality has them; `NOBODY` where it never had them."""
-        return self._registers.residents.get(self._prefix + person) or NOBODY
+    def resident(self, person: str) -> LocalResident:
+        """Return a person's part of this register; `NEVER_RESIDENT` if there is none."""
+        return self._registers.residents.get(self._prefix + person) or NEVER_RESIDENT
 
-    def members(self, household: str) -> tuple[str, ...]:
-        """Residents of a household, in the order in which they came into it."""
+    def residents_of(self, household: str) -> tuple[str, ...]:
+        """Return the residents of a household, in the order in which they joined it."""
         return self._registers.households.get(self._prefix + household) or ()
 
     @property
     def length(self) -> int:
-        """How many notices were accepted: the place of the latest."""
+        """Number of accepted notices, which is the sequence number of the latest."""
         return self._registers.registers.get(self._municipality) or 0
 
     def next_seq(self) -> int:
-        """Counts the list up, from 1."""
-        place = self.length + 1
-        self._registers.registers.put(self._municipality, place)
-        return place
+        """Increment the length of the register and return it: the next sequence number, counted from 1."""
+        seq = self.length + 1
+        self._registers.registers.put(self._municipality, seq)
+        return seq
 
-    def move(self, person: str, after: LocalResident) -> None:
-        """Sets how a person stands, and keeps the households' residents in step."""
-        before = self.local(person)
+    def update_resident(self, person: str, after: LocalResident) -> None:
+        """Set a person's part of the register, and update the residents of the households left and joined."""
+        before = self.resident(person)
         self._registers.residents.put(self._prefix + person, after)
         old = before.household if before.resident else None
         new = after.household if after.resident else None
@@ -201,16 +207,16 @@ class Register:
 
     def _leave(self, household: str | None, person: str) -> None:
         if household is not None:
-            left = tuple(member for member in self.members(household) if member != person)
-            self._registers.households.put(self._prefix + household, left or None)
+            others = tuple(resident for resident in self.residents_of(household) if resident != person)
+            self._registers.households.put(self._prefix + household, others or None)
 
     def _join(self, household: str | None, person: str) -> None:
         if household is not None:
-            joined = (*self.members(household), person)
-            self._registers.households.put(self._prefix + household, joined)
+            residents = (*self.residents_of(household), person)
+            self._registers.households.put(self._prefix + household, residents)
 
 
-def _read_listed(value: Mapping[str, Any]) -> RegisterEntry:
+def _read_entry(value: Mapping[str, Any]) -> RegisterEntry:
     return RegisterEntry(
         Reason(value["reason"]),
         value["effective_on"],
@@ -220,17 +226,17 @@ def _read_listed(value: Mapping[str, Any]) -> RegisterEntry:
     )
 
 
-def _write_listed(listed: RegisterEntry) -> dict[str, Any]:
+def _write_entry(entry: RegisterEntry) -> dict[str, Any]:
     return {
-        "reason": listed.reason.value,
-        "effective_on": listed.effective_on,
-        "seq": listed.seq,
-        "persons": list(listed.persons),
-        "cancelled": listed.cancelled,
+        "reason": entry.reason.value,
+        "effective_on": entry.effective_on,
+        "seq": entry.seq,
+        "persons": list(entry.persons),
+        "cancelled": entry.cancelled,
     }
 
 
-def _read_local(value: Mapping[str, Any]) -> LocalResident:
+def _read_resident(value: Mapping[str, Any]) -> LocalResident:
     return LocalResident(
         tuple(value["days"]),
         tuple(value["seqs"]),
@@ -241,24 +247,12 @@ def _read_local(value: Mapping[str, Any]) -> LocalResident:
     )
 
 
-def _write_local(local: LocalResident) -> dict[str, Any]:
+def _write_resident(resident: LocalResident) -> dict[str, Any]:
     return {
-        "resident": local.resident,
-        "household": local.household,
-        "days": local.days,
-        "seqs": local.seqs,
-        "steps": local.steps,
-        "households": local.households,
+        "resident": resident.resident,
+        "household": resident.household,
+        "days": resident.days,
+        "seqs": resident.seqs,
+        "steps": resident.effects,
+        "households": resident.households,
     }
-
-
-def _verdict(value: Mapping[str, Any]) -> str:
-    return str(value["decision"])
-
-
-def _members(value: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(value["residents"])
-
-
-def _length(value: Mapping[str, Any]) -> int:
-    return int(value["listed"])

@@ -1,7 +1,9 @@
-"""Intake: what agencies hand over, held to its form and to who may say it, in the mesh's own codes.
+"""Intake: validates the format of submissions and the rights of their submitters, and replaces codes by mesh codes.
 
-`processor` is the step; `kinds` lists the kinds of hand-overs; `forms` holds the form of every column, `faults` what is
-refused and why; `filed` says who speaks, `desk` what an officer sends again.
+`processor` is the step; `submission_types` lists the schemas of submissions. `submissions` has the submitter and origin
+of each; `csv_notices`, `json_notices` and `persons` read and validate them, by `formats` and `validation`; `accepted`
+and `rejected_submissions` make the records to publish. `resubmissions` and `dead_letter_commands` process operator
+commands.
 """
 
 from processors.intake.processor import IntakeProcessor

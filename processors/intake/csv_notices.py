@@ -1,34 +1,37 @@
-"""Notices from gateway servers (juki-cs): rows of CSV, each held to its form, taken together by notice."""
+"""Notices as CSV rows from gateway servers: reading and validation of the rows, and of each notice as a whole."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import fields_of, none_to_null, span, starts
+from processors.columns import empty_to_null, list_offsets, row_indices, struct_fields
 from processors.intake import canonical, facts, formats, validation
-from processors.intake.submissions import Submissions, agreed
+from processors.intake.submissions import Submissions, equal_or_both_null
 from processors.intake.validation import Finding
 from processors.intake.validation_codes import ValidationCode
 from schemas.reasons import Reason
 
-#: Columns of a row in the order of the file; 通番 (`number`) is no part of the content.
+#: Columns of a row in the order of the file; 通番 (`number`) is not part of the content.
 COLUMNS: Final = (
     "number", "notice", "municipality", "reason", "effective_on", "recorded_on", "household", "local_number", "code",
     "name", "kana", "birth_date", "sex", "relationship", "address", "moved_from", "moved_to", "protected", "cancels",
 )  # fmt: skip
 
-#: What every row of a notice says of the notice as a whole.
-NOTICE_WIDE: Final = (
+#: Columns that must be the same in every row of a notice.
+NOTICE_COLUMNS: Final = (
     "notice", "municipality", "reason", "effective_on", "recorded_on", "moved_from", "moved_to", "cancels",
 )  # fmt: skip
 
-#: More persons than the largest household of an institution.
+#: Maximum number of persons of a notice; no household, not even of an institution, is larger.
 PERSONS_MAX: Final = 1000
+
+#: Maximum number of days from the day of record to the day of effect.
+EFFECTIVE_AFTER_RECORD_MAX_DAYS: Final = 60
 
 _SIMPLE: Final[dict[str, tuple[ValidationCode, formats.Check]]] = {
     "number": (ValidationCode.FORM_NUMBER, formats.is_number),
@@ -48,7 +51,10 @@ _SIMPLE: Final[dict[str, tuple[ValidationCode, formats.Check]]] = {
 
 @dataclass(frozen=True)
 class CsvNotices:
-    """The rows of many hand-overs, one below the other; `parents` (int64) says whose row each is."""
+    """The rows of all submissions, concatenated.
+
+    `parents` (int64) has the index of each row's submission, `lengths` the number of rows of each submission.
+    """
 
     columns: dict[str, pa.Array]
     parents: pa.Array
@@ -59,7 +65,7 @@ class CsvNotices:
 
     @cached_property
     def days(self) -> dict[str, pa.Array]:
-        """The three dates; null where it is none."""
+        """The three dates (date32), null where invalid."""
         return {
             name: formats.to_date(self.columns[name])
             for name in ("effective_on", "recorded_on", "birth_date")
@@ -67,141 +73,135 @@ class CsvNotices:
 
     @cached_property
     def reasons(self) -> pa.Array:
-        """Places of the reasons."""
-        return facts.places(self.columns["reason"])
+        """Indices of the reasons, null where unknown."""
+        return facts.reason_indices(self.columns["reason"])
 
     @cached_property
     def first(self) -> pa.Array:
-        """Row number of each hand-over's first row; null where it has none."""
-        return pc.index_in(span(len(self.lengths)), value_set=self.parents)
-
-    def filter(self, keep: pa.Array) -> CsvNotices:
-        """The rows of those hand-overs where `keep` is true."""
-        mask = keep.take(self.parents)
-        lengths = self.lengths.filter(keep)
-        kept = {name: column.filter(mask) for name, column in self.columns.items()}
-        return CsvNotices(kept, _owners(lengths), lengths)
+        """Index of each submission's first row; null where it has none."""
+        return pc.index_in(row_indices(len(self.lengths)), value_set=self.parents)
 
 
-def _owners(lengths: pa.Array) -> pa.Array:
-    offsets = starts(lengths)
-    nothing = pa.nulls(offsets[-1].as_py() if len(lengths) else 0, pa.bool_())
-    return pc.list_parent_indices(pa.ListArray.from_arrays(offsets, nothing)).cast(pa.int64())
-
-
-def rows_of(hand_overs: Submissions) -> CsvNotices:
-    """All rows of the hand-overs."""
-    lists = hand_overs.column("rows")
+def csv_notices_of(submissions: Submissions) -> CsvNotices:
+    """Return all rows of the submissions."""
+    lists = submissions.column("rows")
     lengths = pc.fill_null(pc.list_value_length(lists), 0)
-    return CsvNotices(fields_of(lists.flatten()), pc.list_parent_indices(lists).cast(pa.int64()), lengths)
+    return CsvNotices(struct_fields(lists.flatten()), pc.list_parent_indices(lists).cast(pa.int64()), lengths)
 
 
-def validate(hand_overs: Submissions, rows: CsvNotices) -> pa.Array:
-    """Form of every column of every row, then rights, then content; null where there is nothing to refuse."""
-    count = len(hand_overs)
-    per_row = validation.first_fault(_findings(rows), len(rows))
-    empty = validation.where(ValidationCode.COLUMNS, pc.equal(rows.lengths, 0))
-    many = validation.where(ValidationCode.PERSONS_MANY, pc.greater(rows.lengths, PERSONS_MAX))
-    form = validation.earliest([empty, many, validation.of_hand_overs(per_row, rows.parents, count)])
-    stranger = pc.not_equal(rows.columns["municipality"], hand_overs.municipality.take(rows.parents))
-    rights = validation.of_any_row(ValidationCode.NOT_SUBMITTER, stranger, rows.parents, count)
-    return validation.earliest([form, rights, *_contradictions(rows, count), _late(rows)])
+def validate(submissions: Submissions, rows: CsvNotices) -> pa.Array:
+    """Return an error per submission: of the format of any column, then of the submitter's rights, then of content."""
+    count = len(submissions)
+    row_errors = validation.first_error(_findings(rows), len(rows))
+    empty = validation.error_where(ValidationCode.COLUMNS, pc.equal(rows.lengths, 0))
+    many = validation.error_where(ValidationCode.PERSONS_MANY, pc.greater(rows.lengths, PERSONS_MAX))
+    row_error = validation.error_per_submission(row_errors, rows.parents, count)
+    foreign = pc.not_equal(rows.columns["municipality"], submissions.municipality.take(rows.parents))
+    rights = validation.error_if_any_row(ValidationCode.NOT_SUBMITTER, foreign, rows.parents, count)
+    return validation.first_of(
+        [empty, many, row_error, rights, *_contradictions(rows, count), _effective_too_late(rows)]
+    )
 
 
 def _findings(rows: CsvNotices) -> list[Finding]:
-    found = {name: [(fault, check(rows.columns[name]))] for name, (fault, check) in _SIMPLE.items()}
-    found["reason"] = [(ValidationCode.FORM_REASON, pc.is_valid(rows.reasons))]
-    for name, fault in (
+    findings = {name: [(code, check(rows.columns[name]))] for name, (code, check) in _SIMPLE.items()}
+    findings["reason"] = [(ValidationCode.FORM_REASON, pc.is_valid(rows.reasons))]
+    for name, code in (
         ("effective_on", ValidationCode.FORM_EFFECTIVE_ON),
         ("recorded_on", ValidationCode.FORM_RECORDED_ON),
         ("birth_date", ValidationCode.FORM_BIRTH_DATE),
     ):
-        found[name] = [(fault, pc.is_valid(rows.days[name]))]
+        findings[name] = [(code, pc.is_valid(rows.days[name]))]
     for name in ("moved_from", "moved_to", "cancels"):
         column = rows.columns[name]
-        found[name] = depending(name, none_to_null(column), rows.reasons, pc.is_valid(column))
-    return [*_read(rows), *(finding for name in COLUMNS for finding in found[name])]
+        findings[name] = findings_by_reason(name, empty_to_null(column), rows.reasons, pc.is_valid(column))
+    return [*_source_findings(rows), *(finding for name in COLUMNS for finding in findings[name])]
 
 
-def _read(rows: CsvNotices) -> list[Finding]:
-    """What the source could not read as columns."""
+def _source_findings(rows: CsvNotices) -> list[Finding]:
+    """Return the findings for rows that the source could not parse."""
     fault = rows.columns["fault"]
-    known = (("columns", ValidationCode.COLUMNS), ("encoding", ValidationCode.ENCODING))
-    named = [(code, pc.fill_null(pc.not_equal(fault, name), True)) for name, code in known]
-    return [*named, (ValidationCode.UNREADABLE, pc.is_null(fault))]
+    code_by_fault = (("columns", ValidationCode.COLUMNS), ("encoding", ValidationCode.ENCODING))
+    findings = [(code, pc.fill_null(pc.not_equal(fault, name), True)) for name, code in code_by_fault]
+    return [*findings, (ValidationCode.UNREADABLE, pc.is_null(fault))]
 
 
-def depending(name: str, given: pa.Array, reasons: pa.Array, readable: pa.Array) -> list[Finding]:
-    """Findings for a column that goes with some reasons: `given` is null where nothing is given."""
-    absent = pc.and_(pc.is_null(given), readable)
+def findings_by_reason(name: str, values: pa.Array, reasons: pa.Array, readable: pa.Array) -> list[Finding]:
+    """Return the findings for `moved_from`, `moved_to` or `cancels`, which only some reasons require or allow.
+
+    `values` are null where not given; `readable` is false where the source could not parse the column.
+    """
+    absent = pc.and_(pc.is_null(values), readable)
     if name == "cancels":
         cancelling = facts.is_reason(reasons, Reason.CANCELLED)
         return [
-            (ValidationCode.FORM_CANCELS, pc.or_(absent, pc.fill_null(formats.is_notice(given), False))),
-            (ValidationCode.CANCELS_MISSING, pc.or_(pc.invert(cancelling), pc.is_valid(given))),
-            (ValidationCode.CANCELS_UNEXPECTED, pc.or_(cancelling, pc.is_null(given))),
+            (ValidationCode.FORM_CANCELS, pc.or_(absent, pc.fill_null(formats.is_notice(values), False))),
+            (ValidationCode.CANCELS_MISSING, pc.or_(pc.invert(cancelling), pc.is_valid(values))),
+            (ValidationCode.CANCELS_UNEXPECTED, pc.or_(cancelling, pc.is_null(values))),
         ]
-    needing, form, missing = {
+    requiring_reason, invalid_code, missing_code = {
         "moved_from": (Reason.MOVED_IN, ValidationCode.FORM_MOVED_FROM, ValidationCode.MOVED_FROM_MISSING),
         "moved_to": (Reason.MOVED_OUT, ValidationCode.FORM_MOVED_TO, ValidationCode.MOVED_TO_MISSING),
     }[name]
-    needed = facts.is_reason(reasons, needing)
+    required = facts.is_reason(reasons, requiring_reason)
     return [
-        (form, pc.or_(absent, pc.fill_null(formats.is_place_code(given), False))),
-        (missing, pc.or_(pc.invert(needed), pc.is_valid(given))),
+        (invalid_code, pc.or_(absent, pc.fill_null(formats.is_place_code(values), False))),
+        (missing_code, pc.or_(pc.invert(required), pc.is_valid(values))),
     ]
 
 
 def _contradictions(rows: CsvNotices, count: int) -> list[pa.Array]:
-    """Rows that don't agree on the notice; a person named twice."""
+    """Return errors of submissions whose rows differ in a column of the notice, or name a person twice."""
     if len(rows) == count:
-        return []
+        return []  # One row each.
     of_first = rows.first.take(rows.parents)
-    differ = [pc.invert(agreed(column, column.take(of_first))) for column in _wide(rows)]
-    anywhere = differ[0]
-    for one in differ[1:]:
-        anywhere = pc.or_(anywhere, one)
+    notice_columns = [rows.columns[name] for name in NOTICE_COLUMNS]
+    differ = reduce(
+        pc.or_,
+        (pc.invert(equal_or_both_null(column, column.take(of_first))) for column in notice_columns),
+    )
     return [
-        validation.of_any_row(ValidationCode.ROWS_DIFFER, anywhere, rows.parents, count),
-        validation.of_any_row(
-            ValidationCode.PERSON_REPEATED, repeated(rows.columns["code"], rows.parents), rows.parents, count
+        validation.error_if_any_row(ValidationCode.ROWS_DIFFER, differ, rows.parents, count),
+        validation.error_if_any_row(
+            ValidationCode.PERSON_REPEATED,
+            is_repeated_person(rows.columns["code"], rows.parents),
+            rows.parents,
+            count,
         ),
     ]
 
 
-def _wide(rows: CsvNotices) -> list[pa.Array]:
-    return [rows.columns[name] for name in NOTICE_WIDE]
+def is_repeated_person(persons: pa.Array, parents: pa.Array) -> pa.Array:
+    """Return whether an earlier row of the same submission has the same person."""
+    keys = pc.binary_join_element_wise(parents.cast(pa.string()), pc.fill_null(persons, ""), "/")
+    first = pc.index_in(keys, value_set=keys)
+    return pc.not_equal(first.cast(pa.int64()), row_indices(len(keys)))
 
 
-def repeated(persons: pa.Array, parents: pa.Array) -> pa.Array:
-    """Whether a row's person stands in an earlier row of the same hand-over."""
-    seen = pc.binary_join_element_wise(parents.cast(pa.string()), pc.fill_null(persons, ""), "/")
-    first = pc.index_in(seen, value_set=seen)
-    return pc.not_equal(first.cast(pa.int64()), span(len(seen)))
-
-
-def _late(rows: CsvNotices) -> pa.Array:
+def _effective_too_late(rows: CsvNotices) -> pa.Array:
     effective, recorded = (rows.days[name].take(rows.first) for name in ("effective_on", "recorded_on"))
-    return late(effective, recorded)
+    return effective_too_late(effective, recorded)
 
 
-def late(effective: pa.Array, recorded: pa.Array) -> pa.Array:
-    """A notice can take effect at most 60 days after it was recorded."""
-    ahead = pc.subtract(effective.cast(pa.int32()), recorded.cast(pa.int32()))
-    return validation.where(ValidationCode.EFFECTIVE_LATE, pc.greater(ahead, 60))
+def effective_too_late(effective: pa.Array, recorded: pa.Array) -> pa.Array:
+    """Return an error for each notice that takes effect more than 60 days after it was recorded."""
+    days_after = pc.subtract(effective.cast(pa.int32()), recorded.cast(pa.int32()))
+    return validation.error_where(
+        ValidationCode.EFFECTIVE_LATE, pc.greater(days_after, EFFECTIVE_AFTER_RECORD_MAX_DAYS)
+    )
 
 
 def canonical_form(rows: CsvNotices, *, clean: bool) -> pa.Array:
-    """What each hand-over says, 通番, file and line apart."""
-    said = [rows.columns[name] for name in (*COLUMNS[1:], *(() if clean else ("raw",)))]
-    return canonical.gathered(canonical.joined(said, clean=clean), starts(rows.lengths))
+    """Return the content of each submission without 通番, file and line."""
+    content = [rows.columns[name] for name in (*COLUMNS[1:], *(() if clean else ("raw",)))]
+    return canonical.join_rows(canonical.join_columns(content, clean=clean), list_offsets(rows.lengths))
 
 
 def notice_numbers(rows: CsvNotices) -> pa.Array:
-    """The number of each hand-over's notice where one can be read, else null."""
-    return readable(rows.columns["notice"].take(rows.first))
+    """Return the notice number of each submission where it can be read, else null."""
+    return valid_notice_numbers(rows.columns["notice"].take(rows.first))
 
 
-def readable(numbers: pa.Array) -> pa.Array:
-    """Notice numbers that have the form; null for all else."""
+def valid_notice_numbers(numbers: pa.Array) -> pa.Array:
+    """Return the notice numbers in the right format; null for all others."""
     return pc.if_else(pc.fill_null(formats.is_notice(numbers), False), numbers, None)

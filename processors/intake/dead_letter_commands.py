@@ -1,4 +1,4 @@
-"""Officers' acts on dead letters, passed on to the steps that set them aside."""
+"""Operator commands on dead letters, passed on to the steps that have the dead letters."""
 
 from __future__ import annotations
 
@@ -8,40 +8,48 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import fields_of, shaped
-from processors.intake.resubmissions import KINDS
+from processors.columns import struct_fields, table_from_columns
 from processors.intake.submissions import Submissions
+from schemas.submission_schemas import RESUBMISSION_FIELDS
 from schemas.systems import DOMAINS
 from schemas.topics import ORDERED_STEPS, command_topic, sink_step
 from streams.contract import Output
 
-ACTS: Final = ("RETRY", "REPAIR", "DISMISS")
+COMMAND_TYPES: Final = ("RETRY", "REPAIR", "DISMISS")
 STEPS: Final = (*ORDERED_STEPS, *map(sink_step, DOMAINS))
 _SCHEMA: Final = "dead-letter-command"
 _DIGEST: Final = r"^[0-9a-f]{24}$"
 
 
-def is_dead_letter_command(acts: Submissions) -> pa.Array:
-    """Whether each act is on a letter, and says all that is needed of a step that has letters."""
-    letter, act = fields_of(acts.column("dead_letter")), acts.column("command")
+def is_dead_letter_command(commands: Submissions) -> pa.Array:
+    """Return whether each command is a complete command on a dead letter of a step that has a dead-letter queue.
+
+    REPAIR, and no other, has a value; DISMISS has a reason; none has a submission to resubmit.
+    """
+    dead_letter, command = struct_fields(commands.column("dead_letter")), commands.column("command")
     known = pc.and_(
-        pc.is_in(act, value_set=pa.array(ACTS)), pc.is_in(letter["step"], value_set=pa.array(STEPS))
+        pc.is_in(command, value_set=pa.array(COMMAND_TYPES)),
+        pc.is_in(dead_letter["step"], value_set=pa.array(STEPS)),
     )
-    named = pc.match_substring_regex(letter["digest"], _DIGEST)
-    valued = pc.equal(pc.is_valid(letter["value"]), pc.equal(act, "REPAIR"))
-    explained = pc.or_(pc.is_valid(letter["reason"]), pc.not_equal(act, "DISMISS"))
-    good = pc.and_(pc.and_(known, named), pc.and_(valued, explained))
-    for field in KINDS:
-        good = pc.and_(good, pc.is_null(acts.column(field)))
-    return pc.fill_null(good, False)
+    has_digest = pc.match_substring_regex(dead_letter["digest"], _DIGEST)
+    value_fits = pc.equal(pc.is_valid(dead_letter["value"]), pc.equal(command, "REPAIR"))
+    reason_fits = pc.or_(pc.is_valid(dead_letter["reason"]), pc.not_equal(command, "DISMISS"))
+    valid = pc.and_(pc.and_(known, has_digest), pc.and_(value_fits, reason_fits))
+    for field in RESUBMISSION_FIELDS.values():
+        valid = pc.and_(valid, pc.is_null(commands.column(field)))
+    return pc.fill_null(valid, False)
 
 
-def passed_on(acts: Submissions) -> Iterator[Output]:
-    """The acts for each step, in their order; all must be on letters."""
-    letter = fields_of(acts.column("dead_letter"))
-    places = [acts.topic, acts.partition.cast(pa.string()), acts.offset.cast(pa.string())]
-    given = {"id": pc.binary_join_element_wise(*places, "/"), "command": acts.column("command"), **letter}
-    for step in pc.unique(letter["step"]).to_pylist():
-        mine = pc.equal(letter["step"], step)
-        fields = {name: column.filter(mine) for name, column in given.items()}
-        yield Output(command_topic(step), _SCHEMA, shaped(_SCHEMA, fields), fields["digest"])
+def command_outputs(commands: Submissions) -> Iterator[Output]:
+    """Yield the commands for each step, in their order. Every command must be a dead-letter command."""
+    dead_letter = struct_fields(commands.column("dead_letter"))
+    position = [commands.topic, commands.partition.cast(pa.string()), commands.offset.cast(pa.string())]
+    fields = {
+        "id": pc.binary_join_element_wise(*position, "/"),
+        "command": commands.column("command"),
+        **dead_letter,
+    }
+    for step in pc.unique(dead_letter["step"]).to_pylist():
+        mask = pc.equal(dead_letter["step"], step)
+        of_step = {name: column.filter(mask) for name, column in fields.items()}
+        yield Output(command_topic(step), _SCHEMA, table_from_columns(_SCHEMA, of_step), of_step["digest"])

@@ -1,7 +1,7 @@
-"""The form of every column: each check takes a column of strings, and says of each value whether it has the form.
+"""The format of every column. Each check takes a column of strings and returns for each value whether it is valid.
 
-Null is "not given": a check answers null there, and who asks decides whether that is allowed. Nothing is trimmed or
-guessed; every value has a greatest length, so that nothing unbounded gets in.
+Null means "not given": a check returns null for it, and the caller decides whether that is allowed. Values are never
+trimmed or guessed. Every format has a maximum length, so no submission can bring unbounded values into the mesh.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import by_unique
-from schemas.municipalities import is_municipality, is_place
-from schemas.reasons import BY_JAPANESE
+from processors.columns import map_distinct
+from schemas.municipalities import is_municipality, is_municipality_or_abroad
 
-#: A check of a column: strings in, booleans out.
+#: A check of a column: takes strings, returns booleans.
 Check = Callable[[pa.Array], pa.Array]
 
-#: Greatest lengths, in characters.
+#: Maximum lengths in characters.
 NAME_MAX: Final = 100
 KANA_MAX: Final = 100
 RELATIONSHIP_MAX: Final = 40
 ADDRESS_MAX: Final = 300
 ACCOUNT_TYPE_MAX: Final = 20
 
-#: Notice numbers: the municipality's five digits, a hyphen, its own number.
+#: A notice number: the municipality's five digits, a hyphen, the municipality's own number.
 NOTICE: Final = "^[0-9]{5}-[0-9]{1,20}$"
 
-#: Katakana from ァ to ヺ (small ones, ヴ, ヵ, ヶ with them) and the long vowel mark; one full-width space.
+#: Katakana from ァ to ヺ (includes small ones, ヴ, ヵ, ヶ) and the long vowel mark; one full-width space.
 KANA: Final = "^[ァ-ヺー]+　[ァ-ヺー]+$"
 
-#: A holder's name as banks have it: any number of words, also with half-width spaces; whose it is, is judged later.
+#: A holder's name as banks write it: any number of words, also with half-width spaces. Fan-out checks whose it is.
 HOLDER: Final = "^[ァ-ヺー]+([　 ][ァ-ヺー]+)*$"
 
 _FREE_TEXT: Final = r"^\p{Z}*[^\p{Z}\p{Cc}]\P{Cc}*$"
@@ -41,60 +40,62 @@ _DAYS: Final = pa.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], pa.
 
 
 def digits(count: int, at_least: int | None = None) -> Check:
-    """ASCII digits, exactly `count` of them, or from `at_least` to `count`."""
+    """Return a check for ASCII digits: exactly `count` of them, or from `at_least` to `count`."""
 
     def check(values: pa.Array) -> pa.Array:
         length = pc.binary_length(values)
-        right = pc.and_(pc.greater_equal(length, at_least or count), pc.less_equal(length, count))
-        return pc.and_(right, pc.ascii_is_decimal(values))
+        has_length = pc.and_(pc.greater_equal(length, at_least or count), pc.less_equal(length, count))
+        return pc.and_(has_length, pc.ascii_is_decimal(values))
 
     return check
 
 
 def matches(pattern: str, characters_max: int | None = None) -> Check:
-    """A regular expression (RE2, over the whole value), and a greatest length."""
+    """Return a check for a regular expression (RE2, with anchors) and a maximum length."""
 
     def check(values: pa.Array) -> pa.Array:
-        found = pc.match_substring_regex(values, pattern)
+        matching = pc.match_substring_regex(values, pattern)
         if characters_max is None:
-            return found
-        return pc.and_(found, pc.less_equal(pc.utf8_length(values), characters_max))
+            return matching
+        return pc.and_(matching, pc.less_equal(pc.utf8_length(values), characters_max))
 
     return check
 
 
 def free_text(characters_max: int) -> Check:
-    """Not only blanks, no control characters, not too long."""
+    """Return a check for text that isn't blank, has no control characters, and isn't too long."""
     return matches(_FREE_TEXT, characters_max)
 
 
 def one_of(*allowed: str) -> Check:
-    """One of a few values."""
-    wanted = pa.array(allowed, pa.string())
-    return lambda values: pc.if_else(pc.is_valid(values), pc.is_in(values, value_set=wanted), None)
+    """Return a check for one of a few values."""
+    value_set = pa.array(allowed, pa.string())
+    return lambda values: pc.if_else(pc.is_valid(values), pc.is_in(values, value_set=value_set), None)
 
 
-def _each(check: Callable[[str], bool]) -> Check:
-    """A check of columns in which few values recur: called once per distinct value."""
-    return lambda values: by_unique(values, lambda u: pa.array(map(check, u.to_pylist()), pa.bool_()))
+def _per_distinct_value(check: Callable[[str], bool]) -> Check:
+    """Return a check of columns with few distinct values, which calls `check` once for each of them."""
+    return lambda values: map_distinct(
+        values, lambda distinct: pa.array(map(check, distinct.to_pylist()), pa.bool_())
+    )
 
 
 def to_date(values: pa.Array) -> pa.Array:
-    """The days (date32) that strings written YYYY-MM-DD name; null where there is no such day, or no such form."""
-    return by_unique(values, _distinct_dates)
+    """Return the dates (date32) of strings in the format YYYY-MM-DD; null if the format or the date is invalid."""
+    return map_distinct(values, _distinct_dates)
 
 
 def _distinct_dates(values: pa.Array) -> pa.Array:
-    formed = pc.if_else(pc.match_substring_regex(values, _DATE), values, None)
+    in_format = pc.if_else(pc.match_substring_regex(values, _DATE), values, None)
     year, month, day = (
-        pc.utf8_slice_codeunits(formed, start, stop).cast(pa.int32())
+        pc.utf8_slice_codeunits(in_format, start, stop).cast(pa.int32())
         for start, stop in ((0, 4), (5, 7), (8, 10))
     )
     month_exists = pc.and_(pc.greater_equal(month, 1), pc.less_equal(month, 12))
     last = _last_day(year, pc.if_else(month_exists, month, 0))
     day_exists = pc.and_(pc.greater_equal(day, 1), pc.less_equal(day, last))
     exists = pc.and_(pc.and_(month_exists, day_exists), pc.greater_equal(year, 1))
-    return pc.if_else(exists, formed, None).cast(pa.date32())
+    return pc.if_else(exists, in_format, None).cast(pa.date32())
 
 
 def _last_day(year: pa.Array, month: pa.Array) -> pa.Array:
@@ -108,9 +109,8 @@ def _last_day(year: pa.Array, month: pa.Array) -> pa.Array:
 
 is_number: Final = digits(18, at_least=1)
 is_notice: Final = matches(NOTICE)
-is_municipality_code: Final = _each(is_municipality)
-is_place_code: Final = _each(is_place)
-is_reason: Final = one_of(*BY_JAPANESE)
+is_municipality_code: Final = _per_distinct_value(is_municipality)
+is_place_code: Final = _per_distinct_value(is_municipality_or_abroad)
 is_household: Final = digits(12)
 is_local_number: Final = digits(13)
 is_resident_code: Final = digits(11)
@@ -129,5 +129,5 @@ is_account_number: Final = digits(7)
 
 
 def is_date(values: pa.Array) -> pa.Array:
-    """Dates that exist, written YYYY-MM-DD."""
+    """Return whether each value is an existing date in the format YYYY-MM-DD."""
     return pc.if_else(pc.is_valid(values), pc.is_valid(to_date(values)), None)

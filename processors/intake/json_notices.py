@@ -1,4 +1,4 @@
-"""Notices that a municipality's own system publishes (juki): what changes of named persons, or of a household."""
+"""Notices as JSON from a municipality's own system: what changes for named persons, or for a whole household."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import columns, constant, fields_of, none_to_null, starts
+from processors.columns import constant, empty_to_null, list_offsets, select_columns, struct_fields
 from processors.intake import canonical, facts, formats, validation
-from processors.intake.csv_notices import PERSONS_MAX, depending, late, readable, repeated
+from processors.intake.csv_notices import (
+    PERSONS_MAX,
+    effective_too_late,
+    findings_by_reason,
+    is_repeated_person,
+    valid_notice_numbers,
+)
 from processors.intake.submissions import Submissions
 from processors.intake.validation import Finding
 from processors.intake.validation_codes import ValidationCode
 
-_SAID: Final = (
+_CONTENT: Final = (
     "notice", "municipality", "reason", "effective_on", "recorded_on", "household", "moved_from", "moved_to", "cancels",
 )  # fmt: skip
-_NAMED: Final = (*_SAID, "raw", "fault")
+_READ: Final = (*_CONTENT, "raw", "fault")
 
-#: Fields of a person in the order of judgement; for who is new there all of them are given.
+#: Fields of a person in the order of their checks; all are required for a person who becomes a resident.
 _PERSON: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
     ("code", ValidationCode.FORM_CODE, formats.is_resident_code),
     ("local_number", ValidationCode.FORM_LOCAL_NUMBER, formats.is_local_number),
@@ -44,152 +50,157 @@ _TO: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
 
 @dataclass(frozen=True)
 class JsonNotices:
-    """Notices as columns; the persons of all of them one below the other, `parents` (int64) says whose each is."""
+    """Notices as columns, and their persons, concatenated.
+
+    `parents` (int64) has the index of each person's notice, `lengths` the number of persons of each notice.
+    `has_persons` and `has_to` are true where the notice has a list of persons and the field `to`.
+    """
 
     columns: dict[str, pa.Array]
     persons: dict[str, pa.Array]
     parents: pa.Array
     lengths: pa.Array
-    persons_given: pa.Array
+    has_persons: pa.Array
     to: dict[str, pa.Array]
-    to_given: pa.Array
+    has_to: pa.Array
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @cached_property
     def days(self) -> dict[str, pa.Array]:
-        """Days of effect and of record; null where it is none."""
+        """Days of effect and of record (date32), null where invalid."""
         return {name: formats.to_date(self.columns[name]) for name in ("effective_on", "recorded_on")}
 
     @cached_property
-    def passing(self) -> dict[str, pa.Array]:
-        """Moved from, moved to, cancelled: as in the columns of CSV, empty is not given."""
-        return {name: none_to_null(self.columns[name]) for name in ("moved_from", "moved_to", "cancels")}
+    def optional_codes(self) -> dict[str, pa.Array]:
+        """Municipality moved from, moved to, and the cancelled number. Empty text is not given, as in CSV."""
+        return {name: empty_to_null(self.columns[name]) for name in ("moved_from", "moved_to", "cancels")}
 
     @cached_property
     def birth_dates(self) -> pa.Array:
-        """Dates of birth of the persons; null where not given, or none."""
+        """Dates of birth (date32) of the persons, null where not given or invalid."""
         return formats.to_date(self.persons["birth_date"])
 
     @cached_property
     def reasons(self) -> pa.Array:
-        """Places of the reasons."""
-        return facts.places(self.columns["reason"])
+        """Indices of the reasons, null where unknown."""
+        return facts.reason_indices(self.columns["reason"])
 
 
-def events_of(hand_overs: Submissions) -> JsonNotices:
-    """The hand-overs' columns."""
-    lists, to = hand_overs.column("persons"), hand_overs.column("to")
+def json_notices_of(submissions: Submissions) -> JsonNotices:
+    """Return the columns of the submissions."""
+    lists, to = submissions.column("persons"), submissions.column("to")
     return JsonNotices(
-        columns(hand_overs.table, _NAMED),
-        fields_of(lists.flatten()),
+        select_columns(submissions.table, _READ),
+        struct_fields(lists.flatten()),
         pc.list_parent_indices(lists).cast(pa.int64()),
         pc.fill_null(pc.list_value_length(lists), 0),
         pc.is_valid(lists),
-        fields_of(to),
+        struct_fields(to),
         pc.is_valid(to),
     )
 
 
-def validate(hand_overs: Submissions, events: JsonNotices) -> pa.Array:
-    """Form of every field, then rights, then content; null where there is nothing to refuse."""
-    count = len(events)
-    form = [
-        validation.first_fault([*_read(events), *_head(events), *_shape(events)], count),
-        validation.of_hand_overs(_persons(events), events.parents, count),
-        validation.first_fault(_tail(events), count),
-    ]
-    stranger = pc.not_equal(events.columns["municipality"], hand_overs.municipality)
-    twice = repeated(events.persons["code"], events.parents)
-    return validation.earliest(
+def validate(submissions: Submissions, notices: JsonNotices) -> pa.Array:
+    """Return an error per submission: of the format of any field, then of the submitter's rights, then of content."""
+    count = len(notices)
+    foreign = pc.not_equal(notices.columns["municipality"], submissions.municipality)
+    repeated = is_repeated_person(notices.persons["code"], notices.parents)
+    return validation.first_of(
         [
-            *form,
-            validation.where(ValidationCode.NOT_SUBMITTER, stranger),
-            validation.of_any_row(ValidationCode.PERSON_REPEATED, twice, events.parents, count),
-            late(events.days["effective_on"], events.days["recorded_on"]),
+            validation.first_error(
+                [*_source_findings(notices), *_head_findings(notices), *_structure_findings(notices)], count
+            ),
+            validation.error_per_submission(_person_errors(notices), notices.parents, count),
+            validation.first_error(_remaining_findings(notices), count),
+            validation.error_where(ValidationCode.NOT_SUBMITTER, foreign),
+            validation.error_if_any_row(ValidationCode.PERSON_REPEATED, repeated, notices.parents, count),
+            effective_too_late(notices.days["effective_on"], notices.days["recorded_on"]),
         ]
     )
 
 
-def _read(events: JsonNotices) -> list[Finding]:
-    """What the source could not read as fields."""
-    fault = events.columns["fault"]
+def _source_findings(notices: JsonNotices) -> list[Finding]:
+    """Return the findings for lines that the source could not parse."""
+    fault = notices.columns["fault"]
     decoded = pc.fill_null(pc.not_equal(fault, "encoding"), True)
     return [(ValidationCode.ENCODING, decoded), (ValidationCode.UNREADABLE, pc.is_null(fault))]
 
 
-def _head(events: JsonNotices) -> list[Finding]:
+def _head_findings(notices: JsonNotices) -> list[Finding]:
     return [
-        (ValidationCode.FORM_NOTICE, formats.is_notice(events.columns["notice"])),
-        (ValidationCode.FORM_MUNICIPALITY, formats.is_municipality_code(events.columns["municipality"])),
-        (ValidationCode.FORM_REASON, pc.is_valid(events.reasons)),
-        (ValidationCode.FORM_EFFECTIVE_ON, pc.is_valid(events.days["effective_on"])),
-        (ValidationCode.FORM_RECORDED_ON, pc.is_valid(events.days["recorded_on"])),
+        (ValidationCode.FORM_NOTICE, formats.is_notice(notices.columns["notice"])),
+        (ValidationCode.FORM_MUNICIPALITY, formats.is_municipality_code(notices.columns["municipality"])),
+        (ValidationCode.FORM_REASON, pc.is_valid(notices.reasons)),
+        (ValidationCode.FORM_EFFECTIVE_ON, pc.is_valid(notices.days["effective_on"])),
+        (ValidationCode.FORM_RECORDED_ON, pc.is_valid(notices.days["recorded_on"])),
     ]
 
 
-def _shape(events: JsonNotices) -> list[Finding]:
-    """Persons or a household; who is new is named; `to` goes with a household."""
-    household = pc.is_valid(events.columns["household"])
-    named = pc.greater(events.lengths, 0)
-    either = pc.xor(events.persons_given, household)
+def _structure_findings(notices: JsonNotices) -> list[Finding]:
+    """Return the findings for the combination of `persons`, `household` and `to`."""
+    has_household = pc.is_valid(notices.columns["household"])
+    names_persons = pc.greater(notices.lengths, 0)
+    exactly_one = pc.xor(notices.has_persons, has_household)
+    is_new = facts.is_new_resident(notices.reasons)
     return [
-        (ValidationCode.PERSONS_OR_HOUSEHOLD, pc.and_(either, pc.or_(household, named))),
-        (ValidationCode.PERSONS_MANY, pc.less_equal(events.lengths, PERSONS_MAX)),
-        (ValidationCode.NEW_NEEDS_PERSONS, pc.or_(named, pc.invert(facts.new_there(events.reasons)))),
-        (ValidationCode.TO_WITHOUT_HOUSEHOLD, pc.or_(household, pc.invert(events.to_given))),
+        (ValidationCode.PERSONS_OR_HOUSEHOLD, pc.and_(exactly_one, pc.or_(has_household, names_persons))),
+        (ValidationCode.PERSONS_MANY, pc.less_equal(notices.lengths, PERSONS_MAX)),
+        (ValidationCode.NEW_NEEDS_PERSONS, pc.or_(names_persons, pc.invert(is_new))),
+        (ValidationCode.TO_WITHOUT_HOUSEHOLD, pc.or_(has_household, pc.invert(notices.has_to))),
     ]
 
 
-def _persons(events: JsonNotices) -> pa.Array:
-    new = pc.fill_null(facts.new_there(events.reasons).take(events.parents), False)
+def _person_errors(notices: JsonNotices) -> pa.Array:
+    new = pc.fill_null(facts.is_new_resident(notices.reasons).take(notices.parents), False)
     findings: list[Finding] = []
-    for name, fault, check in _PERSON:
-        column = events.persons[name]
-        required = new if name != "code" else constant(True, len(column), pa.bool_())
-        findings.append((ValidationCode.NEW_NEEDS_ALL if name != "code" else fault, _given(column, required)))
-        findings.append((fault, _if_given(column, check)))
-    findings.append((ValidationCode.NEW_NEEDS_ALL, _given(events.persons["protected"], new)))
-    return validation.first_fault(findings, len(events.parents))
+    for name, code, check in _PERSON:
+        column = notices.persons[name]
+        if name == "code":  # Every person needs one.
+            findings.append((code, pc.is_valid(column)))
+        else:
+            findings.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, column)))
+        findings.append((code, _valid_if_given(column, check)))
+    findings.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, notices.persons["protected"])))
+    return validation.first_error(findings, len(notices.parents))
 
 
-def _tail(events: JsonNotices) -> list[Finding]:
+def _remaining_findings(notices: JsonNotices) -> list[Finding]:
     findings: list[Finding] = [
-        (ValidationCode.FORM_HOUSEHOLD, _if_given(events.columns["household"], formats.is_household)),
-        *((fault, _if_given(events.to[name], check)) for name, fault, check in _TO),
+        (ValidationCode.FORM_HOUSEHOLD, _valid_if_given(notices.columns["household"], formats.is_household)),
+        *((code, _valid_if_given(notices.to[name], check)) for name, code, check in _TO),
     ]
-    always = constant(True, len(events), pa.bool_())
-    for name, column in events.passing.items():
-        findings.extend(depending(name, column, events.reasons, always))
+    always = constant(True, len(notices), pa.bool_())
+    for name, column in notices.optional_codes.items():
+        findings.extend(findings_by_reason(name, column, notices.reasons, always))
     return findings
 
 
-def _given(column: pa.Array, required: pa.Array) -> pa.Array:
+def _given_if(required: pa.Array, column: pa.Array) -> pa.Array:
     return pc.or_(pc.is_valid(column), pc.invert(required))
 
 
-def _if_given(column: pa.Array, check: formats.Check) -> pa.Array:
+def _valid_if_given(column: pa.Array, check: formats.Check) -> pa.Array:
     return pc.fill_null(check(column), True)
 
 
-def canonical_form(events: JsonNotices, *, clean: bool) -> pa.Array:
-    """What each hand-over says, file and line apart; a field that isn't given is none."""
-    persons = canonical.joined([_text(column) for column in events.persons.values()], clean=clean)
-    listed = canonical.gathered(persons, starts(events.lengths))
-    said: Sequence[pa.Array] = [
-        *(events.columns[name] for name in (_SAID if clean else _NAMED)),
-        *(_text(column) for column in events.to.values()),
-        _text(events.persons_given),
-        _text(events.to_given),
-        listed,
+def canonical_form(notices: JsonNotices, *, clean: bool) -> pa.Array:
+    """Return the content of each submission without file and line; a missing field differs from an empty one."""
+    persons = canonical.join_columns([_text(column) for column in notices.persons.values()], clean=clean)
+    content: Sequence[pa.Array] = [
+        *(notices.columns[name] for name in (_CONTENT if clean else _READ)),
+        *(_text(column) for column in notices.to.values()),
+        _text(notices.has_persons),
+        _text(notices.has_to),
+        canonical.join_rows(persons, list_offsets(notices.lengths)),
     ]
-    return canonical.joined(said, clean=clean)
+    return canonical.join_columns(content, clean=clean)
 
 
-def notice_numbers(events: JsonNotices) -> pa.Array:
-    """The number of each hand-over's notice where one can be read, else null."""
-    return readable(events.columns["notice"])
+def notice_numbers(notices: JsonNotices) -> pa.Array:
+    """Return the notice number of each submission where it can be read, else null."""
+    return valid_notice_numbers(notices.columns["notice"])
 
 
 def _text(column: pa.Array) -> pa.Array:

@@ -1,4 +1,4 @@
-"""What domains and the portal file of persons: enrolments, and what happened to public-money accounts."""
+"""Submissions about single persons: enrolments in a domain, and events of public-money accounts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import arrow_schema, columns, constant, fields_of, none_to_null, struct
+from processors.columns import (
+    arrow_schema,
+    constant,
+    empty_to_null,
+    select_columns,
+    struct_fields,
+    struct_from_columns,
+)
 from processors.intake import canonical, formats, validation
-from processors.intake.submissions import Submissions, agreed
+from processors.intake.submissions import Submissions, equal_or_both_null
 from processors.intake.validation import Finding
 from processors.intake.validation_codes import ValidationCode
 from schemas.systems import DOMAINS
 
-_ENROLMENT: Final = ("domain", "municipality", "code", "since")
-_TAKING: Final = tuple(domain.id for domain in DOMAINS.values() if domain.enrolment is not None)
+_ENROLMENT_FIELDS: Final = ("domain", "municipality", "code", "since")
+_ENROLLING: Final = tuple(domain.id for domain in DOMAINS.values() if domain.enrolment is not None)
 _MUNICIPAL: Final = tuple(domain.id for domain in DOMAINS.values() if domain.municipal)
 _EVENTS: Final = ("REGISTERED", "CHANGED", "CLOSED")
 
-#: What an account has; closing needs none of it.
-_OF_ACCOUNT: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
+#: Fields of an account; a closing event may omit them.
+_ACCOUNT_FIELDS: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
     ("holder_kana", ValidationCode.FORM_HOLDER, formats.is_holder),
     ("bank", ValidationCode.FORM_BANK, formats.is_bank),
     ("branch", ValidationCode.FORM_BRANCH, formats.is_branch),
@@ -33,17 +40,20 @@ _OF_ACCOUNT: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
 
 
 @dataclass(frozen=True)
-class Claims:
-    """Hand-overs that each are an enrolment or an account; the columns of the other are null."""
+class PersonEvents:
+    """Submissions that are each an enrolment or an account event; the columns of the other are null.
+
+    `source_columns` are `raw` and `fault` from the source.
+    """
 
     enrolment: dict[str, pa.Array]
-    enrols: pa.Array
+    is_enrolment: pa.Array
     account: dict[str, pa.Array]
-    accounts: pa.Array
-    unread: dict[str, pa.Array]
+    is_account: pa.Array
+    source_columns: dict[str, pa.Array]
 
     def __len__(self) -> int:
-        return len(self.enrols)
+        return len(self.is_enrolment)
 
     @cached_property
     def codes(self) -> pa.Array:
@@ -52,105 +62,109 @@ class Claims:
 
     @cached_property
     def days(self) -> pa.Array:
-        """Days from which they hold; null where it is none."""
+        """The day (date32) from which each takes effect, null where invalid."""
         return formats.to_date(pc.coalesce(self.enrolment["since"], self.account["effective_on"]))
 
 
-def enrolments_of(hand_overs: Submissions) -> Claims:
-    """Hand-overs of a domain: each is an enrolment."""
-    count = len(hand_overs)
-    nobody = pa.nulls(count, arrow_schema("portal-event").field("account").type)
-    return Claims(
-        columns(hand_overs.table, _ENROLMENT),
+def enrolments_of(submissions: Submissions) -> PersonEvents:
+    """Return the submissions of a domain: each is an enrolment."""
+    count = len(submissions)
+    no_accounts = pa.nulls(count, arrow_schema("portal-event").field("account").type)
+    return PersonEvents(
+        select_columns(submissions.table, _ENROLMENT_FIELDS),
         constant(True, count, pa.bool_()),
-        fields_of(nobody),
+        struct_fields(no_accounts),
         constant(False, count, pa.bool_()),
-        columns(hand_overs.table, ("raw", "fault")),
+        select_columns(submissions.table, ("raw", "fault")),
     )
 
 
-def portal_events_of(hand_overs: Submissions) -> Claims:
-    """Hand-overs of the portal: enrolments and accounts."""
-    enrolment, account = hand_overs.column("enrolment"), hand_overs.column("account")
-    unread = columns(hand_overs.table, ("raw", "fault"))
-    return Claims(
-        fields_of(enrolment), pc.is_valid(enrolment), fields_of(account), pc.is_valid(account), unread
+def portal_events_of(submissions: Submissions) -> PersonEvents:
+    """Return the submissions of the portal: enrolments and account events."""
+    enrolment, account = submissions.column("enrolment"), submissions.column("account")
+    source_columns = select_columns(submissions.table, ("raw", "fault"))
+    return PersonEvents(
+        struct_fields(enrolment),
+        pc.is_valid(enrolment),
+        struct_fields(account),
+        pc.is_valid(account),
+        source_columns,
     )
 
 
-def validate(hand_overs: Submissions, claims: Claims) -> pa.Array:
-    """Form, then rights; null where there is nothing to refuse."""
-    fault = claims.unread["fault"]
+def validate(submissions: Submissions, events: PersonEvents) -> pa.Array:
+    """Return an error per submission: of the format, then of the submitter's rights."""
+    fault = events.source_columns["fault"]
     findings: list[Finding] = [
         (ValidationCode.ENCODING, pc.fill_null(pc.not_equal(fault, "encoding"), True)),
         (ValidationCode.UNREADABLE, pc.is_null(fault)),
-        (ValidationCode.PORTAL_EVENT, pc.xor(claims.enrols, claims.accounts)),
-        *_only(claims.enrols, _enrolment(claims)),
-        *_only(claims.accounts, _account(claims)),
-        *_only(claims.enrols, _rights(hand_overs, claims)),
+        (ValidationCode.PORTAL_EVENT, pc.xor(events.is_enrolment, events.is_account)),
+        *_only_where(events.is_enrolment, _enrolment_findings(events)),
+        *_only_where(events.is_account, _account_findings(events)),
+        *_only_where(events.is_enrolment, _rights_findings(submissions, events)),
     ]
-    return validation.first_fault(findings, len(claims))
+    return validation.first_error(findings, len(events))
 
 
-def _only(applies: pa.Array, findings: Sequence[Finding]) -> list[Finding]:
-    return [(fault, pc.or_(pc.invert(applies), pc.fill_null(good, False))) for fault, good in findings]
+def _only_where(mask: pa.Array, findings: Sequence[Finding]) -> list[Finding]:
+    return [(code, pc.or_(pc.invert(mask), pc.fill_null(passes, False))) for code, passes in findings]
 
 
-def _enrolment(claims: Claims) -> list[Finding]:
-    domain, place = claims.enrolment["domain"], none_to_null(claims.enrolment["municipality"])
-    municipal = pc.is_in(domain, value_set=pa.array(_MUNICIPAL, pa.string()))
+def _enrolment_findings(events: PersonEvents) -> list[Finding]:
+    domain, municipality = events.enrolment["domain"], empty_to_null(events.enrolment["municipality"])
+    is_municipal = pc.is_in(domain, value_set=pa.array(_MUNICIPAL, pa.string()))
     return [
-        (ValidationCode.FORM_DOMAIN, pc.is_in(domain, value_set=pa.array(_TAKING, pa.string()))),
+        (ValidationCode.FORM_DOMAIN, pc.is_in(domain, value_set=pa.array(_ENROLLING, pa.string()))),
         (
             ValidationCode.FORM_MUNICIPALITY,
-            pc.if_else(municipal, formats.is_municipality_code(place), pc.is_null(place)),
+            pc.if_else(is_municipal, formats.is_municipality_code(municipality), pc.is_null(municipality)),
         ),
-        (ValidationCode.FORM_CODE, formats.is_resident_code(claims.codes)),
-        (ValidationCode.FORM_SINCE, pc.is_valid(claims.days)),
+        (ValidationCode.FORM_CODE, formats.is_resident_code(events.codes)),
+        (ValidationCode.FORM_SINCE, pc.is_valid(events.days)),
     ]
 
 
-def _rights(hand_overs: Submissions, claims: Claims) -> list[Finding]:
-    place = none_to_null(claims.enrolment["municipality"])
+def _rights_findings(submissions: Submissions, events: PersonEvents) -> list[Finding]:
+    municipality = empty_to_null(events.enrolment["municipality"])
     return [
-        (ValidationCode.NOT_DOMAIN, pc.equal(claims.enrolment["domain"], hand_overs.system)),
-        (ValidationCode.NOT_SUBMITTER, agreed(place, hand_overs.municipality)),
+        (ValidationCode.NOT_DOMAIN, pc.equal(events.enrolment["domain"], submissions.system)),
+        (ValidationCode.NOT_SUBMITTER, equal_or_both_null(municipality, submissions.municipality)),
     ]
 
 
-def _account(claims: Claims) -> list[Finding]:
-    event = claims.account["event"]
-    full = pc.not_equal(event, "CLOSED")
+def _account_findings(events: PersonEvents) -> list[Finding]:
+    event = events.account["event"]
+    requires_all = pc.not_equal(event, "CLOSED")
     details = [
-        (fault, pc.if_else(pc.is_valid(column), check(column), pc.invert(full)))
-        for name, fault, check in _OF_ACCOUNT
-        for column in [claims.account[name]]
+        (code, pc.if_else(pc.is_valid(column), check(column), pc.invert(requires_all)))
+        for name, code, check in _ACCOUNT_FIELDS
+        for column in [events.account[name]]
     ]
     return [
         (ValidationCode.FORM_EVENT, pc.is_in(event, value_set=pa.array(_EVENTS, pa.string()))),
-        (ValidationCode.FORM_ACCOUNT, formats.is_account(claims.account["account"])),
-        (ValidationCode.FORM_CODE, formats.is_resident_code(claims.codes)),
+        (ValidationCode.FORM_ACCOUNT, formats.is_account(events.account["account"])),
+        (ValidationCode.FORM_CODE, formats.is_resident_code(events.codes)),
         *details,
-        (ValidationCode.FORM_EFFECTIVE_ON, pc.is_valid(claims.days)),
+        (ValidationCode.FORM_EFFECTIVE_ON, pc.is_valid(events.days)),
     ]
 
 
-def fields(claims: Claims) -> dict[str, pa.Array]:
-    """Fields of `person.change`, of claims that are all good."""
-    filled = {name: pc.fill_null(claims.account[name], "") for name, _, _ in _OF_ACCOUNT}
-    identity = {"event": pc.fill_null(claims.account["event"], "UNKNOWN")}
-    identity["account"] = pc.fill_null(claims.account["account"], "")
+def person_change_fields(events: PersonEvents) -> dict[str, pa.Array]:
+    """Return the fields of `person.change` for valid submissions."""
+    details = {name: pc.fill_null(events.account[name], "") for name, _, _ in _ACCOUNT_FIELDS}
+    identity = {"event": pc.fill_null(events.account["event"], "UNKNOWN")}
+    identity["account"] = pc.fill_null(events.account["account"], "")
     type_ = arrow_schema("person-change").field("account").type
     return {
-        "kind": pc.if_else(claims.enrols, "ENROLMENT", "ACCOUNT"),
-        "municipality": none_to_null(claims.enrolment["municipality"]),
-        "effective_on": claims.days,
-        "domain": claims.enrolment["domain"],
-        "account": struct({**filled, **identity}, type_, mask=claims.enrols),
+        "kind": pc.if_else(events.is_enrolment, "ENROLMENT", "ACCOUNT"),
+        "municipality": empty_to_null(events.enrolment["municipality"]),
+        "effective_on": events.days,
+        "domain": events.enrolment["domain"],
+        "account": struct_from_columns({**details, **identity}, type_, mask=events.is_enrolment),
     }
 
 
-def canonical_form(claims: Claims) -> pa.Array:
-    """What each hand-over says, file and line apart."""
-    said = [*claims.enrolment.values(), *claims.account.values(), *claims.unread.values()]
-    return canonical.joined([column.cast(pa.string()) for column in said], clean=False)
+def canonical_form(events: PersonEvents) -> pa.Array:
+    """Return the content of each submission without file and line."""
+    content = [*events.enrolment.values(), *events.account.values(), *events.source_columns.values()]
+    return canonical.join_columns([column.cast(pa.string()) for column in content], clean=False)

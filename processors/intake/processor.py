@@ -1,41 +1,41 @@
-"""The step: every hand-over is accepted into the mesh's codes, or refused with its reason; none is lost."""
+"""The intake step: accepts each submission, with mesh codes, or rejects it with a reason; none is lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.codes import MESH, KeyRing
-from processors.columns import span, whole
+from processors.columns import contiguous, row_indices
 from processors.intake import canonical, dead_letter_commands, resubmissions, submission_ordering, validation
-from processors.intake.rejected_submissions import refused
+from processors.intake.rejected_submissions import rejection_outputs
 from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
 from processors.intake.validation_codes import ValidationCode
+from schemas.submission_schemas import OPERATOR_COMMAND
+from schemas.systems import DIGEST_PURPOSES
 from streams.contract import Batch, OrderingKeys, Output, Poison, Result, State
-
-_DESK: Final = "operator-command"
 
 
 @dataclass(frozen=True)
 class _IntakeResult:
-    """What became of hand-overs of a kind: records, their places (int64) among what came, and refusals."""
+    """The result for submissions of one type: accepted records with their rows (int64) in the batch, and rejections."""
 
-    kind: SubmissionType
+    type: SubmissionType
     records: pa.Table
-    places: pa.Array
-    refusals: tuple[Output, ...]
+    rows: pa.Array
+    rejections: tuple[Output, ...]
 
 
 class IntakeProcessor:
     """Reads every `in.` topic; writes `notice`, `person.change`, `rejected.<system>` and `command.<step>`.
 
-    Poison is only what stands in a topic whose system doesn't hand over such events (`wrong-topic`).
+    Poison: `wrong-topic` for a record in a topic whose system doesn't publish its schema.
     """
 
     def __init__(self, keys: KeyRing) -> None:
@@ -43,85 +43,105 @@ class IntakeProcessor:
         self._mesh = keys.cipher(MESH)
 
     def process(self, batches: Sequence[Batch]) -> Result:
-        """Outputs in the order of the batches; within a batch, in the order of its records."""
+        """Return outputs in the order of the batches; within a batch, in the order of its records."""
         outputs: list[Output] = []
         poison: list[Poison] = []
         for number, batch in enumerate(batches):
-            own = publishes_schema(whole(batch.meta.column("topic")), batch.schema)
-            strays = pc.indices_nonzero(pc.invert(own)).to_pylist()
-            poison.extend(Poison(number, index, "wrong-topic") for index in strays)
-            hand_overs = submissions_of(batch).filter(own) if strays else submissions_of(batch)
-            outputs.extend(self._outputs(batch.schema, hand_overs))
+            in_right_topic = publishes_schema(contiguous(batch.meta.column("topic")), batch.schema)
+            strays = pc.indices_nonzero(pc.invert(in_right_topic)).to_pylist()
+            poison.extend(Poison(number, row, "wrong-topic") for row in strays)
+            submissions = submissions_of(batch)
+            outputs.extend(
+                self._outputs(batch.schema, submissions.filter(in_right_topic) if strays else submissions)
+            )
         return Result(outputs, poison)
 
     def ordering_keys(self, batch: Batch, state: State | None) -> Sequence[OrderingKeys]:
-        """What must stay in order with each hand-over: persons, households, numbers; a topic has no key."""
-        return submission_ordering.strands(batch, self._mesh)
+        """Return the ordering keys of each submission: persons, households, numbers. Its Kafka record has no key."""
+        return submission_ordering.ordering_keys(batch, self._mesh)
 
-    def _outputs(self, schema: str, hand_overs: Submissions) -> Iterator[Output]:
-        if not len(hand_overs):
+    def _outputs(self, schema: str, submissions: Submissions) -> Iterator[Output]:
+        if not len(submissions):
             return
-        taken = (
-            [self._taken(SUBMISSION_TYPES[schema], hand_overs)]
-            if schema != _DESK
-            else self._sent_again(hand_overs)
+        if schema != OPERATOR_COMMAND:
+            yield from self._result_outputs([self._process(SUBMISSION_TYPES[schema], submissions)])
+            return
+        yield from self._result_outputs(self._resubmit(submissions))
+        on_dead_letter = dead_letter_commands.is_dead_letter_command(submissions)
+        yield from dead_letter_commands.command_outputs(submissions.filter(on_dead_letter))
+        yield from self._rejected_commands(submissions.filter(pc.invert(on_dead_letter)))
+
+    def _result_outputs(self, results: Sequence[_IntakeResult]) -> Iterator[Output]:
+        yield from _merge_records(results)
+        for result in results:
+            yield from result.rejections
+
+    def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
+        columns = type_.read(submissions)
+        errors = type_.validate(submissions, columns)
+        is_valid = pc.is_null(errors)
+        some_invalid = errors.null_count < len(errors)
+        valid = submissions.filter(is_valid) if some_invalid else submissions
+        valid_columns = type_.read(valid) if some_invalid else columns
+        records = type_.accept(
+            valid,
+            valid_columns,
+            lambda: self._digests(type_, valid, valid_columns, clean=True),
+            self._mesh,
         )
-        yield from _in_order(taken)
-        for one in taken:
-            yield from one.refusals
-        if schema == _DESK:
-            on_letters = dead_letter_commands.is_dead_letter_command(hand_overs)
-            yield from dead_letter_commands.passed_on(hand_overs.filter(on_letters))
-            yield from self._refused_acts(hand_overs.filter(pc.invert(on_letters)))
+        rejections = tuple(self._rejected(type_, submissions, errors)) if some_invalid else ()
+        return _IntakeResult(type_, records, row_indices(len(is_valid)).filter(is_valid), rejections)
 
-    def _taken(self, kind: SubmissionType, hand_overs: Submissions) -> _IntakeResult:
-        read = kind.read(hand_overs)
-        judged = kind.judge(hand_overs, read)
-        good = pc.is_null(judged)
-        spoiled = judged.null_count < len(judged)
-        kept = hand_overs.filter(good) if spoiled else hand_overs
-        theirs = kind.read(kept) if spoiled else read
-        records = kind.records(
-            kept, theirs, lambda: self._digests(kind, kept, theirs, clean=True), self._mesh
+    def _rejected(
+        self, type_: SubmissionType, submissions: Submissions, errors: pa.Array
+    ) -> Iterator[Output]:
+        invalid = submissions.filter(pc.is_valid(errors))
+        columns = type_.read(invalid)
+        digests = self._digests(type_, invalid, columns, clean=False)
+        return rejection_outputs(invalid, errors.drop_null(), type_.notice_numbers(columns), digests)
+
+    def _digests(
+        self, type_: SubmissionType, submissions: Submissions, columns: Any, *, clean: bool
+    ) -> pa.Array:
+        """Return a digest of each submission's content.
+
+        It includes the municipality, so submissions of two municipalities are never duplicates of each other.
+        """
+        contents = canonical.join_columns(
+            [submissions.municipality, type_.canonical_form(columns, clean)], clean=True
         )
-        refusals = tuple(self._refused(kind, hand_overs, judged)) if spoiled else ()
-        return _IntakeResult(kind, records, span(len(good)).filter(good), refusals)
+        return self._keys.digests(contents, type_.digest_purpose)
 
-    def _refused(self, kind: SubmissionType, hand_overs: Submissions, judged: pa.Array) -> Iterator[Output]:
-        bad = hand_overs.filter(pc.is_valid(judged))
-        theirs = kind.read(bad)
-        digests = self._digests(kind, bad, theirs, clean=False)
-        return refused(bad, judged.drop_null(), kind.numbers(theirs), digests)
+    def _resubmit(self, commands: Submissions) -> list[_IntakeResult]:
+        valid = resubmissions.is_resubmission(commands)
+        results = []
+        for schema, submissions, rows in resubmissions.submissions_by_schema(commands.filter(valid)):
+            result = self._process(SUBMISSION_TYPES[schema], submissions)
+            # The rows of commands, so records of different types come out in the order of the commands.
+            results.append(
+                _IntakeResult(result.type, result.records, rows.take(result.rows), result.rejections)
+            )
+        return results
 
-    def _digests(self, kind: SubmissionType, hand_overs: Submissions, read: Any, *, clean: bool) -> pa.Array:
-        """Told apart by submitter: two municipalities never hand over the same."""
-        said = canonical.joined([hand_overs.municipality, kind.contents(read, clean)], clean=True)
-        return self._keys.digests(said, kind.purpose)
-
-    def _sent_again(self, acts: Submissions) -> list[_IntakeResult]:
-        good = resubmissions.acceptable(acts)
-        return [
-            _IntakeResult(one.kind, one.records, places.take(one.places), one.refusals)
-            for schema, hand_overs, places in resubmissions.sent_again(acts.filter(good))
-            for one in [self._taken(SUBMISSION_TYPES[schema], hand_overs)]
-        ]
-
-    def _refused_acts(self, acts: Submissions) -> Iterator[Output]:
-        bad = resubmissions.in_place(acts.filter(pc.invert(resubmissions.acceptable(acts))))
-        places = canonical.joined([bad.topic, bad.offset.cast(pa.string())], clean=True)
-        faults = validation.everywhere(ValidationCode.DESK_ACT, len(bad))
-        return refused(bad, faults, pa.nulls(len(bad), pa.string()), self._keys.digests(places, _DESK))
+    def _rejected_commands(self, commands: Submissions) -> Iterator[Output]:
+        """Yield rejections of the commands that aren't resubmissions; none of `commands` is on a dead letter."""
+        is_invalid = pc.invert(resubmissions.is_resubmission(commands))
+        invalid = resubmissions.as_submissions(commands.filter(is_invalid))
+        positions = canonical.join_columns([invalid.topic, invalid.offset.cast(pa.string())], clean=True)
+        digests = self._keys.digests(positions, DIGEST_PURPOSES[OPERATOR_COMMAND])
+        errors = validation.same_error(ValidationCode.OPERATOR_COMMAND, len(invalid))
+        return rejection_outputs(invalid, errors, pa.nulls(len(invalid), pa.string()), digests)
 
 
-def _in_order(taken: Sequence[_IntakeResult]) -> Iterator[Output]:
-    """Records of one topic in the order in which they came, whatever kinds they are of."""
-    by_topic = sorted(taken, key=lambda one: one.kind.topic)
-    for topic, group in groupby(by_topic, key=lambda one: one.kind.topic):
+def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
+    """Yield the accepted records of each topic in the order of their submissions, whatever their types."""
+    by_topic = sorted(results, key=lambda result: result.type.topic)
+    for topic, group in groupby(by_topic, key=lambda result: result.type.topic):
         of_topic = list(group)
-        table = pa.concat_tables([one.records for one in of_topic])
+        table = pa.concat_tables([result.records for result in of_topic])
         if len(of_topic) > 1:
-            places = pa.chunked_array([one.places for one in of_topic])
-            table = table.take(pc.sort_indices(places))
+            rows = pa.chunked_array([result.rows for result in of_topic])
+            table = table.take(pc.sort_indices(rows))
         if len(table):
-            kind = of_topic[0].kind
-            yield Output(topic, kind.schema, table, whole(table.column(kind.key)))
+            type_ = of_topic[0].type
+            yield Output(topic, type_.schema, table, contiguous(table.column(type_.key)))

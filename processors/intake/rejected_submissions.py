@@ -1,4 +1,4 @@
-"""Hand-overs with a fault: what goes to `rejected.<system>`, without anything of what they say."""
+"""Records of `rejected.<system>` for invalid submissions; they repeat nothing of the content."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import constant, shaped, whole
+from processors.columns import constant, contiguous, table_from_columns
 from processors.intake import validation
 from processors.intake.submissions import Submissions
-from processors.rejections import DIGEST_MARK, RESUBMITTED, RejectionKind
+from processors.rejections import DIGEST_SEPARATOR, RESUBMITTED_SUFFIX, RejectionKind
 from schemas.topics import rejected_topic
 from streams.contract import Output
 
 
-def refused(
-    hand_overs: Submissions, faults: pa.Array, numbers: pa.Array, digests: pa.Array
+def rejection_outputs(
+    submissions: Submissions, errors: pa.Array, notice_numbers: pa.Array, digests: pa.Array
 ) -> Iterator[Output]:
-    """Records for each system's refusals; the id tells where it stands, and by its digest what was handed over before.
+    """Yield the rejections for each system. All submissions must be invalid.
 
-    `faults` is a judgement without null, `numbers` the notices' numbers where they can be read.
+    `errors` has an error per submission (see `validation`), `notice_numbers` the notice number where it can be read.
+    The digest is part of the ID, so a reader of the rejections can recognize repeated submissions.
     """
-    if not len(hand_overs):
+    if not len(submissions):
         return
-    table = shaped(
+    table = table_from_columns(
         "rejected",
         {
-            "id": _ids(hand_overs, digests),
-            "kind": constant(RejectionKind.REJECTED.value, len(hand_overs)),
-            "system": hand_overs.system,
-            "municipality": hand_overs.municipality,
-            "notice": numbers,
-            "code": validation.codes(faults),
-            "reason": validation.sentences(faults),
-            "origin": hand_overs.origin,
-            "received_at": hand_overs.received_at,
+            "id": _ids(submissions, digests),
+            "kind": constant(RejectionKind.REJECTED.value, len(submissions)),
+            "system": submissions.system,
+            "municipality": submissions.municipality,
+            "notice": notice_numbers,
+            "code": validation.error_codes(errors),
+            "reason": validation.error_sentences(errors),
+            "origin": submissions.origin,
+            "received_at": submissions.received_at,
         },
     )
-    for system in pc.unique(hand_overs.system).to_pylist():
-        mine = table.filter(pc.equal(hand_overs.system, system))
-        yield Output(rejected_topic(system), "rejected", mine, whole(mine.column("id")))
+    for system in pc.unique(submissions.system).to_pylist():
+        of_system = table.filter(pc.equal(submissions.system, system))
+        yield Output(rejected_topic(system), "rejected", of_system, contiguous(of_system.column("id")))
 
 
-def _ids(hand_overs: Submissions, digests: pa.Array) -> pa.Array:
-    place = pc.binary_join_element_wise(
-        hand_overs.topic, hand_overs.partition.cast(pa.string()), hand_overs.offset.cast(pa.string()), "/"
+def _ids(submissions: Submissions, digests: pa.Array) -> pa.Array:
+    position = pc.binary_join_element_wise(
+        submissions.topic,
+        submissions.partition.cast(pa.string()),
+        submissions.offset.cast(pa.string()),
+        "/",
     )
-    how = RESUBMITTED if hand_overs.resubmitted else ""
-    return pc.binary_join_element_wise(place, how, DIGEST_MARK, digests, "")
+    suffix = RESUBMITTED_SUFFIX if submissions.resubmitted else ""
+    return pc.binary_join_element_wise(position, suffix, DIGEST_SEPARATOR, digests, "")

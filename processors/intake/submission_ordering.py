@@ -1,7 +1,7 @@
-"""What must stay in order with a hand-over on its topic, in the mesh's codes; see `processors.notice_ordering`.
+"""Ordering keys of a submission within its input topic, in mesh codes; see `processors.notice_ordering`.
 
-Intake has no list: who lives in a household that a notice means isn't known here, so it waits for those whose notices
-name that household.
+Intake keeps no register, so it doesn't know the residents of a household. A notice about a whole household therefore
+waits for every blocked notice that names this household.
 """
 
 from __future__ import annotations
@@ -13,84 +13,84 @@ from typing import Any, Final
 import pyarrow as pa
 
 from processors.codes import Cipher, CodeKind
-from processors.intake.resubmissions import KINDS as DESK_KINDS
 from processors.notice_ordering import NoticeScope, ordering_keys_of
+from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
 from streams.contract import Batch, OrderingKeys
 
 Row = Mapping[str, Any]
 
 
-def strands(batch: Batch, mesh: Cipher) -> list[OrderingKeys]:
-    """The strands of each hand-over; none where it names nobody."""
-    coded = _Coded(mesh)
-    return [ordering_keys_of(_ABOUT[batch.schema](row, coded)) for row in batch.table.to_pylist()]
+def ordering_keys(batch: Batch, mesh: Cipher) -> list[OrderingKeys]:
+    """Return the ordering keys of each submission; none for one that names no person, notice or household."""
+    codes = _MeshCodes(mesh)
+    return [ordering_keys_of(_SCOPE_OF[batch.schema](row, codes)) for row in batch.table.to_pylist()]
 
 
-class _Coded:
-    """Mesh codes of what a hand-over names; None where it names nothing."""
+class _MeshCodes:
+    """Mesh codes of the persons and households that a submission names; None where it names none."""
 
     def __init__(self, mesh: Cipher) -> None:
         self._mesh = mesh
 
-    def persons(self, codes: Iterable[str | None]) -> list[str | None]:
-        """Of resident record codes."""
-        return self._codes(codes, CodeKind.PERSON)
+    def persons(self, resident_codes: Iterable[str | None]) -> list[str | None]:
+        """Return the mesh codes of resident record codes."""
+        return self._codes(resident_codes, CodeKind.PERSON)
 
     def households(self, municipality: str | None, numbers: Iterable[str | None]) -> list[str | None]:
-        """Of a municipality's numbers of households."""
-        return self._codes([n and f"{municipality}/{n}" for n in numbers], CodeKind.HOUSEHOLD)
+        """Return the mesh codes of a municipality's household numbers."""
+        return self._codes([number and f"{municipality}/{number}" for number in numbers], CodeKind.HOUSEHOLD)
 
     def _codes(self, values: Iterable[str | None], kind: CodeKind) -> list[str | None]:
-        found: list[str | None] = self._mesh.codes(
+        codes: list[str | None] = self._mesh.codes(
             pa.array([value or None for value in values], pa.string()), kind
         ).to_pylist()
-        return found
+        return codes
 
 
-def _of_rows(notice: Row, coded: _Coded) -> NoticeScope:
+def _csv_notice(notice: Row, codes: _MeshCodes) -> NoticeScope:
     rows = notice["rows"] or []
     municipality = rows[0]["municipality"] if rows else None
     return NoticeScope(
-        persons=coded.persons(row["code"] for row in rows),
+        persons=codes.persons(row["code"] for row in rows),
         numbers=[row[name] for row in rows for name in ("notice", "cancels")],
-        joined=coded.households(municipality, (row["household"] for row in rows)),
+        households_joined=codes.households(municipality, (row["household"] for row in rows)),
     )
 
 
-def _of_event(notice: Row, coded: _Coded) -> NoticeScope:
+def _json_notice(notice: Row, codes: _MeshCodes) -> NoticeScope:
     persons = notice["persons"] or []
-    given = [each["household"] for each in persons] + [(notice["to"] or {}).get("household")]
+    joined = [person["household"] for person in persons] + [(notice["to"] or {}).get("household")]
     return NoticeScope(
-        persons=coded.persons(each["code"] for each in persons),
+        persons=codes.persons(person["code"] for person in persons),
         numbers=(notice["notice"], notice["cancels"]),
-        joined=coded.households(notice["municipality"], given),
-        meant=coded.households(notice["municipality"], [notice["household"]])[0],
+        households_joined=codes.households(notice["municipality"], joined),
+        household=codes.households(notice["municipality"], [notice["household"]])[0],
     )
 
 
-def _of_enrolment(claim: Row, coded: _Coded) -> NoticeScope:
-    return NoticeScope(persons=coded.persons([claim["code"]]))
+def _enrolment(enrolment: Row, codes: _MeshCodes) -> NoticeScope:
+    return NoticeScope(persons=codes.persons([enrolment["code"]]))
 
 
-def _of_portal_event(event: Row, coded: _Coded) -> NoticeScope:
-    given = [each["code"] for each in (event["enrolment"], event["account"]) if each]
-    return NoticeScope(persons=coded.persons(given))
+def _portal_event(event: Row, codes: _MeshCodes) -> NoticeScope:
+    resident_codes = [content["code"] for content in (event["enrolment"], event["account"]) if content]
+    return NoticeScope(persons=codes.persons(resident_codes))
 
 
-def _of_act(act: Row, coded: _Coded) -> NoticeScope:
-    """An act on a hand-over is in order with what it hands over; one on a letter with nothing."""
-    for field, schema in DESK_KINDS.items():
-        if act[field] is not None:
-            return _ABOUT[schema](act[field], coded)
+def _operator_command(command: Row, codes: _MeshCodes) -> NoticeScope:
+    """Return the scope of the submission to resubmit; a dead-letter command has none."""
+    for schema, field in RESUBMISSION_FIELDS.items():
+        if command[field] is not None:
+            return _SCOPE_OF[schema](command[field], codes)
     return NoticeScope()
 
 
-_ABOUT: Final[Mapping[str, Callable[[Row, _Coded], NoticeScope]]] = MappingProxyType(
+_SCOPE_OF: Final[Mapping[str, Callable[[Row, _MeshCodes], NoticeScope]]] = MappingProxyType(
     {
-        "juki-cs-notice": _of_rows,
-        "juki-notice": _of_event,
-        "enrolment": _of_enrolment,
-        "portal-event": _of_portal_event,
-        "operator-command": _of_act,
+        "juki-cs-notice": _csv_notice,
+        "juki-notice": _json_notice,
+        "enrolment": _enrolment,
+        "portal-event": _portal_event,
+        OPERATOR_COMMAND: _operator_command,
     }
 )

@@ -1,4 +1,4 @@
-"""The kinds of hand-overs: how each is read, judged, told apart and turned into records."""
+"""The types of submissions, by schema: how each is read, validated, compared with others, and accepted."""
 
 from __future__ import annotations
 
@@ -12,73 +12,80 @@ import pyarrow as pa
 from processors.codes import Cipher
 from processors.intake import accepted, csv_notices, json_notices, persons
 from processors.intake.submissions import Submissions
+from schemas.systems import DIGEST_PURPOSES
 from schemas.topics import NOTICE, PERSON_CHANGE
 
-#: Keyed digests of hand-overs, made only where they are asked for.
+#: Keyed digests of submissions, computed only if called.
 Digests = Callable[[], pa.Array]
 
 
 @dataclass(frozen=True)
 class SubmissionType:
-    """One schema of hand-overs. What `read` makes of them is passed to all the others.
+    """One schema of submissions. `read` returns their columns, which all other functions take as an argument.
 
-    `judge` gives a judgement; `contents` what each says, file and line apart (`clean`: all are good); `numbers` the
-    notices' numbers where they can be read; `records` the records of `schema` for `topic`, of hand-overs all good.
+    `topic`, `schema` and `key` (a field) are those of the accepted records. `validate` returns an error per submission
+    (see `validation`); `canonical_form` a string that is equal for equal content, apart from file and line (`clean`:
+    all submissions are valid); `notice_numbers` the notice number where it can be read; `accept` the accepted records
+    of submissions that are all valid.
     """
 
-    purpose: str
+    digest_purpose: str
     topic: str
     schema: str
     key: str
     read: Callable[[Submissions], Any]
-    judge: Callable[[Submissions, Any], pa.Array]
-    contents: Callable[[Any, bool], pa.Array]
-    numbers: Callable[[Any], pa.Array]
-    records: Callable[[Submissions, Any, Digests, Cipher], pa.Table]
+    validate: Callable[[Submissions, Any], pa.Array]
+    canonical_form: Callable[[Any, bool], pa.Array]
+    notice_numbers: Callable[[Any], pa.Array]
+    accept: Callable[[Submissions, Any, Digests, Cipher], pa.Table]
 
 
-def _claims(schema: str, read: Callable[[Submissions], persons.Claims]) -> SubmissionType:
+def _person_events(schema: str, read: Callable[[Submissions], persons.PersonEvents]) -> SubmissionType:
     return SubmissionType(
-        schema,
-        PERSON_CHANGE,
-        "person-change",
-        "person",
-        read,
-        persons.validate,
-        lambda claims, _: persons.canonical_form(claims),
-        lambda claims: pa.nulls(len(claims), pa.string()),
-        lambda filed, claims, _, mesh: accepted.person_changes(
-            filed, claims.codes, persons.fields(claims), mesh
+        digest_purpose=DIGEST_PURPOSES[schema],
+        topic=PERSON_CHANGE,
+        schema="person-change",
+        key="person",
+        read=read,
+        validate=persons.validate,
+        canonical_form=lambda events, _: persons.canonical_form(events),
+        notice_numbers=lambda events: pa.nulls(len(events), pa.string()),
+        accept=lambda submissions, events, _, mesh: accepted.person_changes(
+            submissions, events.codes, persons.person_change_fields(events), mesh
         ),
     )
 
 
-#: By schema of the `in.` topic.
+#: Every type of submissions but operator commands, by schema of the input topic.
 SUBMISSION_TYPES: Final[Mapping[str, SubmissionType]] = MappingProxyType(
     {
         "juki-cs-notice": SubmissionType(
-            "juki-cs",
-            NOTICE,
-            "notice",
-            "municipality",
-            csv_notices.rows_of,
-            csv_notices.validate,
-            lambda rows, clean: csv_notices.canonical_form(rows, clean=clean),
-            csv_notices.notice_numbers,
-            lambda filed, rows, digests, mesh: accepted.notices_of_rows(filed, rows, digests(), mesh),
+            digest_purpose=DIGEST_PURPOSES["juki-cs-notice"],
+            topic=NOTICE,
+            schema="notice",
+            key="municipality",
+            read=csv_notices.csv_notices_of,
+            validate=csv_notices.validate,
+            canonical_form=lambda notices, clean: csv_notices.canonical_form(notices, clean=clean),
+            notice_numbers=csv_notices.notice_numbers,
+            accept=lambda submissions, notices, digests, mesh: accepted.notices_from_csv(
+                submissions, notices, digests(), mesh
+            ),
         ),
         "juki-notice": SubmissionType(
-            "juki",
-            NOTICE,
-            "notice",
-            "municipality",
-            json_notices.events_of,
-            json_notices.validate,
-            lambda events, clean: json_notices.canonical_form(events, clean=clean),
-            json_notices.notice_numbers,
-            lambda filed, events, digests, mesh: accepted.notices_of_events(filed, events, digests(), mesh),
+            digest_purpose=DIGEST_PURPOSES["juki-notice"],
+            topic=NOTICE,
+            schema="notice",
+            key="municipality",
+            read=json_notices.json_notices_of,
+            validate=json_notices.validate,
+            canonical_form=lambda notices, clean: json_notices.canonical_form(notices, clean=clean),
+            notice_numbers=json_notices.notice_numbers,
+            accept=lambda submissions, notices, digests, mesh: accepted.notices_from_json(
+                submissions, notices, digests(), mesh
+            ),
         ),
-        "enrolment": _claims("enrolment", persons.enrolments_of),
-        "portal-event": _claims("portal-event", persons.portal_events_of),
+        "enrolment": _person_events("enrolment", persons.enrolments_of),
+        "portal-event": _person_events("portal-event", persons.portal_events_of),
     }
 )

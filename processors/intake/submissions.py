@@ -1,4 +1,4 @@
-"""Hand-overs as they were filed: who speaks, where each stands, when it came."""
+"""Submissions as received: the content, the submitter, the origin, and the time of receipt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import arrow_schema, by_unique, constant, struct, whole
+from processors.columns import arrow_schema, constant, contiguous, map_distinct, struct_from_columns
 from schemas.systems import SYSTEMS
 from schemas.topics import parse_input_topic
 from streams.contract import Batch
@@ -16,10 +16,10 @@ from streams.contract import Batch
 
 @dataclass(frozen=True)
 class Submissions:
-    """Hand-overs of one schema (`table`, its columns), a row each.
+    """Submissions of one schema: `table` has a row per submission, with the schema's columns.
 
-    `topic`, `partition`, `offset` and `received_ms` are of the record that holds it; where an officer sent it again,
-    `received_ms` is of the officer's act, all else of where it stood first.
+    `topic`, `partition`, `offset` and `received_ms` (ms since 1970) are those of the record. If an operator resubmitted
+    the submission, `received_ms` is the time of the operator command, and all else is of the original record.
     """
 
     table: pa.Table
@@ -34,57 +34,66 @@ class Submissions:
 
     @cached_property
     def system(self) -> pa.Array:
-        """System that hands over, by the topic's name: only its user can write there."""
-        return by_unique(
+        """The submitting system, from the topic's name: only its user may write the topic."""
+        return map_distinct(
             self.topic,
-            lambda topics: pa.array([parse_input_topic(t)[0] for t in topics.to_pylist()], pa.string()),
+            lambda topics: pa.array(
+                [parse_input_topic(topic)[0] for topic in topics.to_pylist()], pa.string()
+            ),
         )
 
     @cached_property
     def municipality(self) -> pa.Array:
-        """Municipality the submitter speaks for, by the topic's name; null for national systems."""
-        return by_unique(
+        """The submitting municipality, from the topic's name; null for national systems."""
+        return map_distinct(
             self.topic,
-            lambda topics: pa.array([parse_input_topic(t)[1] for t in topics.to_pylist()], pa.string()),
+            lambda topics: pa.array(
+                [parse_input_topic(topic)[1] for topic in topics.to_pylist()], pa.string()
+            ),
         )
 
     @property
     def received_at(self) -> pa.Array:
-        """Moment of receipt, as timestamp."""
+        """The time of receipt as a timestamp."""
         return self.received_ms.cast(pa.timestamp("ms"))
 
     @cached_property
     def origin(self) -> pa.StructArray:
-        """Where each stands, as the record `Origin`."""
-        fields = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
-        places = {name: self.column(name) for name in ("file", "line")}
-        return struct({**fields, **places}, arrow_schema("rejected").field("origin").type)
+        """The origin of each submission as record `Origin`."""
+        position = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+        file_and_line = {name: self.column(name) for name in ("file", "line")}
+        type_ = arrow_schema("rejected").field("origin").type
+        return struct_from_columns({**position, **file_and_line}, type_)
 
     def column(self, name: str) -> pa.Array:
-        """A column of the hand-over, whole."""
-        return whole(self.table.column(name))
+        """Return a column of the content as one array."""
+        return contiguous(self.table.column(name))
 
-    def filter(self, keep: pa.Array) -> Submissions:
-        """Those where `keep` is true."""
+    def filter(self, mask: pa.Array) -> Submissions:
+        """Return the submissions where `mask` is true."""
         return replace(
             self,
-            table=self.table.filter(keep),
-            topic=self.topic.filter(keep),
-            partition=self.partition.filter(keep),
-            offset=self.offset.filter(keep),
-            received_ms=self.received_ms.filter(keep),
+            table=self.table.filter(mask),
+            topic=self.topic.filter(mask),
+            partition=self.partition.filter(mask),
+            offset=self.offset.filter(mask),
+            received_ms=self.received_ms.filter(mask),
         )
 
 
 def submissions_of(batch: Batch) -> Submissions:
-    """The records of a batch as they came."""
-    meta = {name: whole(batch.meta.column(name)) for name in ("topic", "partition", "offset", "timestamp_ms")}
-    return Submissions(batch.table, meta["topic"], meta["partition"], meta["offset"], meta["timestamp_ms"])
+    """Return the records of a batch as submissions."""
+    names = ("topic", "partition", "offset", "timestamp_ms")
+    topic, partition, offset, timestamp_ms = (contiguous(batch.meta.column(name)) for name in names)
+    return Submissions(batch.table, topic, partition, offset, timestamp_ms)
 
 
 def publishes_schema(topics: pa.Array, schema: str) -> pa.Array:
-    """Whether each topic is a system's that hands over events of this schema."""
-    return by_unique(topics, lambda u: pa.array([_publishes(t, schema) for t in u.to_pylist()], pa.bool_()))
+    """Return whether each topic is the input topic of a system that publishes this schema."""
+    return map_distinct(
+        topics,
+        lambda distinct: pa.array([_publishes(topic, schema) for topic in distinct.to_pylist()], pa.bool_()),
+    )
 
 
 def _publishes(topic: str, schema: str) -> bool:
@@ -95,12 +104,12 @@ def _publishes(topic: str, schema: str) -> bool:
     return SYSTEMS[system].publishes == schema and SYSTEMS[system].municipal == (municipality is not None)
 
 
-def agreed(left: pa.Array, right: pa.Array) -> pa.Array:
-    """Whether two columns say the same, row by row; null and null do."""
-    same = pc.fill_null(pc.equal(left, right), False)
-    return pc.or_(same, pc.and_(pc.is_null(left), pc.is_null(right)))
+def equal_or_both_null(left: pa.Array, right: pa.Array) -> pa.Array:
+    """Return whether two columns are equal, row by row; null equals null."""
+    equal = pc.fill_null(pc.equal(left, right), False)
+    return pc.or_(equal, pc.and_(pc.is_null(left), pc.is_null(right)))
 
 
-def resubmitted(hand_overs: Submissions) -> pa.Array:
-    """The column `resent`."""
-    return constant(hand_overs.resubmitted, len(hand_overs), pa.bool_())
+def resubmitted_column(submissions: Submissions) -> pa.Array:
+    """Return the column `resubmitted` of accepted records."""
+    return constant(submissions.resubmitted, len(submissions), pa.bool_())

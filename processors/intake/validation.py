@@ -1,6 +1,6 @@
-"""The first fault of each hand-over, found a column at a time.
+"""The first error of each submission, computed column by column.
 
-A judgement is a column of `int16`: the place of the fault in `Fault`, null where there is none.
+Errors are a column of int16: the index of the error in `ValidationCode`, null where there is none.
 """
 
 from __future__ import annotations
@@ -11,67 +11,69 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import constant, span
+from processors.columns import constant, row_indices
 from processors.intake.validation_codes import ValidationCode
 
-#: A fault, and of each row whether it is free of it (null counts as not).
+#: A check of one rule: the code of its error, and whether each row passes (null counts as false).
 Finding = tuple[ValidationCode, pa.Array]
 
-_FAULTS: Final = tuple(ValidationCode)
-_PLACE: Final = {fault: place for place, fault in enumerate(_FAULTS)}
-_CODES: Final = pa.array([fault.value for fault in _FAULTS], pa.string())
-_SENTENCES: Final = pa.array([fault.sentence for fault in _FAULTS], pa.string())
+_ALL_CODES: Final = tuple(ValidationCode)
+_INDEX_OF: Final = {code: index for index, code in enumerate(_ALL_CODES)}
+_CODES: Final = pa.array([code.value for code in _ALL_CODES], pa.string())
+_SENTENCES: Final = pa.array([code.sentence for code in _ALL_CODES], pa.string())
 
 
-def first_fault(findings: Sequence[Finding], length: int) -> pa.Array:
-    """Of each row the first of the findings, in the order given."""
-    judgement = pa.nulls(length, pa.int16())
-    for fault, good in reversed(findings):
-        if pc.sum(good).as_py() != length:
-            judgement = pc.if_else(pc.fill_null(good, False), judgement, _scalar(fault))
-    return judgement
+def first_error(findings: Sequence[Finding], length: int) -> pa.Array:
+    """Return for each row the error of the first finding, in the order given, that it doesn't pass."""
+    errors = pa.nulls(length, pa.int16())
+    for code, passes in reversed(findings):
+        if pc.sum(passes).as_py() != length:
+            errors = pc.if_else(pc.fill_null(passes, False), errors, _scalar(code))
+    return errors
 
 
-def earliest(judgements: Sequence[pa.Array]) -> pa.Array:
-    """The first judgement that finds a fault."""
-    return pc.coalesce(*judgements)
+def first_of(errors: Sequence[pa.Array]) -> pa.Array:
+    """Return for each row the first error that isn't null."""
+    return pc.coalesce(*errors)
 
 
-def of_hand_overs(row_judgement: pa.Array, parents: pa.Array, count: int) -> pa.Array:
-    """Of each of `count` hand-overs the fault of its first faulty row; `parents` (int64) says whose row each is."""
-    faulty = pc.indices_nonzero(pc.is_valid(row_judgement))
-    if not len(faulty):
+def error_per_submission(row_errors: pa.Array, parents: pa.Array, count: int) -> pa.Array:
+    """Return for each of `count` submissions the error of its first invalid row.
+
+    `parents` (int64) has the index of the submission of each row.
+    """
+    invalid = pc.indices_nonzero(pc.is_valid(row_errors))
+    if not len(invalid):
         return pa.nulls(count, pa.int16())
-    place = pc.index_in(span(count), value_set=parents.take(faulty))
-    return row_judgement.take(faulty).take(place)
+    first_invalid = pc.index_in(row_indices(count), value_set=parents.take(invalid))
+    return row_errors.take(invalid).take(first_invalid)
 
 
-def of_any_row(fault: ValidationCode, bad: pa.Array, parents: pa.Array, count: int) -> pa.Array:
-    """This fault wherever a row is bad."""
-    found = pc.fill_null(bad, True)
-    row_judgement = pc.if_else(found, _scalar(fault), pa.scalar(None, pa.int16()))
-    return of_hand_overs(row_judgement, parents, count)
+def error_if_any_row(code: ValidationCode, invalid: pa.Array, parents: pa.Array, count: int) -> pa.Array:
+    """Return this error for each submission with a row where `invalid` is true or null."""
+    row_errors = pc.if_else(pc.fill_null(invalid, True), _scalar(code), pa.scalar(None, pa.int16()))
+    return error_per_submission(row_errors, parents, count)
 
 
-def where(fault: ValidationCode, bad: pa.Array) -> pa.Array:
-    """This fault wherever `bad` is true or null."""
-    return pc.if_else(pc.fill_null(bad, True), _scalar(fault), pa.scalar(None, pa.int16()))
+def error_where(code: ValidationCode, invalid: pa.Array) -> pa.Array:
+    """Return this error where `invalid` is true or null."""
+    return pc.if_else(pc.fill_null(invalid, True), _scalar(code), pa.scalar(None, pa.int16()))
 
 
-def everywhere(fault: ValidationCode, length: int) -> pa.Array:
-    """This fault in all of them."""
-    return constant(_PLACE[fault], length, pa.int16())
+def same_error(code: ValidationCode, length: int) -> pa.Array:
+    """Return this error `length` times."""
+    return constant(_INDEX_OF[code], length, pa.int16())
 
 
-def codes(judgement: pa.Array) -> pa.Array:
-    """Short codes of the faults."""
-    return _CODES.take(judgement)
+def error_codes(errors: pa.Array) -> pa.Array:
+    """Return the short codes of errors."""
+    return _CODES.take(errors)
 
 
-def sentences(judgement: pa.Array) -> pa.Array:
-    """Sentences of the faults."""
-    return _SENTENCES.take(judgement)
+def error_sentences(errors: pa.Array) -> pa.Array:
+    """Return the sentences of errors."""
+    return _SENTENCES.take(errors)
 
 
-def _scalar(fault: ValidationCode) -> pa.Scalar:
-    return pa.scalar(_PLACE[fault], pa.int16())
+def _scalar(code: ValidationCode) -> pa.Scalar:
+    return pa.scalar(_INDEX_OF[code], pa.int16())

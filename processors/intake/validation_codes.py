@@ -1,6 +1,6 @@
-"""What intake refuses a hand-over for: every code, with the sentence that a clerk reads.
+"""The reasons for which intake rejects a submission: every code, with the sentence that a clerk reads.
 
-The order here is the order of judgement within a row. Sentences name columns, never what stood in them.
+The order of the codes is the order in which a row is checked. Sentences name columns, never their content.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class ValidationCode(StrEnum):
-    """Short codes; stable, as listings and agencies' programs may rely on them."""
+    """A short code for each check. Codes are stable, because agencies' programs may rely on them."""
 
     COLUMNS = "COLUMNS"
     ENCODING = "ENCODING"
@@ -60,7 +60,7 @@ class ValidationCode(StrEnum):
     ROWS_DIFFER = "ROWS_DIFFER"
     PERSON_REPEATED = "PERSON_REPEATED"
     EFFECTIVE_LATE = "EFFECTIVE_LATE"
-    DESK_ACT = "DESK_ACT"
+    OPERATOR_COMMAND = "OPERATOR_COMMAND"
 
     @property
     def sentence(self) -> str:
@@ -71,8 +71,10 @@ class ValidationCode(StrEnum):
 SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
     {
         ValidationCode.COLUMNS: "行の項目数が19ではありません。 The row does not have the 19 columns.",
-        ValidationCode.ENCODING: "文字コードが正しくなく、読み取れません。 The text can't be decoded.",
-        ValidationCode.UNREADABLE: "定められた様式ではなく、読み取れません。 It can't be read in the form agreed.",
+        ValidationCode.ENCODING: "文字コードが正しくなく、読み取れません。 The text cannot be decoded.",
+        ValidationCode.UNREADABLE: (
+            "定められた様式ではなく、読み取れません。 It is not in the agreed format and cannot be read."
+        ),
         ValidationCode.FORM_NUMBER: "通番が数字ではありません。 The running number (通番) is not a number.",
         ValidationCode.FORM_NOTICE: (
             "届出番号の形式が違います（数字5桁、ハイフン、数字）。"
@@ -80,27 +82,27 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_MUNICIPALITY: (
             "市区町村コードの形式または検査数字が違います。"
-            " The municipality's code (市区町村コード) has not its form, or a wrong check digit."
+            " The municipality code (市区町村コード) is not six digits, or its check digit is wrong."
         ),
         ValidationCode.FORM_REASON: "異動事由が一覧にありません。 The reason of change (異動事由) is unknown.",
         ValidationCode.FORM_EFFECTIVE_ON: (
             "異動日が実在する日付（YYYY-MM-DD）ではありません。"
-            " The day of effect (異動日) is no date that exists, written YYYY-MM-DD."
+            " The day of effect (異動日) is not an existing date in the format YYYY-MM-DD."
         ),
         ValidationCode.FORM_RECORDED_ON: (
             "届出日が実在する日付（YYYY-MM-DD）ではありません。"
-            " The day of record (届出日) is no date that exists, written YYYY-MM-DD."
+            " The day of record (届出日) is not an existing date in the format YYYY-MM-DD."
         ),
         ValidationCode.PERSONS_OR_HOUSEHOLD: (
             "対象者または対象世帯のどちらか一方だけを記載してください。"
-            " A notice names either persons or a household: not both, nor neither."
+            " A notice must name either persons or a household, not both."
         ),
         ValidationCode.NEW_NEEDS_PERSONS: (
-            "新たに住民となる人の記載がありません。 The notice does not name the persons who are new there."
+            "新たに住民となる人の記載がありません。 The notice does not name the persons who become residents."
         ),
         ValidationCode.NEW_NEEDS_ALL: (
             "新たに住民となる人には、すべての項目が必要です。"
-            " For who is new there, every field has to be given."
+            " Every field is required for a person who becomes a resident."
         ),
         ValidationCode.PERSONS_MANY: "一つの届出の人数が多すぎます。 The notice names too many persons.",
         ValidationCode.FORM_HOUSEHOLD: (
@@ -109,7 +111,7 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_LOCAL_NUMBER: (
             "宛名番号がないか、形式が違います（数字13桁）。"
-            " The number of the person (宛名番号) is missing or is not 13 digits."
+            " The addressee number (宛名番号) is missing or is not 13 digits."
         ),
         ValidationCode.FORM_CODE: (
             "住民票コードがないか、形式が違います（数字11桁）。"
@@ -122,11 +124,11 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ValidationCode.FORM_KANA: (
             "氏名カナが全角カタカナの氏と名（間は全角空白一つ）ではありません。"
             " The reading (氏名カナ) is not surname and given name in full-width katakana,"
-            " parted by one full-width space."
+            " separated by one full-width space."
         ),
         ValidationCode.FORM_BIRTH_DATE: (
             "生年月日が実在する日付（YYYY-MM-DD）ではありません。"
-            " The date of birth (生年月日) is no date that exists, written YYYY-MM-DD."
+            " The date of birth (生年月日) is not an existing date in the format YYYY-MM-DD."
         ),
         ValidationCode.FORM_SEX: "性別が男・女のどちらでもありません。 The sex (性別) is neither 男 nor 女.",
         ValidationCode.FORM_RELATIONSHIP: (
@@ -139,67 +141,73 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.TO_WITHOUT_HOUSEHOLD: (
             "異動後の内容（to）は、対象世帯とともに記載してください。"
-            " What changes (to) goes with a household, not with persons."
+            " The changes (to) are allowed with a household only, not with persons."
         ),
         ValidationCode.FORM_MOVED_FROM: (
             "前住所地コードの形式または検査数字が違います。"
-            " The code of the municipality moved from (前住所地コード) has not its form, or a wrong check digit."
+            " The code of the municipality moved from (前住所地コード) is not six digits, or its check digit is wrong."
         ),
         ValidationCode.MOVED_FROM_MISSING: (
-            "転入には前住所地コードが必要です。 A move in needs the municipality moved from (前住所地コード)."
+            "転入には前住所地コードが必要です。 A move in requires the municipality moved from (前住所地コード)."
         ),
         ValidationCode.FORM_MOVED_TO: (
             "転出先コードの形式または検査数字が違います。"
-            " The code of the municipality moved to (転出先コード) has not its form, or a wrong check digit."
+            " The code of the municipality moved to (転出先コード) is not six digits, or its check digit is wrong."
         ),
         ValidationCode.MOVED_TO_MISSING: (
-            "転出には転出先コードが必要です。 A move out needs the municipality moved to (転出先コード)."
+            "転出には転出先コードが必要です。 A move out requires the municipality moved to (転出先コード)."
         ),
-        ValidationCode.FORM_PROTECTED: "支援措置が0・1ではありません。 The protection measure (支援措置) is not 0 or 1.",
+        ValidationCode.FORM_PROTECTED: (
+            "支援措置が0・1ではありません。 The protection measure (支援措置) is neither 0 nor 1."
+        ),
         ValidationCode.FORM_CANCELS: (
             "取消対象届出番号の形式が違います。"
-            " The number of the notice cancelled (取消対象届出番号) has not the form of a notice number."
+            " The number of the cancelled notice (取消対象届出番号) is not five digits, a hyphen and digits."
         ),
         ValidationCode.CANCELS_MISSING: (
             "取消には取消対象届出番号が必要です。"
-            " A cancellation (取消) needs the number of the notice cancelled (取消対象届出番号)."
+            " A cancellation (取消) requires the number of the cancelled notice (取消対象届出番号)."
         ),
         ValidationCode.CANCELS_UNEXPECTED: (
             "取消対象届出番号は取消にのみ記載できます。"
-            " Only a cancellation (取消) may give the number of a notice cancelled (取消対象届出番号)."
+            " Only a cancellation (取消) may have the number of a cancelled notice (取消対象届出番号)."
         ),
         ValidationCode.FORM_DOMAIN: (
             "業務が、登録を受け付ける業務の一覧にありません。"
-            " The domain (業務) is unknown, or takes no enrolments."
+            " The domain (業務) is unknown or accepts no enrolments."
         ),
         ValidationCode.FORM_SINCE: (
             "開始日が実在する日付（YYYY-MM-DD）ではありません。"
-            " The day it begins (開始日) is no date that exists, written YYYY-MM-DD."
+            " The first day (開始日) is not an existing date in the format YYYY-MM-DD."
         ),
         ValidationCode.PORTAL_EVENT: (
             "登録または口座のどちらか一方だけを記載してください。"
-            " An event of the portal is either an enrolment or an account: not both, nor neither."
+            " An event of the portal must be either an enrolment or an account event, not both."
         ),
-        ValidationCode.FORM_EVENT: "口座の異動の種類が違います。 What happened to the account is unknown.",
-        ValidationCode.FORM_ACCOUNT: "口座の識別子の形式が違います。 The portal's id of the account has not its form.",
+        ValidationCode.FORM_EVENT: "口座の異動の種類が違います。 The event of the account is unknown.",
+        ValidationCode.FORM_ACCOUNT: (
+            "口座の識別子の形式が違います。"
+            " The portal's ID of the account is not 1 to 64 letters A-Z a-z, digits, dots, underscores or hyphens."
+        ),
         ValidationCode.FORM_HOLDER: (
             "口座名義が全角カタカナではありません。"
-            " The holder's name is not in full-width katakana, words parted by one space."
+            " The holder's name is not in full-width katakana with one space between words."
         ),
-        ValidationCode.FORM_BANK: "金融機関コードが数字4桁ではありません。 The bank's code is not 4 digits.",
-        ValidationCode.FORM_BRANCH: "支店コードが数字3桁ではありません。 The branch's code is not 3 digits.",
-        ValidationCode.FORM_TYPE: "口座の種類がないか、長すぎます。 The type of account is missing or too long.",
+        ValidationCode.FORM_BANK: "金融機関コードが数字4桁ではありません。 The bank code is not 4 digits.",
+        ValidationCode.FORM_BRANCH: "支店コードが数字3桁ではありません。 The branch code is not 3 digits.",
+        ValidationCode.FORM_TYPE: "口座の種類がないか、長すぎます。 The account type is missing or too long.",
         ValidationCode.FORM_ACCOUNT_NUMBER: "口座番号が数字7桁ではありません。 The account number is not 7 digits.",
         ValidationCode.NOT_SUBMITTER: (
             "提出者は、この市区町村について届け出ることができません。"
-            " The submitter may not speak for this municipality."
+            " The submitter is not allowed to submit for this municipality."
         ),
         ValidationCode.NOT_DOMAIN: (
-            "提出者は、この業務について届け出ることができません。 The submitter may not speak for this domain."
+            "提出者は、この業務について届け出ることができません。"
+            " The submitter is not allowed to submit for this domain."
         ),
         ValidationCode.ROWS_DIFFER: (
             "一つの届出の行の間で、届出に共通の項目が一致しません。"
-            " The rows of the notice don't agree on what is said of the notice as a whole."
+            " The rows of the notice differ in a column that must be the same in all of them."
         ),
         ValidationCode.PERSON_REPEATED: (
             "同じ人が一つの届出に二度記載されています。 The notice names the same person twice."
@@ -208,6 +216,6 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
             "異動日が届出日から60日を超えて後の日付です。"
             " The day of effect (異動日) is more than 60 days after the day of record (届出日)."
         ),
-        ValidationCode.DESK_ACT: "職員の操作の内容が不正です。 The officer's act is not of a known form.",
+        ValidationCode.OPERATOR_COMMAND: "職員の操作の内容が不正です。 The operator command is invalid.",
     }
 )

@@ -1,9 +1,9 @@
-"""児童（児童手当）: holds who is enrolled; a birth or a move in makes a candidate."""
+"""児童（児童手当）: has rows of enrolled residents; a birth or a move in creates a candidate; pays to the account."""
 
 from schemas.reasons import Reason
 from schemas.systems import law
 from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
-from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.CHILD_ALLOWANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
 
@@ -13,10 +13,9 @@ DOMAIN = Domain(
     id="child",
     scope=Scope.MUNICIPAL,
     columns=MUNICIPAL_COLUMNS,
-    holds=Coverage.ENROLLED,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
-    enrolment=Rule(Action.OPEN, MUNICIPAL_COLUMNS, BASIS),
+    enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     paying=True,
     account_basis=law.ACCOUNT_ACT,
 )

@@ -1,5 +1,11 @@
-"""住基CS: the gateway server that hands over a register's notices as files."""
+"""住基CS: the gateway server that delivers a resident register's notices as CSV files."""
 
 from schemas.systems.model import Scope, System
 
-SYSTEM = System("juki-cs", "住基コミュニケーションサーバー", Scope.MUNICIPAL, publishes="juki-cs-notice")
+SYSTEM = System(
+    "juki-cs",
+    "住基コミュニケーションサーバー",
+    Scope.MUNICIPAL,
+    publishes="juki-cs-notice",
+    digest_purpose="juki-cs",
+)

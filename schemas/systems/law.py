@@ -1,6 +1,6 @@
-"""Acts and articles that the rules rest on, as the disclosure records show them to the resident.
+"""The acts and articles on which the rules are based, as the disclosure records show them to the resident.
 
-Where the article could not be verified, the act alone is named.
+If the article could not be verified, the constant names the act alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NUMBER_ACT_CARD: Final = "番号法（平成25年法律第27号）第17条"
 NUMBER_ACT_PORTAL: Final = "番号法（平成25年法律第27号）附則第6条"
 
 RESIDENT_REGISTER_ACT: Final = "住民基本台帳法（昭和42年法律第81号）"
-#: Resident records given to bodies of the nation.
+#: Provision of resident records to national bodies.
 RESIDENT_REGISTER_ACT_NATIONAL: Final = "住民基本台帳法（昭和42年法律第81号）第30条の9・別表第一"
 PROTECTION: Final = "住民基本台帳法（昭和42年法律第81号）・住民基本台帳事務処理要領（支援措置）"
 
@@ -29,5 +29,5 @@ ACCOUNT_ACT: Final = "公金受取口座登録法（令和3年法律第38号）"
 
 
 def together(*bases: str) -> str:
-    """Several acts on which one rule rests."""
+    """Join several acts that are the basis of one rule."""
     return "、".join(bases)

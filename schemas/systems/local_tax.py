@@ -1,9 +1,9 @@
-"""地方税: holds every resident of its municipality, and pays refunds."""
+"""地方税: has a row of every resident of its municipality; pays refunds to the account."""
 
 from schemas.reasons import Reason
 from schemas.systems import law
 from schemas.systems._tables import EVERYWHERE, MUNICIPAL_COLUMNS, protection
-from schemas.systems.model import Action, Coverage, Domain, Scope, System, rules_of
+from schemas.systems.model import Action, Domain, Scope, System, rules_of
 
 BASIS = law.together(law.RESIDENT_REGISTER_ACT, law.LOCAL_TAX_ACT, law.NUMBER_ACT_USE)
 
@@ -21,7 +21,6 @@ DOMAIN = Domain(
     id="local-tax",
     scope=Scope.MUNICIPAL,
     columns=MUNICIPAL_COLUMNS,
-    holds=Coverage.EVERY_RESIDENT,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
     paying=True,

@@ -1,7 +1,7 @@
-"""A system's declaration: what it publishes, and, for a domain, what it is told by which rule of law.
+"""A system's declaration: the submissions it publishes and, for a domain, its columns and rules with their legal basis.
 
-Declarations are data. Intake, propagation, conversion, sinks and `mesh apply` read them; none knows a
-system by name.
+Declarations are data. Intake, fan-out, conversion, sinks and `mesh apply` read them; none of these knows a system by
+name.
 """
 
 from __future__ import annotations
@@ -16,38 +16,31 @@ from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
 
 
 class Scope(StrEnum):
-    """One system per municipality, or one for the nation."""
+    """Whether a system exists once per municipality or once for the country."""
 
     MUNICIPAL = "MUNICIPAL"
     NATIONAL = "NATIONAL"
 
 
-class Coverage(StrEnum):
-    """Whose rows a domain's table `person` has. NONE: it keeps no facts (enrolled residents get messages)."""
-
-    EVERY_RESIDENT = "EVERY_RESIDENT"
-    ENROLLED = "ENROLLED"
-    NONE = "NONE"
-
-
 class Action(StrEnum):
-    """What a notice does to the person's row in a domain.
+    """The effect of a notice on the person's row in a domain.
 
-    OPEN makes it, status active, with all facts; a closed row opens again. OPEN_CANDIDATE does so with
-    status candidate; OPEN_CANDIDATE_IF_HELD_AT_ORIGIN only where the person's row at the municipality moved
-    from was active or candidate until that move out. UPDATE brings in the rule's fields; a closed row isn't
-    updated. CLOSE sets status closed, takes the address out, and leaves the rest as it was.
+    OPEN creates the row with status active and all facts, or opens a closed one again. OPEN_CANDIDATE does the same
+    with status candidate. OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN does so only if the domain's row at the municipality moved
+    from was open (active or candidate) until that move out. On a row that is already open, these three update the facts
+    instead; OPEN also makes the row active. UPDATE writes the rule's fields into an open row; it never opens one. CLOSE
+    sets status closed and removes the address; all other facts stay.
     """
 
     NONE = "NONE"
     OPEN = "OPEN"
     OPEN_CANDIDATE = "OPEN_CANDIDATE"
-    OPEN_CANDIDATE_IF_HELD_AT_ORIGIN = "OPEN_CANDIDATE_IF_HELD_AT_ORIGIN"
+    OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN = "OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN"
     UPDATE = "UPDATE"
     CLOSE = "CLOSE"
 
 
-#: The fact that each personal column comes of; `roman` is the reading in Hepburn letters.
+#: The fact from which each personal column is derived; `roman` is the reading in Hepburn letters.
 FACT_OF_COLUMN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "name": "name",
@@ -61,10 +54,10 @@ FACT_OF_COLUMN: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-#: What an address says of somebody who moved abroad.
+#: Address of a person who moved abroad.
 ABROAD: Final = "国外"
 
-#: Columns of an account that paying domains are told.
+#: Columns of an account in events and stores.
 ACCOUNT_COLUMNS: Final = ("status", "holder_kana", "bank", "branch", "type", "number")
 
 #: Columns of a message to a resident.
@@ -73,9 +66,10 @@ MESSAGE_COLUMNS: Final = ("case_code", "reason", "text")
 
 @dataclass(frozen=True)
 class Rule:
-    """What one reason does in one domain: `fields` are the domain's columns it brings in, on `legal_basis`.
+    """The effect of one reason in one domain: an action, the columns it writes, and its legal basis.
 
-    `gives` are values that the rule itself sets (by column) instead of the notice.
+    `fields` are names of the domain's columns whose values the notice provides. `sets` are values by column that the
+    rule itself provides instead of the notice.
     """
 
     action: Action
@@ -84,22 +78,23 @@ class Rule:
     sets: Mapping[str, str] = field(default_factory=dict)
 
 
-#: The rule of a reason that a domain isn't told of.
+#: The rule of a reason that has no effect in a domain.
 NO_RULE: Final = Rule(Action.NONE)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain that is told of persons: its store, its columns, and its rules by reason (all but UNKNOWN).
+    """A system that receives data about persons: its store, its columns, and a rule for every reason but UNKNOWN.
 
-    `enrolment` is what a row of enrolments does; None: the domain takes none. `paying` domains are told of
-    accounts. `message_on` are the reasons that send the resident a message.
+    `columns` are the personal columns; a domain without any keeps no rows of persons. `enrolment` is the rule of an
+    enrolment, which writes all facts; None if the domain accepts no enrolments. A `paying` domain receives the account
+    of each person with an open row. `account_basis` is the legal basis of accounts; empty if the domain receives none.
+    A notice with a reason in `message_on` sends a message to an enrolled resident.
     """
 
     id: str
     scope: Scope
     columns: tuple[str, ...]
-    holds: Coverage
     rules: Mapping[Reason, Rule]
     legal_basis: str
     enrolment: Rule | None = None
@@ -114,32 +109,42 @@ class Domain:
 
     @property
     def event(self) -> str:
-        """Catalogue name of the schema of this domain's topic."""
+        """Name in the catalogue of the schema of this domain's topic."""
         return f"domain-{self.id}"
 
     @property
     def municipal(self) -> bool:
-        """Whether rows belong to a person and a municipality, not to the person alone."""
+        """Whether a row belongs to a person and a municipality, not to the person alone."""
         return self.scope is Scope.MUNICIPAL
 
     @property
     def facts(self) -> frozenset[str]:
-        """Names of the facts (record `Facts`) that this domain's columns come of."""
+        """Names of the facts (fields of record `Facts`) from which this domain's columns are derived."""
         return frozenset(FACT_OF_COLUMN[column] for column in self.columns)
 
     @property
+    def has_persons(self) -> bool:
+        """Whether the domain keeps rows of persons: its events have field `person`, its store has table `person`."""
+        return bool(self.columns)
+
+    @property
     def has_accounts(self) -> bool:
-        """Whether its events carry accounts: the paying domains, and the ledger's own."""
+        """Whether the domain keeps accounts: field and table `account`. True for paying domains and the ledger."""
         return bool(self.account_basis)
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether the domain keeps messages to residents: field `message` of its events, table `notice`."""
+        return bool(self.message_on)
+
     def rule(self, reason: Reason) -> Rule:
-        """The rule of this reason; UNKNOWN has none."""
+        """Return the rule of a reason; UNKNOWN has no effect."""
         return self.rules.get(reason, NO_RULE)
 
     def basis(self, entity: str, reason: Reason | None) -> str:
-        """Act and article on which a change of `entity` (PERSON, ACCOUNT, MESSAGE) goes out.
+        """Return the act and article that allow a change of `entity` (PERSON, ACCOUNT, MESSAGE) to be published.
 
-        Without a reason it comes of an enrolment or, in the entity's case, of an account.
+        `reason` is None for a change of a person caused by an enrolment, and for a change of an account.
         """
         if entity == "ACCOUNT":
             return self.account_basis
@@ -150,17 +155,23 @@ class Domain:
 
 @dataclass(frozen=True)
 class System:
-    """A system. `publishes`: catalogue name of what it files on `in.<id>[.<municipality>]`."""
+    """A system that takes part in the mesh.
+
+    `publishes` is the name in the catalogue of the schema of its submissions on `in.<id>[.<municipality>]`; None if it
+    submits nothing. `digest_purpose` separates the digests of its submissions from those of other schemas; by default
+    it is the schema's name. Never change it: digests recorded earlier would not match any more.
+    """
 
     id: str
     japanese: str
     scope: Scope
     publishes: str | None = None
     domain: Domain | None = None
+    digest_purpose: str | None = None
 
     @property
     def municipal(self) -> bool:
-        """Whether there is one per municipality, each with its own topic and user."""
+        """Whether the system exists once per municipality, each with its own topic and user."""
         return self.scope is Scope.MUNICIPAL
 
 
@@ -170,16 +181,21 @@ def rules_of(
     basis: str,
     special: Mapping[Reason, Rule] | None = None,
 ) -> Mapping[Reason, Rule]:
-    """Rules by reason: each action with the columns it brings in; `special` replaces some of them."""
-    plain = {
-        reason: Rule(action, _brought_in(columns, reason, action), basis if action is not Action.NONE else "")
+    """Return a rule for every reason: its action with the columns that the action writes.
+
+    A reason without an action has no effect. Rules in `special` replace the derived ones.
+    """
+    derived = {
+        reason: Rule(
+            action, _written_columns(columns, reason, action), basis if action is not Action.NONE else ""
+        )
         for reason in JAPANESE
         for action in [actions.get(reason, Action.NONE)]
     }
-    return MappingProxyType(plain | dict(special or {}))
+    return MappingProxyType(derived | dict(special or {}))
 
 
-def _brought_in(columns: tuple[str, ...], reason: Reason, action: Action) -> tuple[str, ...]:
+def _written_columns(columns: tuple[str, ...], reason: Reason, action: Action) -> tuple[str, ...]:
     if action in (Action.NONE, Action.CLOSE):
         return ()
     if action is not Action.UPDATE:

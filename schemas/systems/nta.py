@@ -1,8 +1,8 @@
-"""国税（国税庁）: holds who is enrolled."""
+"""国税（国税庁）: has rows of enrolled residents."""
 
 from schemas.systems import law
 from schemas.systems._tables import NATIONAL_COLUMNS, NATIONAL_ENROLLED, moved_abroad, protection
-from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.NATIONAL_TAX_ACT, law.RESIDENT_REGISTER_ACT_NATIONAL, law.NUMBER_ACT_USE)
 
@@ -10,11 +10,10 @@ DOMAIN = Domain(
     id="nta",
     scope=Scope.NATIONAL,
     columns=NATIONAL_COLUMNS,
-    holds=Coverage.ENROLLED,
     rules=rules_of(
         NATIONAL_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
     ),
     legal_basis=BASIS,
-    enrolment=Rule(Action.OPEN, NATIONAL_COLUMNS, BASIS),
+    enrolment=Rule(Action.OPEN, legal_basis=BASIS),
 )
 SYSTEM = System("nta", "国税", Scope.NATIONAL, publishes="enrolment", domain=DOMAIN)

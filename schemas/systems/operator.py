@@ -1,4 +1,4 @@
-"""The officers' desk: what a clerk does with a refused hand-over is itself an event."""
+"""職員窓口: operator commands. They are submissions like any other, so a replay repeats them."""
 
 from schemas.systems.model import Scope, System
 

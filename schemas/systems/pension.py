@@ -1,8 +1,8 @@
-"""年金: holds who is enrolled; pays to the account."""
+"""年金: has rows of enrolled residents; pays to the account."""
 
 from schemas.systems import law
 from schemas.systems._tables import NATIONAL_COLUMNS, NATIONAL_ENROLLED, moved_abroad, protection
-from schemas.systems.model import Action, Coverage, Domain, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of
 
 BASIS = law.together(law.NATIONAL_PENSION_ACT, law.RESIDENT_REGISTER_ACT_NATIONAL, law.NUMBER_ACT_USE)
 
@@ -10,12 +10,11 @@ DOMAIN = Domain(
     id="pension",
     scope=Scope.NATIONAL,
     columns=NATIONAL_COLUMNS,
-    holds=Coverage.ENROLLED,
     rules=rules_of(
         NATIONAL_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
     ),
     legal_basis=BASIS,
-    enrolment=Rule(Action.OPEN, NATIONAL_COLUMNS, BASIS),
+    enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     paying=True,
     account_basis=law.ACCOUNT_ACT,
 )

@@ -1,8 +1,7 @@
-"""A call that may never return, although it was given a timeout.
+"""A deadline for calls that may never return although they were given a timeout.
 
-librdkafka's `send_offsets_to_transaction` waits for ever where the group's coordinator goes away at the wrong moment
-(confluentinc/librdkafka#5456 and #5511, open as of 2.15): both workers of a step were seen to hang so after the death
-of one broker, and nothing moved any more.
+librdkafka's `send_offsets_to_transaction` waits for ever if the group's coordinator goes away at the wrong moment
+(confluentinc/librdkafka#5456 and #5511, open as of 2.15): both workers of a step hung after one broker had died.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from confluent_kafka import KafkaError, KafkaException
 
 T = TypeVar("T")
 
-#: A call that keeps to its timeout comes back a little after it.
+#: A call that respects its timeout returns within this time after it.
 GRACE_S: Final = 2.0
 
 
 def call_with_deadline(call: Callable[[], T], timeout_s: float) -> T:
-    """What `call` returns or raises; KafkaException of a timeout where it does neither `GRACE_S` after its timeout.
+    """Return what `call` returns, or raise what it raises; raise a time-out KafkaException `GRACE_S` after its timeout.
 
-    It is left behind then, in a thread of its own, with whatever it holds: what it calls is to be used no more.
+    After a time-out the call goes on in a thread of its own, with everything it holds: its client must not be used
+    again.
     """
     outcome: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
 
@@ -33,11 +33,11 @@ def call_with_deadline(call: Callable[[], T], timeout_s: float) -> T:
         except BaseException as error:
             outcome.put(error)
 
-    threading.Thread(target=run, name="bounded", daemon=True).start()
+    threading.Thread(target=run, name="call-with-deadline", daemon=True).start()
     try:
-        found = outcome.get(timeout=timeout_s + GRACE_S)
+        result = outcome.get(timeout=timeout_s + GRACE_S)
     except queue.Empty:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -1,1 +1,1 @@
-"""Run steps without a broker: `driver` feeds the real pipeline, `memory_log` is the log and the clients it runs on."""
+"""Steps without a broker: `driver` runs real pipelines on `memory_log`, a log in memory with its clients."""

@@ -1,14 +1,15 @@
-"""A log in memory, with the clients that the pipeline wants: what the driver of `streams.testing.driver` runs on.
+"""A log in memory with the clients of a pipeline, for `streams.testing.driver`.
 
-It keeps Kafka's promises that matter to a pipeline: transactions whole or not at all and seen only when committed, a
-producer fenced by the next of its `transactional.id`, offsets refused under an old generation. One member per group.
+It has those guarantees of Kafka that matter to a pipeline: transactions are atomic and become visible when they are
+committed; a new producer fences the previous one with its `transactional.id`; offsets with an old generation of the
+group are rejected. A group has one member.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -17,58 +18,66 @@ from streams.clients import LocalMessage, Partition, Rebalanced, RebalanceReques
 
 @dataclass
 class MemoryLog:
-    """Topics by name, each a list of records per partition. A topic that isn't there is made on the first write."""
+    """Records by partition; the first write to a topic creates it with `partitions` partitions."""
 
     partitions: int = 4
     now_ms: int = 0
-    #: Called before and after each call of a producer with its name; may raise a KafkaException.
+    #: Called before and after each call of a producer, with its name and "before" or "after". May raise KafkaException.
     on_call: Callable[[str, str], None] = lambda call, when: None
     records: dict[Partition, list[LocalMessage]] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    partition_counts: dict[str, int] = field(default_factory=dict)
+    #: Committed offsets by group and partition, and the metadata that was sent with them.
     committed: dict[str, dict[Partition, int]] = field(default_factory=dict)
-    #: What came with these offsets.
     metadata: dict[str, dict[Partition, str]] = field(default_factory=dict)
+    #: Generation and member of each group, epoch of each `transactional.id`.
     generations: dict[str, int] = field(default_factory=dict)
+    members: dict[str, MemoryConsumer] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
     def create(self, topic: str, partitions: int | None = None) -> None:
-        """Makes a topic where it isn't there."""
-        if topic not in self.sizes:
-            self.sizes[topic] = partitions or self.partitions
-            self.records.update({(topic, number): [] for number in range(self.sizes[topic])})
+        """Create a topic unless it exists."""
+        if topic not in self.partition_counts:
+            self.partition_counts[topic] = partitions or self.partitions
+            self.records.update({(topic, number): [] for number in range(self.partition_counts[topic])})
 
     def append(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, timestamp_ms: int = 0
     ) -> LocalMessage:
-        """Writes a record; without a partition, murmur2 of its key chooses (a null key: partition 0)."""
+        """Append a record and return it. Without `partition` the key's hash decides; a null key counts as empty."""
         self.create(topic)
-        number = partition if partition >= 0 else partition_for(key or b"", self.sizes[topic])
-        at = self.records[topic, number]
-        at.append(LocalMessage((topic, number), len(at), key, value, timestamp_ms or self.now_ms))
-        return at[-1]
+        number = partition if partition >= 0 else partition_for(key or b"", self.partition_counts[topic])
+        records = self.records[topic, number]
+        record = LocalMessage((topic, number), len(records), key, value, timestamp_ms or self.now_ms)
+        records.append(record)
+        return record
 
-    def of_topic(self, topic: str) -> list[LocalMessage]:
-        """A topic's records, partition after partition."""
-        return [each for number in range(self.sizes.get(topic, 0)) for each in self.records[topic, number]]
+    def topic_records(self, topic: str) -> list[LocalMessage]:
+        """Return the records of a topic, partition after partition."""
+        numbers = range(self.partition_counts.get(topic, 0))
+        return [record for number in numbers for record in self.records[topic, number]]
 
     def lag(self, group: str, inputs: Sequence[str]) -> int:
-        """Records of these inputs that the group has still to process."""
+        """Return the number of records of these inputs that the group hasn't committed yet."""
         offsets = self.committed.get(group, {})
-        return sum(len(self.records[each]) - offsets.get(each, 0) for each in self.matching(inputs))
+        return sum(
+            len(self.records[partition]) - offsets.get(partition, 0)
+            for partition in self.matching_partitions(inputs)
+        )
 
-    def matching(self, inputs: Sequence[str]) -> list[Partition]:
-        """Partitions of topics that are named, or match an expression that begins with `^`."""
-        return [each for each in self.records if subscribed(each[0], inputs)]
+    def matching_partitions(self, inputs: Sequence[str]) -> list[Partition]:
+        """Return the partitions of all topics that a subscription to `inputs` includes."""
+        return [partition for partition in self.records if subscribed(partition[0], inputs)]
 
 
 class MemoryConsumer:
-    """The only member of its group; `limit` says before each read how many records it may give at most."""
+    """The only member of its group; `read_limit` returns before each read how many records it may return at most."""
 
-    def __init__(self, log: MemoryLog, group: str, limit: Callable[[], int] | None = None) -> None:
-        self._log, self._group, self._limit = log, group, limit or (lambda: 1_000_000)
+    def __init__(self, log: MemoryLog, group: str, read_limit: Callable[[], int] | None = None) -> None:
+        self._log, self._group, self._read_limit = log, group, read_limit or (lambda: 1_000_000)
         self._inputs: Sequence[str] = ()
+        self._generation = 0
         self._on_assign: Rebalanced | None = None
-        #: What is to be told of all partitions.
+        #: Callback that the next read calls with all partitions.
         self._pending_revocation: Rebalanced | None = None
         self._positions: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
@@ -76,74 +85,78 @@ class MemoryConsumer:
     def subscribe(
         self, topics: list[str], *, on_assign: Rebalanced, on_revoke: Rebalanced, on_lost: Rebalanced
     ) -> None:
-        """Partitions are handed out by the next read, those of new topics too."""
+        """Join the group; each read assigns the partitions that are new."""
         self._inputs, self._on_assign, self._on_revoke, self._on_lost = topics, on_assign, on_revoke, on_lost
-        self._log.generations[self._group] = self._log.generations.get(self._group, 0) + 1
+        self._generation = self._log.generations[self._group] = self._log.generations.get(self._group, 0) + 1
+        self._log.members[self._group] = self
 
     def consume(self, num_messages: int, timeout: float) -> list[LocalMessage]:
-        """What is there; nothing is waited for."""
+        """Return records that are present, without waiting."""
         self._rebalance()
-        wanted, taken = min(num_messages, self._limit()), list[LocalMessage]()
+        limit, records = min(num_messages, self._read_limit()), list[LocalMessage]()
         for partition in sorted(self._positions.keys() - self._paused):
             start = self._positions[partition]
-            got = self._log.records[partition][start : start + wanted - len(taken)]
-            self._positions[partition] += len(got)
-            taken.extend(got)
-        return taken
-
-    def _rebalance(self) -> None:
-        if self._pending_revocation:
-            self._pending_revocation(self, [TopicPartition(*each) for each in self._positions])
-            self._pending_revocation = None
-        new = [each for each in self._log.matching(self._inputs) if each not in self._positions]
-        if new and self._on_assign:
-            self._on_assign(self, [TopicPartition(*each) for each in new])
+            portion = self._log.records[partition][start : start + limit - len(records)]
+            self._positions[partition] += len(portion)
+            records.extend(portion)
+        return records
 
     def revoke_all(self, lost: bool = False) -> None:
-        """All partitions are the group's again at once; the next read tells (revoked, or lost), and hands them out."""
+        """Begin a rebalance: the next read reports all partitions as revoked (or as lost), and assigns them again."""
         self._pending_revocation = self._on_lost if lost else self._on_revoke
         self._log.generations[self._group] += 1
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        """Reads these from now on."""
+        """Read these partitions from their offsets."""
         self._positions.update({(each.topic, each.partition): max(0, each.offset) for each in partitions})
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
-        """Reads these no more."""
-        for each in partitions:
-            del self._positions[each.topic, each.partition]
-            self._paused.discard((each.topic, each.partition))
+        """Read these partitions no longer."""
+        for partition in _partitions(partitions):
+            del self._positions[partition]
+            self._paused.discard(partition)
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        """Holds these back."""
-        self._paused.update((each.topic, each.partition) for each in partitions)
+        """Pause these partitions."""
+        self._paused.update(_partitions(partitions))
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        """Goes on with these."""
-        self._paused.difference_update((each.topic, each.partition) for each in partitions)
+        """Resume these partitions."""
+        self._paused.difference_update(_partitions(partitions))
 
     def seek(self, partition: TopicPartition) -> None:
-        """Goes on from there."""
+        """Set the next offset to read."""
         self._positions[partition.topic, partition.partition] = max(0, partition.offset)
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        """The group's committed offsets, with their metadata; -1001 where there is none."""
+        """Return the group's committed offsets with their metadata; -1001 if there is none."""
         offsets, metadata = self._log.committed.get(self._group, {}), self._log.metadata.get(self._group, {})
-        places = [(each.topic, each.partition) for each in partitions]
-        return [TopicPartition(*each, offsets.get(each, -1001), metadata.get(each, "")) for each in places]
+        return [
+            TopicPartition(*partition, offsets.get(partition, -1001), metadata.get(partition, ""))
+            for partition in _partitions(partitions)
+        ]
 
     def consumer_group_metadata(self) -> tuple[str, int]:
-        """Group and generation."""
-        return self._group, self._log.generations[self._group]
+        """Return the group and this member's generation, which is old until it has read after a rebalance."""
+        return self._group, self._generation
 
     def close(self) -> None:
-        """Leaves."""
+        """Leave the group."""
         if self._positions:
-            self._on_revoke(self, [TopicPartition(*each) for each in self._positions])
+            self._on_revoke(self, [TopicPartition(*partition) for partition in self._positions])
+
+    def _rebalance(self) -> None:
+        if self._pending_revocation:
+            self._pending_revocation(self, [TopicPartition(*partition) for partition in self._positions])
+            self._pending_revocation = None
+            self._generation = self._log.generations[self._group]
+        new = [each for each in self._log.matching_partitions(self._inputs) if each not in self._positions]
+        if new and self._on_assign:
+            self._on_assign(self, [TopicPartition(*partition) for partition in new])
 
 
 class MemoryReader:
-    """Reads given partitions, and tells each one's end whenever it comes to it."""
+    """A reader of given partitions, which returns the end of each whenever it reaches it."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
@@ -151,63 +164,74 @@ class MemoryReader:
         self._ends_reported: set[Partition] = set()
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        """Reads these, from their offsets."""
+        """Read these partitions from their offsets, and no others."""
         self._positions = {(each.topic, each.partition): max(0, each.offset) for each in partitions}
         self._ends_reported.clear()
 
     def consume(self, num_messages: int, timeout: float) -> list[LocalMessage]:
-        """Records, or the end of a partition."""
-        taken: list[LocalMessage] = []
+        """Return records and ends of partitions, without waiting."""
+        messages: list[LocalMessage] = []
         for partition, start in self._positions.items():
-            got = self._log.records.get(partition, [])[start : start + num_messages - len(taken)]
-            taken.extend(got)
-            self._positions[partition] = end = start + len(got)
-            if got:
+            records = self._log.records.get(partition, [])[start : start + num_messages - len(messages)]
+            messages.extend(records)
+            self._positions[partition] = end = start + len(records)
+            if records:
                 self._ends_reported.discard(partition)
-            if len(taken) < num_messages and partition not in self._ends_reported:
+            if len(messages) < num_messages and partition not in self._ends_reported:
                 self._ends_reported.add(partition)
                 eof = KafkaError(KafkaError._PARTITION_EOF)
-                taken.append(LocalMessage(partition, end, None, None, failure=eof))
-        return taken
+                messages.append(LocalMessage(partition, end, None, None, failure=eof))
+        return messages
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
+
+
+class _ProducedRecord(NamedTuple):
+    """A record of the open transaction."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    timestamp_ms: int
 
 
 class MemoryProducer:
-    """Transactions whole or not at all; the next producer of the same id fences this one."""
+    """A producer of atomic transactions, until the next producer with its `transactional.id` fences it."""
 
     def __init__(self, log: MemoryLog, transactional_id: str) -> None:
         self._log, self._id, self._epoch = log, transactional_id, -1
-        self._open: list[tuple[str, bytes | None, bytes | None, int, int]] | None = None
+        #: Records and offsets (by group) of the open transaction; None if there is none.
+        self._open: list[_ProducedRecord] | None = None
         self._offsets: dict[str, list[TopicPartition]] = {}
 
     def init_transactions(self, timeout: float) -> None:
-        """Fences those before."""
+        """Fence all previous producers with this `transactional.id`."""
         self._log.on_call("init_transactions", "before")
         self._epoch = self._log.epochs[self._id] = self._log.epochs.get(self._id, -1) + 1
         self._log.on_call("init_transactions", "after")
 
     def begin_transaction(self) -> None:
-        """Opens one."""
+        """Open a transaction."""
         self._check("begin_transaction")
         self._open, self._offsets = [], {}
 
     def produce(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, timestamp: int
     ) -> None:
-        """Seen when committed."""
+        """Add a record to the transaction; readers receive it when the transaction is committed."""
         self._check("produce")
-        self._opened().append((topic, key, value, partition, timestamp))
+        self._opened().append(_ProducedRecord(topic, key, value, partition, timestamp))
 
     def poll(self, timeout: float) -> int:
-        """Nothing is waited for."""
+        """Return 0: no callback is pending."""
         return 0
 
     def send_offsets_to_transaction(
         self, positions: list[TopicPartition], group_metadata: Any, timeout: float
     ) -> None:
-        """Committed with the transaction; refused under an old generation."""
+        """Add offsets to the transaction; raise ILLEGAL_GENERATION if the group has a newer generation."""
         self._check("send_offsets_to_transaction")
         group, generation = group_metadata
         if generation != self._log.generations[group]:
@@ -217,32 +241,30 @@ class MemoryProducer:
         self._log.on_call("send_offsets_to_transaction", "after")
 
     def commit_transaction(self, timeout: float) -> None:
-        """All of it is seen from now on."""
+        """Append the transaction's records and commit its offsets."""
         self._check("commit_transaction")
-        for topic, key, value, partition, timestamp_ms in self._opened():
-            self._log.append(topic, key, value, partition, timestamp_ms)
-        for group, told in self._offsets.items():
-            offsets, metadata = (
-                self._log.committed.setdefault(group, {}),
-                self._log.metadata.setdefault(group, {}),
-            )
-            for each in told:
+        for record in self._opened():
+            self._log.append(*record)
+        for group, positions in self._offsets.items():
+            offsets = self._log.committed.setdefault(group, {})
+            metadata = self._log.metadata.setdefault(group, {})
+            for each in positions:
                 offsets[each.topic, each.partition] = each.offset
                 metadata[each.topic, each.partition] = each.metadata or ""
         self._open = None
         self._log.on_call("commit_transaction", "after")
 
     def abort_transaction(self, timeout: float) -> None:
-        """None of it ever was."""
+        """Drop the transaction's records and offsets."""
         self._check("abort_transaction")
         self._open = None
         self._log.on_call("abort_transaction", "after")
 
     def purge(self) -> None:
-        """Nothing is held."""
+        """Drop the open transaction."""
         self._open = None
 
-    def _opened(self) -> list[tuple[str, bytes | None, bytes | None, int, int]]:
+    def _opened(self) -> list[_ProducedRecord]:
         if self._open is None:
             raise KafkaException(KafkaError(KafkaError._STATE))
         return self._open
@@ -260,62 +282,66 @@ class MemoryClients:
     log: MemoryLog
     group: str
     transactional_id: str
-    limit: Callable[[], int] | None = None
+    read_limit: Callable[[], int] | None = None
 
     def producer(self) -> MemoryProducer:
-        """The slot's next producer."""
+        """Return a new producer with the slot's `transactional.id`."""
         return MemoryProducer(self.log, self.transactional_id)
 
     def consumer(self) -> MemoryConsumer:
-        """The group's only member."""
-        return MemoryConsumer(self.log, self.group, self.limit)
+        """Return the only member of the group."""
+        return MemoryConsumer(self.log, self.group, self.read_limit)
 
     def reader(self) -> MemoryReader:
-        """Reads changelogs."""
+        """Return a reader of changelogs and of single records."""
         return MemoryReader(self.log)
 
     def tailing_reader(self) -> MemoryReader:
-        """Reads acts."""
+        """Return a reader of operator commands."""
         return MemoryReader(self.log)
 
     def barrier_partition(self) -> Partition:
-        """Of a topic that nothing is written to: a group has one member here."""
+        """Return a partition that nobody reads or writes: the only member can't share it with another slot."""
         return self.transactional_id, 0
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
-        """None: a group has one member here, which has them all."""
+        """Return no partition: the only member has all of them."""
         return frozenset()
 
     def request_rebalance(self) -> RebalanceRequest:
-        """A group of one is balanced at once."""
-        return _Balanced()
+        """Return a completed request: a group with one member is always balanced."""
+        return _CompletedRebalance()
 
 
-class _Balanced:
-    """A rebalance that has come (`streams.clients.Rebalancer`)."""
+class _CompletedRebalance:
+    """A rebalance that is complete at once (`streams.clients.RebalanceRequest`)."""
 
     def completed(self) -> bool:
-        """It has."""
+        """Return True."""
         return True
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing."""
 
 
 def partition_for(key: bytes, partitions: int) -> int:
-    """The partition that Kafka's Java clients give a key: murmur2, made positive, modulo."""
+    """Return the partition that Kafka's Java clients choose for a key: murmur2 without sign, modulo `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2 (Austin Appleby) with the seed that Kafka's clients use; unsigned, 32 bits."""
+    """Return MurmurHash2 (Austin Appleby) with the seed of Kafka's clients: unsigned, 32 bits."""
     mask, m, length = 0xFFFFFFFF, 0x5BD1E995, len(data)
     h = 0x9747B28C ^ length
-    whole = length - length % 4
-    for start in range(0, whole, 4):
+    aligned = length - length % 4
+    for start in range(0, aligned, 4):
         k = int.from_bytes(data[start : start + 4], "little") * m & mask
         h = (h * m & mask) ^ ((k ^ (k >> 24)) * m & mask)
     if length % 4:
-        h = (h ^ int.from_bytes(data[whole:], "little")) * m & mask
+        h = (h ^ int.from_bytes(data[aligned:], "little")) * m & mask
     h = (h ^ (h >> 13)) * m & mask
     return h ^ (h >> 15)
+
+
+def _partitions(positions: Iterable[TopicPartition]) -> list[Partition]:
+    return [(each.topic, each.partition) for each in positions]

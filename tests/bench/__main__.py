@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--quick] [PART …]`: the comparisons, into build/bench.json and docs/performance.md."""
+"""`python -m tests.bench [--quick] [PART …]`: write the comparisons to build/bench.json and docs/performance.md."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Final
 
 from tests.bench import figures, report
 from tests.bench.figures import Figure
-from tests.bench.sizes import QUICK, WHOLE, Sizes
+from tests.bench.sizes import FULL, QUICK, Sizes
 
-#: Modules with a function `measure`, in the order in which they run; each makes servers of its own.
+#: Modules with a function `measure`, in the order in which they run. Each starts servers of its own.
 PARTS: Final = (
     "conversion",
     "intake",
     "sink",
-    "whole_way",
+    "end_to_end",
     "kafka_streams",
     "propagation",
     "start",
@@ -29,56 +29,59 @@ PARTS: Final = (
 
 
 def main() -> int:
-    """0 where all was measured, whatever it came to."""
-    told = arguments().parse_args()
+    """Measure the parts and return 0, whether goals are met or not."""
+    options = arguments().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sizes = QUICK if told.quick else WHOLE
-    found: list[Figure] = []
-    for part in told.parts:
-        found += _measured(part, told.folder, sizes)
-        figures.save(told.folder / "bench.json", found)
-    for each in found:
-        _say(_line(each))
-    if not told.quick and set(told.parts) == set(PARTS):
-        # A part, or few records, is for who develops: documents are of whole runs.
-        report.write(found, sizes.rounds)
+    sizes = QUICK if options.quick else FULL
+    measured: list[Figure] = []
+    for part in options.parts:
+        measured += _measure(part, options.folder, sizes)
+        figures.save(options.folder / "bench.json", measured)
+    for figure in measured:
+        _print_line(_summary(figure))
+    if not options.quick and set(options.parts) == set(PARTS):
+        # Single parts and quick runs are for development: the document has the figures of full runs only.
+        report.write(measured, sizes.rounds)
     return 0
 
 
-def _measured(part: str, folder: Path, sizes: Sizes) -> list[Figure]:
+def _measure(part: str, folder: Path, sizes: Sizes) -> list[Figure]:
     begun = time.monotonic()
-    _say(f"{part}: servers that hold nothing …")
+    _print_line(f"{part}: starting empty servers …")
     module = importlib.import_module(f"tests.bench.{part}")
-    found: list[Figure] = module.measure(folder / "bench", sizes, _say)
-    _say(f"{part}: done in {time.monotonic() - begun:.0f} s")
-    return found
+    measured: list[Figure] = module.measure(folder / "bench", sizes, _print_line)
+    _print_line(f"{part}: done in {time.monotonic() - begun:.0f} s")
+    return measured
 
 
-def _line(figure: Figure) -> str:
-    told = figure.as_json()
-    met = {True: "met", False: "NOT met", None: ""}[figure.met]
-    numbers = f"{told['ours']!s:>9} {told['theirs']!s:>9} {figure.unit:16} {told['ratio']!s:>6}"
-    return f"{figure.name:64} {numbers} {told['goal'] or '':7} {met}"
+def _summary(figure: Figure) -> str:
+    columns = figure.as_json()
+    met = {True: "met", False: "NOT met", None: ""}[figure.is_met]
+    numbers = (
+        f"{columns['value']!s:>9} {columns['compared_with']!s:>9} {figure.unit:16} {columns['ratio']!s:>6}"
+    )
+    return f"{figure.name:64} {numbers} {columns['goal'] or '':7} {met}"
 
 
 def arguments() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    told = f"of {', '.join(PARTS)}; all by default"
-    parser.add_argument("parts", nargs="*", type=_part, default=list(PARTS), metavar="PART", help=told)
+    parts = f"of {', '.join(PARTS)}; all by default"
+    parser.add_argument("parts", nargs="*", type=_part, default=list(PARTS), metavar="PART", help=parts)
     parser.add_argument("--quick", action="store_true", help="few records, three rounds")
-    # Servers have working folders of their own: a relative one would mean another place to each.
-    parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())
+    # The path is made absolute because servers have working folders of their own.
+    parser.add_argument("--folder", type=lambda text: Path(text).resolve(), default=Path("build").resolve())
     return parser
 
 
-def _part(given: str) -> str:
-    if given not in PARTS:
-        raise argparse.ArgumentTypeError(f"no part {given}; there are {', '.join(PARTS)}")
-    return given
+def _part(name: str) -> str:
+    if name not in PARTS:
+        raise argparse.ArgumentTypeError(f"there is no part {name}; parts are {', '.join(PARTS)}")
+    return name
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - whoever started it looks on
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - progress for the terminal
 
 
 if __name__ == "__main__":

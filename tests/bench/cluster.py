@@ -1,4 +1,4 @@
-"""Servers of a benchmark's own: from nothing to nothing, in `build/bench/`."""
+"""Servers of a benchmark, started empty in `build/bench/` and removed afterwards."""
 
 from __future__ import annotations
 
@@ -24,38 +24,41 @@ MUNICIPALITIES: Final = ("012033", "131041", "131130", "141097")
 
 @dataclass(frozen=True)
 class BenchCluster:
-    """Servers that hold nothing yet but what `mesh apply` makes."""
+    """Servers that are empty except for what `mesh apply` creates."""
 
     stack: Stack
     environment: Environment
     installation: Installation
-    log: Log
+    topics: Log
 
     @property
     def folder(self) -> Path:
-        """Where a run keeps its files, beside the servers' home."""
+        """Folder of a run's files, beside the servers' home."""
         return self.stack.home.folder.parent
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[BenchCluster]:
-    """Servers in `folder`/home for as long as it lasts; processes find them by MESH_HOME. One run at a time."""
+def running_cluster(folder: Path) -> Iterator[BenchCluster]:
+    """Run servers in `folder`/home during the context; processes find them by MESH_HOME.
+
+    A lock allows one run at a time.
+    """
     home = folder / "home"
     stack, installation = Stack(Home(home)), Installation(home)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"), _surroundings(home):
-        clear(folder)
+    with FileLock(folder / "lock"), _environment_variables(home):
+        remove_leftovers(folder)
         try:
             stack.up()
             environment = Environment.of_stack(stack.home)
             apply(environment, installation, MUNICIPALITIES)
             yield BenchCluster(stack, environment, installation, Log(environment))
         finally:
-            clear(folder)
+            remove_leftovers(folder)
 
 
-def clear(folder: Path) -> None:
-    """Ends whatever a run that was cut short has left in `folder`."""
+def remove_leftovers(folder: Path) -> None:
+    """Stop and remove servers and workers that an interrupted run has left in `folder`."""
     home = Home(folder / "home")
     if home.state_exists():
         background.stop(Installation(home.folder))
@@ -63,11 +66,11 @@ def clear(folder: Path) -> None:
 
 
 @contextmanager
-def _surroundings(home: Path) -> Iterator[None]:
-    """MESH_* settings of this run alone: measured is what a release does by default."""
+def _environment_variables(home: Path) -> Iterator[None]:
+    """Unset MESH_* variables during the context: the default settings of a release are measured."""
     before = {name: value for name, value in os.environ.items() if name.startswith("MESH_")}
-    kept = {"MESH_MAVEN_REPOSITORY"}
-    for name in before.keys() - kept:
+    unchanged = {"MESH_MAVEN_REPOSITORY"}
+    for name in before.keys() - unchanged:
         del os.environ[name]
     os.environ["MESH_HOME"] = str(home)
     try:

@@ -1,4 +1,4 @@
-"""What the log takes by the way it is compressed: bytes a record, and CPU of who writes it and who reads it."""
+"""Compression types and batch sizes: bytes per record on disk, and CPU to write and to read."""
 
 from __future__ import annotations
 
@@ -6,106 +6,119 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from infra.codec import codec
+from infra.coding import codec
 from schemas.topics import domain_topic
 from streams.settings import PipelineSettings
 from tests.bench import log, timing
-from tests.bench.cluster import BenchCluster, running
+from tests.bench.cluster import BenchCluster, running_cluster
 from tests.bench.figures import Figure
-from tests.bench.intake import hand_overs
-from tests.bench.log import Prepared
-from tests.bench.side import Task, start
+from tests.bench.intake import submissions
+from tests.bench.log import PreparedRecord
+from tests.bench.side import Task, run_side
 from tests.bench.sink import DOMAIN, changes
-from tests.bench.sizes import Say, Sizes
+from tests.bench.sizes import Progress, Sizes
 from tests.bench.stateless import PREFIX
 
-OURS: Final = PipelineSettings()
-#: Type, and the largest batch in bytes: ours, what else there is at that size, and smaller batches.
-WAYS: Final = (
-    (OURS.compression_type, OURS.batch_size_bytes),
-    ("none", OURS.batch_size_bytes),
-    ("zstd", OURS.batch_size_bytes),
-    (OURS.compression_type, 16_384),
+SETTINGS: Final = PipelineSettings()
+#: Compression type and maximum batch in bytes: first the mesh's settings, then other types and smaller batches.
+VARIANTS: Final = (
+    (SETTINGS.compression_type, SETTINGS.batch_size_bytes),
+    ("none", SETTINGS.batch_size_bytes),
+    ("zstd", SETTINGS.batch_size_bytes),
+    (SETTINGS.compression_type, 16_384),
     ("zstd", 16_384),
 )
 PARTITIONS: Final = 4
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Records as a source hands them over, and as a domain reads them (its codes are as good as random)."""
-    with running(folder) as place:
-        found = []
-        for what, records in _kinds(place, sizes.records // 2).items():
-            say(f"compression: {len(records):,} records of {what}")
-            found += _Kind(place, sizes, what, records).figures(say)
-        return found
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Compare the variants for records of a source and of a domain, whose codes are as good as random."""
+    with running_cluster(folder) as cluster:
+        figures = []
+        for topic, records in _records_by_topic(cluster, sizes.records // 2).items():
+            progress(f"compression: {len(records):,} records of {topic}")
+            figures += _TopicComparison(cluster, sizes, topic, records).run(progress)
+        return figures
 
 
-def _kinds(place: BenchCluster, count: int) -> dict[str, list[Prepared]]:
-    values = codec(place.environment, place.installation).encode(DOMAIN.event, changes(place, count))
+def _records_by_topic(cluster: BenchCluster, count: int) -> dict[str, list[PreparedRecord]]:
+    values = codec(cluster.environment, cluster.installation).encode(DOMAIN.event, changes(cluster, count))
     keys = [b"%d" % number for number in range(count)]
     return {
-        "in.juki-cs": hand_overs(place, count),
-        domain_topic(DOMAIN.id): [Prepared("", *each) for each in zip(keys, values.to_pylist(), strict=True)],
+        "in.juki-cs": submissions(cluster, count),
+        domain_topic(DOMAIN.id): [
+            PreparedRecord("", key, value) for key, value in zip(keys, values.to_pylist(), strict=True)
+        ],
     }
 
 
-class _Kind:
-    """Records of one kind, written and read in every way."""
+class _TopicComparison:
+    """Records of one topic, written and read in each variant."""
 
-    def __init__(self, place: BenchCluster, sizes: Sizes, what: str, records: Sequence[Prepared]) -> None:
-        self._place, self._sizes, self._what, self._count = place, sizes, what, len(records)
-        self._file = place.folder / "compression.arrow"
-        log.save(self._file, [each._replace(topic="", partition=-1) for each in records])
+    def __init__(
+        self, cluster: BenchCluster, sizes: Sizes, name: str, records: Sequence[PreparedRecord]
+    ) -> None:
+        self._cluster, self._sizes, self._name, self._count = cluster, sizes, name, len(records)
+        self._file = cluster.folder / "compression.arrow"
+        log.save(self._file, [record._replace(topic="", partition=-1) for record in records])
 
-    def figures(self, say: Say) -> list[Figure]:
-        """Each way against ours."""
+    def run(self, progress: Progress) -> list[Figure]:
+        """Return the figures of each variant, compared with the mesh's settings."""
         sides: dict[str, Callable[[], timing.Run]] = {}
-        for way in WAYS:
-            self._place.log.create([self._topic(*way)], PARTITIONS)
+        for variant in VARIANTS:
+            self._cluster.topics.create([self._topic(*variant)], PARTITIONS)
             for side in ("write", "read"):
-                sides[f"{side} {_name(*way)}"] = lambda side=side, way=way: self._run(side, way)  # type: ignore[misc]
-        runs = timing.alternate(sides, self._sizes.rounds, lambda: None, say)
-        return [figure for way in WAYS for figure in self._of(way, runs)]
+                sides[f"{side} {_variant_name(*variant)}"] = lambda side=side, variant=variant: self._run(
+                    side, variant
+                )  # type: ignore[misc]
+        runs = timing.alternate(sides, self._sizes.rounds, lambda: None, progress)
+        return [figure for variant in VARIANTS for figure in self._figures(variant, runs)]
 
-    def _of(self, way: tuple[str, int], runs: dict[str, list[timing.Run]]) -> list[Figure]:
-        home, name, ours = self._place.stack.home.folder, _name(*way), WAYS[0]
+    def _figures(self, variant: tuple[str, int], runs: dict[str, list[timing.Run]]) -> list[Figure]:
+        home, name, reference = self._cluster.stack.home.folder, _variant_name(*variant), VARIANTS[0]
         written = self._sizes.rounds * self._count
-        bytes_of = {each: log.bytes_of(home, self._topic(*each)) / written for each in (way, ours)}
-        others = way != ours
+        record_bytes = {
+            one: log.topic_bytes(home, self._topic(*one)) / written for one in (variant, reference)
+        }
+        compares = variant != reference
         return [
             Figure(
-                f"{self._what}, {name}: on disk",
-                bytes_of[way],
-                bytes_of[ours] if others else None,
+                f"{self._name}, {name}: on disk",
+                record_bytes[variant],
+                record_bytes[reference] if compares else None,
                 "bytes/record",
             ),
             *(
                 Figure(
-                    f"{self._what}, {name}: CPU to {side}",
+                    f"{self._name}, {name}: CPU to {side}",
                     timing.cpu_us(runs[f"{side} {name}"]),
-                    timing.cpu_us(runs[f"{side} {_name(*ours)}"]) if others else None,
+                    timing.cpu_us(runs[f"{side} {_variant_name(*reference)}"]) if compares else None,
                     "µs/record",
                 )
                 for side in ("write", "read")
             ),
         ]
 
-    def _run(self, side: str, way: tuple[str, int]) -> timing.Run:
-        kind, batch_bytes = way
-        more: dict[str, Any] = {
+    def _run(self, side: str, variant: tuple[str, int]) -> timing.Run:
+        compression_type, batch_bytes = variant
+        options: dict[str, Any] = {
             "file": str(self._file),
-            "topic": self._topic(*way),
-            "properties": {"compression.type": kind, "batch.size": batch_bytes, "linger.ms": OURS.linger_ms},
+            "topic": self._topic(*variant),
+            "properties": {
+                "compression.type": compression_type,
+                "batch.size": batch_bytes,
+                "linger.ms": SETTINGS.linger_ms,
+            },
         }
         count = self._count
-        return start(
-            f"written.{side}", Task(count, self._sizes.warm(count), str(self._place.folder / "sides"), more)
+        return run_side(
+            f"compression.{side}",
+            Task(count, self._sizes.warm_up(count), str(self._cluster.folder / "sides"), options),
         )
 
-    def _topic(self, kind: str, batch_bytes: int) -> str:
-        return f"{PREFIX}{self._what}.{kind}.{batch_bytes}"
+    def _topic(self, compression_type: str, batch_bytes: int) -> str:
+        return f"{PREFIX}{self._name}.{compression_type}.{batch_bytes}"
 
 
-def _name(kind: str, batch_bytes: int) -> str:
-    return f"{kind}, batches up to {batch_bytes // 1_000:,} kB"
+def _variant_name(compression_type: str, batch_bytes: int) -> str:
+    return f"{compression_type}, batches up to {batch_bytes // 1_000:,} kB"

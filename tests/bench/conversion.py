@@ -1,4 +1,4 @@
-"""(a) Conversion: changes of local tax, each of another person, with codes of person, household and case."""
+"""(a) Conversion: changes of local tax, fields of a different person, with codes of person, household and case."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from typing import Final
 
 import pyarrow as pa
 
-from infra.codec import codec
+from infra.coding import codec
 from infra.keys import load_keys
 from processors.codes import MESH, household_codes, person_codes
 from schemas.tables import table_from_rows
 from schemas.topics import change_topic, disclosure_topic, domain_topic
-from tests.bench.cluster import BenchCluster, running
+from tests.bench.cluster import BenchCluster, running_cluster
 from tests.bench.figures import Figure
-from tests.bench.log import Prepared
-from tests.bench.people import residents
-from tests.bench.sizes import Say, Sizes
-from tests.bench.stateless import Comparison, Stateless
+from tests.bench.log import PreparedRecord
+from tests.bench.people import invented_residents
+from tests.bench.sizes import Progress, Sizes
+from tests.bench.stateless import StatelessComparison, StatelessStep
 
 DOMAIN: Final = "local-tax"
-STEP: Final = Stateless(
+STEP: Final = StatelessStep(
     "conversion",
     inputs=[change_topic(DOMAIN)],
     outputs=[domain_topic(DOMAIN), disclosure_topic(DOMAIN)],
-    by_record="conversion_by_record",
-    more={"domain": DOMAIN},
+    by_record_side="conversion_by_record",
+    options={"domain": DOMAIN},
     goal=0.85,
 )
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Conversion against the bare loop and against itself a record at a time."""
-    with running(folder) as place:
-        return Comparison(place, STEP, sizes, changes(place, sizes.records), say).run()
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Compare conversion with the bare loop and with itself a record at a time."""
+    with running_cluster(folder) as cluster:
+        return StatelessComparison(cluster, STEP, sizes, changes(cluster, sizes.records), progress).run()
 
 
-def changes(place: BenchCluster, count: int) -> list[Prepared]:
-    """Records of `change.local-tax`: first registrations, all facts given."""
-    people = residents(count)
-    mesh = load_keys(place.installation.key_file).cipher(MESH)
+def changes(cluster: BenchCluster, count: int) -> list[PreparedRecord]:
+    """Return records of `change.local-tax`: first registrations with all facts."""
+    people = invented_residents(count)
+    mesh = load_keys(cluster.installation.key_file).cipher(MESH)
     persons = person_codes(mesh, people["code"].combine_chunks())
-    places, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
-    households = household_codes(mesh, places, numbers)
+    municipalities, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
+    households = household_codes(mesh, municipalities, numbers)
     facts = ("name", "kana", "birth_date", "relationship", "address")
     received = datetime(2026, 4, 1, tzinfo=UTC)
     rows = [
@@ -52,26 +52,26 @@ def changes(place: BenchCluster, count: int) -> list[Prepared]:
             "entity": "PERSON",
             "op": "UPSERT",
             "revision": 1,
-            "municipality": each["municipality"],
+            "municipality": fields["municipality"],
             "effective_on": date(2026, 4, 1),
             "case": {
-                "municipality": each["municipality"],
-                "notice": f"{each['municipality'][:5]}-{number:06d}",
+                "municipality": fields["municipality"],
+                "notice": f"{fields['municipality'][:5]}-{number:06d}",
             },
             "reason": "FIRST_REGISTERED",
             "status": "active",
-            "facts": {name: each[name] for name in facts} | {"household": household},
+            "facts": {name: fields[name] for name in facts} | {"household": household},
             "received_at": received,
         }
-        for number, (each, person, household) in enumerate(
+        for number, (fields, person, household) in enumerate(
             zip(people.to_pylist(), persons.to_pylist(), households.to_pylist(), strict=True)
         )
     ]
-    values: pa.Array = codec(place.environment, place.installation).encode(
+    values: pa.Array = codec(cluster.environment, cluster.installation).encode(
         "domain-change", table_from_rows("domain-change", rows)
     )
     topic = change_topic(DOMAIN)
     return [
-        Prepared(topic, key.encode(), value)
+        PreparedRecord(topic, key.encode(), value)
         for key, value in zip(persons.to_pylist(), values.to_pylist(), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""What a run comes to: figures of ours beside theirs, with the goal where there is one."""
+"""Figures of a run: values beside those that they are compared with, and goals."""
 
 from __future__ import annotations
 
@@ -12,79 +12,83 @@ import orjson
 
 @dataclass(frozen=True)
 class Goal:
-    """A limit of the ratio ours / theirs, or of ours where there is no theirs."""
+    """A limit of a figure's ratio, or of its value if there is nothing to compare it with."""
 
     limit: float
     at_most: bool = False
 
     def __str__(self) -> str:
-        """As it is written in tables."""
+        """Return the goal as it is written in tables."""
         return f"{'≤' if self.at_most else '≥'} {self.limit:g}"
 
-    def met(self, value: float) -> bool:
-        """Whether it is."""
+    def is_met(self, value: float) -> bool:
+        """Return whether `value` meets the goal."""
         return value <= self.limit if self.at_most else value >= self.limit
 
 
 def at_least(limit: float) -> Goal:
-    """Not less than that."""
+    """Return the goal of at least `limit`."""
     return Goal(limit)
 
 
 def at_most(limit: float) -> Goal:
-    """Not more than that."""
+    """Return the goal of at most `limit`."""
     return Goal(limit, at_most=True)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `theirs` None: nothing to compare with, or not to be had here (`note` says why)."""
+    """One row of the table.
+
+    `compared_with` is None if there is nothing to compare with, or if the alternative isn't available here; `note`
+    then says why.
+    """
 
     name: str
-    ours: float | None
-    theirs: float | None
+    value: float | None
+    compared_with: float | None
     unit: str
     goal: Goal | None = None
     note: str = ""
 
     @property
     def ratio(self) -> float | None:
-        """Ours / theirs."""
-        return self.ours / self.theirs if self.ours is not None and self.theirs else None
+        """The value divided by what it is compared with."""
+        return self.value / self.compared_with if self.value is not None and self.compared_with else None
 
     @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None where there is none, or it can't be told."""
-        value = self.ours if self.theirs is None else self.ratio
-        return self.goal.met(value) if self.goal and value is not None and not self.missing else None
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None if there is no goal, or nothing available to compare with."""
+        value = self.value if self.compared_with is None else self.ratio
+        return self.goal.is_met(value) if self.goal and value is not None and not self.is_missing else None
 
     @property
-    def missing(self) -> bool:
-        """Whether the other side could not be had."""
-        return self.theirs is None and bool(self.note)
+    def is_missing(self) -> bool:
+        """Whether the alternative isn't available here."""
+        return self.compared_with is None and bool(self.note)
 
     def as_json(self) -> dict[str, Any]:
-        """As in `bench.json`."""
+        """Return the figure as an object of `bench.json`."""
         return {
             "name": self.name,
-            "ours": _rounded(self.ours),
-            "theirs": _rounded(self.theirs),
+            "value": _rounded(self.value),
+            "compared_with": _rounded(self.compared_with),
             "unit": self.unit,
             "ratio": None if self.ratio is None else round(self.ratio, 3),
             "goal": str(self.goal) if self.goal else None,
-            "met": self.met,
+            "met": self.is_met,
             **({"note": self.note} if self.note else {}),
         }
 
 
-def save(file: Path, found: Sequence[Figure]) -> None:
-    """Write them, whole or not at all."""
+def save(file: Path, figures: Sequence[Figure]) -> None:
+    """Write the figures to `file` atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")
-    draft.write_bytes(orjson.dumps([each.as_json() for each in found], option=orjson.OPT_INDENT_2))
+    draft.write_bytes(orjson.dumps([figure.as_json() for figure in figures], option=orjson.OPT_INDENT_2))
     draft.replace(file)
 
 
 def _rounded(value: float | None) -> float | None:
-    """Three figures are more than two runs agree on; whole numbers from a thousand on."""
+    """Round to 4 digits, from 1,000 to whole numbers: two runs don't agree on more than three digits."""
     return None if value is None else round(value) if value >= 1_000 else float(f"{value:.4g}")

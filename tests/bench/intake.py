@@ -1,4 +1,4 @@
-"""(a) Intake: hand-overs of gateway servers, a first registration of one person each, in municipalities' topics."""
+"""(a) Intake: submissions of gateway servers, a first registration of one person each, in municipalities' topics."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from infra.codec import codec
+from infra.coding import codec
 from schemas.tables import table_from_rows
 from schemas.topics import NOTICE, input_topic
-from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running_cluster
 from tests.bench.figures import Figure
-from tests.bench.log import Prepared
-from tests.bench.people import residents
-from tests.bench.sizes import Say, Sizes
-from tests.bench.stateless import Comparison, Stateless
+from tests.bench.log import PreparedRecord
+from tests.bench.people import invented_residents
+from tests.bench.sizes import Progress, Sizes
+from tests.bench.stateless import StatelessComparison, StatelessStep
 
 TOPICS: Final = [input_topic("juki-cs", code) for code in MUNICIPALITIES]
-STEP: Final = Stateless(
+STEP: Final = StatelessStep(
     "intake",
     inputs=TOPICS,
     outputs=[NOTICE],
-    by_record="intake_by_record",
-    more={"inputs": TOPICS},
+    by_record_side="intake_by_record",
+    options={"inputs": TOPICS},
     goal=0.7,
-    stamped=False,
+    own_timestamps=False,
 )
 _EMPTY: Final = {"moved_from": "", "moved_to": "", "cancels": "", "raw": None, "fault": None}
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Intake against the bare loop and against itself a record at a time."""
-    with running(folder) as place:
-        return Comparison(place, STEP, sizes, hand_overs(place, sizes.records), say).run()
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Compare intake with the bare loop and with itself a record at a time."""
+    with running_cluster(folder) as cluster:
+        return StatelessComparison(cluster, STEP, sizes, submissions(cluster, sizes.records), progress).run()
 
 
-def hand_overs(
-    place: BenchCluster, count: int, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
-) -> list[Prepared]:
-    """Records of `in.juki-cs.<municipality>`; numbers of notices and persons count from `first`."""
-    people = residents(count, first=first, municipalities=municipalities).to_pylist()
+def submissions(
+    cluster: BenchCluster, count: int, first: int = 0, municipalities: Sequence[str] = MUNICIPALITIES
+) -> list[PreparedRecord]:
+    """Return records of `in.juki-cs.<municipality>`; numbers of notices and persons count from `first`."""
+    people = invented_residents(count, first=first, municipalities=municipalities).to_pylist()
     rows = [
         {
-            "file": f"juki_{each['municipality']}.csv",
+            "file": f"juki_{person['municipality']}.csv",
             "line": line,
             "encoding": "utf-8",
-            "rows": [_row(line, each)],
+            "rows": [_row(line, person)],
         }
-        for line, each in enumerate(people, start=first + 2)
+        for line, person in enumerate(people, start=first + 2)
     ]
-    values = codec(place.environment, place.installation).encode(
+    values = codec(cluster.environment, cluster.installation).encode(
         "juki-cs-notice", table_from_rows("juki-cs-notice", rows)
     )
     return [
-        Prepared(input_topic("juki-cs", each["municipality"]), None, value)
-        for each, value in zip(people, values.to_pylist(), strict=True)
+        PreparedRecord(input_topic("juki-cs", person["municipality"]), None, value)
+        for person, value in zip(people, values.to_pylist(), strict=True)
     ]
 
 

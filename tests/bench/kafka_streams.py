@@ -1,4 +1,4 @@
-"""(d) Conversion by two workers against Kafka Streams with two threads, doing the same work: the same bytes out."""
+"""(d) Conversion by two workers, compared with Kafka Streams with two threads, which writes the same bytes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, Final
 import orjson
 from jgo.maven import MavenContext
 
+from infra.errors import ArtifactError
 from infra.keys import load_keys
-from infra.local.artifacts import Artifact, accept
-from infra.local.errors import ArtifactError
+from infra.local.artifacts import Artifact, verify
 from infra.local.home import LocalSettings
 from infra.local.java import java
 from infra.local.kafka_server import ADMIN
@@ -25,10 +25,10 @@ from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 from schemas.topics import change_topic, disclosure_topic, domain_topic
 from tests.bench import conversion, people, timing
-from tests.bench.cluster import BenchCluster, running
+from tests.bench.cluster import BenchCluster, running_cluster
 from tests.bench.figures import Figure, at_least, at_most
-from tests.bench.shared import Work
-from tests.bench.sizes import Say, Sizes
+from tests.bench.shared import SharedWork
+from tests.bench.sizes import Progress, Sizes
 
 WORKERS: Final = 2
 PREFIX: Final = "bench.java."
@@ -38,112 +38,121 @@ NAMES: Final = (
     "conversion by two workers: against Kafka Streams, two threads, warm",
     "conversion by two workers: CPU, against Kafka Streams",
 )
-ALONE: Final = "conversion: two workers against one"
+TWO_AGAINST_ONE: Final = "conversion: two workers against one"
 _HERE: Final = Path(__file__).parent
-#: The jars, as Maven names them, with their hashes.
+#: The jars, by Maven coordinates, with their hashes.
 PINNED: Final = _HERE / "kafka_streams.json"
 _DOMAIN: Final = DOMAINS[conversion.DOMAIN]
 
 
-class MissingError(Exception):
-    """It can't be had here; says why."""
+class UnavailableError(Exception):
+    """Kafka Streams isn't available here, for the reason in the message."""
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Rate and CPU of both; a row that says so where there is no JDK, or no way to the jars."""
-    with running(folder) as place:
-        comparison = _Comparison(place, sizes, say)
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Compare rate and CPU. Without a JDK or the jars, return the mesh's figures with a note."""
+    with running_cluster(folder) as cluster:
+        comparison = _Comparison(cluster, sizes, progress)
         try:
-            classes = _built(folder / "kafka-streams", say)
-        except MissingError as error:
-            ours, alone = (
-                [comparison.ours(workers) for _ in range(sizes.rounds)] for workers in (WORKERS, 1)
+            class_path = _build(folder / "kafka-streams", progress)
+        except UnavailableError as error:
+            two, one = (
+                [comparison.run_alone(workers) for _ in range(sizes.rounds)] for workers in (WORKERS, 1)
             )
-            return _figures(ours, alone, None, str(error))
-        return comparison.run(classes)
+            return _figures(two, one, None, str(error))
+        return comparison.run(class_path)
 
 
 class _Comparison:
-    def __init__(self, place: BenchCluster, sizes: Sizes, say: Say) -> None:
-        self._place, self._sizes, self._say = place, sizes, say
-        self._records = conversion.changes(place, sizes.records)
-        #: What Kafka Streams takes to be warm is not measured, nor the same of ours.
-        self._count = sizes.records * sizes.warm_times
-        self._work = Work(place, "step.conversion", "conversion", change_topic(_DOMAIN.id), self._count)
+    """The workers and Kafka Streams on one set of servers."""
+
+    def __init__(self, cluster: BenchCluster, sizes: Sizes, progress: Progress) -> None:
+        self._cluster, self._sizes, self._progress = cluster, sizes, progress
+        self._records = conversion.changes(cluster, sizes.records)
+        # The first half of the records is Kafka Streams' warm-up; the workers process as many.
+        self._count = sizes.records * sizes.kafka_streams_rounds
+        self._work = SharedWork(
+            cluster, "step.conversion", "conversion", change_topic(_DOMAIN.id), self._count
+        )
         self._topics = domain_topic(_DOMAIN.id), disclosure_topic(_DOMAIN.id)
 
-    def run(self, classes: str) -> list[Figure]:
-        """Both in turn, after what comes out was seen to be the same."""
+    def run(self, class_path: str) -> list[Figure]:
+        """Run both in turn, after checking that they write the same records."""
         for topic in self._topics:
-            self._place.log.create([PREFIX + topic], self._place.log.partitions(topic))
-        self._say(f"kafka_streams: {self._count:,} records a round, half of them measured")
-        self._feed()
-        self._work.by(WORKERS)
-        self._theirs(classes)
-        self._hold_same()
-        # What one of ours has left is there for the other, and enough for both.
+            self._cluster.topics.create([PREFIX + topic], self._cluster.topics.partitions(topic))
+        self._progress(f"kafka_streams: {self._count:,} records a round, half of them measured")
+        self._produce()
+        self._work.run_workers(WORKERS)
+        self._run_kafka_streams(class_path)
+        self._check_same_output()
+        # Records that one run of the step leaves unread are there for the next: there are enough for both.
         sides = {
-            "two workers": lambda: self._work.by(WORKERS),
-            "one worker": lambda: self.ours(1),
-            "Kafka Streams": lambda: self._theirs(classes),
+            "two workers": lambda: self._work.run_workers(WORKERS),
+            "one worker": lambda: self.run_alone(1),
+            "Kafka Streams": lambda: self._run_kafka_streams(class_path),
         }
-        runs = timing.alternate(sides, self._sizes.rounds, self._feed, self._say)
-        ours, alone, theirs = runs.values()
-        return _figures(ours, alone, theirs, "")
+        runs = timing.alternate(sides, self._sizes.rounds, self._produce, self._progress)
+        two, one, kafka_streams = runs.values()
+        return _figures(two, one, kafka_streams, "")
 
-    def ours(self, workers: int) -> timing.Run:
-        """Ours alone, on records of its own."""
-        self._feed()
-        return self._work.by(workers)
+    def run_alone(self, workers: int) -> timing.Run:
+        """Run the workers on records that are produced for them alone."""
+        self._produce()
+        return self._work.run_workers(workers)
 
-    def _feed(self) -> None:
-        for _ in range(self._sizes.warm_times):
-            self._place.log.feed(self._records)
+    def _produce(self) -> None:
+        for _ in range(self._sizes.kafka_streams_rounds):
+            self._cluster.topics.produce(self._records)
 
-    def _hold_same(self) -> None:
-        made = {(each.topic, *each[1:4]) for each in self._place.log.read(*self._topics)}
-        others = {
-            (each.topic.removeprefix(PREFIX), *each[1:4])
-            for each in self._place.log.read(*(PREFIX + topic for topic in self._topics))
+    def _check_same_output(self) -> None:
+        expected = {(record.topic, *record[1:4]) for record in self._cluster.topics.read(*self._topics)}
+        actual = {
+            (record.topic.removeprefix(PREFIX), *record[1:4])
+            for record in self._cluster.topics.read(*(PREFIX + topic for topic in self._topics))
         }
-        if not others <= made:
-            raise RuntimeError(f"Kafka Streams gives {len(others - made)} others of {len(others)}")
-        self._say(f"  {len(others):,} records of Kafka Streams are the same bytes as ours")
+        if not actual <= expected:
+            raise RuntimeError(
+                f"{len(actual - expected)} of {len(actual)} records of Kafka Streams differ from conversion's"
+            )
+        self._progress(f"  {len(actual):,} records of Kafka Streams have the same bytes as conversion's")
 
-    def _theirs(self, classes: str) -> timing.Run:
-        folder = self._place.folder / "home" / "kafka-streams"
+    def _run_kafka_streams(self, class_path: str) -> timing.Run:
+        folder = self._cluster.folder / "home" / "kafka-streams"
         folder.mkdir(exist_ok=True)
         settings = folder / "bench.properties"
-        settings.write_text(_properties(_settings(self._place, folder, self._count)), encoding="ascii")
-        command = [java(), "-Xmx1g", "-cp", classes, "Conversion", str(settings)]
+        settings.write_text(_properties(_settings(self._cluster, folder, self._count)), encoding="ascii")
+        command = [java(), "-Xmx1g", "-cp", class_path, "Conversion", str(settings)]
         with (folder / "log").open("wb") as log:
-            ended = subprocess.run(command, stdout=log, stderr=log, timeout=TIMEOUT_S + 60, check=False)
-        if ended.returncode:
+            process = subprocess.run(command, stdout=log, stderr=log, timeout=TIMEOUT_S + 60, check=False)
+        if process.returncode:
             raise RuntimeError(
-                f"Kafka Streams ended with {ended.returncode}: {(folder / 'log').read_text()[-2_000:]}"
+                f"Kafka Streams ended with {process.returncode}: {(folder / 'log').read_text()[-2_000:]}"
             )
         return timing.Run(**orjson.loads((folder / "result.json").read_bytes()), memory_mb=0.0)
 
 
 def _figures(
-    ours: Sequence[timing.Run], alone: Sequence[timing.Run], theirs: Sequence[timing.Run] | None, missing: str
+    two: Sequence[timing.Run],
+    one: Sequence[timing.Run],
+    kafka_streams: Sequence[timing.Run] | None,
+    note: str,
 ) -> list[Figure]:
     units = ("records/s", timing.rate), ("µs/record", timing.cpu_us)
     return [
         *(
-            Figure(name, of(ours), of(theirs) if theirs else None, unit, goal, missing)
-            for name, goal, (unit, of) in zip(NAMES, GOALS, units, strict=True)
+            Figure(name, value_of(two), value_of(kafka_streams) if kafka_streams else None, unit, goal, note)
+            for name, goal, (unit, value_of) in zip(NAMES, GOALS, units, strict=True)
         ),
-        Figure(ALONE, timing.rate(ours), timing.rate(alone), "records/s", at_least(1.7)),
+        Figure(TWO_AGAINST_ONE, timing.rate(two), timing.rate(one), "records/s", at_least(1.7)),
     ]
 
 
-def _settings(place: BenchCluster, folder: Path, count: int) -> Mapping[str, Any]:
-    """Those of Kafka Streams as a good user of it would have them: batches and compression as ours are."""
-    kafka = place.environment.kafka(ADMIN)
+def _settings(cluster: BenchCluster, folder: Path, count: int) -> Mapping[str, Any]:
+    """Return recommended settings of Kafka Streams, with batches and compression as in the mesh."""
+    kafka = cluster.environment.kafka(ADMIN)
     login = f'username="{kafka["sasl.username"]}" password="{kafka["sasl.password"]}"'
-    ids: dict[str, dict[str, int]] = orjson.loads(place.installation.schema_ids.read_bytes())
-    key = load_keys(place.installation.key_file).keys[_DOMAIN.id][0]
+    ids: dict[str, dict[str, int]] = orjson.loads(cluster.installation.schema_ids.read_bytes())
+    key = load_keys(cluster.installation.key_file).keys[_DOMAIN.id][0]
     schemas = {"change": "domain-change", "domain": _DOMAIN.event, "disclosure": "disclosure"}
     for role, name in schemas.items():
         (folder / f"{role}.avsc").write_text(catalogue().schema(name).text, encoding="utf-8")
@@ -180,60 +189,60 @@ def _settings(place: BenchCluster, folder: Path, count: int) -> Mapping[str, Any
         "bench.parts": parts,
         **{f"bench.schema.{role}": folder / f"{role}.avsc" for role in schemas},
         **{
-            f"bench.id.{role}": max(ids[name].items(), key=lambda each: int(each[0]))[1]
+            f"bench.id.{role}": max(ids[name].items(), key=lambda version: int(version[0]))[1]
             for role, name in schemas.items()
         },
     }
 
 
 def _readings() -> str:
-    """Every part of a name in letters, made beforehand: Kafka Streams looks them up."""
-    kana = people.readings()
-    parts = set(chain.from_iterable(each.split("\u3000") for each in kana))
+    """Return the romanization of each part of a name, a line each, which Kafka Streams looks up."""
+    kana = people.all_readings()
+    parts = set(chain.from_iterable(reading.split("\u3000") for reading in kana))
     return "".join(f"{part}\t{roman_part(part)}\n" for part in sorted(parts))
 
 
 def _properties(settings: Mapping[str, Any]) -> str:
-    """As java.util.Properties reads them."""
+    """Return the settings in the format of java.util.Properties."""
     lines = [f"{name}={value}".replace("\\", "\\\\") for name, value in settings.items()]
     return "".join("".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in line) + "\n" for line in lines)
 
 
-def _built(folder: Path, say: Say) -> str:
-    """The class path of the program and of Kafka Streams, fetched by hash and compiled where it isn't yet."""
+def _build(folder: Path, progress: Progress) -> str:
+    """Compile the program and return its class path, with the jars of Kafka Streams fetched by hash."""
     compiler = shutil.which("javac")
     if compiler is None:
-        raise MissingError("no JDK with a compiler (javac) here")
-    jars = _jars(folder / "jars", say)
+        raise UnavailableError("no JDK with a compiler (javac) here")
+    jars = _jars(folder / "jars", progress)
     classes = folder / "classes"
     path = ":".join(map(str, [classes, *jars]))
     command = [compiler, "--release", "17", "-d", str(classes), "-cp", path]
     sources = sorted(map(str, (_HERE / "java").glob("*.java")))
-    ended = subprocess.run([*command, *sources], capture_output=True, text=True, timeout=120, check=False)
-    if ended.returncode:
-        raise MissingError(f"javac ended with {ended.returncode}: {ended.stderr[-300:]}")
+    process = subprocess.run([*command, *sources], capture_output=True, text=True, timeout=120, check=False)
+    if process.returncode:
+        raise UnavailableError(f"javac ended with {process.returncode}: {process.stderr[-300:]}")
     return path
 
 
-def _jars(folder: Path, say: Say) -> list[Path]:
-    pinned = [Artifact(**each) for each in orjson.loads(PINNED.read_bytes())]
-    wanted = [(each, folder / f"{each.sha256[:16]}-{each.filename}") for each in pinned]
-    missing = [(each, file) for each, file in wanted if not file.is_file()]
+def _jars(folder: Path, progress: Progress) -> list[Path]:
+    pinned = [Artifact(**fields) for fields in orjson.loads(PINNED.read_bytes())]
+    files = [(jar, folder / f"{jar.sha256[:16]}-{jar.filename}") for jar in pinned]
+    missing = [(jar, file) for jar, file in files if not file.is_file()]
     if missing:
-        say("fetching Kafka Streams …")
+        progress("fetching Kafka Streams …")
         folder.mkdir(parents=True, exist_ok=True)
-        own = LocalSettings().maven_repository
-        remote = {"own": str(own).rstrip("/")} if own else None
+        repository = LocalSettings().maven_repository
+        remote = {"own": str(repository).rstrip("/")} if repository else None
         context = MavenContext(repo_cache=folder / "draft", remote_repos=remote, timeout=60)
-        for each, file in missing:
-            _fetch(context, each, file)
+        for jar, file in missing:
+            _fetch(context, jar, file)
         shutil.rmtree(folder / "draft")
-    return [file for _, file in wanted]
+    return [file for _, file in files]
 
 
-def _fetch(context: MavenContext, wanted: Artifact, file: Path) -> None:
-    component = context.project(wanted.group, wanted.name).at_version(wanted.version)
+def _fetch(context: MavenContext, jar: Artifact, file: Path) -> None:
+    component = context.project(jar.group, jar.name).at_version(jar.version)
     try:
-        accept(wanted, Path(component.artifact(wanted.classifier, wanted.packaging).resolve())).replace(file)
+        verify(jar, Path(component.artifact(jar.classifier, jar.packaging).resolve())).replace(file)
     except (ArtifactError, RuntimeError, OSError) as error:
-        raise MissingError(f"{wanted.coordinate} could not be fetched ({type(error).__name__})") from None
+        raise UnavailableError(f"{jar.coordinate} could not be fetched ({type(error).__name__})") from None

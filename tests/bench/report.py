@@ -1,4 +1,4 @@
-"""The section "Beside others" of docs/performance.md, made of a run, with its pictures."""
+"""The results section of docs/performance.md, generated from a run, with its pictures."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ BEGIN: Final = "<!-- bench: written by `make bench` -->"
 END: Final = "<!-- bench: end -->"
 
 
-def write(found: Sequence[Figure], rounds: int) -> None:
-    """Puts the section in place of the one before, and draws its pictures."""
+def write(figures: Sequence[Figure], rounds: int) -> None:
+    """Replace the section in the document, and write its pictures."""
     PICTURES.mkdir(exist_ok=True)
-    (PICTURES / "bench-goals.svg").write_text(picture.ratios(found), encoding="utf-8")
-    (PICTURES / "bench-cpu.svg").write_text(picture.cpu(found), encoding="utf-8")
-    sections.put(DOCUMENT, section(found, rounds))
+    (PICTURES / "bench-goals.svg").write_text(picture.ratios(figures), encoding="utf-8")
+    (PICTURES / "bench-cpu.svg").write_text(picture.cpu(figures), encoding="utf-8")
+    sections.replace_section(DOCUMENT, section(figures, rounds))
 
 
-def section(found: Sequence[Figure], rounds: int) -> str:
-    """When and on what, the table, the pictures."""
+def section(figures: Sequence[Figure], rounds: int) -> str:
+    """Return the section: date, commit and machine, the table, the pictures."""
     lines = [
         BEGIN,
         "",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit()}; {machine()}; medians of {rounds} rounds.",
         "",
-        "| what | ours | theirs | unit | ratio | goal | met |",
+        "| figure | value | compared with | unit | ratio | goal | met |",
         "| --- | ---: | ---: | --- | ---: | ---: | --- |",
-        *(_row(each) for each in found),
+        *(_row(figure) for figure in figures),
         "",
-        *(f"- {each.name}: {each.note}." for each in found if each.note),
-        *([""] if any(each.note for each in found) else []),
+        *(f"- {figure.name}: {figure.note}." for figure in figures if figure.note),
+        *([""] if any(figure.note for figure in figures) else []),
         "![Ratios beside their goals](pictures/bench-goals.svg)",
         "",
-        "![CPU a record](pictures/bench-cpu.svg)",
+        "![CPU per record](pictures/bench-cpu.svg)",
         "",
         END,
     ]
@@ -54,7 +54,7 @@ def section(found: Sequence[Figure], rounds: int) -> str:
 
 
 def machine() -> str:
-    """Cores, memory, load, Python: what the figures depend on."""
+    """Return what the figures depend on: cores, memory, load, Python."""
     load = os.getloadavg()[0]
     memory_gb = psutil.virtual_memory().total / 2**30
     return (
@@ -64,22 +64,22 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """What was measured; with `+` where files differ from it."""
+    """Return the measured commit, followed by `+` if files differ from it."""
     changed = _git("status", "--porcelain", "--", ":!docs")
     return _git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
 def _row(figure: Figure) -> str:
-    told = figure.as_json()
-    met = {True: "yes", False: "**no**", None: ""}[figure.met]
-    theirs = "not to be had" if figure.missing else _number(told["theirs"])
+    columns = figure.as_json()
+    met = {True: "yes", False: "**no**", None: ""}[figure.is_met]
+    compared_with = "not available" if figure.is_missing else _number(columns["compared_with"])
     cells = [
         figure.name,
-        _number(told["ours"]),
-        theirs,
+        _number(columns["value"]),
+        compared_with,
         figure.unit,
-        _number(told["ratio"]),
-        told["goal"] or "",
+        _number(columns["ratio"]),
+        columns["goal"] or "",
         met,
     ]
     return f"| {' | '.join(cells)} |"
@@ -98,6 +98,6 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _git(*words: str) -> str:
-    ended = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return ended.stdout.strip()
+def _git(*arguments: str) -> str:
+    process = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return process.stdout.strip()

@@ -1,7 +1,7 @@
-"""What many municipalities and partitions cost.
+"""The cost of many municipalities and partitions.
 
-`mesh apply`, intake behind the topics of all municipalities, and household behind many partitions of notices: the start
-of a worker, its rate and its memory.
+Measures `mesh apply`, intake with the topics of all municipalities, and household with many partitions of notices: the
+start of a worker, its rate and its memory.
 """
 
 from __future__ import annotations
@@ -15,74 +15,73 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from infra.apply.reconcile import ApplySummary, apply
+from infra.apply import reconcile
+from infra.apply.reconcile import ApplySummary
 from processors.household import HouseholdProcessor
 from schemas.municipalities import check_digit
 from schemas.topics import NOTICE, dlq_state_topic, state_topic
 from tests.bench import intake, timing, workers
-from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running_cluster
 from tests.bench.figures import Figure
-from tests.bench.side import Task, start
-from tests.bench.sizes import Say, Sizes
+from tests.bench.side import Task, run_side
+from tests.bench.sizes import Progress, Sizes
 
-#: What household reads a notice from, and what it keeps by the same partition.
-_NOTICES: Final = (
+#: Topics that must have as many partitions as that of the notices: household keeps its state by the same partition.
+_CO_PARTITIONED_TOPICS: Final = (
     NOTICE,
     dlq_state_topic("household"),
     *(state_topic("household", store) for store in HouseholdProcessor().stores),
 )
-#: Waiting for a worker that is started.
-NOTICES: Final = 100
+#: Number of notices that wait for a worker that is started.
+WAITING_NOTICES: Final = 100
 
 
 @dataclass(frozen=True)
-class Behind:
-    """A step behind so many topics or partitions."""
+class Measurement:
+    """Runs of a step, and the median time from process start to its first committed batch."""
 
     runs: Sequence[timing.Run]
     first_batch_s: float
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Intake behind a few municipalities, then behind many, on the same servers; and what it takes to admit them."""
-    every = list(islice(codes(), sizes.municipalities))
-    with running(folder) as place:
-        scale = _Scale(place, sizes, say)
-        few_partitions = scale.through(MUNICIPALITIES)
-        few = scale.behind(MUNICIPALITIES)
-        first_s, made = scale.admitted(every[:-1])
-        again_s, new = scale.admitted([])
-        if new.changes:
-            raise RuntimeError(f"apply with nothing new made {new.changes} changes")
-        one_more_s, _ = scale.admitted(every[-1:])
-        many = scale.behind(every)
-        place.log.skip("household", NOTICE)
-        for topic in _NOTICES:
-            place.log.widen(topic, sizes.partitions)
-        many_partitions = scale.through(every)
-    count, rate, cpu, memory = len(every), timing.rate, timing.cpu_us, timing.memory_mb
-    against = f"behind {count:,} municipalities, against behind {len(MUNICIPALITIES)}"
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Measure with few municipalities, then with many on the same servers, and the time to apply them."""
+    all_codes = list(islice(codes(), sizes.municipalities))
+    with running_cluster(folder) as cluster:
+        scale = _Scale(cluster, sizes, progress)
+        few_partitions = scale.measure_both_steps(MUNICIPALITIES)
+        few = scale.measure_intake(MUNICIPALITIES)
+        first_s, summary = scale.apply(all_codes[:-1])
+        again_s, unchanged = scale.apply([])
+        if unchanged.changes:
+            raise RuntimeError(f"a repeated apply made {unchanged.changes} changes instead of none")
+        one_more_s, _ = scale.apply(all_codes[-1:])
+        many = scale.measure_intake(all_codes)
+        cluster.topics.skip_to_end("household", NOTICE)
+        for topic in _CO_PARTITIONED_TOPICS:
+            cluster.topics.add_partitions(topic, sizes.partitions)
+        many_partitions = scale.measure_both_steps(all_codes)
+    count, rate, cpu, memory = len(all_codes), timing.rate, timing.cpu_us, timing.memory_mb
+    name = f"intake with {count:,} municipalities, against {len(MUNICIPALITIES)}"
     return [
         Figure(
-            f"apply: {made.topics:,} topics, {made.users:,} users, {made.rights_given:,} rights",
+            f"apply: {summary.topics:,} topics, {summary.users:,} users, {summary.acls_added:,} ACLs",
             first_s,
             None,
             "s",
         ),
-        Figure(f"apply: of {count:,} municipalities, nothing new", again_s, None, "s"),
-        Figure(f"apply: one more than {count - 1:,} municipalities", one_more_s, None, "s"),
-        Figure(f"intake {against}", rate(many.runs), rate(few.runs), "records/s"),
-        Figure(f"intake {against}: CPU", cpu(many.runs), cpu(few.runs), "µs/record"),
-        Figure(f"intake {against}: memory", memory(many.runs), memory(few.runs), "MB"),
-        Figure(
-            f"intake {against}: process to first committed batch", many.first_batch_s, few.first_batch_s, "s"
-        ),
-        *_wide(sizes, many, few_partitions, many_partitions),
+        Figure(f"apply: {count:,} municipalities, no change", again_s, None, "s"),
+        Figure(f"apply: one municipality more than {count - 1:,}", one_more_s, None, "s"),
+        Figure(name, rate(many.runs), rate(few.runs), "records/s"),
+        Figure(f"{name}: CPU", cpu(many.runs), cpu(few.runs), "µs/record"),
+        Figure(f"{name}: memory", memory(many.runs), memory(few.runs), "MB"),
+        Figure(f"{name}: process to first committed batch", many.first_batch_s, few.first_batch_s, "s"),
+        *_partition_figures(sizes, many, few_partitions, many_partitions),
     ]
 
 
 def codes() -> Iterator[str]:
-    """The municipalities of the other parts, then invented ones with the right check digit."""
+    """Yield the municipality codes of the other parts, then invented ones with the right check digit."""
     yield from MUNICIPALITIES
     for prefecture in range(1, 48):
         for number in range(601, 701):
@@ -90,74 +89,88 @@ def codes() -> Iterator[str]:
             yield five + check_digit(five)
 
 
-def _wide(sizes: Sizes, intake: Behind, few: dict[str, Behind], many: dict[str, Behind]) -> list[Figure]:
-    """Both steps with notices in many partitions; intake against itself behind as many municipalities."""
-    found = []
-    for step, theirs in (("intake", intake), ("household", few["household"])):
-        name, ours = f"{step}, notices in {sizes.partitions:,} partitions", many[step]
-        for what, of, unit in (
+def _partition_figures(
+    sizes: Sizes, few_intake: Measurement, few: dict[str, Measurement], many: dict[str, Measurement]
+) -> list[Figure]:
+    """Return the figures of both steps with notices in many partitions, compared with few.
+
+    `few_intake`: intake with few partitions and as many municipalities.
+    """
+    figures = []
+    for step, few_run in (("intake", few_intake), ("household", few["household"])):
+        name, many_run = f"{step} with notices in {sizes.partitions:,} partitions", many[step]
+        for suffix, value_of, unit in (
             ("", timing.rate, "records/s"),
             (": CPU", timing.cpu_us, "µs/record"),
             (": memory", timing.memory_mb, "MB"),
         ):
-            found.append(Figure(f"{name}, against in few{what}", of(ours.runs), of(theirs.runs), unit))
-        found.append(
-            Figure(f"{name}: process to first committed batch", ours.first_batch_s, theirs.first_batch_s, "s")
+            figures.append(
+                Figure(f"{name}, against few{suffix}", value_of(many_run.runs), value_of(few_run.runs), unit)
+            )
+        figures.append(
+            Figure(
+                f"{name}: process to first committed batch",
+                many_run.first_batch_s,
+                few_run.first_batch_s,
+                "s",
+            )
         )
-    return found
+    return figures
 
 
 class _Scale:
-    def __init__(self, place: BenchCluster, sizes: Sizes, say: Say) -> None:
-        self._place, self._sizes, self._say, self._first = place, sizes, say, 0
+    """Measurements on one set of servers; persons and notice numbers count on from measurement to measurement."""
 
-    def admitted(self, municipalities: Sequence[str]) -> tuple[float, ApplySummary]:
-        """Seconds, and what was new."""
-        place, begun = self._place, time.monotonic()
-        made = apply(place.environment, place.installation, municipalities)
-        took_s = time.monotonic() - begun
-        self._say(
-            f"  apply of {len(municipalities):,} municipalities more: {made.changes:,} changes, {took_s:.1f} s"
+    def __init__(self, cluster: BenchCluster, sizes: Sizes, progress: Progress) -> None:
+        self._cluster, self._sizes, self._progress, self._first = cluster, sizes, progress, 0
+
+    def apply(self, municipalities: Sequence[str]) -> tuple[float, ApplySummary]:
+        """Run `mesh apply` and return its seconds and summary."""
+        cluster, begun = self._cluster, time.monotonic()
+        summary = reconcile.apply(cluster.environment, cluster.installation, municipalities)
+        seconds = time.monotonic() - begun
+        self._progress(
+            f"  apply of {len(municipalities):,} more municipalities: {summary.changes:,} changes, {seconds:.1f} s"
         )
-        return took_s, made
+        return seconds, summary
 
-    def behind(self, municipalities: Sequence[str]) -> Behind:
-        """Rounds over all these topics; the worker is another each time."""
-        starts = [self._start(municipalities) for _ in range(self._sizes.rounds)]
+    def measure_intake(self, municipalities: Sequence[str]) -> Measurement:
+        """Measure intake with submissions of all these municipalities, by a new worker each round."""
+        starts = [self._measure_start(municipalities) for _ in range(self._sizes.rounds)]
         count = self._sizes.records
-        task = Task(count, self._sizes.warm(count), str(self._place.folder / "sides"))
+        task = Task(count, self._sizes.warm_up(count), str(self._cluster.folder / "sides"))
         sides: dict[str, Callable[[], timing.Run]] = {
-            f"intake behind {len(municipalities):,}": lambda: start("step.intake", task)
+            f"intake, {len(municipalities):,} municipalities": lambda: run_side("step.intake", task)
         }
         (runs,) = timing.alternate(
-            sides, self._sizes.rounds, lambda: self._feed(municipalities, count), self._say
+            sides, self._sizes.rounds, lambda: self._submit(municipalities, count), self._progress
         ).values()
-        return Behind(runs, statistics.median(starts))
+        return Measurement(runs, statistics.median(starts))
 
-    def through(self, municipalities: Sequence[str]) -> dict[str, Behind]:
-        """Intake, then household, over the same notices of these; one worker of each has all partitions."""
-        count = self._sizes.through_many
-        task = Task(count, self._sizes.warm(count), str(self._place.folder / "sides"))
+    def measure_both_steps(self, municipalities: Sequence[str]) -> dict[str, Measurement]:
+        """Measure intake, then household, with the same notices; one worker of each has all partitions."""
+        count = self._sizes.records_many_partitions
+        task = Task(count, self._sizes.warm_up(count), str(self._cluster.folder / "sides"))
         starts, runs = defaultdict[str, list[float]](list), defaultdict[str, list[timing.Run]](list)
-        partitions = self._place.log.partitions(NOTICE)
+        partitions = self._cluster.topics.partitions(NOTICE)
         for number in range(self._sizes.rounds):
-            self._feed(municipalities, NOTICES)
+            self._submit(municipalities, WAITING_NOTICES)
             for step in ("intake", "household"):
-                starts[step].append(workers.first_batch_s(self._place, step))
-            self._feed(municipalities, count)
+                starts[step].append(workers.first_batch_s(self._cluster, step))
+            self._submit(municipalities, count)
             for step in starts:
-                run = start(f"step.{step}", task)
+                run = run_side(f"step.{step}", task)
                 runs[step].append(run)
-                self._say(
+                self._progress(
                     f"  round {number + 1} of {self._sizes.rounds}: {step}, {partitions:,} partitions of notices"
                     f" {run.rate:>9,.0f}/s  {run.cpu_us:6.2f} µs CPU, first after {starts[step][-1]:.1f} s"
                 )
-        return {step: Behind(runs[step], statistics.median(starts[step])) for step in starts}
+        return {step: Measurement(runs[step], statistics.median(starts[step])) for step in starts}
 
-    def _start(self, municipalities: Sequence[str]) -> float:
-        self._feed(municipalities, NOTICES)
-        return workers.first_batch_s(self._place, "intake")
+    def _measure_start(self, municipalities: Sequence[str]) -> float:
+        self._submit(municipalities, WAITING_NOTICES)
+        return workers.first_batch_s(self._cluster, "intake")
 
-    def _feed(self, municipalities: Sequence[str], count: int) -> None:
-        self._place.log.feed(intake.hand_overs(self._place, count, self._first, municipalities))
+    def _submit(self, municipalities: Sequence[str], count: int) -> None:
+        self._cluster.topics.produce(intake.submissions(self._cluster, count, self._first, municipalities))
         self._first += count

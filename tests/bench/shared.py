@@ -1,4 +1,4 @@
-"""Several workers of one step, in a process each, that share the partitions of a topic and are measured together."""
+"""Several workers of one step, in processes of their own, that share a topic's partitions and are measured together."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from typing import Any, Final, Protocol
 
 from tests.bench import timing
 from tests.bench.cluster import BenchCluster
-from tests.bench.side import Task, start
+from tests.bench.side import Task, run_side
 
-#: Of what is there, so much is counted: partitions have not all the same, and some is done before all have joined.
-COUNTED: Final = 0.7
+#: Share of the records that is measured: partitions have unequal numbers, and some are done before all have joined.
+MEASURED_SHARE: Final = 0.7
 JOIN_TIMEOUT_S: Final = 60.0
-#: Records of a turn until each has its share.
-JOINING_RECORDS: Final = 10
+#: Maximum batch until each worker has its share of the partitions.
+JOINING_BATCH_RECORDS: Final = 10
 
 
 @dataclass(frozen=True)
-class Work:
-    """`count` records of a topic, to be done by a side that is a worker of `step`."""
+class SharedWork:
+    """`records` of a topic, to be processed by a side that is a worker of `step`."""
 
-    place: BenchCluster
+    cluster: BenchCluster
     side: str
     step: str
     topic: str
-    count: int
+    records: int
 
-    def by(self, workers: int) -> timing.Run:
-        """What so many took together; when it returns their group has no member any more."""
-        partitions = self.place.log.partitions(self.topic)
-        counted = int(self.count * COUNTED / workers)
-        more = {"topic": self.topic, "share": partitions // workers}
+    def run_workers(self, workers: int) -> timing.Run:
+        """Process the records by `workers` and return their measurement together.
+
+        Afterwards their group has no member any more: the next workers would find their partitions taken.
+        """
+        partitions = self.cluster.topics.partitions(self.topic)
+        measured = int(self.records * MEASURED_SHARE / workers)
+        options = {"topic": self.topic, "share": partitions // workers}
         tasks = [
-            Task(counted, counted // 5, str(self.place.folder / f"sides-{slot}"), {**more, "slot": slot})
+            Task(
+                measured, measured // 5, str(self.cluster.folder / f"sides-{slot}"), {**options, "slot": slot}
+            )
             for slot in range(workers)
         ]
         with ThreadPoolExecutor(workers) as pool:
-            runs = list(pool.map(lambda task: start(self.side, task), tasks))
-        # Who comes next would find their partitions taken.
-        self.place.log.left(self.step)
+            runs = list(pool.map(lambda task: run_side(self.side, task), tasks))
+        self.cluster.topics.wait_until_empty(self.step)
         return timing.Run(
             sum(run.records for run in runs),
             max(run.seconds for run in runs),
@@ -50,26 +54,29 @@ class Work:
 
 
 class Worker(Protocol):
-    """A pipeline, or a sink's worker."""
+    """A step's pipeline or a sink's worker."""
 
     _settings: Any
 
     @property
     def partitions(self) -> list[Any]:
-        """Those it has now."""
+        """The partitions that the worker has now."""
 
     def run_once(self) -> int:
-        """How many records it did."""
+        """Process a batch and return its number of records."""
 
 
-def join(worker: Worker, task: Task) -> None:
-    """Turns, of a few records each, until the worker has its share of the partitions. RuntimeError: never."""
+def wait_for_share(worker: Worker, task: Task) -> None:
+    """Run the worker with small batches until it has its share of the partitions.
+
+    Raise RuntimeError if it doesn't get it within JOIN_TIMEOUT_S.
+    """
     settings, begun = worker._settings, time.monotonic()
-    worker._settings = settings.model_copy(update={"batch_records_max": JOINING_RECORDS})
-    while len(worker.partitions) != task.more["share"]:
+    worker._settings = settings.model_copy(update={"batch_records_max": JOINING_BATCH_RECORDS})
+    while len(worker.partitions) != task.options["share"]:
         if time.monotonic() - begun > JOIN_TIMEOUT_S:
             raise RuntimeError(
-                f"{len(worker.partitions)} partitions, where {task.more['share']} are its share"
+                f"the worker has {len(worker.partitions)} partitions, not its share of {task.options['share']}"
             )
         worker.run_once()
     worker._settings = settings

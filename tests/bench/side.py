@@ -1,4 +1,4 @@
-"""One side of a comparison: `python -m tests.bench.side NAME TASK`. Started by `start`, which is told what it took."""
+"""The process of a side of a comparison: `python -m tests.bench.side NAME TASK RESULT`, started by `run_side`."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ TIMEOUT_S: Final = 600.0
 
 @dataclass(frozen=True)
 class Task:
-    """So many records to be processed, measured after `warm` of them; what else a side wants to know in `more`."""
+    """The work of a side: process `records`, measured after the first `warm_up`; `options` depend on the side."""
 
     records: int
-    warm: int
+    warm_up: int
     folder: str
-    more: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def start(name: str, task: Task, python: str = sys.executable) -> Run:
-    """Runs a side (a module of `tests.bench.sides`) in a process of its own. RuntimeError: it failed."""
+def run_side(name: str, task: Task, python: str = sys.executable) -> Run:
+    """Run a side in a process of its own and return its measurement.
+
+    `name` is a module of `tests.bench.sides`, with an argument after a dot if its `run` takes one. Raise RuntimeError
+    if the process fails.
+    """
     folder = Path(task.folder)
     folder.mkdir(parents=True, exist_ok=True)
     result, output = folder / f"{name}.result.json", folder / f"{name}.log"
     (folder / f"{name}.task.json").write_bytes(orjson.dumps(asdict(task)))
     result.unlink(missing_ok=True)
     with output.open("wb") as log:
-        ended = subprocess.run(
+        process = subprocess.run(
             [python, "-m", "tests.bench.side", name, str(folder / f"{name}.task.json"), str(result)],
             cwd=ROOT,
             stdout=log,
@@ -45,21 +49,21 @@ def start(name: str, task: Task, python: str = sys.executable) -> Run:
             timeout=TIMEOUT_S,
             check=False,
         )
-    if ended.returncode:
-        raise RuntimeError(f"{name} ended with {ended.returncode}: {output.read_text('utf-8')[-2_000:]}")
+    if process.returncode:
+        raise RuntimeError(f"{name} ended with {process.returncode}: {output.read_text('utf-8')[-2_000:]}")
     return Run(**orjson.loads(result.read_bytes()))
 
 
 def main() -> None:
-    """Entry point of the process."""
+    """Run the side that the arguments name, and write its measurement to the result file."""
     name, task_file, result = sys.argv[1:]
     task = Task(**orjson.loads(Path(task_file).read_bytes()))
-    module, _, of = name.partition(".")
+    module, _, argument = name.partition(".")
     side: Callable[..., Run] = importlib.import_module(f"tests.bench.sides.{module}").run
-    run = side(of, task) if of else side(task)
+    run = side(argument, task) if argument else side(task)
     Path(result).write_bytes(orjson.dumps(run.as_json()))
     sys.stdout.flush()
-    # A client's threads must not hold back who waits for us.
+    # Exit at once: threads of the clients must not keep the process alive while the caller waits for it.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""(b) The sink into PostgreSQL against COPY and ON CONFLICT of the same rows, receipts, offsets, commit by commit."""
+"""(b) The sink into PostgreSQL, compared with COPY and ON CONFLICT of the same rows, receipts and offsets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from connectors.postgres import create_store, drop_store, store_roles
-from connectors.postgres.encoding import rows_of
 from connectors.postgres.outbox import receipts_of
 from connectors.postgres.table_definitions import PERSON, tables_of
+from connectors.postgres.table_rows import rows_of
 from connectors.sink_worker import SinkSettings
-from infra.codec import codec
+from infra.coding import codec
 from infra.keys import load_keys
 from infra.local.postgres_server import SUPERUSER
 from processors.codes import MESH, CodeKind, domain_codes, household_codes, person_codes
@@ -24,64 +24,64 @@ from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from schemas.topics import domain_topic, sink_step
 from tests.bench import log, timing
-from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running
+from tests.bench.cluster import MUNICIPALITIES, BenchCluster, running_cluster
 from tests.bench.figures import Figure, at_least, at_most
-from tests.bench.log import Prepared
-from tests.bench.people import residents
-from tests.bench.shared import Work
-from tests.bench.side import Task, start
-from tests.bench.sizes import Say, Sizes
+from tests.bench.log import PreparedRecord
+from tests.bench.people import invented_residents
+from tests.bench.shared import SharedWork
+from tests.bench.side import Task, run_side
+from tests.bench.sizes import Progress, Sizes
 
 DOMAIN: Final = DOMAINS["local-tax"]
 COMMIT_RECORDS: Final = SinkSettings().batch_records_max
 PARTITIONS: Final = 4
-#: Measured before there was a project, on two cores, all in one run: rows a second of COPY and ON CONFLICT in commits
-#: of 5,000, and of Debezium's JDBC sink with its best settings and two tasks; its CPU a row, at best.
-LIMIT_THEN: Final = 200_000
-DEBEZIUM_THEN: Final = 108_000
-DEBEZIUM_CPU_US_THEN: Final = 11.0
-#: Commits made beforehand, in a file: what is copied, receipts as the outbox has them, offsets by partition.
+#: Measured once before the project began, on two cores in one run: rows per second of COPY and ON CONFLICT in commits
+#: of 5,000, and of Debezium's JDBC sink with its best settings and two tasks; its lowest CPU per row.
+EARLIER_COPY_RATE: Final = 200_000
+EARLIER_DEBEZIUM_RATE: Final = 108_000
+EARLIER_DEBEZIUM_CPU_US: Final = 11.0
+#: Commits prepared in a file: text to copy, receipts as the outbox has them, next offset by partition.
 COMMITS: Final = pa.schema(
     [("csv", pa.binary()), ("receipts", pa.binary()), ("rows", pa.int64()), ("offsets", pa.list_(pa.int64()))]
 )
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """The worker from topic to store, the sink alone, and COPY with ON CONFLICT."""
-    with running(folder) as place:
-        return _compared(place, sizes, say)
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Compare the worker from topic to store, the sink alone, and COPY with ON CONFLICT."""
+    with running_cluster(folder) as cluster:
+        return _compare(cluster, sizes, progress)
 
 
-def _compared(place: BenchCluster, sizes: Sizes, say: Say) -> list[Figure]:
+def _compare(cluster: BenchCluster, sizes: Sizes, progress: Progress) -> list[Figure]:
     count = sizes.records // 2
-    say(
-        f"sink: {count:,} changes of {count // 2:,} persons, each set, then changed; commits of {COMMIT_RECORDS:,}"
+    progress(
+        f"sink: {count:,} changes of {count // 2:,} persons, each created, then changed; commits of {COMMIT_RECORDS:,}"
     )
-    table = changes(place, count)
-    values = codec(place.environment, place.installation).encode(DOMAIN.event, table).to_pylist()
+    table = changes(cluster, count)
+    values = codec(cluster.environment, cluster.installation).encode(DOMAIN.event, table).to_pylist()
     keys = [code.encode() for code in table.column("code").to_pylist()]
     topic = domain_topic(DOMAIN.id)
-    records = [Prepared(topic, key, value) for key, value in zip(keys, values, strict=True)]
-    place.log.feed(records)
-    files = {name: str(place.folder / f"sink.{name}.arrow") for name in ("records", "commits")}
-    log.save(place.folder / "sink.records.arrow", records)
+    records = [PreparedRecord(topic, key, value) for key, value in zip(keys, values, strict=True)]
+    cluster.topics.produce(records)
+    files = {name: str(cluster.folder / f"sink.{name}.arrow") for name in ("records", "commits")}
+    log.save(cluster.folder / "sink.records.arrow", records)
     _save_commits(files["commits"], table)
-    task = Task(count, sizes.warm(count), str(place.folder / "sides"), files)
-    work = Work(place, "sink.worker", sink_step(DOMAIN.id), topic, count)
+    task = Task(count, sizes.warm_up(count), str(cluster.folder / "sides"), files)
+    work = SharedWork(cluster, "sink.worker", sink_step(DOMAIN.id), topic, count)
     sides = {
-        "two workers": lambda: _on_a_new_store(place, lambda: work.by(2)),
-        "one worker": lambda: _on_a_new_store(place, lambda: work.by(1)),
-        "store": lambda: _on_a_new_store(place, lambda: start("sink.store", task)),
-        "copy": lambda: _on_a_new_store(place, lambda: start("sink.copy", task)),
+        "two workers": lambda: _with_new_store(cluster, lambda: work.run_workers(2)),
+        "one worker": lambda: _with_new_store(cluster, lambda: work.run_workers(1)),
+        "store": lambda: _with_new_store(cluster, lambda: run_side("sink.store", task)),
+        "copy": lambda: _with_new_store(cluster, lambda: run_side("sink.copy", task)),
     }
-    runs = timing.alternate(sides, sizes.rounds, lambda: None, say)
-    return [*_figures(*runs.values()), _on_disk(place, count)]
+    runs = timing.alternate(sides, sizes.rounds, lambda: None, progress)
+    return [*_figures(*runs.values()), _row_on_disk(cluster, count)]
 
 
-def _on_a_new_store(place: BenchCluster, side: Callable[[], timing.Run]) -> timing.Run:
-    secrets = place.environment.secrets()
+def _with_new_store(cluster: BenchCluster, side: Callable[[], timing.Run]) -> timing.Run:
+    secrets = cluster.environment.secrets()
     roles = store_roles(DOMAIN, MUNICIPALITIES)
-    with psycopg.connect(place.environment.dsn(SUPERUSER), autocommit=True) as connection:
+    with psycopg.connect(cluster.environment.dsn(SUPERUSER), autocommit=True) as connection:
         drop_store(connection, DOMAIN)
         create_store(connection, DOMAIN, MUNICIPALITIES, {role: secrets.password(role) for role in roles})
         connection.execute("CHECKPOINT")
@@ -95,7 +95,7 @@ def _figures(
     copy: Sequence[timing.Run],
 ) -> list[Figure]:
     rate, cpu, limit = timing.rate, timing.cpu_us, timing.rate(copy)
-    scale = limit / LIMIT_THEN
+    scale = limit / EARLIER_COPY_RATE
     debezium = "Debezium's best two tasks, as measured before, scaled by COPY and ON CONFLICT"
     return [
         Figure(
@@ -109,14 +109,14 @@ def _figures(
         Figure(
             f"sink by two workers: against {debezium}",
             rate(two),
-            DEBEZIUM_THEN * scale,
+            EARLIER_DEBEZIUM_RATE * scale,
             "rows/s",
             at_least(1.5),
         ),
         Figure(
             f"sink by two workers: CPU, against {debezium}",
             cpu(two),
-            DEBEZIUM_CPU_US_THEN / scale,
+            EARLIER_DEBEZIUM_CPU_US / scale,
             "µs/row",
             at_most(0.4),
         ),
@@ -124,34 +124,36 @@ def _figures(
     ]
 
 
-def _on_disk(place: BenchCluster, count: int) -> Figure:
-    with psycopg.connect(place.environment.dsn(SUPERUSER)) as connection:
+def _row_on_disk(cluster: BenchCluster, count: int) -> Figure:
+    with psycopg.connect(cluster.environment.dsn(SUPERUSER)) as connection:
         name = f"{DOMAIN.schema_name}.person"
-        found = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [name]).fetchone()
-    size = int(found[0]) if found else 0
+        size_row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [name]).fetchone()
+    size = int(size_row[0]) if size_row else 0
     return Figure(
-        "on disk: a row of PostgreSQL, set and changed once, index included",
+        "on disk: a row of PostgreSQL, created and changed once, with index",
         2 * size / count,
         None,
         "bytes/row",
     )
 
 
-def changes(place: BenchCluster, count: int) -> pa.Table:
-    """Records of `domain.local-tax`: half of them set a person's row, the others change it, in the same order."""
-    people = residents(count // 2)
-    keys = load_keys(place.installation.key_file)
+def changes(cluster: BenchCluster, count: int) -> pa.Table:
+    """Return rows of `domain.local-tax`: the first half creates the persons' rows, the second changes them in order."""
+    people = invented_residents(count // 2)
+    keys = load_keys(cluster.installation.key_file)
     mesh, cipher = keys.cipher(MESH), keys.cipher(DOMAIN.id)
     codes = domain_codes(cipher, person_codes(mesh, people["code"].combine_chunks()), CodeKind.PERSON)
-    places, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
-    households = domain_codes(cipher, household_codes(mesh, places, numbers), CodeKind.HOUSEHOLD)
-    named = list(zip(people.to_pylist(), codes.to_pylist(), households.to_pylist(), strict=True))
-    return table_from_rows(DOMAIN.event, [_change(*each, revision) for revision in (1, 2) for each in named])
+    municipalities, numbers = (people[name].combine_chunks() for name in ("municipality", "household"))
+    households = domain_codes(cipher, household_codes(mesh, municipalities, numbers), CodeKind.HOUSEHOLD)
+    coded_people = list(zip(people.to_pylist(), codes.to_pylist(), households.to_pylist(), strict=True))
+    return table_from_rows(
+        DOMAIN.event, [_change(*person, revision) for revision in (1, 2) for person in coded_people]
+    )
 
 
 def _change(person: dict[str, Any], code: str, household: str, revision: int) -> dict[str, Any]:
     facts = {name: person[name] for name in ("name", "kana", "birth_date", "address", "relationship")}
-    others = {"status": "active", "roman": "YAMADA TARO", "household_code": household}
+    other_columns = {"status": "active", "roman": "YAMADA TARO", "household_code": household}
     return {
         "code": code,
         "entity": "PERSON",
@@ -160,7 +162,7 @@ def _change(person: dict[str, Any], code: str, household: str, revision: int) ->
         "municipality": person["municipality"],
         "effective_on": date(2026, 4, revision),
         "case_code": code,
-        "person": facts | others,
+        "person": facts | other_columns,
     }
 
 
@@ -171,24 +173,24 @@ def _save_commits(file: str, table: pa.Table) -> None:
 
 
 def _commits(table: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = next(each.columns for each in tables_of(DOMAIN) if each.entity == PERSON)
-    for at in range(0, table.num_rows, COMMIT_RECORDS):
-        part = table.slice(at, COMMIT_RECORDS)
+    columns = next(definition.columns for definition in tables_of(DOMAIN) if definition.entity == PERSON)
+    for start in range(0, table.num_rows, COMMIT_RECORDS):
+        part = table.slice(start, COMMIT_RECORDS)
         (rows,) = rows_of(DOMAIN, part, pa.array(range(len(part)), pa.int64()))
-        copied = pa.BufferOutputStream()
-        csv.write_csv(rows.data.select(columns), copied, csv.WriteOptions(include_header=False))
+        text = pa.BufferOutputStream()
+        csv.write_csv(rows.data.select(columns), text, csv.WriteOptions(include_header=False))
         yield {
-            "csv": copied.getvalue().to_pybytes(),
-            "receipts": _packed(receipts_of(DOMAIN, part)),
+            "csv": text.getvalue().to_pybytes(),
+            "receipts": _compressed(receipts_of(DOMAIN, part)),
             "rows": len(part),
-            "offsets": [(at + len(part)) // PARTITIONS] * PARTITIONS,
+            "offsets": [(start + len(part)) // PARTITIONS] * PARTITIONS,
         }
 
 
-def _packed(receipts: pa.Table) -> bytes:
+def _compressed(receipts: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, receipts.schema, options=options) as writer:
         writer.write_table(receipts)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
+    compressed: bytes = sink.getvalue().to_pybytes()
+    return compressed

@@ -1,4 +1,4 @@
-"""How much a run measures: whole, or quick while developing."""
+"""How much a run measures: full, or quick during development."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rounds of each comparison, and how many records each side is measured over (`by_record`: those that are slow).
+    """Numbers that determine how long a run takes.
 
-    `residents` is the size of the city that stateful steps are fed; `load_s` how long notices come evenly;
-    `warm_times` how many times `records` Kafka Streams is given, half of them to be warm; `municipalities` how many
-    hand over at once; `partitions` how many notices are in, `through_many` how many records go through them.
+    - `rounds`: rounds of each comparison.
+    - `records`: records that each side processes; `records_by_record` for the slow sides, a record at a time.
+    - `residents`: size of the city that stateful steps process.
+    - `load_s`: seconds for which notices are published evenly.
+    - `kafka_streams_rounds`: Kafka Streams processes `records` this often, the first half as warm-up.
+    - `municipalities`: number of municipalities that submit at the same time.
+    - `partitions`: number of partitions of the notices; `records_many_partitions` records go through them.
     """
 
     rounds: int
     records: int
-    by_record: int
+    records_by_record: int
     residents: int
     load_s: float
-    warm_times: int = 2
+    kafka_streams_rounds: int = 2
     municipalities: int = 200
     partitions: int = 100
-    through_many: int = 50_000
+    records_many_partitions: int = 50_000
 
-    def warm(self, records: int) -> int:
-        """Of these, so many are not measured."""
+    def warm_up(self, records: int) -> int:
+        """Return how many of `records` are done before the measurement begins."""
         return records // 5
 
 
-WHOLE: Final = Sizes(
+FULL: Final = Sizes(
     rounds=5,
     records=250_000,
-    by_record=30_000,
+    records_by_record=30_000,
     residents=5_000,
     load_s=10,
-    warm_times=4,
+    kafka_streams_rounds=4,
     municipalities=1_741,
     partitions=1_000,
-    through_many=100_000,
+    records_many_partitions=100_000,
 )
-QUICK: Final = Sizes(rounds=3, records=120_000, by_record=20_000, residents=4_500, load_s=8)
+QUICK: Final = Sizes(rounds=3, records=120_000, records_by_record=20_000, residents=4_500, load_s=8)
 
-#: Says how far it is.
-Say = Callable[[str], None]
+#: Reports the progress of a run, a line per call.
+Progress = Callable[[str], None]

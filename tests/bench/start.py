@@ -1,4 +1,4 @@
-"""How soon a worker works: its imports, and its first committed batch after its process was started."""
+"""Start of a worker: its imports, and the time from process start to its first committed batch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench import intake, workers
-from tests.bench.cluster import running
+from tests.bench.cluster import running_cluster
 from tests.bench.figures import Figure, at_most
 from tests.bench.side import ROOT
-from tests.bench.sizes import Say, Sizes
+from tests.bench.sizes import Progress, Sizes
 
 GOAL: Final = at_most(2)
-#: Waiting for each worker that is started.
+#: Number of notices that wait for each worker.
 NOTICES: Final = 100
-#: What a worker's process loads before anything else, as `infra.run.__main__` does, and its step.
+#: Imports of a worker's process, in the order of `infra.run.__main__`, and those of its step.
 IMPORTS: Final = """
 import sys
 sys.modules["rich"] = None
@@ -27,25 +27,29 @@ import processors.household, processors.fan_out, processors.intake, processors.c
 """
 
 
-def measure(folder: Path, sizes: Sizes, say: Say) -> list[Figure]:
-    """Each step's worker is started with notices before it, and ended when it has worked them off."""
+def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
+    """Start each step's worker with notices waiting, and stop it when it has processed them."""
     imports_s = statistics.median(_python_s(IMPORTS) - _python_s("pass") for _ in range(sizes.rounds))
-    say(f"start: imports {imports_s:.2f} s")
-    took: dict[str, list[float]] = {step: [] for step in workers.STEPS}
-    with running(folder) as place:
+    progress(f"start: imports {imports_s:.2f} s")
+    start_times: dict[str, list[float]] = {step: [] for step in workers.STEPS}
+    with running_cluster(folder) as cluster:
         for number in range(sizes.rounds):
-            place.log.feed(intake.hand_overs(place, NOTICES, number * NOTICES))
-            for step, found in took.items():
-                found.append(workers.first_batch_s(place, step))
-            told = ", ".join(f"{step} {found[-1]:.2f}" for step, found in took.items())
-            say(f"  round {number + 1} of {sizes.rounds}: first committed batch after {told} s")
+            cluster.topics.produce(intake.submissions(cluster, NOTICES, number * NOTICES))
+            for step, seconds in start_times.items():
+                seconds.append(workers.first_batch_s(cluster, step))
+            latest = ", ".join(f"{step} {seconds[-1]:.2f}" for step, seconds in start_times.items())
+            progress(f"  round {number + 1} of {sizes.rounds}: first committed batch after {latest} s")
     return [
         Figure("start: imports of a worker", imports_s, None, "s", at_most(0.5)),
         *(
             Figure(
-                f"start: {step}, process to first committed batch", statistics.median(found), None, "s", GOAL
+                f"start: {step}, process to first committed batch",
+                statistics.median(seconds),
+                None,
+                "s",
+                GOAL,
             )
-            for step, found in took.items()
+            for step, seconds in start_times.items()
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""What one side of a comparison took, and how sides alternate."""
+"""Measurement of one side of a comparison, and the alternation of sides."""
 
 from __future__ import annotations
 
@@ -14,71 +14,73 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one side: so many records in so many seconds, CPU of all its process's threads, greatest memory.
+    """One run of one side: records, seconds, CPU of all the process's threads, and maximum memory.
 
-    `folded_s` is how long of it the rules themselves took, where a side tells.
+    `rules_s` is the part of the time spent in the rules themselves, if the side measures it.
     """
 
     records: int
     seconds: float
     cpu_s: float
     memory_mb: float
-    folded_s: float = 0.0
+    rules_s: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Records a second."""
+        """Records per second."""
         return self.records / self.seconds
 
     @property
     def cpu_us(self) -> float:
-        """CPU a record, µs."""
+        """CPU per record in µs."""
         return 1e6 * self.cpu_s / self.records
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 class Stopwatch:
-    """Counts records, a batch at a time; measures from the moment when `warm` of them are done until all `records` are.
+    """Measures a side from the moment when it has done `warm_up` records until it has done all `records`.
 
-    So neither the start of a process, nor the join of a group, nor the first use of anything is measured.
+    Therefore the start of a process, joining a group and the first use of anything are not measured.
     """
 
-    def __init__(self, records: int, warm: int) -> None:
-        self._records, self._warm, self.seen = records, warm, 0
+    def __init__(self, records: int, warm_up: int) -> None:
+        self._records, self._warm_up, self.done_records = records, warm_up, 0
         self._begun: tuple[int, float, float] | None = None
-        self._ended: Run | None = None
+        self._run: Run | None = None
 
     @property
     def done(self) -> bool:
-        """Whether all records are."""
-        return self._ended is not None
+        """Whether all records are done."""
+        return self._run is not None
 
     @property
     def run(self) -> Run:
-        """What was measured. ValueError before all is done."""
-        if self._ended is None:
+        """The measured run. Raises ValueError before all records are done."""
+        if self._run is None:
             raise ValueError("not all records are done")
-        return self._ended
+        return self._run
 
-    def add(self, records: int, ahead: int = 0) -> None:
-        """So many more are done; and so many were worked on ahead, which don't count as measured from here on."""
-        self.seen += records
-        if self._begun is None and self.seen >= self._warm:
-            if self.seen >= self._records:
-                raise ValueError("one batch is all: nothing is left to be measured")
-            self._begun = (self.seen + ahead, time.perf_counter(), time.process_time())
-        elif self._begun is not None and self._ended is None and self.seen >= self._records:
-            seen, at, cpu_s = self._begun
-            took = time.perf_counter() - at, time.process_time() - cpu_s
-            self._ended = Run(self.seen - seen, *took, round(greatest_memory_bytes() / 1e6, 1))
+    def record_batch(self, records: int) -> None:
+        """Count `records` more as done. Raise ValueError if nothing is left to measure after the warm-up."""
+        self.done_records += records
+        if self._begun is None and self.done_records >= self._warm_up:
+            if self.done_records >= self._records:
+                raise ValueError("one batch has all records: nothing is left to be measured")
+            self._begun = (self.done_records, time.perf_counter(), time.process_time())
+        elif self._begun is not None and self._run is None and self.done_records >= self._records:
+            records_before, begun, cpu_before_s = self._begun
+            seconds, cpu_s = time.perf_counter() - begun, time.process_time() - cpu_before_s
+            self._run = Run(
+                self.done_records - records_before, seconds, cpu_s, round(max_memory_bytes() / 1e6, 1)
+            )
 
 
-def greatest_memory_bytes() -> int:
-    """The most memory (RSS) that this process has had."""
-    # What getrusage says of a child on Linux is not less than what its parent had when it was started.
+def max_memory_bytes() -> int:
+    """Return the maximum memory (RSS) that this process has used."""
+    # On Linux getrusage never reports less for a child than its parent had when the child was started.
     status = Path("/proc/self/status")
     if status.exists():
         return (
@@ -92,38 +94,42 @@ def greatest_memory_bytes() -> int:
 def alternate(
     sides: Mapping[str, Callable[[], Run]],
     rounds: int,
-    before: Callable[[], None],
-    say: Callable[[str], None],
+    before_round: Callable[[], None],
+    progress: Callable[[str], None],
 ) -> dict[str, list[Run]]:
-    """Each side once a round, in turn; `before` each round. The order turns round every other round."""
-    found: dict[str, list[Run]] = {name: [] for name in sides}
+    """Run each side once per round and return the runs by side.
+
+    Call `before_round` at the start of each round. Every second round has the reverse order, so no side always runs
+    first.
+    """
+    runs: dict[str, list[Run]] = {name: [] for name in sides}
     for number in range(rounds):
-        before()
+        before_round()
         for name in list(sides) if number % 2 == 0 else reversed(list(sides)):
             run = sides[name]()
-            found[name].append(run)
-            say(
+            runs[name].append(run)
+            progress(
                 f"  round {number + 1} of {rounds}: {name:32} {run.rate:>9,.0f}/s  {run.cpu_us:6.2f} µs CPU"
                 f"  {run.memory_mb:6.0f} MB"
             )
-    return found
+    return runs
 
 
-def median(runs: Sequence[Run], of: Callable[[Run], float]) -> float:
-    """The middle of what the runs took."""
-    return statistics.median(of(run) for run in runs)
+def median(runs: Sequence[Run], value_of: Callable[[Run], float]) -> float:
+    """Return the median of a value of the runs."""
+    return statistics.median(value_of(run) for run in runs)
 
 
 def rate(runs: Sequence[Run]) -> float:
-    """Records a second, median."""
+    """Return the median of records per second."""
     return median(runs, lambda run: run.rate)
 
 
 def cpu_us(runs: Sequence[Run]) -> float:
-    """CPU a record in µs, median."""
+    """Return the median of CPU per record in µs."""
     return median(runs, lambda run: run.cpu_us)
 
 
 def memory_mb(runs: Sequence[Run]) -> float:
-    """The greatest memory of a run, median."""
+    """Return the median of the runs' maximum memory in MB."""
     return median(runs, lambda run: run.memory_mb)

@@ -1,4 +1,4 @@
-"""Worker processes as a supervisor starts them, and the CPU they take."""
+"""Worker processes, started as by the supervisor, and their CPU and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 from confluent_kafka.admin import AdminClient
 
 from infra.local.kafka_server import ADMIN
-from infra.monitoring.groups import ready
+from infra.monitoring.groups import all_joined
 from infra.monitoring.waiting import wait_idle
 from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
@@ -25,82 +25,95 @@ from tests.bench.cluster import BenchCluster
 from tests.bench.side import ROOT
 
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
-#: How many stages of a notice's way (`mesh wait`) are done after each: the sinks of all domains are seven.
-STAGES: Final = {"intake": 1, "household": 2, "fan-out": 3, "conversion": 4, "sink": 11}
+#: Step -> number of first stages (in the order of `mesh wait`) that are idle once it has processed everything. The
+#: sinks of all domains are seven stages.
+IDLE_STAGES: Final = {"intake": 1, "household": 2, "fan-out": 3, "conversion": 4, "sink": 11}
 READY_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 30.0
 
 
 class Workers:
-    """Processes by step; each is a slot's first."""
+    """Running workers by step, in slot 0 each."""
 
     def __init__(self, processes: dict[str, subprocess.Popen[bytes]]) -> None:
         self._processes = processes
 
     def cpu_s(self) -> dict[str, float]:
-        """CPU of each since its start, all its threads."""
-        found = {step: psutil.Process(each.pid).cpu_times() for step, each in self._processes.items()}
-        return {step: times.user + times.system for step, times in found.items()}
+        """Return the CPU of each worker since its start, with all threads."""
+        times = {step: psutil.Process(process.pid).cpu_times() for step, process in self._processes.items()}
+        return {step: cpu.user + cpu.system for step, cpu in times.items()}
 
     def memory_mb(self) -> dict[str, float]:
-        """Memory (RSS) of each."""
-        found = {step: psutil.Process(each.pid).memory_info().rss for step, each in self._processes.items()}
-        return {step: rss / 1e6 for step, rss in found.items()}
+        """Return the memory (RSS) of each worker."""
+        return {
+            step: psutil.Process(process.pid).memory_info().rss / 1e6
+            for step, process in self._processes.items()
+        }
 
 
 @contextmanager
-def running(place: BenchCluster, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
-    """Workers of these steps for as long as it lasts; all are members of their groups."""
-    for folder in (place.installation.logs, place.installation.run):
+def running_workers(cluster: BenchCluster, steps: Sequence[str] = STEPS) -> Iterator[Workers]:
+    """Run a worker of each step during the context, which begins when all have joined and restored.
+
+    Raise RuntimeError if a worker ends or READY_TIMEOUT_S passes before.
+    """
+    for folder in (cluster.installation.logs_folder, cluster.installation.run_folder):
         folder.mkdir(parents=True, exist_ok=True)
     for step in steps:
-        heartbeat_file(place.installation, Slot(step, 0)).unlink(missing_ok=True)
-    processes = {step: _started(place, step) for step in steps}
+        heartbeat_file(cluster.installation, Slot(step, 0)).unlink(missing_ok=True)
+    processes = {step: _start(cluster, step) for step in steps}
     try:
-        admin = AdminClient({**place.environment.kafka(ADMIN), "log_level": 0})
+        admin = AdminClient({**cluster.environment.kafka(ADMIN), "log_level": 0})
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not (ready(admin, [Slot(step, 0) for step in steps]) and _restored(place, steps)):
-            if time.monotonic() > deadline or any(each.poll() is not None for each in processes.values()):
-                raise RuntimeError(f"workers of {', '.join(steps)} did not come up")
+        while not (all_joined(admin, [Slot(step, 0) for step in steps]) and _restored(cluster, steps)):
+            if time.monotonic() > deadline or any(
+                process.poll() is not None for process in processes.values()
+            ):
+                raise RuntimeError(f"workers of {', '.join(steps)} did not get ready")
         yield Workers(processes)
     finally:
-        for each in processes.values():
-            each.send_signal(signal.SIGTERM)
-        for each in processes.values():
-            each.wait(STOP_TIMEOUT_S)
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in processes.values():
+            process.wait(STOP_TIMEOUT_S)
 
 
-def first_batch_s(place: BenchCluster, step: str) -> float:
-    """From the start of a step's worker to its first committed batch, as its log has it: records must be waiting."""
-    file = place.installation.logs / f"{step}.0.log"
+def first_batch_s(cluster: BenchCluster, step: str) -> float:
+    """Return the seconds from the start of a step's worker to its first committed batch, by its log.
+
+    Records for the step must be waiting.
+    """
+    file = cluster.installation.logs_folder / f"{step}.0.log"
     file.parent.mkdir(parents=True, exist_ok=True)
-    told_before = file.stat().st_size if file.exists() else 0
+    log_size = file.stat().st_size if file.exists() else 0
     begun_s = time.time()
-    with running(place, [step]):
+    with running_workers(cluster, [step]):
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while not (committed := _committed(file, told_before)):
+        while not (commits := _commit_times(file, log_size)):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{step} committed nothing")
+                raise RuntimeError(f"the worker of {step} committed nothing in {READY_TIMEOUT_S:.0f} s")
             time.sleep(0.1)
-        wait_idle(place.environment, place.installation, timeout_s=READY_TIMEOUT_S, first=STAGES[step])
-    return datetime.fromisoformat(committed[0]).timestamp() - begun_s
+        wait_idle(
+            cluster.environment, cluster.installation, timeout_s=READY_TIMEOUT_S, first=IDLE_STAGES[step]
+        )
+    return datetime.fromisoformat(commits[0]).timestamp() - begun_s
 
 
-def _committed(file: Path, beyond: int) -> list[str]:
-    """When each batch was committed, of those told beyond this size of the log; a last line may be half written."""
-    lines = file.read_bytes()[beyond:].rpartition(b"\n")[0].splitlines()
-    told = [orjson.loads(line) for line in lines if line.startswith(b"{")]
-    return [each["timestamp"] for each in told if each.get("event") == "batch.committed"]
+def _commit_times(file: Path, start: int) -> list[str]:
+    """Return the commit times in a log from byte `start` on; an incomplete last line is ignored."""
+    lines = file.read_bytes()[start:].rpartition(b"\n")[0].splitlines()
+    events = [orjson.loads(line) for line in lines if line.startswith(b"{")]
+    return [event["timestamp"] for event in events if event.get("event") == "batch.committed"]
 
 
-def _restored(place: BenchCluster, steps: Sequence[str]) -> bool:
-    """Whether no worker is still reading what is kept of its partitions; sinks keep nothing."""
-    files = [heartbeat_file(place.installation, Slot(step, 0)) for step in steps if step != "sink"]
+def _restored(cluster: BenchCluster, steps: Sequence[str]) -> bool:
+    """Return whether all workers have restored their tasks; sinks have none."""
+    files = [heartbeat_file(cluster.installation, Slot(step, 0)) for step in steps if step != "sink"]
     return all(file.exists() and orjson.loads(file.read_bytes())["state"] == "running" for file in files)
 
 
-def _started(place: BenchCluster, step: str) -> subprocess.Popen[bytes]:
-    with (place.installation.logs / f"{step}.0.log").open("ab") as log:
+def _start(cluster: BenchCluster, step: str) -> subprocess.Popen[bytes]:
+    with (cluster.installation.logs_folder / f"{step}.0.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "infra.run", step, "0"], cwd=ROOT, stdout=log, stderr=log
         )

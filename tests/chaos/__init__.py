@@ -1,7 +1,7 @@
 """Chaos on real servers: `make chaos MINUTES=…`.
 
-`place` is the mesh under test, `proxy` the network between its parts, `load` what is handed over all the while,
-`faults` what is done to it, `run` one run from the start to the verdict. `watch` and `stores` look on from outside,
-`evidence` collects what is left in the end, `checker` holds it against the model, `figures` and `page` tell of all
-runs together.
+`cluster` is the mesh under test, `proxy` the network between its parts, `load` what is submitted meanwhile. `faults`
+has the kinds of faults, `campaign` injects them, and `run` is one run from start to check. `watch` and `store_watch`
+observe the mesh, `stalls` measures from their observations. `evidence` collects the final state, `checker` compares it
+with the model. `figures`, `page` and `report` combine all runs.
 """

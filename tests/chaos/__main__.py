@@ -11,82 +11,85 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos import figures
-from tests.chaos.cluster import clear
+from tests.chaos.cluster import clean_up
 from tests.chaos.faults import FAULTS
 from tests.chaos.page import page
 from tests.chaos.run import WORK, Plan, run
 
 FIGURES: Final = "chaos.json"
 PAGE: Final = "chaos.html"
+INTERRUPTED: Final = 130
 
 
 def main() -> int:
-    """0 where nothing was found, 1 where anything was, 130 where it was interrupted.
+    """Run in a child process, and clean up however it ends.
 
-    The run is a process of its own: whatever ends it, what it left running is ended too.
+    Return the exit code: 0 without anomalies, 1 with any, 130 if the run was interrupted.
     """
-    told = _arguments().parse_args()
-    if told.alone:
-        return one_run(told)
-    with subprocess.Popen([sys.executable, "-m", "tests.chaos", "--alone", *sys.argv[1:]]) as child:
+    arguments = _arguments().parse_args()
+    if arguments.in_process:
+        return run_in_process(arguments)
+    with subprocess.Popen([sys.executable, "-m", "tests.chaos", "--in-process", *sys.argv[1:]]) as child:
         for number in (signal.SIGTERM, signal.SIGINT):
-            # A terminal tells both; who tells only us means the run.
+            # A terminal signals both processes, but `kill` only this one.
             signal.signal(number, lambda number, _: child.send_signal(number))
         code = child.wait()
-    clear(told.folder / "chaos" / WORK)
+    clean_up(arguments.folder / "chaos" / WORK)
     return code if code >= 0 else 128 - code
 
 
-def one_run(told: argparse.Namespace) -> int:
-    """In this process."""
+def run_in_process(arguments: argparse.Namespace) -> int:
+    """Run in this process, and return its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    seed = told.seed if told.seed is not None else random.SystemRandom().randrange(10**6)
-    before = figures.known(told.folder / FIGURES)
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    before = figures.load_best(arguments.folder / FIGURES)
     plan = Plan(
-        folder=told.folder / "chaos",
-        minutes=told.minutes,
+        folder=arguments.folder / "chaos",
+        minutes=arguments.minutes,
         seed=seed,
-        kinds=told.kinds or list(FAULTS),
-        rate=told.rate,
-        before=figures.struck(before, figures.digest()),
-        enough=told.each,
+        kinds=arguments.kinds or list(FAULTS),
+        rate=arguments.rate,
+        injected_before=figures.injected_counts(before, figures.code_digest()),
+        enough=arguments.each,
     )
     try:
-        result = run(plan, _say)
+        result = run(plan, _print_line)
     except KeyboardInterrupt:
-        _say("interrupted; everything is stopped")
-        return 130
-    for each in result.anomalies:
-        _say(f"ANOMALY {each.kind}: {each.count}, for example: {'; '.join(each.examples)}")
-    after = figures.added(before, figures.of_run(plan, result))
-    figures.save(told.folder / FIGURES, after)
-    (told.folder / PAGE).write_text(page(after, told.folder / "chaos"), "utf-8")
-    anomalies = sum(each.count for each in result.anomalies)
-    _say(
+        _print_line("interrupted; everything is stopped")
+        return INTERRUPTED
+    for anomaly in result.anomalies:
+        _print_line(f"ANOMALY {anomaly.kind}: {anomaly.count}, for example: {'; '.join(anomaly.examples)}")
+    after = figures.add_run(before, figures.run_figures(plan, result))
+    figures.save(arguments.folder / FIGURES, after)
+    (arguments.folder / PAGE).write_text(page(after, arguments.folder / "chaos"), "utf-8")
+    anomalies = sum(anomaly.count for anomaly in result.anomalies)
+    _print_line(
         f"{len(result.outcomes)} faults, {anomalies} anomalies, "
         f"{result.counts['batches_committed']:,} batches committed; seed {seed}"
     )
-    _say(f"{told.folder / FIGURES}, {told.folder / PAGE}, {result.history}")
+    _print_line(f"{arguments.folder / FIGURES}, {arguments.folder / PAGE}, {result.history}")
     return 1 if result.anomalies else 0
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, help="which faults strike what, and when; by default any")
-    parser.add_argument("--rate", type=float, default=15.0, help="hand-overs a second")
+    parser.add_argument("--seed", type=int, help="seed of the faults and their targets; random by default")
+    parser.add_argument("--rate", type=float, default=15.0, help="submissions per second")
     parser.add_argument(
-        "--each", type=int, help="ends earlier, when each kind struck so often in all runs together"
+        "--each", type=int, help="end early once each kind was injected so often, over all runs of this code"
     )
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), help="kinds of faults; all by default")
-    # Servers and workers have working folders of their own: a relative one would mean another place to each.
-    parser.add_argument("--folder", type=lambda given: Path(given).resolve(), default=Path("build").resolve())
-    parser.add_argument("--alone", action="store_true", help="in this process, and nobody clears up after it")
+    # Servers and workers have working folders of their own, so the path must be absolute.
+    parser.add_argument("--folder", type=lambda path: Path(path).resolve(), default=Path("build").resolve())
+    parser.add_argument(
+        "--in-process", action="store_true", help="run in this process, without cleaning up if it is killed"
+    )
     return parser
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - whoever started it looks on
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - output of the command
 
 
 if __name__ == "__main__":

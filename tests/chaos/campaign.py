@@ -1,4 +1,4 @@
-"""Faults, one after the other: struck, held, mended, recovered from; and how long each held the mesh up."""
+"""Injects faults one after the other: each is held, healed, and recovered from; and measures the stall it causes."""
 
 from __future__ import annotations
 
@@ -18,158 +18,179 @@ from streams.clients import Partition
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import FAULTS, SEEDED, InjectedFault, next_kind
 from tests.chaos.history import History
-from tests.chaos.stalls import Span, Track, slowest
+from tests.chaos.stalls import StallWindow, Track, longest_stall
 from tests.chaos.watch import Watch
 
-POLL_S: Final = 0.1
-WHOLE_EVERY_S: Final = 0.25
-#: How long a mesh may take until another has taken over, and until all is as before.
-ON_TIMEOUT_S: Final = 60.0
-RECOVERED_TIMEOUT_S: Final = 180.0
-BREATH_S: Final = (0.5, 1.5)
+TAKEOVER_POLL_S: Final = 0.1
+RECOVERY_POLL_S: Final = 0.25
+TAKEOVER_TIMEOUT_S: Final = 60.0
+RECOVERY_TIMEOUT_S: Final = 180.0
+PAUSE_BETWEEN_FAULTS_S: Final = (0.5, 1.5)
 
 
 @dataclass(frozen=True)
 class FaultOutcome:
-    """One fault. Times are seconds since the run's beginning; `stood_still_s` is None where nothing had to be done.
+    """One fault and its effect. `injected_s`, `healed_s` and `recovered_s` are seconds since the start of the run.
 
-    `held_up_s` is the longest time that an open transaction held up readers of committed records meanwhile.
+    `stall_s` is the stall of `slowest_partition` in seconds, None if no partition had records to process.
+    `readers_blocked_s` is the longest time that an open transaction blocked readers of committed records meanwhile.
     """
 
     kind: str
     target: str
     detail: str
-    struck_s: float
-    mended_s: float
+    injected_s: float
+    healed_s: float
     recovered_s: float
     recovered: bool
-    stood_still_s: float | None
-    where: str
-    held_up_s: float
+    stall_s: float | None
+    slowest_partition: str
+    readers_blocked_s: float
 
 
 @dataclass
 class Campaign:
-    """Strikes until told to stop, or the time is over."""
+    """Injects faults until the time is over, or until the mesh doesn't recover from one."""
 
-    place: ChaosCluster
+    cluster: ChaosCluster
     watch: Watch
     history: History
-    say: Callable[[str], None]
-    before: Mapping[str, int] = field(default_factory=dict)
+    print_line: Callable[[str], None]
+    #: By kind, how often it was injected in earlier runs.
+    injected_before: Mapping[str, int] = field(default_factory=dict)
     outcomes: list[FaultOutcome] = field(default_factory=list)
-    #: By kind, how often nothing was done, as it could not be found out to whom.
-    missed: Counter[str] = field(default_factory=Counter)
+    #: By kind, how often nothing was injected because the target could not be determined.
+    skipped: Counter[str] = field(default_factory=Counter)
     _wait: threading.Event = field(default_factory=threading.Event)
 
     def run(self, kinds: Sequence[str], seed: int, until_s: float, enough: int | None = None) -> None:
-        """Faults of these kinds until that moment, or until each struck `enough` times, earlier runs included.
+        """Inject faults of these kinds until a moment of the monotonic clock, and recover from the last one.
 
-        Those come first that struck least often. The last one is recovered from, too.
+        Kinds that were injected least often come first. With `enough` the campaign ends early once each kind was
+        injected that often, earlier runs included.
         """
-        chance = random.Random(seed)  # noqa: S311 - what strikes is no secret
+        rng = random.Random(seed)  # noqa: S311 - not used for security
         while time.monotonic() < until_s:
-            kind = next_kind(kinds, chance, self._struck(), enough)
+            kind = next_kind(kinds, rng, self._injected(), enough)
             if kind is None:
                 return
-            self._one(kind, chance)
+            self._run_one(kind, rng)
             if self.outcomes and not self.outcomes[-1].recovered:
                 return
-            self._wait.wait(chance.uniform(*BREATH_S))
+            self._wait.wait(rng.uniform(*PAUSE_BETWEEN_FAULTS_S))
 
-    def _struck(self) -> Counter[str]:
-        """What was missed comes later again, when the others had their turn."""
-        return Counter(self.before) + Counter(each.kind for each in self.outcomes) + self.missed
+    def _injected(self) -> Counter[str]:
+        """Return how often each kind was injected; a skipped one counts too, so that the other kinds come first."""
+        return (
+            Counter(self.injected_before) + Counter(outcome.kind for outcome in self.outcomes) + self.skipped
+        )
 
-    def _one(self, kind: str, chance: random.Random) -> None:
+    def _run_one(self, kind: str, rng: random.Random) -> None:
         if kind.startswith("broker-pause"):
-            self.watch.doubtful.set()
+            self.watch.stale_broker.set()
         try:
-            self._strike(kind, chance)
+            self._inject_and_recover(kind, rng)
         finally:
-            # All copies are in sync by now: every broker knows who leads.
-            self.watch.doubtful.clear()
+            # All replicas are in sync by now, so every broker knows the leaders.
+            self.watch.stale_broker.clear()
 
-    def _strike(self, kind: str, chance: random.Random) -> None:
+    def _inject_and_recover(self, kind: str, rng: random.Random) -> None:
         try:
-            struck = {**FAULTS, **SEEDED}[kind](self.place, chance)
+            fault = {**FAULTS, **SEEDED}[kind](self.cluster, rng)
         except (KafkaException, OperatorError, RuntimeError, psutil.Error) as error:
-            # Whom it was to strike could not be found out; nothing was done.
-            self.missed[kind] += 1
-            self.history.note("missed", kind=kind, reason=type(error).__name__)
+            # The target could not be determined, so nothing was injected.
+            self.skipped[kind] += 1
+            self.history.write("skipped", kind=kind, reason=type(error).__name__)
             return
-        self.history.note("struck", kind=kind, target=struck.target, detail=struck.detail)
-        self._hold(struck)
-        struck.mend()
-        mended_s = time.monotonic()
-        self.history.note("mended", kind=kind)
-        recovered = self._until(lambda: not self._lacks(mended_s), RECOVERED_TIMEOUT_S, WHOLE_EVERY_S)
-        outcome = self._outcome(kind, struck, mended_s, recovered)
+        self.history.write("injected", kind=kind, target=fault.target, detail=fault.detail)
+        self._hold(fault)
+        fault.heal()
+        healed_s = time.monotonic()
+        self.history.write("healed", kind=kind)
+        recovered = self._wait_until(
+            lambda: not self._unrecovered(healed_s), RECOVERY_TIMEOUT_S, RECOVERY_POLL_S
+        )
+        outcome = self._outcome(kind, fault, healed_s, recovered)
         if not recovered:
-            self.history.note("lacking", what=self._lacks(mended_s))
+            self.history.write("unrecovered", what=self._unrecovered(healed_s))
         self.outcomes.append(outcome)
-        self.history.note("recovered" if recovered else "not-recovered", **asdict(outcome))
-        self.say(_line(outcome))
+        self.history.write("recovered" if recovered else "not-recovered", **asdict(outcome))
+        self.print_line(_line(outcome))
 
-    def _hold(self, struck: InjectedFault) -> None:
-        self._wait.wait(max(0.0, struck.at_s + struck.hold_s - time.monotonic()))
-        if struck.until_on:
-            self._until(lambda: self._went_on(struck), ON_TIMEOUT_S, POLL_S)
+    def _hold(self, fault: InjectedFault) -> None:
+        self._wait.wait(max(0.0, fault.injected_s + fault.hold_s - time.monotonic()))
+        if fault.until_continued:
+            self._wait_until(lambda: self._has_continued(fault), TAKEOVER_TIMEOUT_S, TAKEOVER_POLL_S)
 
-    def _until(self, condition: Callable[[], bool], timeout_s: float, every_s: float) -> bool:
+    def _wait_until(self, condition: Callable[[], bool], timeout_s: float, interval_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            self._wait.wait(every_s)
+            self._wait.wait(interval_s)
         return True
 
-    def _went_on(self, struck: InjectedFault) -> bool:
-        found = slowest(self._tracks(struck.partitions), Span(struck.at_s, time.monotonic()))
-        return found is None or found[0] != float("inf")
+    def _has_continued(self, fault: InjectedFault) -> bool:
+        window = StallWindow(fault.injected_s, time.monotonic())
+        stall = longest_stall(self._tracks(fault.partitions), window)
+        return stall is None or stall[0] != float("inf")
 
-    def _lacks(self, since_s: float) -> str:
-        """What isn't done of all that was there when it was mended, or doesn't run as before; nothing where all is."""
-        left = [place for place, track in list(self.watch.tracks.items()) if not track.done(since_s)]
-        if left:
-            return f"{len(left)} partitions, of {left[0][0]}"
+    def _unrecovered(self, healed_s: float) -> str:
+        """Return what is missing for a recovery; empty if the mesh has recovered.
+
+        It has recovered if every record that existed at `healed_s` is processed and all processes run as before.
+        """
+        unprocessed = [
+            partition
+            for partition, track in list(self.watch.tracks.items())
+            if not track.has_processed(healed_s)
+        ]
+        if unprocessed:
+            return f"{len(unprocessed)} partitions have unprocessed records, one is of {unprocessed[0][0]}"
         try:
-            return self.place.lacks()
+            return self.cluster.missing()
         except (KafkaException, OperatorError) as error:
-            return f"an answer ({error})"
+            return f"the state of the mesh is unknown ({error})"
 
-    def _outcome(self, kind: str, struck: InjectedFault, mended_s: float, recovered: bool) -> FaultOutcome:
+    def _outcome(self, kind: str, fault: InjectedFault, healed_s: float, recovered: bool) -> FaultOutcome:
         now_s = time.monotonic()
-        span = Span(struck.at_s, mended_s) if struck.alone else Span(mended_s, mended_s, struck=False)
-        found = slowest(self._tracks(struck.partitions), span)
-        held = self.watch.held.longest(struck.at_s, now_s)
+        window = (
+            StallWindow(fault.injected_s, healed_s)
+            if fault.stalls_from_injection
+            else StallWindow(healed_s, healed_s, commit_in_flight=False)
+        )
+        stall = longest_stall(self._tracks(fault.partitions), window)
+        blocked = self.watch.open_transactions.longest(fault.injected_s, now_s)
         return FaultOutcome(
             kind=kind,
-            target=struck.target,
-            detail=struck.detail,
-            struck_s=self._moment(struck.at_s),
-            mended_s=self._moment(mended_s),
-            recovered_s=self._moment(now_s),
+            target=fault.target,
+            detail=fault.detail,
+            injected_s=self._run_seconds(fault.injected_s),
+            healed_s=self._run_seconds(healed_s),
+            recovered_s=self._run_seconds(now_s),
             recovered=recovered,
-            stood_still_s=None if found is None else round(found[0], 3),
-            where="" if found is None else "{}/{}".format(*found[1]),
-            held_up_s=round(held.ended_s - held.begun_s, 3) if held else 0.0,
+            stall_s=None if stall is None else round(stall[0], 3),
+            slowest_partition="" if stall is None else "{}/{}".format(*stall[1]),
+            readers_blocked_s=round(blocked.ended_s - blocked.begun_s, 3) if blocked else 0.0,
         )
 
-    def _moment(self, moment_s: float) -> float:
-        return round(self.history.since(moment_s), 3)
+    def _run_seconds(self, monotonic_s: float) -> float:
+        return round(self.history.run_seconds(monotonic_s), 3)
 
-    def _tracks(self, chosen: Sequence[Partition]) -> dict[Partition, Track]:
+    def _tracks(self, partitions: Sequence[Partition]) -> dict[Partition, Track]:
+        """Return the tracks of these partitions, or of all if there are none."""
         tracks = dict(self.watch.tracks)
-        return {place: tracks[place] for place in chosen or tracks if place in tracks}
+        return {partition: tracks[partition] for partition in partitions or tracks if partition in tracks}
 
 
 def _line(outcome: FaultOutcome) -> str:
-    still = (
-        "nothing to do" if outcome.stood_still_s is None else f"stood still {outcome.stood_still_s:5.1f} s"
+    stall = "no records to process" if outcome.stall_s is None else f"stalled {outcome.stall_s:5.1f} s"
+    duration_s = outcome.recovered_s - outcome.injected_s
+    recovery = (
+        f"recovered after {duration_s:5.1f} s"
+        if outcome.recovered
+        else f"NOT RECOVERED after {duration_s:.0f} s"
     )
-    took_s = outcome.recovered_s - outcome.struck_s
-    verdict = f"whole after {took_s:5.1f} s" if outcome.recovered else f"NOT WHOLE after {took_s:.0f} s"
     detail = f" ({outcome.detail})" if outcome.detail else ""
-    minutes, seconds = divmod(int(outcome.struck_s), 60)
-    return f"{minutes:3d}:{seconds:02d}  {outcome.kind:24} {still}, {verdict}  {outcome.target}{detail}"
+    minutes, seconds = divmod(int(outcome.injected_s), 60)
+    return f"{minutes:3d}:{seconds:02d}  {outcome.kind:24} {stall}, {recovery}  {outcome.target}{detail}"

@@ -1,19 +1,19 @@
-"""Holds what is left of a run against the model. Pure; every anomaly is told by kind, with no person in it.
+"""Compares the evidence of a run with the model. Pure; anomalies are reported by kind, without personal data.
 
-| kind | what was promised and did not hold |
+| kind | the promise that was broken |
 | --- | --- |
-| hand-over-lost, hand-over-doubled | what a broker acknowledged is in its topic, once, in its order |
-| no-effect, two-effects | every hand-over comes to a notice, a change or a refusal; to one of them |
-| torn-case | a case's notice, its opening, its persons' changes and their parts are all there, or none is |
-| revision-missing, revision-doubled, revision-out-of-order | per person and domain 1, 2, 3 …, in order |
-| not-converted, converted-twice | what a domain is told is what was decided for it, with a record of the disclosure |
-| receipt-missing, receipt-unknown, receipt-differs | a receipt for each change; copies are the same |
-| row-missing, row-unexpected, row-behind | a store ends as its topic says |
-| row-apart-from-offset | rows and the offsets after them become visible together |
-| aborted-read | nobody goes on from what was never committed |
-| state-differs | state that was restored, and what changelogs hold in the end, is what was committed with a batch |
-| open-transaction | in the end no reader of committed records is kept waiting |
-| row-went-back, dead-letter, left-over, differs-from-reference, not-recovered | seen on the way, or by others |
+| submission-lost, submission-duplicated | an input topic has each acknowledged submission once, in order |
+| no-effect, two-effects | every submission has exactly one effect: a notice, a person's change, or a rejection |
+| incomplete-case | a case exists with the changes and dispatch records of all its persons, or not at all |
+| revision-missing, revision-duplicated, revision-out-of-order | per person and domain 1, 2, 3 … in order |
+| not-converted, converted-twice | each change of a domain is published to it once and disclosed once |
+| receipt-missing, receipt-unknown, receipt-differs | each change has its receipt; duplicates are identical |
+| row-missing, row-unexpected, row-outdated | a store ends as its topic says |
+| row-offset-mismatch | rows and the offsets after them become visible together |
+| aborted-read | no step, sink or store continues from a record that was not committed |
+| state-differs | restored state, and the changelogs at the end, are the state after a committed batch |
+| open-transaction | at the end no open transaction blocks readers of committed records |
+| row-went-back, dead-letter, not-processed, differs-from-reference, not-recovered | observed directly during the run |
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos import checks_of_state, checks_of_stores
-from tests.chaos.model import Change, Evidence, Origin
+from tests.chaos import state_checks, store_checks
+from tests.chaos.model import Evidence, Findings, Origin, PersonChangeRecord
 
-#: Of a kind of anomaly so many are told.
 EXAMPLES_MAX: Final = 5
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """So many of a kind, and some of them told."""
+    """A kind of anomaly: how often it was found, and at most `EXAMPLES_MAX` descriptions."""
 
     kind: str
     count: int
@@ -40,133 +39,148 @@ class Anomaly:
 
 
 def check(evidence: Evidence) -> list[Anomaly]:
-    """Everything that doesn't hold; empty where all does."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for kind, told in evidence.found.items():
-        found[kind] += told
+    """Return every anomaly, sorted by kind; an empty list if all promises were kept."""
+    descriptions: dict[str, list[str]] = defaultdict(list)
+    for kind, observed in evidence.observed_anomalies.items():
+        descriptions[kind] += observed
     for rule in RULES:
-        for kind, what in rule(evidence):
-            found[kind].append(what)
+        for kind, description in rule(evidence):
+            descriptions[kind].append(description)
     return [
-        Anomaly(kind, len(told), tuple(told[:EXAMPLES_MAX])) for kind, told in sorted(found.items()) if told
+        Anomaly(kind, len(of_kind), tuple(of_kind[:EXAMPLES_MAX]))
+        for kind, of_kind in sorted(descriptions.items())
+        if of_kind
     ]
 
 
-Findings = Iterator[tuple[str, str]]
-
-
-def hand_overs(evidence: Evidence) -> Findings:
-    """Topics of hand-overs hold what was acknowledged."""
-    for topic in sorted({*evidence.submitted, *evidence.taken}):
-        sent, there = list(evidence.submitted.get(topic, ())), list(evidence.taken.get(topic, ()))
-        if sent == there:
+def check_input_topics(evidence: Evidence) -> Findings:
+    """Check that input topics have what brokers acknowledged."""
+    for topic in sorted({*evidence.submitted, *evidence.input_records}):
+        submitted = list(evidence.submitted.get(topic, ()))
+        stored = list(evidence.input_records.get(topic, ()))
+        if submitted == stored:
             continue
-        missing, more = Counter(sent) - Counter(there), Counter(there) - Counter(sent)
-        if missing:
-            yield "hand-over-lost", f"{missing.total()} of {topic}"
-        if more:
-            yield "hand-over-doubled", f"{more.total()} in {topic}"
-        if not missing and not more:
-            yield "hand-over-doubled", f"{topic} has another order than was acknowledged"
+        lost, duplicated = Counter(submitted) - Counter(stored), Counter(stored) - Counter(submitted)
+        if lost:
+            yield "submission-lost", f"{lost.total()} of {topic}"
+        if duplicated:
+            yield "submission-duplicated", f"{duplicated.total()} in {topic}"
+        if not lost and not duplicated:
+            yield "submission-duplicated", f"{topic} has another order than was acknowledged"
 
 
-def effects(evidence: Evidence) -> Findings:
-    """One outcome for each hand-over: a case, a change of a person alone, or a refusal.
+def check_effects(evidence: Evidence) -> Findings:
+    """Check that each submission has one effect: a case, a change of one person, or a rejection.
 
-    But where a person has an earlier one in the same topic: fan-out refuses what intake let pass as a copy of that.
+    One combination of two is correct: if a person already has an enrolment or account event in the same topic, fan-out
+    rejects a later one as a duplicate that intake let pass as a change.
     """
-    opened = Counter(each.case for each in evidence.opened)
-    cases: Counter[Origin] = Counter(each.origin for each in evidence.notices)
-    alone = Counter(each.origin for each in evidence.changes if each.case is None)
-    refused, later = Counter(evidence.rejected), set(_later_ones(evidence.changes))
-    for topic, values in evidence.taken.items():
+    notices: Counter[Origin] = Counter(notice.origin for notice in evidence.notices)
+    single_changes = Counter(change.origin for change in evidence.person_changes if change.case is None)
+    rejected, repeated = Counter(evidence.rejected), set(_repeated_changes(evidence.person_changes))
+    for topic, values in evidence.input_records.items():
         for offset in range(len(values)):
             origin = Origin(topic, offset)
-            entered = cases[origin] + alone[origin]
-            if entered + refused[origin] == 0:
+            accepted = notices[origin] + single_changes[origin]
+            if accepted + rejected[origin] == 0:
                 yield "no-effect", f"{topic}/{offset}"
             elif (
-                entered > 1
-                or refused[origin] > 1
-                or (alone[origin] and refused[origin] and origin not in later)
+                accepted > 1
+                or rejected[origin] > 1
+                or (single_changes[origin] and rejected[origin] and origin not in repeated)
             ):
                 yield "two-effects", f"{topic}/{offset}"
-    judged = Counter(each.case for each in evidence.notices)
-    turned_down = Counter(each.case for each in evidence.notices if refused[each.origin])
-    for case, times in judged.items():
-        accepted = times - turned_down[case]
+    yield from _check_opened_once(evidence, rejected)
+
+
+def _check_opened_once(evidence: Evidence, rejected: Counter[Origin]) -> Findings:
+    opened = Counter(case.case for case in evidence.opened_cases)
+    submitted_times = Counter(notice.case for notice in evidence.notices)
+    rejected_times = Counter(notice.case for notice in evidence.notices if rejected[notice.origin])
+    for case, times in submitted_times.items():
+        accepted = times - rejected_times[case]
         if accepted != opened[case]:
             kind = "no-effect" if opened[case] < accepted else "two-effects"
             yield kind, f"a notice accepted {accepted} times opened {opened[case]} cases"
 
 
-def _later_ones(changes: Iterable[Change]) -> Iterator[Origin]:
-    """Where changes come from whose person had one by the same topic before."""
+def _repeated_changes(changes: Iterable[PersonChangeRecord]) -> Iterator[Origin]:
+    """Yield the origin of each change whose person already had one from the same topic."""
     seen: set[tuple[str, str]] = set()
-    for each in sorted((each for each in changes if each.case is None), key=lambda each: each.origin):
-        if (each.origin.topic, each.person) in seen:
-            yield each.origin
-        seen.add((each.origin.topic, each.person))
+    without_case = (change for change in changes if change.case is None)
+    for change in sorted(without_case, key=lambda change: change.origin):
+        if (change.origin.topic, change.person) in seen:
+            yield change.origin
+        seen.add((change.origin.topic, change.person))
 
 
-def cases_whole(evidence: Evidence) -> Findings:
-    """A case has the persons it says, each once, and a part for each."""
-    changes = Counter((each.case, each.person) for each in evidence.changes if each.case)
-    parts = Counter((each.case, each.person) for each in evidence.parts)
+def check_complete_cases(evidence: Evidence) -> Findings:
+    """Check that each opened case has its persons, each with one change and one dispatch record."""
+    changes = Counter((change.case, change.person) for change in evidence.person_changes if change.case)
+    dispatches = Counter((dispatch.case, dispatch.person) for dispatch in evidence.dispatches)
     persons: Counter[object] = Counter(case for case, _ in changes)
-    opened = {each.case: each.persons for each in evidence.opened}
-    for case, wanted in opened.items():
-        if persons[case] != wanted:
-            yield "torn-case", f"{persons[case]} persons of {wanted} have their change"
-    for name, counted in (("changes", changes), ("parts", parts)):
-        doubled = [times for times in counted.values() if times > 1]
-        yield from (("torn-case", f"{times} {name} of one case for one person") for times in doubled)
-        strays = [case for case, _ in counted if case not in opened]
-        yield from (("torn-case", f"{name} of a case that was never opened") for _ in strays)
-    unlike = changes.keys() ^ parts.keys()
-    yield from (("torn-case", "a person's change without a part, or a part without it") for _ in unlike)
+    opened = {case.case: case.persons for case in evidence.opened_cases}
+    for case, expected in opened.items():
+        if persons[case] != expected:
+            yield "incomplete-case", f"{persons[case]} persons of {expected} have a change"
+    for name, counts in (("changes", changes), ("dispatch records", dispatches)):
+        for times in (times for times in counts.values() if times > 1):
+            yield "incomplete-case", f"{times} {name} of one case for one person"
+        for _ in (case for case, _ in counts if case not in opened):
+            yield "incomplete-case", f"{name} of a case that was never opened"
+    for _ in changes.keys() ^ dispatches.keys():
+        yield "incomplete-case", "a person's change without a dispatch record, or the reverse"
 
 
-def revisions(evidence: Evidence) -> Findings:
-    """Per person and domain 1, 2, 3 …, in the order of the topic; parts name what was told."""
-    named = {(domain, part.person, revision) for part in evidence.parts for domain, revision in part.told}
-    told = {(domain, each.person, each.revision) for domain, all_ in evidence.told.items() for each in all_}
-    of_cases = {
-        (domain, each.person, each.revision)
-        for domain, all_ in evidence.told.items()
-        for each in all_
-        if each.of_case
+def check_revisions(evidence: Evidence) -> Findings:
+    """Check that revisions are complete and in order, and that dispatch records name exactly the published changes."""
+    dispatched = {
+        (domain, dispatch.person, revision)
+        for dispatch in evidence.dispatches
+        for domain, revision in dispatch.changes
     }
-    for domain, _, revision in sorted(named - told):
-        yield "revision-missing", f"{domain}: revision {revision} of a part was never told"
-    for domain, _, revision in sorted(of_cases - named):
-        yield "torn-case", f"{domain}: revision {revision} is in no part"
-    for domain, all_ in evidence.told.items():
-        placed = sorted(all_, key=lambda each: (each.partition, each.offset))
-        yield from _sequences(domain, [(each.person, each.revision) for each in placed])
+    published = {
+        (domain, change.person, change.revision)
+        for domain, changes in evidence.changes.items()
+        for change in changes
+    }
+    of_cases = {
+        (domain, change.person, change.revision)
+        for domain, changes in evidence.changes.items()
+        for change in changes
+        if change.of_case
+    }
+    for domain, _, revision in sorted(dispatched - published):
+        yield "revision-missing", f"{domain}: dispatched revision {revision} was never published"
+    for domain, _, revision in sorted(of_cases - dispatched):
+        yield "incomplete-case", f"{domain}: revision {revision} is in no dispatch record"
+    for domain, changes in evidence.changes.items():
+        ordered = sorted(changes, key=lambda change: (change.partition, change.offset))
+        yield from _check_sequences(domain, [(change.person, change.revision) for change in ordered])
 
 
-def _sequences(domain: str, told: Iterable[tuple[str, int]]) -> Findings:
-    of: dict[str, list[int]] = defaultdict(list)
-    for owner, revision in told:
-        of[owner].append(revision)
-    for found in of.values():
-        wanted = list(range(1, len(found) + 1))
-        if found == wanted:
+def _check_sequences(domain: str, revisions: Iterable[tuple[str, int]]) -> Findings:
+    by_person: dict[str, list[int]] = defaultdict(list)
+    for person, revision in revisions:
+        by_person[person].append(revision)
+    for published in by_person.values():
+        expected = list(range(1, len(published) + 1))
+        if published == expected:
             continue
-        if len(set(found)) < len(found):
-            yield "revision-doubled", f"{domain}: {len(found) - len(set(found))} of one person's {len(found)}"
-        elif sorted(found) == wanted:
-            yield "revision-out-of-order", f"{domain}: one person's {len(found)}"
+        if len(set(published)) < len(published):
+            duplicates = len(published) - len(set(published))
+            yield "revision-duplicated", f"{domain}: {duplicates} of one person's {len(published)}"
+        elif sorted(published) == expected:
+            yield "revision-out-of-order", f"{domain}: one person's {len(published)}"
         else:
-            yield "revision-missing", f"{domain}: {len(found)} of one person's {max(found)}"
+            yield "revision-missing", f"{domain}: {len(published)} of one person's {max(published)}"
 
 
 RULES: Final[Sequence[Callable[[Evidence], Findings]]] = (
-    hand_overs,
-    effects,
-    cases_whole,
-    revisions,
-    *checks_of_stores.RULES,
-    *checks_of_state.RULES,
+    check_input_topics,
+    check_effects,
+    check_complete_cases,
+    check_revisions,
+    *store_checks.RULES,
+    *state_checks.RULES,
 )

@@ -1,4 +1,4 @@
-"""The mesh under test: three brokers, registry, database, workers of every step; and a network that can be broken."""
+"""The mesh under test: three brokers, registry, database, workers of every step, and a network that can be broken."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.kafka_server import ADMIN
 from infra.local.stack import Stack
-from infra.monitoring.groups import groups, partitions_of, ready
+from infra.monitoring.groups import all_joined, describe_groups, partitions_of
 from infra.run import background
 from infra.run.slots import Slot, groups_of, slots
-from infra.run.supervisor import WorkerState, supervised
+from infra.run.supervisor import WorkerState, running_supervisor
 from streams.clients import Partition
 from tests.chaos.proxy import HOST, ROOT, Proxies
 
 BROKERS: Final = 3
-#: Every step but the tracker, which only looks on: its updates are idempotent, and Faust promises no more.
+#: Every step except the tracker: its updates are idempotent, and Faust promises no more.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
 DATABASE: Final = "database"
 READY_TIMEOUT_S: Final = 300.0
@@ -39,80 +39,83 @@ POLL_S: Final = 0.2
 
 @dataclass(frozen=True)
 class ChaosCluster:
-    """What runs, by the names that faults strike it by."""
+    """A running mesh, and access to its processes by the names that faults use."""
 
     stack: Stack
     installation: Installation
     proxies: Proxies
     slots: Sequence[Slot]
-    #: Those that faults of workers strike.
+    #: Slots whose workers are targets of faults.
     targets: Sequence[Slot]
     admin: AdminClient
 
     @property
     def environment(self) -> Environment:
-        """The servers as the harness reaches them: not through the proxies."""
+        """The servers as the harness connects to them: without the proxies."""
         return Environment.of_stack(self.stack.home)
 
     @property
     def brokers(self) -> list[str]:
-        """Names of the brokers; the number of each is its place in the list, from 1."""
+        """Names of the brokers, in the order of their IDs, which begin with 1."""
         return [name for name in self.stack.servers() if name.startswith("Kafka")]
 
     def route(self, broker: str) -> str:
-        """The proxy's route to a broker."""
+        """Return the name of the proxy's route to a broker."""
         return f"kafka-{self.brokers.index(broker) + 1}"
 
     def server(self, name: str) -> psutil.Process:
-        """A server's process, with its children. RuntimeError: it is not running."""
-        found = self.stack.servers()[name].process()
-        if found is None:
+        """Return a server's process. Raise RuntimeError if it is not running."""
+        process = self.stack.servers()[name].process()
+        if process is None:
             raise RuntimeError(f"{name} is not running")
-        return found
+        return process
 
     def workers(self) -> dict[Slot, WorkerState]:
-        """Every worker as its supervisor knows it; none where the supervisor is gone."""
-        found = supervised(self.installation)
-        return {Slot(each.step, each.slot): each for each in found.workers} if found else {}
+        """Return the state of every worker as its supervisor reports it; empty if the supervisor has ended."""
+        state = running_supervisor(self.installation)
+        return {Slot(worker.step, worker.slot): worker for worker in state.workers} if state else {}
 
     def worker(self, slot: Slot) -> psutil.Process:
-        """A worker's process. RuntimeError: it is not running."""
+        """Return a worker's process. Raise RuntimeError if it is not running."""
         state = self.workers().get(slot)
         if state is None or state.pid is None:
             raise RuntimeError(f"{slot.name} is not running")
         return psutil.Process(state.pid)
 
     def supervisor(self) -> psutil.Process:
-        """The supervisor's process. RuntimeError: it is gone."""
-        found = supervised(self.installation)
-        if found is None:
-            raise RuntimeError("the supervisor is gone")
-        return psutil.Process(found.pid)
+        """Return the supervisor's process. Raise RuntimeError if it has ended."""
+        state = running_supervisor(self.installation)
+        if state is None:
+            raise RuntimeError("the supervisor has ended")
+        return psutil.Process(state.pid)
 
     def partitions(self, slot: Slot) -> list[Partition]:
-        """What a worker has now."""
-        return partitions_of(groups(self._asking(), groups_of([slot])), slot)
+        """Return the partitions that are assigned to a worker now."""
+        return partitions_of(describe_groups(self._new_admin(), groups_of([slot])), slot)
 
-    def lacks(self) -> str:
-        """What is not as it was before a fault: workers, copies in sync, members of groups; nothing where all is."""
-        running = self.workers()
-        gone = [slot.name for slot in self.slots if slot not in running or running[slot].state != "running"]
-        if gone:
-            return f"workers {', '.join(gone)}"
-        if not _in_sync(self.admin):
-            return "copies in sync"
-        # Last: an administrator whose request to an ailing broker is answered too late ends the whole process.
-        return "" if ready(self._asking(), self.slots) else "members of groups"
+    def missing(self) -> str:
+        """Return what is missing compared with the time before a fault; empty if nothing is.
 
-    def _asking(self) -> AdminClient:
-        """A new one: one that has seen a broker go may ask it for a group's members ever after."""
+        Checked are running workers, replicas in sync and members of groups.
+        """
+        states = self.workers()
+        ended = [slot.name for slot in self.slots if slot not in states or states[slot].state != "running"]
+        if ended:
+            return f"workers not running: {', '.join(ended)}"
+        if not _is_in_sync(self.admin):
+            return "replicas not in sync"
+        # Checked last: an AdminClient whose request to a failing broker is answered too late crashes this process.
+        return "" if all_joined(self._new_admin(), self.slots) else "workers not in their groups"
+
+    def _new_admin(self) -> AdminClient:
+        """Return a new client: one that has seen a broker end may keep asking that broker for a group's members."""
         return AdminClient({**self.environment.kafka(ADMIN), "log_level": 0})
 
 
-def _in_sync(admin: AdminClient) -> bool:
-    known = admin.list_topics(timeout=5)
-    partitions = [each for topic in known.topics.values() for each in topic.partitions.values()]
-    return len(known.brokers) == BROKERS and all(len(p.isrs) == len(p.replicas) for p in partitions)
+def _is_in_sync(admin: AdminClient) -> bool:
+    metadata = admin.list_topics(timeout=5)
+    partitions = [partition for topic in metadata.topics.values() for partition in topic.partitions.values()]
+    return len(metadata.brokers) == BROKERS and all(len(p.isrs) == len(p.replicas) for p in partitions)
 
 
 @contextmanager
@@ -123,97 +126,101 @@ def running(
     defect: str | None = None,
     steps: Sequence[str] = STEPS,
 ) -> Iterator[ChaosCluster]:
-    """A mesh of its own in `folder`, from nothing to nothing; with a defect, its workers have that.
+    """Start a mesh of its own in `folder`, yield it, and remove it.
 
-    `steps` are those whose workers are struck.
+    `workers` is the number of workers per step; with `defect` they have that seeded defect. Faults of workers are
+    injected only into those of `steps`.
     """
     stack, installation = Stack(Home(folder)), Installation(folder)
     brokers = [f"kafka-{number}" for number in range(1, BROKERS + 1)]
-    with ExitStack() as ending, _surroundings(folder):
+    with ExitStack() as exit_stack, _own_settings(folder):
         stack.reset()
-        ending.callback(stack.reset)
-        proxies = ending.enter_context(Proxies(*brokers, DATABASE))
-        given = stack.up(brokers=BROKERS, tunnels=[proxies.ports[name] for name in brokers]).ports
+        exit_stack.callback(stack.reset)
+        proxies = exit_stack.enter_context(Proxies(*brokers, DATABASE))
+        ports = stack.up(brokers=BROKERS, tunnels=[proxies.ports[name] for name in brokers]).ports
         apply(Environment.of_stack(stack.home), installation, municipalities)
-        for name, tunnel in zip(brokers, given.tunnels, strict=True):
-            proxies.lead(name, tunnel.port)
-        proxies.lead(DATABASE, given.postgres)
-        chosen = slots(STEPS, workers)
+        for name, tunnel in zip(brokers, ports.tunnels, strict=True):
+            proxies.set_target(name, tunnel.port)
+        proxies.set_target(DATABASE, ports.postgres)
+        all_slots = slots(STEPS, workers)
         admin = AdminClient({**Environment.of_stack(stack.home).kafka(ADMIN), "log_level": 0})
-        targets = [slot for slot in chosen if slot.step in steps]
-        place = ChaosCluster(stack, installation, proxies, chosen, targets, admin)
-        os.environ.update(_through(proxies.ports, place.environment))
-        ending.callback(_stop, place)
-        _start(place, workers, defect)
-        yield place
+        targets = [slot for slot in all_slots if slot.step in steps]
+        cluster = ChaosCluster(stack, installation, proxies, all_slots, targets, admin)
+        os.environ.update(_proxied_settings(proxies.ports, cluster.environment))
+        exit_stack.callback(_stop_workers, cluster)
+        _start_workers(cluster, workers, defect)
+        yield cluster
 
 
-def _start(place: ChaosCluster, workers: int, defect: str | None) -> None:
+def _start_workers(cluster: ChaosCluster, workers: int, defect: str | None) -> None:
     if defect is None:
-        background.start(place.installation, STEPS, workers)
+        background.start(cluster.installation, STEPS, workers)
     else:
-        _start_broken(place, workers, defect)
+        _start_defective(cluster, workers, defect)
     background.wait_ready(
-        place.installation, place.slots, lambda: ready(place.admin, place.slots), READY_TIMEOUT_S
+        cluster.installation,
+        cluster.slots,
+        lambda: all_joined(cluster.admin, cluster.slots),
+        READY_TIMEOUT_S,
     )
 
 
-def _start_broken(place: ChaosCluster, workers: int, defect: str) -> None:
-    place.installation.run.mkdir(parents=True, exist_ok=True)
-    place.installation.logs.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.chaos.broken_supervisor", defect, str(workers), *STEPS]
-    with (place.installation.logs / "supervisor.log").open("wb") as log:
-        started = subprocess.Popen(
+def _start_defective(cluster: ChaosCluster, workers: int, defect: str) -> None:
+    cluster.installation.run_folder.mkdir(parents=True, exist_ok=True)
+    cluster.installation.logs_folder.mkdir(parents=True, exist_ok=True)
+    module = "tests.chaos.defective_processes"
+    command = [sys.executable, "-m", module, "supervisor", defect, str(workers), *STEPS]
+    with (cluster.installation.logs_folder / "supervisor.log").open("wb") as log:
+        process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
         )
-    while supervised(place.installation) is None:
-        # It ends by itself where it can't begin; while it lives it is about to.
+    while running_supervisor(cluster.installation) is None:
+        # A supervisor that can't start ends; as long as it lives it will be ready.
         with suppress(subprocess.TimeoutExpired):
-            raise RuntimeError(f"the supervisor ended with {started.wait(POLL_S)}")
+            raise RuntimeError(f"the supervisor ended with exit code {process.wait(POLL_S)}: see {log.name}")
 
 
-def _stop(place: ChaosCluster) -> None:
-    """Whatever state faults have left it in: what stands still goes on, and ends."""
-    if not place.stack.home.state_exists():
+def _stop_workers(cluster: ChaosCluster) -> None:
+    """Stop the workers, whatever faults are in force: resume paused processes and open the network first."""
+    if not cluster.stack.home.state_exists():
         return
-    place.proxies.open_all()
-    for process in _all_of(place):
-        _signal(process, signal.SIGCONT)
-    background.stop(place.installation)
+    cluster.proxies.open_all()
+    signal_all(_all_processes(cluster), signal.SIGCONT)
+    background.stop(cluster.installation)
 
 
-def _all_of(place: ChaosCluster) -> list[psutil.Process]:
-    found = [each.process() for each in place.stack.servers().values()]
-    state = supervised(place.installation)
-    pids = [state.pid, *(each.pid for each in state.workers if each.pid)] if state else []
+def _all_processes(cluster: ChaosCluster) -> list[psutil.Process]:
+    state = running_supervisor(cluster.installation)
+    pids = [state.pid, *(worker.pid for worker in state.workers if worker.pid)] if state else []
     workers = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    servers = [each for server in found if server for each in family(server)]
-    return [*servers, *workers]
+    return [*_server_processes(cluster.stack), *workers]
+
+
+def _server_processes(stack: Stack) -> list[psutil.Process]:
+    servers = [server.process() for server in stack.servers().values()]
+    return [process for server in servers if server for process in family(server)]
 
 
 def family(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all below it: PostgreSQL is many, and a pause is of all of them."""
+    """Return a process and its descendants: PostgreSQL has many, and a pause must stop all of them."""
     try:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
 
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
-
-
 def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
-    """To each of them that is still there."""
+    """Send a signal to each process that still exists."""
     for process in processes:
-        _signal(process, number)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
-def _through(ports: Mapping[str, int], environment: Environment) -> dict[str, str]:
-    """The settings by which workers reach brokers and database through the proxies, and the registry as it is."""
+def _proxied_settings(ports: Mapping[str, int], environment: Environment) -> dict[str, str]:
+    """Return the settings with which workers connect to brokers and database through the proxies.
+
+    The registry is connected directly.
+    """
     brokers = [f"{HOST}:{port}" for name, port in ports.items() if name != DATABASE]
     database = f"postgresql://{HOST}:{ports[DATABASE]}/{environment.database_name}"
     return {
@@ -224,32 +231,31 @@ def _through(ports: Mapping[str, int], environment: Environment) -> dict[str, st
     }
 
 
-def keep(place: ChaosCluster, folder: Path) -> None:
-    """Stops everything and keeps all that the servers hold, for whoever looks for the cause of a finding."""
-    _stop(place)
-    place.stack.down()
-    home = place.stack.home
-    data = home.state().postgres
-    if not data.is_relative_to(home.folder):
-        shutil.move(data, home.folder / DATABASE)
+def keep_data(cluster: ChaosCluster, folder: Path) -> None:
+    """Stop everything and move all data of the servers to `folder`, to search for the cause of an anomaly."""
+    _stop_workers(cluster)
+    cluster.stack.down()
+    home = cluster.stack.home
+    database = home.state().postgres
+    if not database.is_relative_to(home.folder):
+        shutil.move(database, home.folder / DATABASE)
     shutil.rmtree(folder, ignore_errors=True)
     shutil.move(home.folder, folder)
 
 
-def clear(folder: Path) -> None:
-    """Ends whatever a run that was cut short has left running in `folder`."""
+def clean_up(folder: Path) -> None:
+    """End all processes that an interrupted run has left running in `folder`, and remove its data."""
     if not (folder / "stack.json").is_file():
         return
     stack = Stack(Home(folder))
-    found = [each.process() for each in stack.servers().values()]
-    signal_all([each for server in found if server for each in family(server)], signal.SIGCONT)
+    signal_all(_server_processes(stack), signal.SIGCONT)
     background.stop(Installation(folder))
     stack.reset()
 
 
 @contextmanager
-def _surroundings(folder: Path) -> Iterator[None]:
-    """MESH_* settings of this run alone; those of before come back."""
+def _own_settings(folder: Path) -> Iterator[None]:
+    """Replace all MESH_* settings by those of this run, and restore them afterwards."""
     before = {name: value for name, value in os.environ.items() if name.startswith("MESH_")}
     for name in before:
         del os.environ[name]

@@ -1,7 +1,8 @@
-"""Defects that the checker must find: each makes the real classes wrong in one way, in the worker's own process.
+"""Seeded defects that the checker must find: each makes the real classes wrong in one way, in the worker's own process.
 
-None of this is in the product. `kinds` are the faults by which a defect shows. What shows only where a fault meets a
-certain moment is given longer such moments (`slowed`), so that a short run finds it.
+None of this is in the product. Defects must replace private methods, because no public interface allows to break a
+guarantee. `kinds` are the faults that reveal a defect. A defect that shows only if a fault falls into a certain moment
+makes that moment longer (`slowed`), so a short run finds it.
 """
 
 from __future__ import annotations
@@ -27,81 +28,86 @@ WITH_STATE: Final = ("household", "fan-out")
 SINKS: Final = ("sink",)
 BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
 PAUSES: Final = ("worker-pause",)
-#: A batch of a step that is slowed takes so much longer, with its records in hand and nothing begun.
+#: Time by which `slowed` delays a batch, after its records were read and before its transaction begins.
 SLOW_S: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong, the faults that bring it to light, and how it is put in."""
+    """A seeded defect, and the run that reveals it."""
 
-    what: str
+    description: str
     kinds: Sequence[str]
     install: Callable[[], None]
-    #: The anomalies that it must be known by: others may come of its make, or of workers that can't go on.
+    #: Kinds of anomalies of which the checker must find one. Others don't count: a defect may also cause those, or they
+    #: may come from workers that can't continue.
     shows: Sequence[str]
-    #: Whose workers are struck.
+    #: Steps whose workers are targets of faults.
     steps: Sequence[str] = STEPS
-    #: Of each step; where nobody has to take over, one is enough.
+    #: Workers per step; one is enough if no other has to take over.
     workers: int = 2
-    #: Days that the city's hand-overs are from: in more days fewer residents have more changes each.
+    #: Days that the city's submissions cover: with more days, fewer residents have more changes each.
     days: int = DAYS
 
 
 def no_group_metadata() -> None:
-    """Offsets go with the transaction, but not under the group's generation: a zombie's are taken."""
+    """Send offsets with the transaction, but not with the group's generation: those of a zombie are accepted."""
     from streams import kafka_clients  # noqa: PLC0415
     from streams.processing import Processing  # noqa: PLC0415
 
     Processing.run = slowed(Processing.run)  # type: ignore[method-assign]
-    make = kafka_clients.KafkaClients.consumer
+    original = kafka_clients.KafkaClients.consumer
 
     def consumer(self: kafka_clients.KafkaClients) -> Any:
         stranger = KafkaConsumer({**self._connection, "group.id": self._group})
-        return _Standing(make(self), consumer_group_metadata=stranger.consumer_group_metadata)
+        return _WithReplacedMethods(original(self), consumer_group_metadata=stranger.consumer_group_metadata)
 
     kafka_clients.KafkaClients.consumer = consumer  # type: ignore[method-assign]
 
 
 def no_rewind() -> None:
-    """After an abort the consumer goes on from where it is."""
+    """Don't seek after an abort: the consumer continues after the records of the aborted batch."""
     from streams.assignment import Assignment  # noqa: PLC0415
 
-    right = Assignment.seek_to_committed
+    original = Assignment.seek_to_committed
 
-    def rewind(self: Assignment, partitions: Any) -> Any:
-        self._seek, seek = lambda starts: None, self._seek  # type: ignore[method-assign]
+    def seek_to_committed(self: Assignment, partitions: Any) -> Any:
+        self._seek_to, seek_to = lambda partition, offset: None, self._seek_to  # type: ignore[method-assign]
         try:
-            return right(self, partitions)
+            return original(self, partitions)
         finally:
-            self._seek = seek  # type: ignore[method-assign]
+            self._seek_to = seek_to  # type: ignore[method-assign]
 
-    Assignment.seek_to_committed = rewind  # type: ignore[method-assign]
+    Assignment.seek_to_committed = seek_to_committed  # type: ignore[method-assign]
 
 
 def producer_kept() -> None:
-    """After a timeout the same producer goes on: it ends what is open, and takes that for an end of nothing."""
+    """Keep the producer after a timeout: end its open transaction and assume that nothing was committed."""
     from streams.assignment import Assignment  # noqa: PLC0415
     from streams.transactions import Transactions  # noqa: PLC0415
 
-    def replace_(self: Transactions) -> None:
+    def replace(self: Transactions) -> None:
         for end in (self._producer.abort_transaction, self._producer.commit_transaction):
-            # The client knows of a commit that was begun, and has it end as one.
+            # If a commit was begun, the client rejects the abort, and the commit must be called again.
             with suppress(KafkaException):
                 end(self._settings.commit_timeout_s)
                 return
 
-    def rewind(self: Assignment, partitions: Any) -> Any:
-        starts = {each: self.positions[each] for each in partitions if each in self.positions}
-        self._seek(starts)
-        return starts
+    def seek_to_positions(self: Assignment, partitions: Any) -> Any:
+        positions = {
+            partition: self.tasks[partition].position for partition in partitions if partition in self.tasks
+        }
+        for partition, position in positions.items():
+            self._seek_to(partition, position)
+        return positions
 
-    Transactions.replace = replace_  # type: ignore[method-assign]
-    Assignment.seek_to_committed = rewind  # type: ignore[method-assign]
+    Transactions.replace = replace  # type: ignore[method-assign]
+    # The query for the committed offsets would mask this defect.
+    Assignment.seek_to_committed = seek_to_positions  # type: ignore[method-assign]
 
 
 def auto_commit() -> None:
-    """The consumer commits by itself what it has handed out, done or not."""
+    """Let the consumer commit by itself the offsets of records that it has returned, processed or not."""
     from streams import kafka_clients  # noqa: PLC0415
 
     wrong = {
@@ -109,36 +115,39 @@ def auto_commit() -> None:
         "enable.auto.offset.store": True,
         "auto.commit.interval.ms": 100,
     }
-    _with(kafka_clients, "consumer_properties", wrong)
+    _override_properties(kafka_clients, "consumer_properties", wrong)
 
 
 def restored_uncommitted() -> None:
-    """State is restored from whatever stands in the changelog."""
+    """Restore state from all records of the changelog, aborted ones too."""
     from streams import kafka_clients  # noqa: PLC0415
 
-    _with(kafka_clients, "reader_properties", {"isolation.level": "read_uncommitted"})
+    _override_properties(kafka_clients, "reader_properties", {"isolation.level": "read_uncommitted"})
 
 
 def offsets_after() -> None:
-    """A store's offsets are written by a transaction of their own, after that of the rows."""
+    """Write a store's offsets in a transaction of their own, after that of the rows."""
     from connectors.postgres.applying import concat_batches  # noqa: PLC0415
     from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
 
     def flush(self: PostgresSink) -> Mapping[int, int]:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            whole = concat_batches(waiting)
-            wanted = self._started | dict(whole.wanted)
-            self._store.transaction(lambda connection: self._settle(connection, whole, (), {}))
-            self._store.transaction(lambda connection: self._advanced(connection, wanted))
-            self._started = wanted
-        return dict(self._started)
+        batches, self._pending = self._pending, []
+        if batches:
+            batch = concat_batches(batches)
+            next_offsets = self._positions | dict(batch.next_offsets)
+            self._store.transaction(lambda connection: self._apply(connection, batch, (), {}))
+            self._store.transaction(lambda connection: self._advance_offsets(connection, next_offsets))
+            self._positions = next_offsets
+        return dict(self._positions)
 
     PostgresSink.flush = flush  # type: ignore[method-assign]
 
 
 def revision_ignored() -> None:
-    """Whatever comes last is written, newer or not; and nobody is fenced by offsets, which would keep older away."""
+    """Write whichever change comes last, newer or not.
+
+    The fencing by offsets would keep older changes away and mask this defect, so it is disabled too.
+    """
     from connectors.postgres import merge  # noqa: PLC0415
     from connectors.postgres.offsets import Offsets  # noqa: PLC0415
     from connectors.sink_worker import SinkWorker  # noqa: PLC0415
@@ -146,135 +155,145 @@ def revision_ignored() -> None:
     SinkWorker._apply = slowed(SinkWorker._apply)  # type: ignore[method-assign]
     merge._UPSERT = merge._UPSERT.replace(" WHERE t.revision < excluded.revision", "")
 
-    def advance(self: Offsets, connection: Connection[Any], started: Any, wanted: Mapping[int, int]) -> bool:
-        for partition, offset in wanted.items():
-            connection.execute(
-                self._advance,
-                [offset, self._topic, partition, self.stored(connection, [partition])[partition]],
-            )
+    def advance(
+        self: Offsets, connection: Connection[Any], started: Any, next_offsets: Mapping[int, int]
+    ) -> bool:
+        for partition, offset in next_offsets.items():
+            stored = self.stored(connection, [partition])[partition]
+            connection.execute(self._advance, [offset, self._topic, partition, stored])
         return True
 
     Offsets.advance = advance  # type: ignore[method-assign]
 
 
 def receipts_apart() -> None:
-    """Receipts are written after the rows' transaction, by one of their own, before the next batch."""
+    """Write receipts after the transaction of the rows, in one of their own before the next batch."""
     from connectors.postgres.outbox import Outbox  # noqa: PLC0415
     from connectors.postgres.sink import PostgresSink  # noqa: PLC0415
     from connectors.sink_worker import SinkWorker  # noqa: PLC0415
 
-    write, read = Outbox.add_receipts, SinkWorker._read
-    later: dict[int, list[pa.Table]] = {}
+    add_receipts, read = Outbox.add_receipts, SinkWorker._read
+    delayed: dict[int, list[pa.Table]] = {}
 
-    def hold(self: Outbox, connection: Connection[Any], receipts: pa.Table) -> None:
-        later.setdefault(id(self), []).append(receipts)
+    def delay(self: Outbox, connection: Connection[Any], receipts: pa.Table) -> None:
+        delayed.setdefault(id(self), []).append(receipts)
 
-    def before_the_next(self: SinkWorker) -> Any:
-        found, sink = read(self), self._sink
+    def read_after_receipts(self: SinkWorker) -> Any:
+        batch, sink = read(self), self._sink
         if isinstance(sink, PostgresSink):
-            for receipts in later.pop(id(sink._outbox), ()):
-                sink._store.transaction(lambda c, r=receipts: write(sink._outbox, c, r))  # type: ignore[misc]
-        return found
+            for receipts in delayed.pop(id(sink._outbox), ()):
+                sink.store.transaction(lambda c, r=receipts: add_receipts(sink._outbox, c, r))  # type: ignore[misc]
+        return batch
 
-    Outbox.add_receipts = hold  # type: ignore[method-assign]
-    SinkWorker._read = before_the_next  # type: ignore[method-assign]
+    Outbox.add_receipts = delay  # type: ignore[method-assign]
+    SinkWorker._read = read_after_receipts  # type: ignore[method-assign]
 
 
 def uncommitted_reads() -> None:
-    """Steps and sinks read whatever stands in their topics."""
+    """Let steps and sinks consume all records of their topics, aborted ones too."""
     from connectors.postgres import worker  # noqa: PLC0415
     from streams import kafka_clients  # noqa: PLC0415
 
     for module in (kafka_clients, worker):
-        _with(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
+        _override_properties(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
 
 
-def slowed(right: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, but that it takes its time first."""
-    never = threading.Event()
+def slowed(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same function, which waits `SLOW_S` before it begins."""
+    never_set = threading.Event()
 
-    def slow(*given: Any) -> Any:
-        never.wait(SLOW_S)
-        return right(*given)
+    def slow(*arguments: Any) -> Any:
+        never_set.wait(SLOW_S)
+        return original(*arguments)
 
     return slow
 
 
-def _with(module: ModuleType, name: str, wrong: Mapping[str, Any]) -> None:
-    """A function of properties of a client gives these, whatever it gave."""
+def _override_properties(module: ModuleType, name: str, wrong: Mapping[str, Any]) -> None:
+    """Make a module's function return these properties of a client besides its own."""
     properties = getattr(module, name)
-    setattr(module, name, lambda *given: properties(*given) | wrong)
+    setattr(module, name, lambda *arguments: properties(*arguments) | wrong)
 
 
-class _Standing:
+class _WithReplacedMethods:
     """A client with some of its methods replaced."""
 
-    def __init__(self, inner: Any, **replaced: Any) -> None:
-        self._inner = inner
+    def __init__(self, client: Any, **replaced: Any) -> None:
+        self._client = client
         self.__dict__.update(replaced)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self._client, name)
 
 
 DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
     {
         "no-group-metadata": Defect(
-            "offsets without the group's generation",
-            PAUSES,
-            no_group_metadata,
-            ("two-effects", "converted-twice"),
-            BETWEEN_TOPICS,
+            "offsets sent without the group's generation",
+            kinds=PAUSES,
+            install=no_group_metadata,
+            shows=("two-effects", "converted-twice"),
+            steps=BETWEEN_TOPICS,
         ),
         "no-rewind": Defect(
-            "no way back after an abort",
-            BROKERS,
-            no_rewind,
-            ("no-effect", "torn-case", "not-converted", "receipt-missing"),
+            "no rewind after an abort",
+            kinds=BROKERS,
+            install=no_rewind,
+            shows=("no-effect", "incomplete-case", "not-converted", "receipt-missing"),
         ),
         "producer-kept": Defect(
-            "the producer is kept after a timeout",
-            ("brokers-late",),
-            producer_kept,
-            ("two-effects", "converted-twice"),
-            BETWEEN_TOPICS,
+            "producer kept after a timeout",
+            kinds=("brokers-late",),
+            install=producer_kept,
+            shows=("two-effects", "converted-twice"),
+            steps=BETWEEN_TOPICS,
         ),
         "auto-commit": Defect(
-            "the consumer commits by itself",
-            KILLS,
-            auto_commit,
-            ("no-effect", "torn-case", "not-converted"),
-            BETWEEN_TOPICS,
-            1,
+            "consumer with auto-commit",
+            kinds=KILLS,
+            install=auto_commit,
+            shows=("no-effect", "incomplete-case", "not-converted"),
+            steps=BETWEEN_TOPICS,
+            workers=1,
         ),
         "offsets-after": Defect(
-            "a store's offsets follow its rows", KILLS, offsets_after, ("row-apart-from-offset",), SINKS, 1
+            "a store's offsets written after its rows",
+            kinds=KILLS,
+            install=offsets_after,
+            shows=("row-offset-mismatch",),
+            steps=SINKS,
+            workers=1,
         ),
         "restored-uncommitted": Defect(
-            "state of what was never committed",
-            KILLS,
-            restored_uncommitted,
-            ("state-differs", "two-effects", "revision-missing"),
-            WITH_STATE,
-            1,
+            "state restored with uncommitted reads",
+            kinds=KILLS,
+            install=restored_uncommitted,
+            shows=("state-differs", "two-effects", "revision-missing"),
+            steps=WITH_STATE,
+            workers=1,
         ),
         "revision-ignored": Defect(
-            "an older change overwrites a newer",
-            PAUSES,
-            revision_ignored,
-            ("row-went-back", "row-behind"),
-            SINKS,
+            "an older revision overwrites a newer",
+            kinds=PAUSES,
+            install=revision_ignored,
+            shows=("row-went-back", "row-outdated"),
+            steps=SINKS,
             days=5 * DAYS,
         ),
         "receipts-apart": Defect(
-            "receipts follow the rows' transaction", KILLS, receipts_apart, ("receipt-missing",), SINKS, 1
+            "receipts written after the transaction of the rows",
+            kinds=KILLS,
+            install=receipts_apart,
+            shows=("receipt-missing",),
+            steps=SINKS,
+            workers=1,
         ),
         "uncommitted-reads": Defect(
-            "records that were never committed are read",
-            KILLS,
-            uncommitted_reads,
-            ("aborted-read", "torn-case", "converted-twice"),
-            BETWEEN_TOPICS,
+            "uncommitted records consumed",
+            kinds=KILLS,
+            install=uncommitted_reads,
+            shows=("aborted-read", "incomplete-case", "converted-twice"),
+            steps=BETWEEN_TOPICS,
         ),
     }
 )

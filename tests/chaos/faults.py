@@ -1,7 +1,7 @@
-"""What is done to the mesh: each fault strikes once, is held, and is mended before the next.
+"""The faults: each is injected once, held for a time, and healed before the next.
 
-How long the mesh stood still is counted from the moment that it has to go on without help: for a worker or a broker
-from the strike, for the database and the network from the mending.
+A stall is measured from the moment at which the mesh has to continue without help: for a worker or a broker from the
+injection, for the database and the network from the healing.
 """
 
 from __future__ import annotations
@@ -23,242 +23,281 @@ from tests.chaos.watch import SINK
 POSTGRES: Final = "PostgreSQL"
 REGISTRY: Final = "the schema registry"
 TRANSACTIONS: Final = "__transaction_state"
-END_TIMEOUT_S: Final = 20.0
-#: Longer than the session's and the transaction's timeout (10 s each) of the steps between topics.
-PAUSE_S: Final = (11.5, 13.0)
+KILL_TIMEOUT_S: Final = 20.0
+#: Longer than the session timeout and the transaction timeout (10 s each) of the steps between topics.
+WORKER_PAUSE_S: Final = (11.5, 13.0)
 #: Longer than the longest timeout of a store's transaction (20 s).
-PAUSE_OF_STORES_S: Final = (21.0, 22.0)
+STORE_PAUSE_S: Final = (21.0, 22.0)
 #: Longer than a broker's session with its controller (9 s), and than the timeouts of its clients (10 s).
-PAUSE_OF_BROKERS_S: Final = (11.0, 13.0)
-#: How long a way is late, or cut: shorter than all timeouts as often as longer than most.
-LATE_S: Final = (5.0, 8.0)
+BROKER_PAUSE_S: Final = (11.0, 13.0)
+SLOW_S: Final = (5.0, 8.0)
+#: As often shorter than all timeouts as longer than most.
 CUT_S: Final = (3.0, 12.0)
-#: Of the cuts of the way to the database so many are longer than all timeouts.
+#: Share of the cuts of the database that are longer than all timeouts.
 LONG_CUTS: Final = 0.25
 
 
-def nothing() -> None:
-    """What heals by itself needs no mending."""
+def _do_nothing() -> None:
+    """Heal a fault that needs no healing."""
 
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """What was struck, and how it is mended. `partitions` are those that have to go on; empty: all of them.
+    """An injected fault, and how to heal it. `partitions` are those that have to continue; empty: all.
 
-    `hold_s`: seconds until it is mended. With `until_on` it is mended when they went on, and not before `hold_s`.
+    `hold_s` is the time in seconds from injection to healing. With `until_continued` it is healed once the partitions
+    continued, and not before `hold_s`.
     """
 
     target: str
-    mend: Callable[[], None] = nothing
+    heal: Callable[[], None] = _do_nothing
     partitions: Sequence[Partition] = ()
     hold_s: float = 0.0
-    until_on: bool = False
-    #: Counted from the strike; else from the mending.
-    alone: bool = True
+    until_continued: bool = False
+    #: Whether a stall is measured from the injection; otherwise from the healing.
+    stalls_from_injection: bool = True
     detail: str = ""
-    at_s: float = field(default_factory=time.monotonic)
+    injected_s: float = field(default_factory=time.monotonic)
 
 
-#: Finds out first whom it strikes: what raises has done nothing.
+#: Injects a fault. It determines its target first: if it raises, nothing was injected.
 Fault = Callable[[ChaosCluster, random.Random], InjectedFault]
+#: Chooses a broker: its name, and why it was chosen.
+_ChooseBroker = Callable[[ChaosCluster, random.Random], tuple[str, str]]
 
 
-def worker_kill(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """kill -9; its supervisor starts it again."""
-    slot = chance.choice(place.targets)
-    theirs = place.partitions(slot)
-    place.worker(slot).kill()
-    return InjectedFault(slot.name, partitions=theirs)
+def worker_kill(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Kill a worker; its supervisor restarts it."""
+    slot = rng.choice(cluster.targets)
+    partitions = cluster.partitions(slot)
+    cluster.worker(slot).kill()
+    return InjectedFault(slot.name, partitions=partitions)
 
 
-def worker_gone(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """kill -9, and nobody starts it again until another has taken its partitions over."""
-    slot = chance.choice(place.targets)
-    theirs, supervisor, worker = place.partitions(slot), place.supervisor(), place.worker(slot)
+def worker_down(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Kill a worker, and prevent its restart until another worker has taken over its partitions."""
+    slot = rng.choice(cluster.targets)
+    partitions, supervisor, worker = cluster.partitions(slot), cluster.supervisor(), cluster.worker(slot)
     supervisor.suspend()
-    at_s = time.monotonic()
+    injected_s = time.monotonic()
     signal_all([worker], signal.SIGKILL)
-    return InjectedFault(slot.name, supervisor.resume, theirs, hold_s=5.0, until_on=True, at_s=at_s)
-
-
-def worker_pause(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """SIGSTOP, longer than every timeout, and until another took over; then it goes on as if nothing had been."""
-    slot = chance.choice(place.targets)
-    theirs, worker = place.partitions(slot), place.worker(slot)
-    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
-    at_s = time.monotonic()
-    worker.suspend()
-    return InjectedFault(slot.name, worker.resume, theirs, hold_s, until_on=True, at_s=at_s)
-
-
-def worker_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """One worker's way to all servers is cut, longer than what fences it and until another took over: others go on.
-
-    By resets, or without a word. It works on with what it has, and finds out when it is let through again.
-    """
-    slot = chance.choice(place.targets)
-    theirs, worker = place.partitions(slot), place.worker(slot)
-    mode: Mode = chance.choice(["cut", "silent"])
-    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if slot.step == SINK else PAUSE_S))
-    at_s = time.monotonic()
-    for route in place.proxies.names:
-        place.proxies.set(route, mode, only=[worker.pid])
     return InjectedFault(
-        slot.name, place.proxies.open_all, theirs, hold_s, until_on=True, detail=mode, at_s=at_s
+        slot.name, supervisor.resume, partitions, hold_s=5.0, until_continued=True, injected_s=injected_s
     )
 
 
-def _broker_kill(choose: Callable[[ChaosCluster, random.Random], tuple[str, str]]) -> Fault:
-    def strike(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-        name, why = choose(place, chance)
-        at_s = time.monotonic()
-        _kill(place, name)
-        return InjectedFault(name, lambda: _up(place), hold_s=3.0, until_on=True, detail=why, at_s=at_s)
+def worker_pause(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Pause a worker for longer than every timeout and until another worker has taken over."""
+    slot = rng.choice(cluster.targets)
+    partitions, worker = cluster.partitions(slot), cluster.worker(slot)
+    hold_s = rng.uniform(*(STORE_PAUSE_S if slot.step == SINK else WORKER_PAUSE_S))
+    injected_s = time.monotonic()
+    worker.suspend()
+    return InjectedFault(
+        slot.name, worker.resume, partitions, hold_s, until_continued=True, injected_s=injected_s
+    )
 
-    return strike
+
+def worker_cut(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Cut one worker off from all servers, by resets or silently, until it is fenced and another has taken over.
+
+    It continues with the records it has, and learns that it was fenced when it is connected again.
+    """
+    slot = rng.choice(cluster.targets)
+    partitions, worker = cluster.partitions(slot), cluster.worker(slot)
+    mode: Mode = rng.choice(["cut", "silent"])
+    hold_s = rng.uniform(*(STORE_PAUSE_S if slot.step == SINK else WORKER_PAUSE_S))
+    injected_s = time.monotonic()
+    for route in cluster.proxies.names:
+        cluster.proxies.set_mode(route, mode, pids=[worker.pid])
+    return InjectedFault(
+        slot.name,
+        cluster.proxies.open_all,
+        partitions,
+        hold_s,
+        until_continued=True,
+        detail=mode,
+        injected_s=injected_s,
+    )
 
 
-def _broker_pause(choose: Callable[[ChaosCluster, random.Random], tuple[str, str]]) -> Fault:
-    def strike(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-        name, why = choose(place, chance)
-        broker, at_s = place.server(name), time.monotonic()
-        broker.suspend()
+def _broker_kill(choose: _ChooseBroker) -> Fault:
+    def inject(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+        name, reason = choose(cluster, rng)
+        injected_s = time.monotonic()
+        _kill(cluster, name)
         return InjectedFault(
-            name, broker.resume, hold_s=chance.uniform(*PAUSE_OF_BROKERS_S), detail=why, at_s=at_s
+            name,
+            lambda: _start_missing(cluster),
+            hold_s=3.0,
+            until_continued=True,
+            detail=reason,
+            injected_s=injected_s,
         )
 
-    return strike
+    return inject
 
 
-def database_kill(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """kill -9 of the server and all its processes, as by a power cut."""
-    theirs, hold_s = _of_sinks(place), chance.uniform(1.0, 4.0)
-    _kill(place, POSTGRES)
-    return InjectedFault(POSTGRES, lambda: _up(place), theirs, hold_s, alone=False)
+def _broker_pause(choose: _ChooseBroker) -> Fault:
+    def inject(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+        name, reason = choose(cluster, rng)
+        broker, injected_s = cluster.server(name), time.monotonic()
+        broker.suspend()
+        hold_s = rng.uniform(*BROKER_PAUSE_S)
+        return InjectedFault(name, broker.resume, hold_s=hold_s, detail=reason, injected_s=injected_s)
+
+    return inject
 
 
-def database_pause(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """SIGSTOP of all its processes, longer than every timeout of its clients."""
-    theirs, hold_s = _of_sinks(place), chance.uniform(*PAUSE_OF_STORES_S)
-    processes = family(place.server(POSTGRES))
-    signal_all(processes, signal.SIGSTOP)
-    return InjectedFault(POSTGRES, lambda: signal_all(processes, signal.SIGCONT), theirs, hold_s, alone=False)
-
-
-def brokers_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """The network between workers and one broker, or all, is cut: by resets, or without a word."""
-    names = place.brokers if chance.random() < 0.5 else [chance.choice(place.brokers)]
-    mode: Mode = chance.choice(["cut", "silent"])
-    return _network(place, [place.route(name) for name in names], mode, hold_s=chance.uniform(*CUT_S))
-
-
-def brokers_slow(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """Every packet between workers and brokers is late."""
-    routes, delay_s = [place.route(name) for name in place.brokers], chance.uniform(0.1, 0.5)
-    return _network(place, routes, "slow", hold_s=chance.uniform(*LATE_S), delay_s=delay_s)
-
-
-def brokers_late(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """Nothing passes for a little longer than a commit may take, and shorter than a record: all of it arrives then."""
-    routes = [place.route(name) for name in place.brokers]
-    return _network(place, routes, "silent", hold_s=chance.uniform(7.3, 7.7))
-
-
-def database_cut(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """The network between workers and the database is cut: by resets, or without a word."""
-    mode: Mode = chance.choice(["cut", "silent"])
-    hold_s = chance.uniform(*(PAUSE_OF_STORES_S if chance.random() < LONG_CUTS else CUT_S))
-    return _network(place, [DATABASE], mode, hold_s)
-
-
-def database_slow(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """Every packet between workers and the database is late."""
-    return _network(
-        place, [DATABASE], "slow", hold_s=chance.uniform(*LATE_S), delay_s=chance.uniform(0.02, 0.1)
-    )
-
-
-def registry_gone(place: ChaosCluster, chance: random.Random) -> InjectedFault:
-    """kill -9 of the registry, and of a worker that must then start without it."""
-    struck = worker_kill(place, chance)
-    _kill(place, REGISTRY)
+def database_kill(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Kill the database server with all its processes, like a power cut."""
+    partitions, hold_s = _sink_partitions(cluster), rng.uniform(1.0, 4.0)
+    _kill(cluster, POSTGRES)
     return InjectedFault(
-        f"registry, {struck.target}",
-        lambda: _up(place),
-        struck.partitions,
-        hold_s=3.0,
-        until_on=True,
-        at_s=struck.at_s,
+        POSTGRES, lambda: _start_missing(cluster), partitions, hold_s, stalls_from_injection=False
     )
 
 
-def _any_broker(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
-    return chance.choice(place.brokers), ""
+def database_pause(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Pause all processes of the database server for longer than every timeout of its clients."""
+    partitions, hold_s = _sink_partitions(cluster), rng.uniform(*STORE_PAUSE_S)
+    processes = family(cluster.server(POSTGRES))
+    signal_all(processes, signal.SIGSTOP)
+    return InjectedFault(
+        POSTGRES,
+        lambda: signal_all(processes, signal.SIGCONT),
+        partitions,
+        hold_s,
+        stalls_from_injection=False,
+    )
 
 
-def _leader(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
-    """The leader of a partition that steps write and read in transactions."""
-    topic, number = chance.choice([("notice", 0), ("person.change", 1), ("state.fan-out.persons", 1)])
-    return _name(place, _leader_of(place, (topic, number))), f"leader of {topic}/{number}"
+def brokers_cut(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Cut the network between workers and one broker, or all brokers, by resets or silently."""
+    names = cluster.brokers if rng.random() < 0.5 else [rng.choice(cluster.brokers)]
+    mode: Mode = rng.choice(["cut", "silent"])
+    return _set_routes(cluster, [cluster.route(name) for name in names], mode, hold_s=rng.uniform(*CUT_S))
 
 
-def _coordinator(place: ChaosCluster, chance: random.Random) -> tuple[str, str]:
-    """The coordinator of a slot's transactions."""
-    slot = chance.choice([slot for slot in place.slots if slot.step != SINK])
+def brokers_slow(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Delay every packet between workers and brokers."""
+    routes, delay_s = [cluster.route(name) for name in cluster.brokers], rng.uniform(0.1, 0.5)
+    return _set_routes(cluster, routes, "slow", hold_s=rng.uniform(*SLOW_S), delay_s=delay_s)
+
+
+def brokers_late(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Silence all brokers for slightly longer than a commit may take, and less than the delivery timeout of a record.
+
+    So a commit times out, and all requests sent meanwhile arrive afterwards.
+    """
+    routes = [cluster.route(name) for name in cluster.brokers]
+    return _set_routes(cluster, routes, "silent", hold_s=rng.uniform(7.3, 7.7))
+
+
+def database_cut(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Cut the network between workers and the database, by resets or silently."""
+    mode: Mode = rng.choice(["cut", "silent"])
+    hold_s = rng.uniform(*(STORE_PAUSE_S if rng.random() < LONG_CUTS else CUT_S))
+    return _set_routes(cluster, [DATABASE], mode, hold_s)
+
+
+def database_slow(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Delay every packet between workers and the database."""
+    return _set_routes(
+        cluster, [DATABASE], "slow", hold_s=rng.uniform(*SLOW_S), delay_s=rng.uniform(0.02, 0.1)
+    )
+
+
+def registry_down(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Kill the registry, and a worker that must then start without it."""
+    killed_worker = worker_kill(cluster, rng)
+    _kill(cluster, REGISTRY)
+    return InjectedFault(
+        f"registry, {killed_worker.target}",
+        lambda: _start_missing(cluster),
+        killed_worker.partitions,
+        hold_s=3.0,
+        until_continued=True,
+        injected_s=killed_worker.injected_s,
+    )
+
+
+def _any_broker(cluster: ChaosCluster, rng: random.Random) -> tuple[str, str]:
+    return rng.choice(cluster.brokers), ""
+
+
+def _leader(cluster: ChaosCluster, rng: random.Random) -> tuple[str, str]:
+    """Choose the leader of a partition that steps write and read in transactions."""
+    topic, number = rng.choice([("notice", 0), ("person.change", 1), ("state.fan-out.persons", 1)])
+    return _broker_name(cluster, _leader_id(cluster, (topic, number))), f"leader of {topic}/{number}"
+
+
+def _coordinator(cluster: ChaosCluster, rng: random.Random) -> tuple[str, str]:
+    """Choose the coordinator of a slot's transactions."""
+    slot = rng.choice([slot for slot in cluster.slots if slot.step != SINK])
     name = transactional_id(slot.step, slot.number)
-    topics = place.admin.list_topics(TRANSACTIONS, timeout=10).topics
-    number = coordinating(name, len(topics[TRANSACTIONS].partitions))
-    return _name(place, _leader_of(place, (TRANSACTIONS, number))), f"coordinator of {name}"
+    topics = cluster.admin.list_topics(TRANSACTIONS, timeout=10).topics
+    number = coordinator_partition(name, len(topics[TRANSACTIONS].partitions))
+    return _broker_name(cluster, _leader_id(cluster, (TRANSACTIONS, number))), f"coordinator of {name}"
 
 
-def _leader_of(place: ChaosCluster, partition: Partition) -> int:
+def _leader_id(cluster: ChaosCluster, partition: Partition) -> int:
     topic, number = partition
-    return int(place.admin.list_topics(topic, timeout=10).topics[topic].partitions[number].leader)
+    return int(cluster.admin.list_topics(topic, timeout=10).topics[topic].partitions[number].leader)
 
 
-def _name(place: ChaosCluster, number: int) -> str:
-    return place.brokers[number - 1]
+def _broker_name(cluster: ChaosCluster, broker_id: int) -> str:
+    return cluster.brokers[broker_id - 1]
 
 
-def coordinating(transactional: str, partitions: int) -> int:
-    """The partition of a transactional id's coordinator, by Java's `String.hashCode` as Kafka takes it."""
+def coordinator_partition(transactional: str, partitions: int) -> int:
+    """Return the partition of the transaction log for a transactional ID.
+
+    Kafka takes it from Java's `String.hashCode`.
+    """
     value = 0
-    for letter in transactional:
-        value = (31 * value + ord(letter)) & 0xFFFFFFFF
+    for character in transactional:
+        value = (31 * value + ord(character)) & 0xFFFFFFFF
     signed = value - (1 << 32) if value >> 31 else value
     return 0 if signed == -(1 << 31) else abs(signed) % partitions
 
 
-def _network(
-    place: ChaosCluster, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0
+def _set_routes(
+    cluster: ChaosCluster, routes: Sequence[str], mode: Mode, hold_s: float, delay_s: float = 0.0
 ) -> InjectedFault:
-    theirs = _of_sinks(place) if routes == [DATABASE] else ()
+    partitions = _sink_partitions(cluster) if routes == [DATABASE] else ()
     for route in routes:
-        place.proxies.set(route, mode, delay_s)
+        cluster.proxies.set_mode(route, mode, delay_s)
     detail = f"{delay_s:.2f} s each way" if mode == "slow" else mode
     return InjectedFault(
-        ", ".join(routes), place.proxies.open_all, theirs, hold_s, alone=False, detail=detail
+        ", ".join(routes),
+        cluster.proxies.open_all,
+        partitions,
+        hold_s,
+        stalls_from_injection=False,
+        detail=detail,
     )
 
 
-def _kill(place: ChaosCluster, name: str) -> None:
-    processes = family(place.server(name))
+def _kill(cluster: ChaosCluster, name: str) -> None:
+    processes = family(cluster.server(name))
     signal_all(processes, signal.SIGKILL)
-    processes[0].wait(END_TIMEOUT_S)
+    processes[0].wait(KILL_TIMEOUT_S)
 
 
-def _up(place: ChaosCluster) -> None:
-    place.stack.up()
+def _start_missing(cluster: ChaosCluster) -> None:
+    cluster.stack.up()
 
 
-def _of_sinks(place: ChaosCluster) -> list[Partition]:
-    return [each for slot in place.slots if slot.step == SINK for each in place.partitions(slot)]
+def _sink_partitions(cluster: ChaosCluster) -> list[Partition]:
+    sinks = (slot for slot in cluster.slots if slot.step == SINK)
+    return [partition for slot in sinks for partition in cluster.partitions(slot)]
 
 
 FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
     {
         "worker-kill": worker_kill,
-        "worker-gone": worker_gone,
+        "worker-down": worker_down,
         "worker-pause": worker_pause,
         "worker-cut": worker_cut,
         "broker-kill": _broker_kill(_any_broker),
@@ -273,20 +312,19 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "brokers-slow": brokers_slow,
         "database-cut": database_cut,
         "database-slow": database_slow,
-        "registry-gone": registry_gone,
+        "registry-down": registry_down,
     }
 )
 
-
-#: Made for one defect, and no kind that has to be struck: each is a case of one above, at the right moment.
+#: Faults for seeded defects. A campaign needn't inject them: each is a case of a fault above at the right moment.
 SEEDED: Final[Mapping[str, Fault]] = MappingProxyType({"brokers-late": brokers_late})
 
 
 def next_kind(
-    kinds: Sequence[str], chance: random.Random, struck: Mapping[str, int], enough: int | None = None
+    kinds: Sequence[str], rng: random.Random, injected: Mapping[str, int], enough: int | None = None
 ) -> str | None:
-    """Any of those that struck least often so far; None where each struck `enough` times."""
-    least = min(struck.get(kind, 0) for kind in kinds)
+    """Return a random kind of those injected least often so far; None if each was injected `enough` times."""
+    least = min(injected.get(kind, 0) for kind in kinds)
     if enough is not None and least >= enough:
         return None
-    return chance.choice([kind for kind in kinds if struck.get(kind, 0) == least])
+    return rng.choice([kind for kind in kinds if injected.get(kind, 0) == least])

@@ -1,4 +1,4 @@
-"""What happened in a run, as it happened: a line of JSON for each event, in seconds since the run's beginning."""
+"""The events of a run as they happen: one line of JSON each, with the seconds since the start of the run."""
 
 from __future__ import annotations
 
@@ -15,41 +15,37 @@ import orjson
 
 @dataclass
 class History:
-    """Written by several threads."""
+    """Writes events to a file; may be used by several threads."""
 
     file: IO[bytes]
     begun_s: float = field(default_factory=time.monotonic)
     begun_at: float = field(default_factory=time.time)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, event: str, **told: Any) -> None:
-        """One event, now."""
-        line = orjson.dumps({"at_s": round(self.now_s(), 3), "event": event, **told})
+    def write(self, event: str, **values: Any) -> None:
+        """Write an event that happens now."""
+        line = orjson.dumps({"at_s": round(self.run_seconds(time.monotonic()), 3), "event": event, **values})
         with self._lock:
             self.file.write(line + b"\n")
             self.file.flush()
 
-    def now_s(self) -> float:
-        """Seconds since the beginning."""
-        return self.since(time.monotonic())
+    def run_seconds(self, monotonic_s: float) -> float:
+        """Return the seconds from the start of the run to a moment of the monotonic clock."""
+        return monotonic_s - self.begun_s
 
-    def since(self, moment_s: float) -> float:
-        """The same, of another moment of the monotonic clock."""
-        return moment_s - self.begun_s
-
-    def of_day(self, at: float) -> float:
-        """A moment of the monotonic clock, from one in seconds since 1970."""
-        return self.begun_s + at - self.begun_at
+    def run_seconds_of_timestamp(self, timestamp: float) -> float:
+        """Return the seconds from the start of the run to a moment in seconds since 1970."""
+        return timestamp - self.begun_at
 
 
 @contextmanager
-def history(file: Path) -> Iterator[History]:
-    """A new one in `file`, beginning now."""
+def open_history(file: Path) -> Iterator[History]:
+    """Create `file` and yield a history that begins now."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as stream:
         yield History(stream)
 
 
-def read(file: Path) -> list[Mapping[str, Any]]:
-    """The events of a run; a last line that was cut short is none."""
+def read_history(file: Path) -> list[Mapping[str, Any]]:
+    """Return the events of a run, without an incomplete last line."""
     return [orjson.loads(line) for line in file.read_bytes().splitlines() if line.endswith(b"}")]

@@ -1,58 +1,59 @@
-"""What is left of a run: records of every topic, rows of every store, and what was seen on the way. Data only."""
+"""The evidence of a run: records of every topic, rows of every store, and what observers saw meanwhile. Data only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from streams.clients import Partition
 from tests.chaos.store_watch import RowKey, StoreSnapshot
 
+#: What a check finds: a kind of anomaly, and a description without personal data.
+Findings = Iterator[tuple[str, str]]
+#: Municipality and number of a notice.
+Case = tuple[str, str]
+
 
 class Origin(NamedTuple):
-    """Where a hand-over stands."""
+    """Input topic and offset of a submission; input topics have one partition."""
 
     topic: str
     offset: int
 
 
-#: Municipality and number of a notice.
-Case = tuple[str, str]
-
-
-class Notice(NamedTuple):
-    """Of topic `notice`."""
+class NoticeRecord(NamedTuple):
+    """A record of topic `notice`."""
 
     origin: Origin
     case: Case
 
 
-class Change(NamedTuple):
-    """Of topic `person.change`; `case` is None for enrolments and accounts."""
+class PersonChangeRecord(NamedTuple):
+    """A record of topic `person.change`; `case` is None for enrolments and accounts."""
 
     origin: Origin
     person: str
     case: Case | None
 
 
-class Opened(NamedTuple):
-    """Of topic `case.opened`."""
+class CaseOpenedRecord(NamedTuple):
+    """A record of topic `case.opened`; `persons` is their number."""
 
     case: Case
     persons: int
 
 
 class DispatchRecord(NamedTuple):
-    """Of topic `case.dispatched`; `told` are domains with revisions."""
+    """A record of topic `case.dispatched`; `changes` are pairs of domain and revision."""
 
     case: Case
     person: str
-    told: Sequence[tuple[str, int]]
+    changes: Sequence[tuple[str, int]]
 
 
 class ChangeRecord(NamedTuple):
-    """Of topic `change.<domain>`, by the mesh's code of the person."""
+    """A record of topic `change.<domain>`; `person` is the mesh code, `of_case` false for enrolments and accounts."""
 
     person: str
     revision: int
@@ -62,7 +63,7 @@ class ChangeRecord(NamedTuple):
 
 
 class DomainRecord(NamedTuple):
-    """Of topic `domain.<domain>`, by the domain's code: `key` is the row that it is for."""
+    """A record of topic `domain.<domain>`; `key` is the row it belongs to, `receipt` the ID of its receipt."""
 
     key: RowKey
     revision: int
@@ -72,15 +73,15 @@ class DomainRecord(NamedTuple):
     receipt: str
 
 
-class Receipt(NamedTuple):
-    """Of topic `receipt.<domain>`."""
+class ReceiptRecord(NamedTuple):
+    """A record of topic `receipt.<domain>`."""
 
     id: str
     applied_at: object
 
 
-class Converted(NamedTuple):
-    """Of topic `receipt`."""
+class ConvertedReceiptRecord(NamedTuple):
+    """A record of topic `receipt`; `person` is the mesh code."""
 
     domain: str
     person: str
@@ -89,58 +90,65 @@ class Converted(NamedTuple):
 
 
 class CommittedBatch(NamedTuple):
-    """A committed batch, as a worker logged it."""
+    """A committed batch, as a worker logged it.
+
+    `logged_at` is in seconds since 1970, `records` the size of the batch, `digest` that of the step's state after it.
+    """
 
     step: str
     partition: Partition
-    offset_next: int
-    #: When it said so, in seconds since 1970; how many records it had; and the digest of the step's state after it.
-    at: float = 0.0
+    next_offset: int
+    logged_at: float = 0.0
     records: int = 0
     digest: str | None = None
 
 
-class Restored(NamedTuple):
-    """What a worker restored of a partition: when it began to, the digest of the state that it had in the end, if its
-    step keeps any, and how long it took.
+class RestoredState(NamedTuple):
+    """State of one partition that a worker restored.
+
+    `begun_at` is in seconds since 1970. `digest` is that of the restored state, None for a step without state.
     """
 
     step: str
-    number: int
+    partition: int
     begun_at: float
     digest: str | None
-    took_s: float = 0.0
+    duration_s: float = 0.0
 
 
 @dataclass
 class Evidence:
-    """All that the checker holds against each other."""
+    """Everything that the checker compares."""
 
+    #: By input topic: the values that brokers acknowledged, and the values read at the end.
     submitted: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
-    taken: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
-    notices: Sequence[Notice] = ()
-    changes: Sequence[Change] = ()
+    input_records: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    notices: Sequence[NoticeRecord] = ()
+    person_changes: Sequence[PersonChangeRecord] = ()
     rejected: Sequence[Origin] = ()
-    opened: Sequence[Opened] = ()
-    parts: Sequence[DispatchRecord] = ()
-    told: Mapping[str, Sequence[ChangeRecord]] = field(default_factory=dict)
-    given: Mapping[str, Sequence[DomainRecord]] = field(default_factory=dict)
-    #: By domain, its code of each person.
+    opened_cases: Sequence[CaseOpenedRecord] = ()
+    dispatches: Sequence[DispatchRecord] = ()
+    #: By domain.
+    changes: Mapping[str, Sequence[ChangeRecord]] = field(default_factory=dict)
+    domain_records: Mapping[str, Sequence[DomainRecord]] = field(default_factory=dict)
+    #: By domain: the domain code of each person, by mesh code.
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    #: By domain, code and revision of each disclosure.
-    disclosed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
-    receipts: Mapping[str, Sequence[Receipt]] = field(default_factory=dict)
-    converted: Sequence[Converted] = ()
+    #: By domain: domain code and revision of each disclosure.
+    disclosures: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    receipts: Mapping[str, Sequence[ReceiptRecord]] = field(default_factory=dict)
+    converted_receipts: Sequence[ConvertedReceiptRecord] = ()
+    #: Revision of every row of every store.
     rows: Mapping[RowKey, int] = field(default_factory=dict)
-    #: Offsets of records that were written and aborted, and of those that were committed.
-    aborted: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
-    committed: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
+    #: Offsets of the records of aborted and of committed transactions.
+    aborted_records: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
+    committed_records: Mapping[Partition, frozenset[int]] = field(default_factory=dict)
     batches: Sequence[CommittedBatch] = ()
-    restored: Sequence[Restored] = ()
-    #: The digest of a partition's state, by step and number, as its changelogs say in the end.
-    states: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    #: The digest of a step's state that has nothing in it.
-    nothing: Mapping[str, str] = field(default_factory=dict)
-    looks: Sequence[StoreSnapshot] = ()
-    #: What needs no model: by kind of anomaly, what was found.
-    found: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    restored: Sequence[RestoredState] = ()
+    #: By step and partition number: the digest of the state that the changelogs hold at the end.
+    final_digests: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    #: By step: the digest of an empty state.
+    empty_digests: Mapping[str, str] = field(default_factory=dict)
+    #: Snapshots of the stores, in the order in which they were taken.
+    snapshots: Sequence[StoreSnapshot] = ()
+    #: By kind: anomalies that were observed directly and need no comparison.
+    observed_anomalies: Mapping[str, Sequence[str]] = field(default_factory=dict)

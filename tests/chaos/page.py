@@ -1,4 +1,4 @@
-"""build/chaos.html: all runs on one page, the last one as a picture of load, faults and recovery over time."""
+"""build/chaos.html: all runs on one page, the last ones drawn as load, faults and recovery over time."""
 
 from __future__ import annotations
 
@@ -8,89 +8,96 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from tests.chaos.history import read
-from tests.chaos.picture import picture
+from tests.chaos.history import read_history
+from tests.chaos.picture import svg_elements
 
 TEMPLATE: Final = Path(__file__).with_name("page.html")
-#: So many of the last runs are drawn.
+#: Number of the last runs that are drawn.
 PICTURES_MAX: Final = 6
 
 Figures = Mapping[str, Any]
 
 
 def page(figures: Figures, histories: Path) -> str:
-    """The whole page, self-contained; `histories` is the folder of the runs' events."""
+    """Return the self-contained page; `histories` is the folder with the events of the runs."""
     runs = [run for run in figures["runs"] if run["code"] == figures["code"]]
     return Template(TEMPLATE.read_text("utf-8")).substitute(
-        verdict=_verdict(figures),
-        verdict_class="wrong" if figures["anomalies"] else "right",
+        summary=_summary(figures),
+        summary_class="failed" if figures["anomalies"] else "passed",
         totals=_totals(figures),
         kinds=_kinds(figures),
         anomalies=_anomalies(runs),
-        pictures="".join(_run(run, histories) for run in reversed(runs[-PICTURES_MAX:])),
+        pictures="".join(_picture(run, histories) for run in reversed(runs[-PICTURES_MAX:])),
         runs=_runs(reversed(figures["runs"])),
     )
 
 
-def _verdict(figures: Figures) -> str:
-    found = sum(figures["anomalies"].values())
+def _summary(figures: Figures) -> str:
+    anomalies = sum(figures["anomalies"].values())
     faults = sum(figures["faults"].values())
-    return f"{found:,} anomalies" if found else f"{faults:,} faults, no anomaly"
+    return f"{anomalies:,} anomalies" if anomalies else f"{faults:,} faults, no anomaly"
 
 
 def _totals(figures: Figures) -> str:
-    facts = {
+    totals = {
         "runs": figures["runs_counted"],
-        "minutes under faults": figures["minutes"],
+        "minutes with faults": figures["minutes"],
         "faults": sum(figures["faults"].values()),
         "kinds of faults": len(figures["faults"]),
-        "hand-overs accepted": figures["hand_overs"],
-        "batches committed": figures["commits"],
+        "submissions acknowledged": figures["submissions"],
+        "batches committed": figures["batches_committed"],
     }
-    return "".join(f"<div><b>{value:,}</b><span>{escape(name)}</span></div>" for name, value in facts.items())
+    return "".join(
+        f"<div><b>{value:,}</b><span>{escape(name)}</span></div>" for name, value in totals.items()
+    )
 
 
 def _kinds(figures: Figures) -> str:
     rows = []
     for kind, count in figures["faults"].items():
-        of = figures["recovery"][kind]
-        within = f"{of['within']} of {of['measured']} within {of['limit_s']:g} s" if "limit_s" in of else ""
-        times = (of["stood_still_s"], of["without_restore_s"], of["held_up_s"], of["whole_again_s"])
-        rows.append([kind, str(count), *(cell for time in times for cell in _spread(time)), within])
-    return _rows(rows)
+        recovery = figures["recovery"][kind]
+        limit = (
+            f"{recovery['within']} of {recovery['measured']} within {recovery['limit_s']:g} s"
+            if "limit_s" in recovery
+            else ""
+        )
+        names = ("stall_s", "stall_without_restore_s", "readers_blocked_s", "recovery_s")
+        times = [cell for name in names for cell in _median_and_max(recovery[name])]
+        rows.append([kind, str(count), *times, limit])
+    return _table_rows(rows)
 
 
-def _spread(found: Mapping[str, float] | None) -> tuple[str, str]:
-    return (f"{found['median']:.1f}", f"{found['max']:.1f}") if found else ("–", "–")
+def _median_and_max(seconds: Mapping[str, float] | None) -> tuple[str, str]:
+    return (f"{seconds['median']:.1f}", f"{seconds['max']:.1f}") if seconds else ("–", "–")
 
 
 def _anomalies(runs: Sequence[Figures]) -> str:
-    found = [
+    rows = [
         [run["history"], kind, str(count), "; ".join(run["examples"][kind])]
         for run in runs
         for kind, count in run["anomalies"].items()
     ]
-    head = "<tr><th>run</th><th>kind</th><th>how many</th><th>for example</th></tr>"
-    return f"<table>{head}{_rows(found)}</table>" if found else "<p>None.</p>"
+    head = "<tr><th>run</th><th>kind</th><th>count</th><th>examples</th></tr>"
+    return f"<table>{head}{_table_rows(rows)}</table>" if rows else "<p>None.</p>"
 
 
-def _run(run: Figures, histories: Path) -> str:
+def _picture(run: Figures, histories: Path) -> str:
     file = histories / run["history"]
     if not file.is_file():
         return ""
     title = f"{run['history'].removesuffix('.jsonl')}: {run['minutes']:g} minutes, seed {run['seed']}"
-    return f"<h3>{escape(title)}</h3>{picture(read(file))}"
+    return f"<h3>{escape(title)}</h3>{svg_elements(read_history(file))}"
 
 
 def _runs(runs: Iterable[Figures]) -> str:
-    return _rows(
+    return _table_rows(
         [
             run["history"].removesuffix(".jsonl"),
             run["commit"],
             str(run["seed"]),
             f"{run['minutes']:g}",
             str(len(run["faults"])),
-            f"{run['counts'].get('hand_overs', 0):,}",
+            f"{run['counts'].get('submissions', 0):,}",
             f"{run['counts'].get('batches_committed', 0):,}",
             f"{run['counts'].get('records_aborted', 0):,}",
             f"{run['counts'].get('load_average', 0):g}",
@@ -100,5 +107,5 @@ def _runs(runs: Iterable[Figures]) -> str:
     )
 
 
-def _rows(rows: Iterable[Sequence[str]]) -> str:
+def _table_rows(rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)

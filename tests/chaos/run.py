@@ -1,4 +1,4 @@
-"""One run: a mesh from nothing, load and faults for so many minutes, and the verdict on what is left."""
+"""One run: a mesh built from nothing, load and faults for some minutes, and the check of all evidence."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from infra.codec import codec
+from infra.coding import codec
 from infra.demo.run import municipalities
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN, AUDITOR
 from infra.monitoring.waiting import wait_idle
 from infra.run import background
-from infra.store_contents import holdings
-from infra.triage import rejected
+from infra.store_contents import read_stores
+from infra.triage import rejections_and_conflicts
 from infra.verification.reference import Actual, compare, expected
 from schemas.codec import Codec
 from tests.chaos import cluster, evidence, load
 from tests.chaos.campaign import Campaign, FaultOutcome
 from tests.chaos.checker import Anomaly, check
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.history import History, history
+from tests.chaos.history import History, open_history
 from tests.chaos.model import Evidence
 from tests.chaos.store_watch import StoreWatch
 from tests.chaos.watch import Sample, Watch, topics_by_step
 
-#: Where in a run's folder the mesh lives while it lasts.
+#: Folder of the mesh during a run, in the folder of the plan.
 WORK: Final = "work/home"
-#: Logs of the last run's servers and workers.
+#: Folder of the logs of the last run's servers and workers.
 LOGS: Final = "logs"
-#: All data of the last run that found anything.
+#: Folder of all data of the last run with an anomaly.
 FOUND: Final = "found"
-HURRY_TIMEOUT_S: Final = 300.0
+FINISH_TIMEOUT_S: Final = 300.0
 IDLE_TIMEOUT_S: Final = 300.0
-#: Where it was waited for already, and in vain.
-STUCK_TIMEOUT_S: Final = 30.0
-#: Before the first fault the mesh gets so long to be at work.
+#: For a mesh that did not recover from a fault: the campaign has already waited for it.
+IDLE_TIMEOUT_UNRECOVERED_S: Final = 30.0
+#: Time from the start of the load to the first fault.
 WARM_UP_S: Final = 12.0
-SAMPLE_EVERY_S: Final = 1.0
+SAMPLE_INTERVAL_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done. `rate` is hand-overs a second, `before` how often each kind struck in earlier runs."""
+    """The parameters of a run. `rate` is in submissions per second.
+
+    `injected_before` is how often each kind of fault was injected in earlier runs.
+    """
 
     folder: Path
     minutes: float
@@ -60,54 +63,64 @@ class Plan:
     workers: int = 2
     defect: str | None = None
     steps: Sequence[str] = cluster.STEPS
-    before: Mapping[str, int] = field(default_factory=dict)
+    injected_before: Mapping[str, int] = field(default_factory=dict)
     days: int = load.DAYS
-    #: So often each kind is to have struck, `before` included; None: until the time is over.
+    #: The run ends early once each kind was injected this often, `injected_before` included; None: it does not.
     enough: int | None = None
+
+
+class Restore(NamedTuple):
+    """A restore of one partition's state; `ended_s` is in seconds since the start of the run."""
+
+    step: str
+    partition: int
+    ended_s: float
+    duration_s: float
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of it."""
+    """The result of a run."""
 
     history: Path
     outcomes: Sequence[FaultOutcome]
     anomalies: Sequence[Anomaly]
-    #: By step and partition number, when it was whole again and how long it took: (run's seconds, seconds).
-    restores: Sequence[tuple[str, int, float, float]]
+    restores: Sequence[Restore]
     counts: Mapping[str, float]
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> Result:
-    """From nothing to the verdict; whatever happens, everything is stopped in the end."""
+def run(plan: Plan, print_line: Callable[[str], None]) -> Result:
+    """Execute a run and return its result; everything is stopped at the end, also after an error."""
     work = plan.folder / "work"
     shutil.rmtree(work, ignore_errors=True)
-    city = work / "city"
-    load.write(city, round(plan.rate * 60 * plan.minutes), plan.seed, plan.days)
-    say("starting three brokers, registry, database and workers")
+    city_folder = work / "city"
+    load.write(city_folder, round(plan.rate * 60 * plan.minutes), plan.seed, plan.days)
+    print_line("starting three brokers, registry, database and workers")
     file = plan.folder / f"{datetime.now().astimezone():%Y-%m-%dT%H-%M-%S}-{plan.seed}.jsonl"
     with (
         cluster.running(
-            plan.folder / WORK, municipalities(city), plan.workers, plan.defect, plan.steps
+            plan.folder / WORK, municipalities(city_folder), plan.workers, plan.defect, plan.steps
         ) as mesh,
-        history(file) as told,
+        open_history(file) as history,
     ):
-        told.note(
+        history.write(
             "begun",
-            at=told.begun_at,
+            at=history.begun_at,
             minutes=plan.minutes,
             seed=plan.seed,
             rate=plan.rate,
             defect=plan.defect,
         )
         try:
-            result = _Run(plan, mesh, told, say, city, file).result()
+            result = _Run(plan, mesh, history, print_line, city_folder, file).result()
         finally:
             shutil.rmtree(plan.folder / LOGS, ignore_errors=True)
-            shutil.copytree(mesh.installation.logs, plan.folder / LOGS)
+            shutil.copytree(mesh.installation.logs_folder, plan.folder / LOGS)
         if result.anomalies:
-            say(f"what the servers hold is kept in {plan.folder / FOUND}, until something is found again")
-            cluster.keep(mesh, plan.folder / FOUND)
+            print_line(
+                f"all data of the servers is in {plan.folder / FOUND}, until the next run with an anomaly"
+            )
+            cluster.keep_data(mesh, plan.folder / FOUND)
         return result
 
 
@@ -116,125 +129,147 @@ class _Run:
     plan: Plan
     mesh: ChaosCluster
     history: History
-    say: Callable[[str], None]
+    print_line: Callable[[str], None]
     city_folder: Path
     file: Path
-    _found: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    #: By kind, descriptions of anomalies observed directly.
+    _observed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _sampled_s: float = 0.0
     _load_averages: list[float] = field(default_factory=list)
 
     def result(self) -> Result:
+        """Execute the run and check its evidence."""
         environment = self.mesh.environment
-        shared = codec(environment, self.mesh.installation)
-        city = load.read(self.city_folder, shared)
-        duration_s = 60 * self.plan.minutes
-        handing = load.Load(city, load.producer(environment.kafka(ADMIN)), duration_s)
+        mesh_codec = codec(environment, self.mesh.installation)
+        city = load.read(self.city_folder, mesh_codec)
+        city_load = load.Load(
+            city, load.idempotent_producer(environment.kafka(ADMIN)), 60 * self.plan.minutes
+        )
         watch = Watch(environment, topics_by_step(self.mesh.installation.municipalities()))
         stores = StoreWatch(environment)
-        campaign = Campaign(self.mesh, watch, self.history, self.say, self.plan.before)
-        self.say(f"{city.hand_overs} hand-overs in {self.plan.minutes:g} minutes; seed {self.plan.seed}")
-        with self._watched(watch, stores, handing):
-            begun_s = time.monotonic()
-            while time.monotonic() < begun_s + WARM_UP_S:
-                handing.wait(0.2)
-            campaign.run(self.plan.kinds, self.plan.seed, begun_s + duration_s, self.plan.enough)
-            whole = all(each.recovered for each in campaign.outcomes)
-            self._settle(handing, IDLE_TIMEOUT_S if whole else STUCK_TIMEOUT_S)
+        campaign = Campaign(self.mesh, watch, self.history, self.print_line, self.plan.injected_before)
+        self.print_line(
+            f"{city.submissions} submissions in {self.plan.minutes:g} minutes; seed {self.plan.seed}"
+        )
+        with self._observing(watch, stores, city_load):
+            self._inject_faults(campaign, city_load)
+            recovered = all(outcome.recovered for outcome in campaign.outcomes)
+            self._wait_idle(city_load, IDLE_TIMEOUT_S if recovered else IDLE_TIMEOUT_UNRECOVERED_S)
         background.stop(self.mesh.installation)
-        self.say("reading every topic and every store")
-        for left_open in evidence.open_at_the_end(self.mesh.environment):
-            told = [f"{topic}/{number}" for topic, number in left_open]
-            self.history.note("open-transactions", partitions=told)
-            self._found["open-transaction"] = told
-        left = self._evidence(shared, city)
-        left.looks = stores.looks
-        self._found["row-went-back"] += stores.wrong
-        self._found["aborted-read"] += watch.ahead
-        self._found["not-recovered"] += [
-            f"{o.kind} of {o.target}" for o in campaign.outcomes if not o.recovered
+        self.print_line("reading every topic and every store")
+        self._find_open_transactions()
+        collected = self._collect(mesh_codec, city)
+        collected.snapshots = stores.snapshots
+        self._observed["row-went-back"] += stores.anomalies
+        self._observed["aborted-read"] += watch.unstable_commits
+        self._observed["not-recovered"] += [
+            f"{outcome.kind} of {outcome.target}" for outcome in campaign.outcomes if not outcome.recovered
         ]
-        self._compare(city, len(left.opened))
-        left.found = {kind: [*left.found.get(kind, ()), *told] for kind, told in self._merged(left).items()}
-        anomalies = check(left)
-        for each in anomalies:
-            self.history.note("anomaly", **asdict(each))
+        self._compare_with_reference(city, len(collected.opened_cases))
+        for kind, descriptions in collected.observed_anomalies.items():
+            self._observed[kind] = [*descriptions, *self._observed[kind]]
+        collected.observed_anomalies = self._observed
+        anomalies = check(collected)
+        for anomaly in anomalies:
+            self.history.write("anomaly", **asdict(anomaly))
         return Result(
             self.file,
             campaign.outcomes,
             anomalies,
-            list(self._restores(left)),
-            self._counts(left, stores, handing),
+            list(self._restores(collected)),
+            self._counts(collected, stores, city_load),
         )
 
+    def _inject_faults(self, campaign: Campaign, city_load: load.Load) -> None:
+        begun_s = time.monotonic()
+        while time.monotonic() < begun_s + WARM_UP_S:
+            city_load.wait(0.2)
+        until_s = begun_s + 60 * self.plan.minutes
+        campaign.run(self.plan.kinds, self.plan.seed, until_s, self.plan.enough)
+
     @contextmanager
-    def _watched(self, watch: Watch, stores: StoreWatch, handing: load.Load) -> Iterator[None]:
-        def told(sample: Sample) -> None:
-            if sample.at_s - self._sampled_s >= SAMPLE_EVERY_S:
+    def _observing(self, watch: Watch, stores: StoreWatch, city_load: load.Load) -> Iterator[None]:
+        """Run the observers and the load, and stop all of them at the end."""
+
+        def on_sample(sample: Sample) -> None:
+            if sample.at_s - self._sampled_s >= SAMPLE_INTERVAL_S:
                 self._sampled_s = sample.at_s
                 load_average = os.getloadavg()[0]
                 self._load_averages.append(load_average)
-                left = dict(sample.left)
-                self.history.note("sample", accepted=handing.accepted, left=left, load=load_average)
+                self.history.write(
+                    "sample",
+                    acknowledged=city_load.acknowledged,
+                    remaining=dict(sample.remaining),
+                    load=load_average,
+                )
 
-        watch.start(told)
+        watch.start(on_sample)
         stores.start()
-        handing.start()
+        city_load.start()
         try:
             yield
         finally:
-            handing.give_up()
+            city_load.cancel()
             stores.stop()
             watch.stop()
 
-    def _settle(self, handing: load.Load, idle_timeout_s: float) -> None:
-        """All is handed over, and done everywhere; where that isn't so in time, what is left is held to the model."""
-        self.say("handing over the rest, and waiting until all is done")
-        handing.hurry(HURRY_TIMEOUT_S)
-        self._found["hand-over-lost"] += handing.failures
+    def _wait_idle(self, city_load: load.Load, timeout_s: float) -> None:
+        """Submit the rest and wait until the mesh is idle; after a timeout the evidence is checked all the same."""
+        self.print_line("submitting the rest, and waiting until the mesh is idle")
+        city_load.finish(FINISH_TIMEOUT_S)
+        self._observed["submission-lost"] += city_load.failures
         try:
-            wait_idle(self.mesh.environment, self.mesh.installation, timeout_s=idle_timeout_s)
+            wait_idle(self.mesh.environment, self.mesh.installation, timeout_s=timeout_s)
         except OperatorError as error:
-            self._found["left-over"].append(str(error))
-        self.history.note("settled", accepted=handing.accepted)
+            self._observed["not-processed"].append(str(error))
+        self.history.write("idle", acknowledged=city_load.acknowledged)
 
-    def _evidence(self, shared: Codec, city: load.LoadCity) -> Evidence:
+    def _find_open_transactions(self) -> None:
+        for partitions in evidence.open_at_the_end(self.mesh.environment):
+            names = [f"{topic}/{number}" for topic, number in partitions]
+            self.history.write("open-transactions", partitions=names)
+            self._observed["open-transaction"] = names
+
+    def _collect(self, mesh_codec: Codec, city: load.LoadCity) -> Evidence:
         installation = self.mesh.installation
         return evidence.collect(
-            self.mesh.environment, shared, installation.key_file, installation.logs, city.by_topic
+            self.mesh.environment, mesh_codec, installation.key_file, installation.logs_folder, city.by_topic
         )
 
-    def _merged(self, left: Evidence) -> dict[str, list[str]]:
-        return {kind: self._found.get(kind, []) for kind in {*self._found, *left.found}}
-
-    def _compare(self, city: load.LoadCity, opened: int) -> None:
-        """Stores and refusals as the reference model has them, of the same files."""
+    def _compare_with_reference(self, city: load.LoadCity, opened: int) -> None:
+        """Compare stores and rejections with the reference model of the same files."""
         environment = self.mesh.environment
         model = expected(city.files)
-        held = holdings(environment.dsn(AUDITOR))
-        refusals = rejected.listed(environment, codec(environment, self.mesh.installation))
-        refused = {row["notice"] for row in refusals if row["code"].startswith("CANCELS_")}
-        differences = compare(model, Actual(held.rows, held.messages, refused))
-        found = [f"{each.domain}: {each.kind} {' '.join(each.columns)}" for each in differences]
+        stores = read_stores(environment.dsn(AUDITOR))
+        rejections = rejections_and_conflicts.list_rejected(
+            environment, codec(environment, self.mesh.installation)
+        )
+        rejected = {row["notice"] for row in rejections if row["code"].startswith("CANCELS_")}
+        differences = compare(model, Actual(stores.rows, stores.messages, rejected))
+        descriptions = [
+            f"{difference.domain}: {difference.kind} {' '.join(difference.columns)}"
+            for difference in differences
+        ]
         if opened != model.accepted.total():
-            found.append(f"{opened} cases, {model.accepted.total()} in the model")
-        self._found["differs-from-reference"] += found
+            descriptions.append(f"{opened} cases, {model.accepted.total()} in the reference model")
+        self._observed["differs-from-reference"] += descriptions
 
-    def _restores(self, left: Evidence) -> Iterator[tuple[str, int, float, float]]:
-        for each in left.restored:
-            at_s = self.history.since(self.history.of_day(each.begun_at + each.took_s))
-            yield each.step, each.number, round(at_s, 3), each.took_s
+    def _restores(self, collected: Evidence) -> Iterator[Restore]:
+        for state in collected.restored:
+            ended_s = self.history.run_seconds_of_timestamp(state.begun_at + state.duration_s)
+            yield Restore(state.step, state.partition, round(ended_s, 3), state.duration_s)
 
-    def _counts(self, left: Evidence, stores: StoreWatch, handing: load.Load) -> dict[str, Any]:
-        lines = list(evidence.logged(self.mesh.installation.logs))
+    def _counts(self, collected: Evidence, stores: StoreWatch, city_load: load.Load) -> dict[str, Any]:
+        lines = list(evidence.log_lines(self.mesh.installation.logs_folder))
         return {
-            "hand_overs": handing.accepted,
-            "cases": len(left.opened),
-            "records": sum(len(offsets) for offsets in left.committed.values()),
-            "records_aborted": sum(len(offsets) for offsets in left.aborted.values()),
+            "submissions": city_load.acknowledged,
+            "cases": len(collected.opened_cases),
+            "records": sum(len(offsets) for offsets in collected.committed_records.values()),
+            "records_aborted": sum(len(offsets) for offsets in collected.aborted_records.values()),
             "batches_committed": sum(line.get("event") == "batch.committed" for line in lines),
             "transactions_failed": sum(line.get("event") == "transaction.failed" for line in lines),
-            "rows": len(left.rows),
-            "looks_at_stores": stores.count,
-            # Other work on the machine slows all that is measured here.
+            "rows": len(collected.rows),
+            "snapshots_per_store": stores.rounds,
+            # Other work on the machine slows everything that is measured here.
             "load_average": round(statistics.fmean(self._load_averages), 1),
         }

@@ -1,6 +1,6 @@
-"""`python -m tests.chaos.seeded [DEFECT …]`: a short run for each defect; the checker must find every one.
+"""`python -m tests.chaos.seeded [DEFECT …]`: a short run per seeded defect; the checker must find each.
 
-The figures are left in build/chaos-seeded.json, a defect each.
+The figures are written to build/chaos-seeded.json, by defect.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ FIGURES: Final = "chaos-seeded.json"
 
 
 def main() -> int:
-    """0 where every defect was found, 1 where one wasn't."""
+    """Return the exit code: 0 if every defect was found, otherwise 1."""
     parser = argparse.ArgumentParser(prog="chaos-seeded", description=__doc__)
-    parser.add_argument("defects", nargs="*", help=f"of: {', '.join(DEFECTS)}; all by default")
+    parser.add_argument("defects", nargs="*", help=f"any of {', '.join(DEFECTS)}; all by default")
     parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--rate", type=float, default=15.0, help="hand-overs a second")
+    parser.add_argument("--rate", type=float, default=15.0, help="submissions per second")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("build"))
-    told = parser.parse_args()
-    chosen = told.defects or list(DEFECTS)
-    missed = [name for name in chosen if not _found(name, told)]
-    _say(
-        f"{len(chosen) - len(missed)} of {len(chosen)} defects found"
-        + (f"; not {', '.join(missed)}" if missed else "")
+    arguments = parser.parse_args()
+    names = arguments.defects or list(DEFECTS)
+    missed = [name for name in names if not _is_found(name, arguments)]
+    _print_line(
+        f"{len(names) - len(missed)} of {len(names)} defects found"
+        + (f"; not found: {', '.join(missed)}" if missed else "")
     )
     return 1 if missed else 0
 
 
-def _found(name: str, told: argparse.Namespace) -> bool:
+def _is_found(name: str, arguments: argparse.Namespace) -> bool:
     defect = DEFECTS[name]
-    _say(f"{name}: {defect.what}; by {', '.join(defect.kinds)}")
+    _print_line(f"{name}: {defect.description}; faults: {', '.join(defect.kinds)}")
     plan = Plan(
-        folder=told.folder / "chaos-seeded",
-        minutes=told.minutes,
-        seed=told.seed,
+        folder=arguments.folder / "chaos-seeded",
+        minutes=arguments.minutes,
+        seed=arguments.seed,
         kinds=defect.kinds,
-        rate=told.rate,
+        rate=arguments.rate,
         workers=defect.workers,
         defect=name,
         steps=defect.steps,
         days=defect.days,
     )
-    result = run(plan, _say)
-    file = told.folder / FIGURES
-    found: dict[str, Any] = figures.load(file)
-    figures.save(file, found | {name: figures.of_run(plan, result)})
-    for each in result.anomalies:
-        _say(f"  {each.kind}: {each.count}, for example: {each.examples[0]}")
-    return any(each.kind in defect.shows for each in result.anomalies)
+    result = run(plan, _print_line)
+    file = arguments.folder / FIGURES
+    by_defect: dict[str, Any] = figures.load(file)
+    figures.save(file, by_defect | {name: figures.run_figures(plan, result)})
+    for anomaly in result.anomalies:
+        _print_line(f"  {anomaly.kind}: {anomaly.count}, for example: {anomaly.examples[0]}")
+    return any(anomaly.kind in defect.shows for anomaly in result.anomalies)
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - whoever started it looks on
+def _print_line(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - output of the command
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long partitions stood still, from what was seen of their offsets. Pure: times are seconds of one clock."""
+"""How long partitions stalled, computed from observed offsets. Pure; times are seconds of one monotonic clock."""
 
 from __future__ import annotations
 
@@ -9,144 +9,161 @@ from typing import Final, NamedTuple
 
 from streams.clients import Partition
 
-#: Between two looks at an end; after a longer gap nobody knows what was in between.
+#: Longest time between two observations of a partition that counts as continuous; after a longer gap nothing is known
+#: about the time between them.
 GAP_MAX_S: Final = 2.0
 
 
-class Seen(NamedTuple):
-    """What an offset was from a moment on."""
+class ObservedOffset(NamedTuple):
+    """An offset, valid from `at_s` until the next observation."""
 
     at_s: float
     offset: int
 
 
-class Stall(NamedTuple):
-    """From `begun_s` to `ended_s` readers of committed records could not go on in a partition, as one was open."""
+class BlockedInterval(NamedTuple):
+    """A time in which an open transaction blocked readers of committed records in a partition."""
 
     begun_s: float
     ended_s: float
     partition: Partition
 
 
-def note(kept: list[Seen], at_s: float, offset: int) -> None:
-    """Keeps what was seen, where it is another than before."""
-    if not kept or kept[-1].offset != offset:
-        kept.append(Seen(at_s, offset))
+def append_change(observed: list[ObservedOffset], at_s: float, offset: int) -> None:
+    """Append an observation to `observed` if its offset differs from the last one."""
+    if not observed or observed[-1].offset != offset:
+        observed.append(ObservedOffset(at_s, offset))
 
 
 @dataclass
 class Track:
-    """Offsets of one partition as its step committed them, and those after the last record there was; changes only.
+    """Offsets of one partition over time; changes only.
 
-    Markers of transactions and aborted records take offsets, and nobody commits past them: `records` are those that a
-    reader of committed records was given.
+    `committed` is the offset that the step committed, `record_ends` the offset after the last record that a reader of
+    committed records received. The end of the partition itself is no measure: transaction markers and aborted records
+    take offsets too, and no step commits beyond the last committed record because of them.
     """
 
-    committed: list[Seen] = field(default_factory=list)
-    records: list[Seen] = field(default_factory=list)
-    #: When each look at what was committed began and ended; shared by those that are looked at together.
-    looks: list[tuple[float, float]] = field(default_factory=list)
+    committed: list[ObservedOffset] = field(default_factory=list)
+    record_ends: list[ObservedOffset] = field(default_factory=list)
+    #: Start and end of each query of committed offsets; shared by the partitions that are queried together.
+    queries: list[tuple[float, float]] = field(default_factory=list)
 
-    def settled(self, since_s: float) -> int | None:
-        """What was committed by the end of the first look that began at that moment or later; None: there was none.
+    def settled_offset(self, since_s: float) -> int | None:
+        """Return the offset committed by the end of the first query that began at or after `since_s`.
 
-        A commit of somebody who was killed at that moment is in it, as nobody's comes so soon after.
+        None if there was no such query. A commit of a worker that was killed at that moment is included; one of its
+        successor isn't, because no worker takes over that fast.
         """
-        index = bisect_left(self.looks, since_s, key=lambda look: look[0])
-        return at(self.committed, self.looks[index][1]) if index < len(self.looks) else None
+        index = bisect_left(self.queries, since_s, key=lambda query: query[0])
+        return offset_at(self.committed, self.queries[index][1]) if index < len(self.queries) else None
 
     @property
-    def left(self) -> int:
-        """Records (and markers between them) that are still to be done now."""
-        return (
-            max(0, self.records[-1].offset - self.committed[-1].offset)
-            if self.records and self.committed
-            else 0
-        )
+    def remaining(self) -> int:
+        """Number of offsets (records, and markers between them) that the step still has to process."""
+        if not self.record_ends or not self.committed:
+            return 0
+        return max(0, self.record_ends[-1].offset - self.committed[-1].offset)
 
-    def done(self, since_s: float) -> bool:
-        """Whether all that was there at that moment is done by now."""
-        return not self.committed or self.committed[-1].offset >= at(self.records, since_s)
+    def has_processed(self, until_s: float) -> bool:
+        """Return whether every record that existed at `until_s` is processed by now."""
+        return not self.committed or self.committed[-1].offset >= offset_at(self.record_ends, until_s)
 
 
-def at(kept: Sequence[Seen], moment_s: float) -> int:
-    """The offset as it was then; 0 where nothing was seen before."""
-    index = bisect_right(kept, moment_s, key=lambda seen: seen.at_s)
-    return kept[index - 1].offset if index else 0
+def offset_at(observed: Sequence[ObservedOffset], moment_s: float) -> int:
+    """Return the offset at `moment_s`; 0 if nothing was observed before."""
+    index = bisect_right(observed, moment_s, key=lambda observation: observation.at_s)
+    return observed[index - 1].offset if index else 0
 
 
-def first_beyond(kept: Sequence[Seen], offset: int, since_s: float) -> float | None:
-    """When it was first seen beyond `offset`, from `since_s` on; None: never."""
-    if at(kept, since_s) > offset:
+def first_beyond(observed: Sequence[ObservedOffset], offset: int, since_s: float) -> float | None:
+    """Return the first moment from `since_s` on at which an offset beyond `offset` was observed; None if never."""
+    if offset_at(observed, since_s) > offset:
         return since_s
-    return next((seen.at_s for seen in kept if seen.at_s > since_s and seen.offset > offset), None)
+    return next(
+        (
+            observation.at_s
+            for observation in observed
+            if observation.at_s > since_s and observation.offset > offset
+        ),
+        None,
+    )
 
 
-class Span(NamedTuple):
-    """The time in which a standstill is looked for. What comes after `judged_s` and isn't done yet says nothing.
+class StallWindow(NamedTuple):
+    """The time in which a stall is measured. Records that arrive after `until_s` and aren't processed yet don't count.
 
-    `struck`: it begins with somebody's end, whose last commit may be seen a little later.
+    `commit_in_flight`: the window begins with the injection of a fault, and a commit that was under way then may be
+    observed shortly after.
     """
 
     since_s: float
-    judged_s: float
-    struck: bool = True
+    until_s: float
+    commit_in_flight: bool = True
 
 
-def stall_s(track: Track, span: Span) -> float | None:
-    """Seconds that a partition stood still from `since_s` on, as far as anything was there to be read.
+def stall_s(track: Track, window: StallWindow) -> float | None:
+    """Return for how many seconds a partition was not processed although it had records, from the start of the window.
 
-    None where nothing came before it went on, or nothing came at all; infinite where it never went on.
+    None if no record waited before processing continued, infinite if it never continued.
     """
-    base = track.settled(span.since_s) if span.struck else at(track.committed, span.since_s)
-    waiting_s = None if base is None else first_beyond(track.records, base, span.since_s)
-    if base is None or waiting_s is None:
+    base = (
+        track.settled_offset(window.since_s)
+        if window.commit_in_flight
+        else offset_at(track.committed, window.since_s)
+    )
+    waiting_since_s = None if base is None else first_beyond(track.record_ends, base, window.since_s)
+    if base is None or waiting_since_s is None:
         return None
-    went_s = first_beyond(track.committed, base, span.since_s)
-    if went_s is None:
-        return float("inf") if waiting_s <= span.judged_s else None
-    return went_s - waiting_s if went_s >= waiting_s else None
+    continued_s = first_beyond(track.committed, base, window.since_s)
+    if continued_s is None:
+        return float("inf") if waiting_since_s <= window.until_s else None
+    return continued_s - waiting_since_s if continued_s >= waiting_since_s else None
 
 
-def slowest(tracks: Mapping[Partition, Track], span: Span) -> tuple[float, Partition] | None:
-    """The partition that stood still longest, and how long; None where none of them had anything to do."""
-    found = [
+def longest_stall(tracks: Mapping[Partition, Track], window: StallWindow) -> tuple[float, Partition] | None:
+    """Return seconds and partition of the longest stall; None if no partition had a record to process."""
+    stalls = [
         (seconds, partition)
         for partition, track in tracks.items()
-        if (seconds := stall_s(track, span)) is not None
+        if (seconds := stall_s(track, window)) is not None
     ]
-    return max(found, default=None)
+    return max(stalls, default=None)
 
 
 @dataclass
 class OpenTransactionMonitor:
-    """Watches for open transactions that hold up readers of committed records."""
+    """Measures how long open transactions block readers of committed records."""
 
-    standstills: list[Stall] = field(default_factory=list)
-    _since: dict[Partition, tuple[float, float, int]] = field(default_factory=dict)
+    intervals: list[BlockedInterval] = field(default_factory=list)
+    #: By partition with an open transaction: first and last observation of its last stable offset, and that offset.
+    _open: dict[Partition, tuple[float, float, int]] = field(default_factory=dict)
 
-    def note(self, at_s: float, partition: Partition, end: int, stable: int) -> None:
-        """The end of a partition, and the last stable offset, as seen now."""
-        begun_s, last_s, before = self._since.get(partition, (at_s, at_s, stable))
-        if stable == before and at_s - last_s <= GAP_MAX_S and end > stable:
-            self._since[partition] = begun_s, at_s, stable
+    def observe(self, at_s: float, partition: Partition, end: int, stable: int) -> None:
+        """Record the end offset and the last stable offset of a partition, observed at `at_s`."""
+        begun_s, last_s, stable_before = self._open.get(partition, (at_s, at_s, stable))
+        if stable == stable_before and at_s - last_s <= GAP_MAX_S and end > stable:
+            self._open[partition] = begun_s, at_s, stable
             return
         if last_s > begun_s:
-            self.standstills.append(Stall(begun_s, last_s, partition))
+            self.intervals.append(BlockedInterval(begun_s, last_s, partition))
         if end > stable:
-            self._since[partition] = at_s, at_s, stable
+            self._open[partition] = at_s, at_s, stable
         else:
-            self._since.pop(partition, None)
+            self._open.pop(partition, None)
 
-    def longest(self, since_s: float, until_s: float) -> Stall | None:
-        """The longest standstill of this time, from `since_s` on where it began before; one not over yet is included.
+    def longest(self, since_s: float, until_s: float) -> BlockedInterval | None:
+        """Return the longest interval between two moments, cut at `since_s`; an interval that hasn't ended counts too.
 
-        What a worker had open when it was struck began before that.
+        The cut is needed because a worker's open transaction began before the fault that hit the worker.
         """
-        open_ones = [Stall(begun, last, at) for at, (begun, last, _) in self._since.items()]
-        within = [
-            each._replace(begun_s=max(each.begun_s, since_s))
-            for each in (*self.standstills, *open_ones)
-            if each.begun_s <= until_s and each.ended_s > max(each.begun_s, since_s)
+        unfinished = [
+            BlockedInterval(begun_s, last_s, partition)
+            for partition, (begun_s, last_s, _) in self._open.items()
         ]
-        return max(within, key=lambda each: each.ended_s - each.begun_s, default=None)
+        within = [
+            interval._replace(begun_s=max(interval.begun_s, since_s))
+            for interval in (*self.intervals, *unfinished)
+            if interval.begun_s <= until_s and interval.ended_s > max(interval.begun_s, since_s)
+        ]
+        return max(within, key=lambda interval: interval.ended_s - interval.begun_s, default=None)

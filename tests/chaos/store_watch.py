@@ -1,7 +1,7 @@
-"""A reader that watches the stores all the while: no row may ever go back, and rows stand with their offsets.
+"""An observer of the stores during a run: no row may go back, and rows must be stored together with their offsets.
 
-Each look is one snapshot of a store: the rows that changed since the last one, the deleted ones, and the offsets that
-the sink has stored with them. What is seen is kept, and held against the topics in the end.
+A snapshot of a store has the rows that changed since the last one, the deleted rows, and the offsets that the sink
+stored with them. Snapshots are kept and compared with the topics at the end.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from connectors.postgres.table_definitions import Table, tables_of
 from infra.environment import Environment
 from infra.local.postgres_server import SUPERUSER
 from schemas.systems import DOMAINS, Domain
-from tests.chaos.watch import connected
+from tests.chaos.watch import connect
 
-EVERY_S: Final = 0.15
+INTERVAL_S: Final = 0.15
+STOP_TIMEOUT_S: Final = 20.0
 
-_CHANGED: Final = """SELECT code, {part}, revision FROM {table} WHERE xmin::text::bigint >= %s"""
+_CHANGED: Final = """SELECT code, {second_key}, revision FROM {table} WHERE xmin::text::bigint >= %s"""
 _DELETED: Final = """SELECT entity, code, part, revision FROM {table} WHERE xmin::text::bigint >= %s"""
 _OFFSETS: Final = "SELECT partition, next_offset FROM {table}"
 _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
 class RowKey(NamedTuple):
-    """A row of a store; `part` is the second column of its key, empty where it has none."""
+    """The key of a row of a store; `second_key` is the second column of its key, empty if it has none."""
 
     domain: str
     entity: str
     code: str
-    part: str
+    second_key: str
 
 
 class StoreSnapshot(NamedTuple):
-    """One snapshot of one store: revisions of rows that changed since the last, and the offsets stored by then."""
+    """One snapshot of one store: new revisions by row since the last snapshot, and the stored offsets by partition."""
 
     domain: str
     revisions: Mapping[RowKey, int]
@@ -46,82 +47,91 @@ class StoreSnapshot(NamedTuple):
 
 
 @dataclass
-class Seen:
-    """One store as it was seen last, and what was wrong with it. Pure."""
+class ObservedStore:
+    """The last observed revisions of one store, and the anomalies seen in it. Pure."""
 
     domain: str
     live: dict[str, dict[RowKey, int]] = field(default_factory=dict)
-    gone: dict[RowKey, int] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    deleted: dict[RowKey, int] = field(default_factory=dict)
+    anomalies: list[str] = field(default_factory=list)
 
-    def note(
+    def observe(
         self, rows: Mapping[RowKey, int], deleted: Mapping[RowKey, int], counts: Mapping[str, int]
     ) -> dict[RowKey, int]:
-        """What changed since the last look, and how many rows of each entity there are now; gives what is new."""
+        """Return the rows with a new revision, after comparing a snapshot with the earlier ones.
+
+        `rows` and `deleted` are revisions of rows that may have changed since the last snapshot, `counts` the number of
+        rows by entity now.
+        """
         for key, revision in deleted.items():
-            self._deleted(key, revision)
-        fresh = {key: revision for key, revision in rows.items() if self._set(key, revision)}
+            self._observe_deleted(key, revision)
+        changed = {key: revision for key, revision in rows.items() if self._observe_row(key, revision)}
         for entity, count in counts.items():
             known = len(self.live.get(entity, ()))
             if known != count:
-                self.wrong.append(f"{self.domain}: {count} rows of {entity}, where {known} were seen")
-        return fresh
+                self.anomalies.append(f"{self.domain}: {count} rows of {entity}, expected {known}")
+        return changed
 
-    def _deleted(self, key: RowKey, revision: int) -> None:
-        before = self.gone.get(key, 0)
+    def _observe_deleted(self, key: RowKey, revision: int) -> None:
+        before = self.deleted.get(key, 0)
         if revision < before:
-            self.wrong.append(f"{self.domain}: a deleted row's revision went from {before} to {revision}")
-        self.gone[key] = revision
+            self.anomalies.append(
+                f"{self.domain}: revision of a deleted row went back from {before} to {revision}"
+            )
+        self.deleted[key] = revision
         live = self.live.get(key.entity, {})
         if live.get(key, 0) < revision:
             live.pop(key, None)
 
-    def _set(self, key: RowKey, revision: int) -> bool:
+    def _observe_row(self, key: RowKey, revision: int) -> bool:
         live = self.live.setdefault(key.entity, {})
         before = live.get(key, 0)
-        if revision < max(before, self.gone.get(key, 0)):
-            self.wrong.append(f"{self.domain}: a row of {key.entity} went back to revision {revision}")
+        if revision < max(before, self.deleted.get(key, 0)):
+            self.anomalies.append(f"{self.domain}: a row of {key.entity} went back to revision {revision}")
         live[key] = revision
         return revision != before
 
 
 @dataclass
 class StoreWatch:
-    """One thread, one connection; `looks` that changed something, `wrong` what was wrong at once."""
+    """Takes snapshots of every store, in a thread and over a connection of its own.
+
+    `snapshots` are those that changed something; `rounds` counts the passes over all stores.
+    """
 
     environment: Environment
-    looks: list[StoreSnapshot] = field(default_factory=list)
-    count: int = 0
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    snapshots: list[StoreSnapshot] = field(default_factory=list)
+    rounds: int = 0
+    _observed: dict[str, ObservedStore] = field(default_factory=dict)
     _horizon: dict[str, int] = field(default_factory=dict)
     _offsets: dict[str, dict[int, int]] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     @property
-    def wrong(self) -> list[str]:
-        """What was seen to go back, or to vanish."""
-        return [each for seen in self._seen.values() for each in seen.wrong]
+    def anomalies(self) -> list[str]:
+        """Descriptions of rows that went back or disappeared."""
+        return [anomaly for store in self._observed.values() for anomaly in store.anomalies]
 
     def start(self) -> None:
-        """Looks from now on."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._run, name="stores", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the look at hand."""
+        """End the thread after its current snapshot."""
         self._stop.set()
         if self._thread:
-            self._thread.join(20)
+            self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         connection: psycopg.Connection[Any] | None = None
-        while not self._stop.wait(EVERY_S):
+        while not self._stop.wait(INTERVAL_S):
             try:
-                connection = connection or connected(self.environment.dsn(SUPERUSER))
+                connection = connection or connect(self.environment.dsn(SUPERUSER))
                 for domain in DOMAINS.values():
-                    self._look(connection, domain)
-                self.count += 1
+                    self._take_snapshot(connection, domain)
+                self.rounds += 1
             except psycopg.Error:
                 if connection is not None:
                     connection.close()
@@ -129,49 +139,50 @@ class StoreWatch:
         if connection is not None:
             connection.close()
 
-    def _look(self, connection: psycopg.Connection[Any], domain: Domain) -> None:
+    def _take_snapshot(self, connection: psycopg.Connection[Any], domain: Domain) -> None:
         since = self._horizon.get(domain.id, 0)
         with connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            (horizon,) = _one(connection, sql.SQL(_HORIZON))
+            (horizon,) = _integers(connection, sql.SQL(_HORIZON))
             rows: dict[RowKey, int] = {}
             counts: dict[str, int] = {}
             for table in tables_of(domain):
-                rows.update(_changed(connection, domain, table, since))
-                (counts[table.entity],) = _one(
-                    connection, _q("SELECT count(*) FROM {table}", domain, table.name)
+                rows.update(_changed_rows(connection, domain, table, since))
+                (counts[table.entity],) = _integers(
+                    connection, _query("SELECT count(*) FROM {table}", domain, table.name)
                 )
-            deleted = _deleted(connection, domain, since)
-            offsets = dict(connection.execute(_q(_OFFSETS, domain, "sink_offset")).fetchall())
+            deleted = _deleted_rows(connection, domain, since)
+            offsets = dict(connection.execute(_query(_OFFSETS, domain, "sink_offset")).fetchall())
         self._horizon[domain.id] = horizon
-        fresh = self._seen.setdefault(domain.id, Seen(domain.id)).note(rows, deleted, counts)
-        if fresh or offsets != self._offsets.get(domain.id):
-            self.looks.append(StoreSnapshot(domain.id, fresh, offsets))
+        store = self._observed.setdefault(domain.id, ObservedStore(domain.id))
+        changed = store.observe(rows, deleted, counts)
+        if changed or offsets != self._offsets.get(domain.id):
+            self.snapshots.append(StoreSnapshot(domain.id, changed, offsets))
         self._offsets[domain.id] = offsets
 
 
-def _changed(
+def _changed_rows(
     connection: psycopg.Connection[Any], domain: Domain, table: Table, since: int
 ) -> dict[RowKey, int]:
-    part = sql.Identifier(table.part) if table.part else sql.Literal("")
-    query = sql.SQL(_CHANGED).format(part=part, table=sql.Identifier(domain.schema_name, table.name))
+    part_column = sql.Identifier(table.second_key) if table.second_key else sql.Literal("")
+    query = sql.SQL(_CHANGED).format(part=part_column, table=sql.Identifier(domain.schema_name, table.name))
     return {
-        RowKey(domain.id, table.entity, code, found): revision
-        for code, found, revision in connection.execute(query, [since]).fetchall()
+        RowKey(domain.id, table.entity, code, part): revision
+        for code, part, revision in connection.execute(query, [since]).fetchall()
     }
 
 
-def _deleted(connection: psycopg.Connection[Any], domain: Domain, since: int) -> dict[RowKey, int]:
-    found = connection.execute(_q(_DELETED, domain, "deleted_revision"), [since]).fetchall()
-    return {RowKey(domain.id, *key): revision for *key, revision in found}
+def _deleted_rows(connection: psycopg.Connection[Any], domain: Domain, since: int) -> dict[RowKey, int]:
+    rows = connection.execute(_query(_DELETED, domain, "deleted_revision"), [since]).fetchall()
+    return {RowKey(domain.id, *key): revision for *key, revision in rows}
 
 
-def _q(text: Any, domain: Domain, name: str) -> sql.Composed:
-    return sql.SQL(text).format(table=sql.Identifier(domain.schema_name, name))
+def _query(text: Any, domain: Domain, table: str) -> sql.Composed:
+    return sql.SQL(text).format(table=sql.Identifier(domain.schema_name, table))
 
 
-def _one(connection: psycopg.Connection[Any], query: sql.SQL | sql.Composed) -> Sequence[int]:
-    found = connection.execute(query).fetchone()
-    if found is None:
-        raise RuntimeError("a query without a row")
-    return [int(each) for each in found]
+def _integers(connection: psycopg.Connection[Any], query: sql.SQL | sql.Composed) -> Sequence[int]:
+    row = connection.execute(query).fetchone()
+    if row is None:
+        raise RuntimeError("the query returned no row")
+    return [int(value) for value in row]

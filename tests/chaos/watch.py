@@ -1,6 +1,7 @@
-"""Looks at every partition from outside, all the while: what is there, what is stable, what each step has committed.
+"""An observer of every partition during a run: its records, its last stable offset, and the step's committed offset.
 
-By consumers alone: librdkafka's administrator aborts the whole process when a request of its is answered too late.
+It uses consumers only: librdkafka's `AdminClient` aborts the whole process if a request is answered too late
+(confluentinc/librdkafka#4605).
 """
 
 from __future__ import annotations
@@ -32,44 +33,49 @@ from schemas.topics import (
 )
 from streams.clients import Partition
 from streams.kafka_clients import reader_properties
-from tests.chaos.stalls import OpenTransactionMonitor, Track, note
+from tests.chaos.stalls import OpenTransactionMonitor, Track, append_change
 
-EVERY_S: Final = 0.25
+INTERVAL_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2.0
 SINK: Final = "sink"
-#: Of so many partitions a look asks for the last stable offset by itself.
-ASKED: Final = 6
+#: Number of partitions whose last stable offset is queried in each pass: a query takes a request of its own.
+CHECKED_PARTITIONS: Final = 6
 FETCH_WAIT_MS: Final = 200
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: records before each step."""
+    """Number of unprocessed records by step, at one moment of the monotonic clock."""
 
     at_s: float
-    left: Mapping[str, int]
+    remaining: Mapping[str, int]
 
 
 @dataclass
 class Watch:
-    """`tracks` by partition (one step reads each), `held` what open transactions held up, `ahead` reads too far."""
+    """Observes partitions in three threads.
+
+    `tracks` is by partition (each is read by one step), `open_transactions` measures blocked readers, and
+    `unstable_commits` describes committed offsets beyond the last stable offset.
+    """
 
     environment: Environment
     topics: Mapping[str, list[str]]
     tracks: dict[Partition, Track] = field(default_factory=dict)
-    held: OpenTransactionMonitor = field(default_factory=OpenTransactionMonitor)
-    ahead: list[str] = field(default_factory=list)
-    #: A broker that stood still answers as the leader that it was, until it hears of another: it is asked nothing then.
-    doubtful: threading.Event = field(default_factory=threading.Event)
+    open_transactions: OpenTransactionMonitor = field(default_factory=OpenTransactionMonitor)
+    unstable_commits: list[str] = field(default_factory=list)
+    #: Set while a broker is paused: after the pause it answers as the leader that it was until it learns of the new
+    #: one. Its last stable offset means nothing then, so it isn't queried.
+    stale_broker: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _of_groups: list[tuple[float, float]] = field(default_factory=list)
-    _of_stores: list[tuple[float, float]] = field(default_factory=list)
+    _group_queries: list[tuple[float, float]] = field(default_factory=list)
+    _store_queries: list[tuple[float, float]] = field(default_factory=list)
 
-    def start(self, told: Callable[[Sample], None] = lambda sample: None) -> None:
-        """Looks from now on; `told` is called with each sample."""
+    def start(self, on_sample: Callable[[Sample], None] = lambda sample: None) -> None:
+        """Start the threads; `on_sample` is called with each sample."""
         self._threads = [
-            threading.Thread(target=self._run, args=[told], name="watch", daemon=True),
+            threading.Thread(target=self._run, args=[on_sample], name="watch", daemon=True),
             threading.Thread(target=self._run_stores, name="watch-stores", daemon=True),
             threading.Thread(target=self._run_reader, name="watch-reader", daemon=True),
         ]
@@ -77,74 +83,83 @@ class Watch:
             thread.start()
 
     def stop(self) -> None:
-        """Ends after the look at hand."""
+        """End the threads after their current pass."""
         self._stop.set()
         for thread in self._threads:
             thread.join(10 * REQUEST_TIMEOUT_S)
 
-    def _run(self, told: Callable[[Sample], None]) -> None:
+    def _run(self, on_sample: Callable[[Sample], None]) -> None:
         consumers = {
             step: self._consumer(group(step), "read_uncommitted") for step in self.topics if step != SINK
         }
-        asking = self._consumer(ADMIN, "read_committed")
-        partitions = self._partitions(asking)
-        while not self._stop.wait(EVERY_S):
+        stable_reader = self._consumer(ADMIN, "read_committed")
+        partitions_by_step = self._partitions(stable_reader)
+        while not self._stop.wait(INTERVAL_S):
             begun_s = time.monotonic()
             committed: dict[Partition, int] = {}
             for step, consumer in consumers.items():
-                committed |= _committed(consumer, partitions[step])
-            self._committed(committed, begun_s, self._of_groups)
-            self._hold_to_stable(asking)
-            left = {step: sum(self._track(p).left for p in places) for step, places in partitions.items()}
-            told(Sample(begun_s, left))
-        for consumer in (*consumers.values(), asking):
+                committed |= _group_offsets(consumer, partitions_by_step[step])
+            self._record_committed(committed, begun_s, self._group_queries)
+            self._check_stable(stable_reader)
+            remaining = {
+                step: sum(self._track(partition).remaining for partition in partitions)
+                for step, partitions in partitions_by_step.items()
+            }
+            on_sample(Sample(begun_s, remaining))
+        for consumer in (*consumers.values(), stable_reader):
             consumer.close()
 
     def _consumer(self, group_id: str, isolation: str) -> Consumer:
-        """It joins no group; as `read_uncommitted`, it isn't kept waiting for transactions that hold other offsets."""
-        given = reader_properties({**self.environment.kafka(ADMIN), "log_level": 0}, group_id)
-        return Consumer(given | {"isolation.level": isolation})
+        """Return a consumer that joins no group.
+
+        With `read_uncommitted` it doesn't wait for unstable offsets when it reads committed ones.
+        """
+        properties = reader_properties({**self.environment.kafka(ADMIN), "log_level": 0}, group_id)
+        return Consumer(properties | {"isolation.level": isolation})
 
     def _run_stores(self) -> None:
-        """By a thread of its own: a database that stands still holds up nothing else."""
+        """Read the offsets of stores, in a thread of its own: a stalled database must not delay the other queries."""
         connection: psycopg.Connection[Any] | None = None
-        while not self._stop.wait(EVERY_S):
+        while not self._stop.wait(INTERVAL_S):
             begun_s = time.monotonic()
             try:
-                connection = connection or connected(self.environment.dsn(AUDITOR))
-                self._committed(dict(_in_stores(connection)), begun_s, self._of_stores)
+                connection = connection or connect(self.environment.dsn(AUDITOR))
+                self._record_committed(dict(_store_offsets(connection)), begun_s, self._store_queries)
             except psycopg.Error:
                 connection = None
         if connection is not None:
             connection.close()
 
     def _run_reader(self) -> None:
-        """Reads committed records from everywhere, as any reader would; only where they stand is kept."""
-        given = {**self.environment.kafka(ADMIN), "log_level": 0, "client.id": "chaos.reader"}
+        """Consume committed records of all partitions like any reader, and keep only the offsets after them."""
+        connection = {**self.environment.kafka(ADMIN), "log_level": 0, "client.id": "chaos.reader"}
         reader = Consumer(
-            reader_properties(given, ADMIN)
+            reader_properties(connection, ADMIN)
             | {
                 "enable.partition.eof": False,
                 "fetch.wait.max.ms": FETCH_WAIT_MS,
-                "statistics.interval.ms": int(1_000 * EVERY_S),
-                "stats_cb": self._statistics,
+                "statistics.interval.ms": int(1_000 * INTERVAL_S),
+                "stats_cb": self._record_statistics,
             }
         )
-        reader.assign([TopicPartition(*place, 0) for of in self._partitions(reader).values() for place in of])
+        partitions = [partition for of_step in self._partitions(reader).values() for partition in of_step]
+        reader.assign([TopicPartition(*partition, 0) for partition in partitions])
         while not self._stop.is_set():
             for message in reader.consume(1_000, 0.1):
                 if message.error() is None:
-                    place = (str(message.topic()), int(message.partition() or 0))
-                    note(self._track(place).records, time.monotonic(), int(message.offset() or 0) + 1)
+                    partition = (str(message.topic()), int(message.partition() or 0))
+                    end = int(message.offset() or 0) + 1
+                    append_change(self._track(partition).record_ends, time.monotonic(), end)
         reader.close()
 
-    def _statistics(self, told: str) -> None:
-        """What the reader's last answers said of each partition: its end, and up to where it is stable."""
+    def _record_statistics(self, statistics: str) -> None:
+        """Record the end and the last stable offset of each partition, from the reader's last fetch responses."""
         now_s = time.monotonic()
-        for topic, found in orjson.loads(told)["topics"].items():
-            for number, each in found["partitions"].items():
-                if int(number) >= 0 and each["hi_offset"] >= 0 and each["ls_offset"] >= 0:
-                    self.held.note(now_s, (topic, int(number)), each["hi_offset"], each["ls_offset"])
+        for topic, of_topic in orjson.loads(statistics)["topics"].items():
+            for number, of_partition in of_topic["partitions"].items():
+                end, stable = of_partition["hi_offset"], of_partition["ls_offset"]
+                if int(number) >= 0 and end >= 0 and stable >= 0:
+                    self.open_transactions.observe(now_s, (topic, int(number)), end, stable)
 
     def _partitions(self, consumer: Consumer) -> dict[str, list[Partition]]:
         known = consumer.list_topics(timeout=10).topics
@@ -153,44 +168,49 @@ class Watch:
             for step, names in self.topics.items()
         }
 
-    def _hold_to_stable(self, asking: Consumer) -> None:
-        """Whoever has committed beyond the end that was stable afterwards has read too far."""
-        if self.doubtful.is_set():
+    def _check_stable(self, stable_reader: Consumer) -> None:
+        """Compare offsets committed so far with last stable offsets queried afterwards, which must not be lower."""
+        if self.stale_broker.is_set():
             return
-        before = {
-            place: track.committed[-1].offset for place, track in list(self.tracks.items()) if track.committed
+        committed = {
+            partition: track.committed[-1].offset
+            for partition, track in list(self.tracks.items())
+            if track.committed
         }
-        for place in random.sample(sorted(before), min(ASKED, len(before))):
+        for partition in random.sample(sorted(committed), min(CHECKED_PARTITIONS, len(committed))):
             with suppress(KafkaException):
-                _, stable = asking.get_watermark_offsets(
-                    TopicPartition(*place), REQUEST_TIMEOUT_S, cached=False
+                _, stable = stable_reader.get_watermark_offsets(
+                    TopicPartition(*partition), REQUEST_TIMEOUT_S, cached=False
                 )
-                if before[place] > stable and not self.doubtful.is_set():
-                    self.ahead.append(f"{before[place]} of {place[0]}/{place[1]}, where {stable} was stable")
+                if committed[partition] > stable and not self.stale_broker.is_set():
+                    topic, number = partition
+                    self.unstable_commits.append(
+                        f"{committed[partition]} of {topic}/{number} was committed, {stable} was stable"
+                    )
 
-    def _committed(
-        self, offsets: Mapping[Partition, int], begun_s: float, looks: list[tuple[float, float]]
+    def _record_committed(
+        self, offsets: Mapping[Partition, int], begun_s: float, queries: list[tuple[float, float]]
     ) -> None:
         ended_s = time.monotonic()
-        for place, offset in offsets.items():
-            track = self._track(place)
-            track.looks = looks
-            note(track.committed, ended_s, offset)
+        for partition, offset in offsets.items():
+            track = self._track(partition)
+            track.queries = queries
+            append_change(track.committed, ended_s, offset)
         if offsets:
-            looks.append((begun_s, ended_s))
+            queries.append((begun_s, ended_s))
 
-    def _track(self, place: Partition) -> Track:
-        return self.tracks.setdefault(place, Track())
+    def _track(self, partition: Partition) -> Track:
+        return self.tracks.setdefault(partition, Track())
 
 
-def connected(dsn: str) -> psycopg.Connection[Any]:
-    """A reader's connection that doesn't wait long for a server that is away."""
+def connect(dsn: str) -> psycopg.Connection[Any]:
+    """Return a connection for reading that fails within about two seconds if the server doesn't answer."""
     options = "-c statement_timeout=2000"
     return psycopg.connect(dsn, autocommit=True, connect_timeout=2, tcp_user_timeout=2_000, options=options)
 
 
 def topics_by_step(municipalities: list[str]) -> dict[str, list[str]]:
-    """What each step reads."""
+    """Return the topics that each step reads."""
     return {
         "intake": [topic.name for topic in topics_of(municipalities) if topic.name.startswith("in.")],
         "household": [NOTICE],
@@ -200,15 +220,18 @@ def topics_by_step(municipalities: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _committed(consumer: Consumer, places: list[Partition]) -> dict[Partition, int]:
-    """What its group has committed; none where nobody answers in time."""
+def _group_offsets(consumer: Consumer, partitions: list[Partition]) -> dict[Partition, int]:
+    """Return the offsets that the consumer's group has committed; empty if the broker doesn't answer in time."""
     with suppress(KafkaException):
-        found = consumer.committed([TopicPartition(*place) for place in places], REQUEST_TIMEOUT_S)
-        return {(each.topic, each.partition): max(0, each.offset) for each in found if not each.error}
+        committed = consumer.committed(
+            [TopicPartition(*partition) for partition in partitions], REQUEST_TIMEOUT_S
+        )
+        return {(tp.topic, tp.partition): max(0, tp.offset) for tp in committed if not tp.error}
     return {}
 
 
-def _in_stores(connection: psycopg.Connection[Any]) -> Iterator[tuple[Partition, int]]:
+def _store_offsets(connection: psycopg.Connection[Any]) -> Iterator[tuple[Partition, int]]:
+    """Yield the offsets that sinks have committed in their stores."""
     for domain in DOMAINS.values():
         query = sql.SQL("SELECT topic, partition, next_offset FROM {}").format(
             sql.Identifier(domain.schema_name, "sink_offset")

@@ -1,1 +1,1 @@
-"""Tests of kind: contract."""
+"""Contract tests: the suites that every source and every sink must pass."""

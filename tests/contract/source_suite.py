@@ -1,4 +1,4 @@
-"""What every source promises. A connector's tests derive from `SourceSuite` and give the fixtures."""
+"""The contract suite of sources. A connector's test class derives from `SourceSuite` and provides its file."""
 
 from __future__ import annotations
 
@@ -24,79 +24,80 @@ from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 
 
-class Log:
-    """A publisher that keeps what it is sent, by topic."""
+class RecordingPublisher:
+    """A publisher that keeps the encoded records it is sent, by topic."""
 
-    def __init__(self, refuse_after: int | None = None) -> None:
+    def __init__(self, flushes_before_rejection: int | None = None) -> None:
         self.codec = Codec(catalogue(), LocalSchemaIds(catalogue()))
         self.prepared: list[Route] = []
         self.topics: dict[str, list[bytes]] = {}
         self.flushed = 0
-        self._refuse_after = refuse_after
+        self._flushes_before_rejection = flushes_before_rejection
 
     def prepare(self, routes: Collection[Route]) -> None:
-        """Remembers the routes."""
+        """Keep the routes."""
         self.prepared.extend(routes)
 
-    def send(self, found: SubmissionBatch) -> None:
-        """Keeps the records."""
-        assert found.route in self.prepared, "a route that open did not name"
-        values = self.codec.encode(found.route.schema, found.table).to_pylist()
-        self.topics.setdefault(found.route.topic, []).extend(values)
+    def send(self, batch: SubmissionBatch) -> None:
+        """Keep the encoded records."""
+        assert batch.route in self.prepared, "a route that open did not return"
+        values = self.codec.encode(batch.route.schema, batch.table).to_pylist()
+        self.topics.setdefault(batch.route.topic, []).extend(values)
 
     def flush(self) -> None:
-        """Acknowledges, or refuses from the flush on that it was told."""
+        """Acknowledge everything, or raise NotDeliveredError after so many flushes."""
         self.flushed += 1
-        if self._refuse_after is not None and self.flushed > self._refuse_after:
-            raise NotDeliveredError("refused")
+        if self._flushes_before_rejection is not None and self.flushed > self._flushes_before_rejection:
+            raise NotDeliveredError("rejected")
 
 
 class SourceSuite(ABC):
-    """The promises of `connectors.source`, held against one connector.
+    """The tests of the contract in `connectors.source`, for one connector.
 
-    `file_name` is a name that the connector takes, `good` the bytes of a good file of two hand-overs for one topic.
+    `file_name` is a name that the connector accepts, `good` the bytes of a valid file of two submissions to one topic.
     """
 
     file_name: str
     good: bytes
 
     @abstractmethod
-    def make(self, path: Path) -> Source:
-        """The connector for a file."""
+    def make_source(self, path: Path) -> Source:
+        """Return the connector for a file."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
-        """A good file."""
+        """Return a valid file."""
         path = tmp_path / self.file_name
         path.write_bytes(self.good)
         return path
 
-    def test_everything_is_handed_over_in_order(self, file: Path) -> None:
-        """Every hand-over of the input arrives once, encoded in its route's schema, in the order of the file."""
-        log, seen = Log(), list[int]()
-        summary = ingest(self.make(file), log, seen.append)
-        assert summary.hand_overs == 2 == sum(map(len, log.topics.values()))
-        assert summary.by_topic == {topic: len(values) for topic, values in log.topics.items()}
-        assert seen[-1] == file.stat().st_size
-        assert seen == sorted(seen)
-        [values] = log.topics.values()
-        lines = log.codec.decode(log.prepared[0].schema, values).table.column("line").to_pylist()
+    def test_all_submissions_are_published_in_order(self, file: Path) -> None:
+        """Each submission is published once, encoded in its route's schema, in the order of the file."""
+        publisher, bytes_done = RecordingPublisher(), list[int]()
+        summary = ingest(self.make_source(file), publisher, bytes_done.append)
+        assert summary.submissions == 2 == sum(map(len, publisher.topics.values()))
+        assert summary.by_topic == {topic: len(values) for topic, values in publisher.topics.items()}
+        assert bytes_done[-1] == file.stat().st_size
+        assert bytes_done == sorted(bytes_done)
+        [values] = publisher.topics.values()
+        decoded = publisher.codec.decode(publisher.prepared[0].schema, values)
+        lines = decoded.table.column("line").to_pylist()
         assert lines == sorted(lines)
 
     def test_the_same_file_gives_the_same_records(self, file: Path) -> None:
-        """Nothing of a record comes from a clock or from chance: taken in again, it is a duplicate."""
-        first, second = Log(), Log()
-        ingest(self.make(file), first)
-        ingest(self.make(file), second)
+        """Records depend on no clock and no random numbers, so ingesting a file again gives duplicates."""
+        first, second = RecordingPublisher(), RecordingPublisher()
+        ingest(self.make_source(file), first)
+        ingest(self.make_source(file), second)
         assert first.topics == second.topics
 
-    def test_only_the_base_name_is_carried(self, file: Path) -> None:
-        """Folders of the submitter's machine are nobody's business."""
-        log = Log()
-        ingest(self.make(file), log)
-        [values] = log.topics.values()
-        names = log.codec.decode(log.prepared[0].schema, values).table.column("file").to_pylist()
-        assert set(names) == {file.name}
+    def test_records_have_the_base_name_only(self, file: Path) -> None:
+        """Folders of the submitter's machine are not published."""
+        publisher = RecordingPublisher()
+        ingest(self.make_source(file), publisher)
+        [values] = publisher.topics.values()
+        decoded = publisher.codec.decode(publisher.prepared[0].schema, values)
+        assert set(decoded.table.column("file").to_pylist()) == {file.name}
 
     @pytest.mark.parametrize(
         ("content", "error"),
@@ -108,38 +109,40 @@ class SourceSuite(ABC):
             (b"{" + b"x" * 2_000_000, FileLimitError),
             (b"%PDF-1.7\nsomething else\n", FileFormatError),
         ],
-        ids=["empty", "only a mark", "only line ends", "binary", "a long line", "another format"],
+        ids=["empty", "only a byte order mark", "only line ends", "binary", "a long line", "another format"],
     )
-    def test_what_is_no_such_file_is_refused_whole(
+    def test_a_file_of_another_kind_is_rejected(
         self, file: Path, content: bytes, error: type[SourceFileError]
     ) -> None:
-        """Nothing is published of an empty or binary file, of another format, or with a line beyond the limit."""
+        """An empty or binary file, another format, or a line beyond the limit: nothing is published."""
         file.write_bytes(content)
-        log = Log()
+        publisher = RecordingPublisher()
         with pytest.raises(error, match=file.name.split(".")[0]):
-            ingest(self.make(file), log)
-        assert log.topics == {}
+            ingest(self.make_source(file), publisher)
+        assert publisher.topics == {}
 
     @pytest.mark.parametrize(
-        "spoil", [b"\x00", b"y" * 600_000], ids=["a NUL byte at the end", "a long line at the end"]
+        "last_line", [b"\x00", b"y" * 600_000], ids=["a NUL byte at the end", "a long line at the end"]
     )
-    def test_the_end_is_looked_at_before_the_beginning_is_sent(self, file: Path, spoil: bytes) -> None:
-        """A file that goes wrong in its last line is as much refused as one that does in its first."""
-        file.write_bytes(self.good + spoil)
-        log = Log()
+    def test_the_whole_file_is_checked_before_anything_is_published(
+        self, file: Path, last_line: bytes
+    ) -> None:
+        """A file whose last line is invalid is rejected like one whose first line is."""
+        file.write_bytes(self.good + last_line)
+        publisher = RecordingPublisher()
         with pytest.raises(SourceFileError):
-            ingest(self.make(file), log)
-        assert log.topics == {}
+            ingest(self.make_source(file), publisher)
+        assert publisher.topics == {}
 
-    def test_a_file_that_is_not_there(self, file: Path) -> None:
-        """A missing file is an error of its own, and names the file."""
+    def test_a_missing_file_is_an_error_that_names_it(self, file: Path) -> None:
+        """A missing file raises UnreadableFileError."""
         file.unlink()
         with pytest.raises(UnreadableFileError, match=file.name):
-            ingest(self.make(file), Log())
+            ingest(self.make_source(file), RecordingPublisher())
 
-    def test_poll_stays_empty_after_the_end(self, file: Path) -> None:
-        """The end is the end; closing twice is allowed."""
-        source = self.make(file)
+    def test_poll_returns_nothing_after_the_end(self, file: Path) -> None:
+        """After the end, `poll` stays empty; `close` may be called twice."""
+        source = self.make_source(file)
         source.open()
         while source.poll():
             source.commit()
@@ -148,9 +151,9 @@ class SourceSuite(ABC):
         source.close()
         assert source.poll() == []
 
-    def test_what_the_broker_refuses_is_not_counted(self, file: Path) -> None:
-        """The error reaches the caller, and the source is closed."""
-        source = self.make(file)
+    def test_a_rejection_by_the_broker_reaches_the_caller(self, file: Path) -> None:
+        """NotDeliveredError is raised, and the source is closed."""
+        source = self.make_source(file)
         with pytest.raises(NotDeliveredError):
-            ingest(source, Log(refuse_after=0))
+            ingest(source, RecordingPublisher(flushes_before_rejection=0))
         assert source.poll() == []

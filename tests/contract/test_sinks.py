@@ -1,4 +1,4 @@
-"""The suite of sinks can be passed, and sees what it is there to see."""
+"""The sink in memory passes the suite of sinks, and the suite detects sinks that break a guarantee."""
 
 from __future__ import annotations
 
@@ -8,105 +8,98 @@ import pytest
 
 from connectors.sink import SinkBatch
 from tests.contract.memory_sink import MemorySink, MemoryStore
-from tests.contract.sink_suite import CODING, DOMAIN, STEP, Letter, Receipt, SinkSuite
+from tests.contract.sink_suite import CODING, DOMAIN, STEP, OpenDeadLetter, Receipt, SinkSuite
 
 
 class TestMemorySink(SinkSuite):
-    """A store in memory."""
+    """The suite on a store in memory."""
 
     @pytest.fixture(autouse=True)
     def store(self) -> MemoryStore:
-        """An empty store."""
-        self.held = MemoryStore()
-        return self.held
+        """Return an empty store."""
+        self.memory = MemoryStore()
+        return self.memory
 
     @pytest.fixture
     def sink(self, store: MemoryStore) -> MemorySink:
-        """A sink of the store."""
+        """Return a sink of the store."""
         return MemorySink(store, CODING, DOMAIN.event, STEP)
 
     @pytest.fixture
     def other(self, store: MemoryStore) -> MemorySink:
-        """Another."""
+        """Return another sink of the store."""
         return MemorySink(store, CODING, DOMAIN.event, STEP)
 
     def rows(self) -> dict[tuple[str, str], tuple[str | None, int]]:
-        """Persons."""
-        return self._of("PERSON", "name")
+        """Return the persons."""
+        return self.memory.rows_of("PERSON", "name")
 
     def accounts(self) -> dict[tuple[str, str], tuple[str | None, int]]:
-        """Accounts."""
-        return self._of("ACCOUNT", "holder_kana")
+        """Return the accounts."""
+        return self.memory.rows_of("ACCOUNT", "holder_kana")
 
     def receipts(self) -> list[Receipt]:
-        """In order."""
-        return [Receipt(*receipt) for receipt in self.held.receipts]
+        """Return the receipts in order."""
+        return [Receipt(*receipt) for receipt in self.memory.receipts]
 
-    def letters(self) -> list[Letter]:
-        """In order."""
-        return [Letter(*letter) for letter in self.held.open_dead_letters]
-
-    def _of(self, entity: str, column: str) -> dict[tuple[str, str], tuple[str | None, int]]:
-        return {
-            (code, place): (content[column], revision)
-            for (kind, code, place), (content, revision) in self.held.rows.items()
-            if kind == entity and content is not None
-        }
+    def dead_letters(self) -> list[OpenDeadLetter]:
+        """Return the published dead letters in order."""
+        return [OpenDeadLetter(*dead_letter) for dead_letter in self.memory.published_dead_letters]
 
 
-class Forgetful(MemorySink):
-    """Keeps no offsets, as a sink that leaves them to the group."""
+class SinkWithoutOffsets(MemorySink):
+    """A broken sink that stores no offsets, as if it left them to the consumer group."""
 
     def flush(self) -> dict[int, int]:
-        """Rows, but not where they end."""
-        found = dict(super().flush())
+        """Store rows without the offsets after them."""
+        next_offsets = dict(super().flush())
         self._store.offsets.clear()
-        return found
+        return next_offsets
 
 
-class Careless(MemorySink):
-    """Drops what can't be decoded."""
+class SinkThatDropsUndecodable(MemorySink):
+    """A broken sink that drops records that cannot be decoded."""
 
     def put(self, batch: SinkBatch) -> None:
-        """Without its faults."""
-        good = [batch.records[index] for index in batch.record_indices]
-        super().put(SinkBatch(batch.table, good, range(len(good)), batch.next_offsets))
+        """Accept a batch without its faults."""
+        decoded = [batch.records[index] for index in batch.record_indices]
+        super().put(SinkBatch(batch.table, decoded, range(len(decoded)), batch.next_offsets))
 
 
-class Overtaking(MemorySink):
-    """Keeps nobody back behind a letter."""
+class SinkWithoutBlocking(MemorySink):
+    """A broken sink that blocks no records behind a dead letter."""
 
     def flush(self) -> Mapping[int, int]:
-        """As if nothing were set aside."""
-        self._store.aside.clear()
+        """Apply records as if the dead-letter queue were empty."""
+        self._store.queue.clear()
         return super().flush()
 
 
-class Latest(MemorySink):
-    """The last change wins, whatever its revision."""
+class SinkWithoutRevisions(MemorySink):
+    """A broken sink in which the last change wins, whatever its revision."""
 
     def put(self, batch: SinkBatch) -> None:
-        """Forgets what revisions there were."""
+        """Delete the stored revisions first."""
         self._store.rows = {key: (content, -1) for key, (content, _) in self._store.rows.items()}
         super().put(batch)
 
 
 @pytest.mark.parametrize(
-    ("broken", "promise"),
+    ("broken", "test"),
     [
-        (Forgetful, TestMemorySink.test_rows_offsets_and_receipts_come_together),
-        (Forgetful, TestMemorySink.test_a_zombie_commits_nothing),
-        (Careless, TestMemorySink.test_several_puts_are_one_commit),
-        (Overtaking, TestMemorySink.test_later_records_of_the_same_person_wait),
-        (Latest, TestMemorySink.test_what_is_deleted_does_not_come_back),
+        (SinkWithoutOffsets, TestMemorySink.test_flush_stores_rows_offsets_and_receipts),
+        (SinkWithoutOffsets, TestMemorySink.test_a_zombie_commits_nothing),
+        (SinkThatDropsUndecodable, TestMemorySink.test_several_puts_are_one_commit),
+        (SinkWithoutBlocking, TestMemorySink.test_later_records_of_the_same_person_are_blocked),
+        (SinkWithoutRevisions, TestMemorySink.test_an_older_change_does_not_restore_a_deleted_row),
     ],
 )
-def test_a_sink_that_breaks_a_promise_is_seen(broken: type[MemorySink], promise: object) -> None:
-    """Seeded faults, each caught by the test of the promise that it breaks."""
+def test_the_suite_detects_a_broken_sink(broken: type[MemorySink], test: object) -> None:
+    """Each seeded fault fails the test of the guarantee that it breaks."""
     suite = TestMemorySink()
-    suite.held = MemoryStore()
-    given = {name: broken(suite.held, CODING, DOMAIN.event, STEP) for name in ("sink", "other")}
-    assert callable(promise)
-    wanted = promise.__code__.co_varnames[1 : promise.__code__.co_argcount]  # type: ignore[attr-defined]
+    suite.memory = MemoryStore()
+    fixtures = {name: broken(suite.memory, CODING, DOMAIN.event, STEP) for name in ("sink", "other")}
+    assert callable(test)
+    arguments = test.__code__.co_varnames[1 : test.__code__.co_argcount]  # type: ignore[attr-defined]
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        promise(suite, *(given[name] for name in wanted))
+        test(suite, *(fixtures[name] for name in arguments))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from connectors.enrolments import EnrolmentsSource
 from connectors.enrolments.enrolment_row import HEADER as ENROLMENTS_HEADER
-from connectors.events import EventsSource
+from connectors.events import EventsSource, NoticesSource
 from connectors.juki_cs import JukiCsSource
 from connectors.juki_cs.csv_row import HEADER as JUKI_CS_HEADER
-from connectors.notices import NoticesSource
 from tests.contract.source_suite import SourceSuite
 
 ROW = (
@@ -18,29 +17,29 @@ ROW = (
 )
 
 
-def csv(*rows: str) -> bytes:
+def csv_file(*rows: str) -> bytes:
     return "".join(f"{row}\r\n" for row in rows).encode("utf-8-sig")
 
 
 class TestJukiCs(SourceSuite):
-    """The gateway server's CSV."""
+    """A gateway server's CSV."""
 
     file_name = "juki_131041.csv"
-    good = csv(JUKI_CS_HEADER, ROW.format(1), ROW.format(2))
+    good = csv_file(JUKI_CS_HEADER, ROW.format(1), ROW.format(2))
 
-    def make(self, path: Path) -> JukiCsSource:
-        """For the municipality in the name."""
+    def make_source(self, path: Path) -> JukiCsSource:
+        """Return the source for the municipality in the name."""
         return JukiCsSource(path)
 
 
 class TestNotices(SourceSuite):
-    """A municipality's JSON Lines."""
+    """A register's JSON Lines."""
 
     file_name = "notices_131041.jsonl"
     good = b'{"notice": "13104-900001"}\n{"notice": "13104-900002"}\n'
 
-    def make(self, path: Path) -> NoticesSource:
-        """For the municipality in the name."""
+    def make_source(self, path: Path) -> NoticesSource:
+        """Return the source for the municipality in the name."""
         return NoticesSource(path)
 
 
@@ -48,19 +47,19 @@ class TestEnrolments(SourceSuite):
     """Enrolments of all domains."""
 
     file_name = "enrolments.csv"
-    good = csv(ENROLMENTS_HEADER, "nta,,42990000011,2026-02-01", "nta,,42990000012,2026-02-01")
+    good = csv_file(ENROLMENTS_HEADER, "nta,,42990000011,2026-02-01", "nta,,42990000012,2026-02-01")
 
-    def make(self, path: Path) -> EnrolmentsSource:
-        """For whatever domains it names."""
+    def make_source(self, path: Path) -> EnrolmentsSource:
+        """Return the source of the domains that the file names."""
         return EnrolmentsSource(path)
 
 
 class TestEvents(SourceSuite):
-    """Events of any system."""
+    """JSON Lines of any system's events."""
 
     file_name = "accounts.jsonl"
     good = b'{"account": {"event": "REGISTERED"}}\n{"account": {"event": "CLOSED"}}\n'
 
-    def make(self, path: Path) -> EventsSource:
-        """For the portal."""
+    def make_source(self, path: Path) -> EventsSource:
+        """Return the source of the portal's events."""
         return EventsSource("portal", path)

@@ -1,1 +1,1 @@
-"""Tests of kind: integration."""
+"""Integration tests: real Kafka, registry and PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Where a measurement leaves its figures: `build/figures/<name>.json`, for docs/performance.md and whoever compares."""
+"""Writes measurements to `build/figures/<name>.json`, for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 FOLDER = Path(__file__).parents[2] / "build" / "figures"
 
 
-def leave(name: str, **figures: Any) -> None:
-    """Writes one measurement's figures; units are in their names."""
+def write_figures(name: str, **figures: Any) -> None:
+    """Write the figures of one measurement; their names end in the unit."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / f"{name}.json").write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))

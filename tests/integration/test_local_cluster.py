@@ -1,9 +1,8 @@
-"""A local stack of three brokers: what any one of them may take with it when it dies is nothing."""
+"""A local stack of three brokers loses nothing when one of them dies."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,29 +12,29 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType, Top
 from infra.apply.installation import Installation
 from infra.apply.reconcile import apply
 from infra.environment import Environment
-from infra.local.errors import HomeError
+from infra.errors import HomeError
 from infra.local.home import Home
 from infra.local.stack import Stack
 from schemas.topics import NOTICE
+from tests.integration.cluster import wait_until
 
 #: Three brokers take minutes: `make prove` runs them.
 pytestmark = pytest.mark.proof
 
 TIMEOUT_S = 30.0
-DEADLINE_S = 60.0
-INTERNAL = ("__consumer_offsets", "__transaction_state")
+OFFSETS_TOPIC = "__consumer_offsets"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Three brokers, all applied."""
-    found = Stack(Home(tmp_path_factory.mktemp("cluster") / "home"))
+    """Yield a stack of three brokers with all declarations applied."""
+    stack = Stack(Home(tmp_path_factory.mktemp("cluster") / "home"))
     try:
-        found.up(brokers=3)
-        apply(Environment.of_stack(found.home), Installation(found.home.folder))
-        yield found
+        stack.up(brokers=3)
+        apply(Environment.of_stack(stack.home), Installation(stack.home.folder))
+        yield stack
     finally:
-        found.reset()
+        stack.reset()
 
 
 def administrator(stack: Stack) -> AdminClient:
@@ -46,85 +45,80 @@ def topics(stack: Stack) -> dict[str, TopicMetadata]:
     return administrator(stack).list_topics(timeout=TIMEOUT_S).topics
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+def new_producer(stack: Stack) -> Producer:
+    """Return a producer whose first transaction creates the topic `__transaction_state`."""
+    properties = Environment.of_stack(stack.home).kafka("admin")
+    producer = Producer({**properties, "transactional.id": "test", "log_level": 0})
+    producer.init_transactions(TIMEOUT_S)
+    return producer
 
 
-def producer(stack: Stack) -> Producer:
-    """One whose begun transaction has made the topic of transactions."""
-    given = Environment.of_stack(stack.home).kafka("admin")
-    made = Producer({**given, "transactional.id": "test", "log_level": 0})
-    made.init_transactions(TIMEOUT_S)
-    return made
-
-
-def write(made: Producer) -> None:
-    """One committed record; what one broker's end interrupts is done again."""
-    made.begin_transaction()
-    made.produce(NOTICE, b"a record", partition=0)
+def write(producer: Producer) -> None:
+    """Commit one record; try again if the death of a broker aborts the transaction."""
+    producer.begin_transaction()
+    producer.produce(NOTICE, b"a record", partition=0)
     try:
-        made.commit_transaction(TIMEOUT_S)
+        producer.commit_transaction(TIMEOUT_S)
     except KafkaException as error:
         if not error.args[0].txn_requires_abort():
             raise
-        made.abort_transaction(TIMEOUT_S)
-        write(made)
+        producer.abort_transaction(TIMEOUT_S)
+        write(producer)
 
 
-def test_every_topic_has_three_copies_of_which_two_must_have_a_record(stack: Stack) -> None:
-    """The mesh's, and those that Kafka keeps offsets and transactions in."""
-    write(producer(stack))
+def test_every_topic_has_three_replicas_of_which_two_must_have_a_record(stack: Stack) -> None:
+    """Check the topics of the mesh, and those in which Kafka stores offsets and transactions."""
+    write(new_producer(stack))
     client = administrator(stack)
-    found = topics(stack)
-    assert {len(each.partitions[0].replicas) for name, each in found.items() if name != INTERNAL[0]} == {3}
-    asked = [ConfigResource(ResourceType.TOPIC, name) for name in found]
-    told = [each.result(TIMEOUT_S) for each in client.describe_configs(asked).values()]
-    assert {each["min.insync.replicas"].value for each in told} == {"2"}
+    known = topics(stack)
+    replicas = {len(topic.partitions[0].replicas) for name, topic in known.items() if name != OFFSETS_TOPIC}
+    assert replicas == {3}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in known]
+    configs = [future.result(TIMEOUT_S) for future in client.describe_configs(resources).values()]
+    assert {config["min.insync.replicas"].value for config in configs} == {"2"}
 
 
 @pytest.mark.parametrize("name", ["Kafka", "Kafka 2", "Kafka 3"])
-def test_any_broker_may_die_and_comes_back_alone(stack: Stack, name: str) -> None:
-    """Records are taken while it is gone; `up` starts that one, and its copies catch up."""
-    made = producer(stack)
-    write(made)
-    before = {each.name: each.pid for each in stack.status()}
+def test_any_broker_may_die_and_is_restarted_alone(stack: Stack, name: str) -> None:
+    """Records are accepted while a broker is down; `up` starts only that one, and its replicas catch up."""
+    producer = new_producer(stack)
+    write(producer)
+    before = {server.name: server.pid for server in stack.status()}
     process = stack.servers()[name].process()
     assert process is not None
     process.kill()
     process.wait(TIMEOUT_S)
-    write(made)
+    write(producer)
     assert Environment.of_stack(stack.home).kafka("admin")
     stack.up()
-    after = {each.name: each.pid for each in stack.status()}
+    after = {server.name: server.pid for server in stack.status()}
     assert {other for other in before if before[other] != after[other]} == {name}
-    until(
-        lambda: all(len(p.isrs) == 3 for each in topics(stack).values() for p in each.partitions.values()),
-        "all copies have caught up",
+    wait_until(
+        "all replicas have caught up",
+        lambda: all(len(p.isrs) == 3 for topic in topics(stack).values() for p in topic.partitions.values()),
     )
 
 
-def test_the_number_of_brokers_stays(stack: Stack) -> None:
-    """A home of three does not become one of one."""
+def test_the_number_of_brokers_cannot_change(stack: Stack) -> None:
+    """A home of three brokers can't become one of one."""
     with pytest.raises(HomeError, match="--brokers 3"):
         stack.up(brokers=1)
     stack.up(brokers=3)
 
 
-def test_clients_may_be_led_through_another_port(tmp_path: Path) -> None:
-    """Who comes by a broker's tunnel is told of the advertised port, all others of the broker's own."""
+def test_clients_may_connect_through_another_port(tmp_path: Path) -> None:
+    """A client that connects through a tunnel gets the advertised port, any other the broker's own."""
     home = Home(tmp_path / "home")
     stack = Stack(home)
     try:
         ports = stack.up(wait_for_registry=False, tunnels=[29_999]).ports
         environment = Environment.of_stack(home)
-        told = {}
+        advertised = {}
         for port in (ports.kafka, ports.tunnels[0].port):
-            given = environment.kafka("admin") | {"bootstrap.servers": f"127.0.0.1:{port}"}
-            brokers = AdminClient({**given, "log_level": 0}).list_topics(timeout=TIMEOUT_S).brokers
-            told[port] = [each.port for each in brokers.values()]
-        assert told == {
+            properties = environment.kafka("admin") | {"bootstrap.servers": f"127.0.0.1:{port}"}
+            brokers = AdminClient({**properties, "log_level": 0}).list_topics(timeout=TIMEOUT_S).brokers
+            advertised[port] = [broker.port for broker in brokers.values()]
+        assert advertised == {
             ports.kafka: [ports.kafka],
             ports.tunnels[0].port: [29_999],
         }

@@ -1,4 +1,4 @@
-"""The local stack's life: started, stopped, killed, crowded; what it keeps, and whom it lets in."""
+"""The local stack: start, stop, kill, concurrent starts; which data and which ports survive."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from infra.environment import Environment
-from infra.errors import NoEnvironmentError
-from infra.local.errors import HomeError, PortTakenError
+from infra.errors import HomeError, NoEnvironmentError, PortTakenError
 from infra.local.home import Home
 from infra.local.stack import Stack
 
@@ -28,24 +27,26 @@ SCHEMA = Schema('{"type": "record", "name": "Kept", "fields": [{"name": "a", "ty
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of this module's own, as tests here kill it; up and down as the last test left it."""
-    found = Stack(Home(tmp_path_factory.mktemp("stack") / "home"))
-    yield found
-    found.reset()
+    """Yield a stack of this module's own, because its tests kill it; it is up or down as the last test left it."""
+    stack = Stack(Home(tmp_path_factory.mktemp("stack") / "home"))
+    yield stack
+    stack.reset()
 
 
 @pytest.fixture
 def running(stack: Stack) -> Environment:
-    """The module's stack, running."""
+    """Start the module's stack."""
     stack.up()
     return Environment.of_stack(stack.home)
 
 
 def administrator(environment: Environment) -> AdminClient:
+    """Return a client of the administrator."""
     return AdminClient({**environment.kafka("admin")})
 
 
 def create_topic(environment: Environment, topic: str) -> None:
+    """Create a topic unless it exists."""
     client = administrator(environment)
     try:
         client.create_topics([NewTopic(topic, 1, 1)])[topic].result(TIMEOUT_S)
@@ -55,19 +56,21 @@ def create_topic(environment: Environment, topic: str) -> None:
 
 
 def write_everywhere(environment: Environment) -> None:
+    """Write a record, a schema and a row."""
     create_topic(environment, "kept")
     producer = Producer({**environment.kafka("admin")})
-    failed: list[KafkaError | None] = []
-    producer.produce("kept", b"a record", on_delivery=lambda error, _: failed.append(error))
+    errors: list[KafkaError | None] = []
+    producer.produce("kept", b"a record", on_delivery=lambda error, _: errors.append(error))
     assert producer.flush(TIMEOUT_S) == 0
-    assert failed == [None]
+    assert errors == [None]
     with SchemaRegistryClient(environment.registry("apply")) as writer:
         writer.register_schema("kept-value", SCHEMA)
     with psycopg.connect(environment.dsn("postgres")) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 1 AS a")
 
 
-def assert_everything_kept(environment: Environment) -> None:
+def assert_nothing_lost(environment: Environment) -> None:
+    """Check that all of `write_everywhere` is there."""
     assert "kept" in administrator(environment).list_topics(timeout=TIMEOUT_S).topics
     with SchemaRegistryClient(environment.registry("auditor")) as reader:
         assert reader.get_subjects() == ["kept-value"]
@@ -76,21 +79,22 @@ def assert_everything_kept(environment: Environment) -> None:
 
 
 def pids(stack: Stack) -> dict[str, int | None]:
+    """Return the process ID of each server, None if it does not run."""
     return {server.name: server.pid for server in stack.status()}
 
 
-def test_what_was_written_is_there_after_down_and_up(stack: Stack, running: Environment) -> None:
-    """Topics, schemas and rows outlive a stop; addresses and passwords stay."""
+def test_data_survives_down_and_up(stack: Stack, running: Environment) -> None:
+    """Topics, schemas, rows, addresses and passwords stay the same after a stop and a start."""
     write_everywhere(running)
     stack.down()
     assert not any(server.running for server in stack.status())
     stack.up()
     assert Environment.of_stack(stack.home) == running
-    assert_everything_kept(running)
+    assert_nothing_lost(running)
 
 
-def test_the_registry_is_ready_when_it_knows_all_its_schemas(tmp_path: Path) -> None:
-    """It answers while it still reads its journal; `up` returns when nothing is missing any more."""
+def test_the_registry_is_ready_when_it_has_loaded_all_schemas(tmp_path: Path) -> None:
+    """The registry answers while it still reads its journal; `up` returns when no schema is missing."""
     stack = Stack(Home(tmp_path / "home"))
     subjects = sorted(f"many-{number}-value" for number in range(60))
     try:
@@ -108,7 +112,7 @@ def test_the_registry_is_ready_when_it_knows_all_its_schemas(tmp_path: Path) -> 
 
 
 def test_up_leaves_running_servers_alone(stack: Stack, running: Environment) -> None:
-    """A second `up` starts nothing, also when two come at once."""
+    """A second `up` starts nothing, even if two run at once."""
     before = pids(stack)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: Stack(stack.home).up(), range(2)))
@@ -116,7 +120,7 @@ def test_up_leaves_running_servers_alone(stack: Stack, running: Environment) -> 
 
 
 def test_two_first_starts_at_once_make_one_stack(tmp_path: Path) -> None:
-    """Whoever comes second waits, and finds everything running."""
+    """The second `up` waits for the first and then finds everything running."""
     home = Home(tmp_path / "home")
     try:
         with ThreadPoolExecutor(2) as pool:
@@ -128,8 +132,8 @@ def test_two_first_starts_at_once_make_one_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Kafka", "the schema registry", "PostgreSQL"])
-def test_a_killed_server_comes_back_with_its_data(stack: Stack, running: Environment, name: str) -> None:
-    """kill -9 of any server, then `up`: that one is started, nothing is lost."""
+def test_a_killed_server_is_restarted_with_its_data(stack: Stack, running: Environment, name: str) -> None:
+    """After kill -9 of one server, `up` starts that one only, and nothing is lost."""
     write_everywhere(running)
     before = pids(stack)
     victim = before[name]
@@ -141,21 +145,21 @@ def test_a_killed_server_comes_back_with_its_data(stack: Stack, running: Environ
     stack.up()
     after = pids(stack)
     assert {other for other in before if before[other] != after[other]} == {name}
-    assert_everything_kept(running)
+    assert_nothing_lost(running)
 
 
-def test_a_killed_stack_comes_back_with_its_data(stack: Stack, running: Environment) -> None:
-    """kill -9 of all servers at once, as by a power cut."""
+def test_a_killed_stack_is_restarted_with_its_data(stack: Stack, running: Environment) -> None:
+    """Nothing is lost after kill -9 of all servers at once, as in a power cut."""
     write_everywhere(running)
     for pid in pids(stack).values():
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
     stack.up()
-    assert_everything_kept(running)
+    assert_nothing_lost(running)
 
 
-def test_a_pid_that_somebody_else_has_by_now_is_not_taken_for_ours(stack: Stack) -> None:
-    """A stale pid file neither keeps a server from starting nor gets a stranger killed."""
+def test_a_pid_file_with_the_pid_of_another_process_is_ignored(stack: Stack) -> None:
+    """A stale pid file neither prevents a start nor gets another process killed."""
     stack.up()
     stack.down()
     for name in ("kafka", "registry", "postgres"):
@@ -169,7 +173,7 @@ def test_a_pid_that_somebody_else_has_by_now_is_not_taken_for_ours(stack: Stack)
 
 
 def test_servers_are_found_without_their_pid_files(stack: Stack, running: Environment) -> None:
-    """Whoever was killed between starting a server and writing down its pid leaves no stray behind."""
+    """If `up` is killed before it has written a pid file, the next `up` still finds the server."""
     before = pids(stack)
     for name in ("kafka", "registry", "postgres"):
         (stack.home.folder / "run" / name).unlink()
@@ -177,8 +181,8 @@ def test_servers_are_found_without_their_pid_files(stack: Stack, running: Enviro
     assert pids(stack) == before
 
 
-def test_a_half_finished_first_start_is_begun_anew(tmp_path: Path) -> None:
-    """What a killed first start left half made is thrown away."""
+def test_an_unfinished_first_start_is_repeated(tmp_path: Path) -> None:
+    """The unfinished files of a first start that was killed are deleted."""
     home = Home(tmp_path / "home")
     home.make()
     (home.kafka / "draft-of-a-killed-start").mkdir()
@@ -192,23 +196,23 @@ def test_a_half_finished_first_start_is_begun_anew(tmp_path: Path) -> None:
         stack.reset()
 
 
-def test_a_taken_public_port_is_said_and_new_ones_are_on_offer(stack: Stack) -> None:
-    """Clients know the port: it is not changed unasked."""
+def test_a_public_port_in_use_is_reported_and_changed_only_on_request(stack: Stack) -> None:
+    """Clients are configured with the port, so it changes only with --new-ports."""
     stack.up()
     stack.down()
-    taken = stack.home.state().ports.kafka
-    with socket.create_server(("127.0.0.1", taken)):
-        with pytest.raises(PortTakenError, match=f"port {taken} of kafka .*--new-ports"):
+    port = stack.home.state().ports.kafka
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(PortTakenError, match=rf"\b{port}\b.*--new-ports"):
             stack.up()
         stack.up(new_ports=True)
-        fresh = Environment.of_stack(stack.home)
-        assert fresh.bootstrap != f"127.0.0.1:{taken}"
-        write_everywhere(fresh)
-        assert_everything_kept(fresh)
+        moved = Environment.of_stack(stack.home)
+        assert moved.bootstrap != f"127.0.0.1:{port}"
+        write_everywhere(moved)
+        assert_nothing_lost(moved)
 
 
-def test_a_taken_inner_port_is_replaced_without_a_word(stack: Stack) -> None:
-    """Nobody but the servers knows the controller's port."""
+def test_an_internal_port_in_use_is_replaced(stack: Stack) -> None:
+    """Only the servers use the controller's port."""
     stack.up()
     stack.down()
     before = stack.home.state().ports
@@ -219,22 +223,22 @@ def test_a_taken_inner_port_is_replaced_without_a_word(stack: Stack) -> None:
 
 
 def test_two_stacks_run_side_by_side(running: Environment, tmp_path: Path) -> None:
-    """Another home, other ports, other passwords; neither knows the other's users."""
+    """Stacks with different homes have different ports, passwords and users."""
     other = Stack(Home(tmp_path / "home"))
     try:
         other.up(wait_for_registry=False)
         second = Environment.of_stack(other.home)
         assert second.bootstrap != running.bootstrap
         assert second.kafka("admin")["sasl.password"] != running.kafka("admin")["sasl.password"]
-        for each in (running, second):
-            assert administrator(each).list_topics(timeout=TIMEOUT_S).brokers
+        for environment in (running, second):
+            assert administrator(environment).list_topics(timeout=TIMEOUT_S).brokers
     finally:
         other.reset()
     assert administrator(running).list_topics(timeout=TIMEOUT_S).brokers
 
 
-def test_what_needs_no_registry_does_not_wait_for_it(stack: Stack) -> None:
-    """Asked so, `up` returns with broker and database ready while the registry goes on starting by itself."""
+def test_up_can_return_before_the_registry_is_ready(stack: Stack) -> None:
+    """With wait_for_registry=False, `up` returns once Kafka and PostgreSQL are ready; the registry starts meanwhile."""
     stack.up()
     stack.down()
     stack.up(wait_for_registry=False)
@@ -243,8 +247,8 @@ def test_what_needs_no_registry_does_not_wait_for_it(stack: Stack) -> None:
     assert all(server.running for server in stack.status())
 
 
-def test_reset_forgets_all(tmp_path: Path) -> None:
-    """Data and passwords are gone, PostgreSQL's too where they had to lie elsewhere."""
+def test_reset_deletes_everything(tmp_path: Path) -> None:
+    """Data and passwords are deleted, also PostgreSQL's if they are outside the home."""
     stack = Stack(Home(tmp_path / "home"))
     database = stack.up(wait_for_registry=False).postgres
     stack.reset()
@@ -254,10 +258,10 @@ def test_reset_forgets_all(tmp_path: Path) -> None:
         Environment.of_stack(stack.home)
 
 
-def test_a_folder_with_other_things_in_it_is_not_taken(tmp_path: Path) -> None:
-    """`reset` deletes the home: it must never be somebody's documents."""
-    (tmp_path / "letter.txt").write_text("dear", "ascii")
-    with pytest.raises(HomeError, match="not of the mesh"):
+def test_a_folder_with_other_files_is_not_used_as_home(tmp_path: Path) -> None:
+    """`reset` deletes the home, so the home must never be a folder with other documents."""
+    (tmp_path / "document.txt").write_text("dear", "ascii")
+    with pytest.raises(HomeError, match="MESH_HOME"):
         Stack(Home(tmp_path)).up()
     Stack(Home(tmp_path)).reset()
-    assert (tmp_path / "letter.txt").exists()
+    assert (tmp_path / "document.txt").exists()

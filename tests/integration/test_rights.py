@@ -1,4 +1,4 @@
-"""Who is let in where, before `mesh apply` has given anybody a right: deny by default, on all three servers."""
+"""Access to the three servers before `mesh apply` has granted anything: everything is denied by default."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ SCHEMA = Schema('{"type": "record", "name": "Right", "fields": [{"name": "a", "t
 DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
-def refusal(properties: dict[str, str]) -> int:
-    """The error by which a connection is refused."""
-    refused: list[int] = []
-    heard: Any = {"log_level": 0, "error_cb": lambda error: refused.append(error.code())}
-    client = AdminClient({**properties, **heard})
+def connection_error(properties: dict[str, str]) -> int:
+    """Return the code of the first error of a connection that is rejected."""
+    codes: list[int] = []
+    callbacks: Any = {"log_level": 0, "error_cb": lambda error: codes.append(error.code())}
+    client = AdminClient({**properties, **callbacks})
     deadline = time.monotonic() + TIMEOUT_S
-    while not refused and time.monotonic() < deadline:
+    while not codes and time.monotonic() < deadline:
         client.poll(0.1)
-    return refused[0]
+    return codes[0]
 
 
 @pytest.mark.parametrize(("user", "password"), [("nobody", "x"), ("admin", "x"), ("", "")])
-def test_kafka_knows_its_users_by_password(environment: Environment, user: str, password: str) -> None:
-    """An unknown user and a wrong password are refused."""
+def test_kafka_authenticates_users_by_password(environment: Environment, user: str, password: str) -> None:
+    """An unknown user and a wrong password are rejected."""
     properties = environment.kafka("auditor") | {
         "sasl.username": user or "nobody",
         "sasl.password": password or "y",
     }
-    assert refusal(properties) == KafkaError._AUTHENTICATION
+    assert connection_error(properties) == KafkaError._AUTHENTICATION
 
 
-def test_kafka_wants_a_login(environment: Environment) -> None:
-    """No anonymous clients."""
+def test_kafka_requires_a_login(environment: Environment) -> None:
+    """A client without credentials is rejected."""
     anonymous = AdminClient({"bootstrap.servers": environment.bootstrap, "log_level": 0})
     with pytest.raises(KafkaException):
         anonymous.list_topics(timeout=2)
 
 
-def test_a_user_without_rights_may_nothing(environment: Environment) -> None:
-    """A known user sees no topic, writes none, makes none."""
+def test_a_user_without_acls_can_do_nothing(environment: Environment) -> None:
+    """A known user can neither list, write nor create a topic."""
     topic = f"closed-{uuid.uuid4().hex}"
     administrator = AdminClient({**environment.kafka("admin")})
     administrator.create_topics([NewTopic(topic, 1, 1)])[topic].result(TIMEOUT_S)
     client = AdminClient({**environment.kafka("auditor"), "log_level": 0})
     assert topic not in client.list_topics(timeout=TIMEOUT_S).topics
-    creation_of_mine = client.create_topics([NewTopic("mine", 1, 1)])["mine"]
-    with pytest.raises(KafkaException) as creation:
-        creation_of_mine.result(TIMEOUT_S)
-    assert creation.value.args[0].code() in DENIED
+    creation_future = client.create_topics([NewTopic("mine", 1, 1)])["mine"]
+    with pytest.raises(KafkaException) as denied:
+        creation_future.result(TIMEOUT_S)
+    assert denied.value.args[0].code() in DENIED
     errors: list[KafkaError | None] = []
     producer = Producer({**environment.kafka("auditor"), "log_level": 0})
     producer.produce(topic, b"x", on_delivery=lambda error, _: errors.append(error))
@@ -70,17 +70,17 @@ def test_a_user_without_rights_may_nothing(environment: Environment) -> None:
     assert [error.code() for error in errors if error] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
 
 
-def test_no_topic_comes_into_being_by_itself(environment: Environment) -> None:
-    """A misspelt topic is an error, for the administrator too."""
+def test_topics_are_not_created_automatically(environment: Environment) -> None:
+    """A misspelt topic name is an error, for the administrator too."""
     topic = f"misspelt-{uuid.uuid4().hex}"
     administrator = AdminClient({**environment.kafka("admin")})
-    found = administrator.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    assert found.error is not None
+    metadata = administrator.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    assert metadata.error is not None
     assert topic not in administrator.list_topics(timeout=TIMEOUT_S).topics
 
 
 def test_only_apply_writes_schemas(environment: Environment) -> None:
-    """Anybody reads and looks up, with plain tooling and no login; to write one must be `apply`."""
+    """Any client may read schemas, with plain tooling and no login; only user `apply` may register one."""
     subject = f"rights-{uuid.uuid4().hex}-value"
     with SchemaRegistryClient(environment.registry("apply")) as writer:
         schema_id = writer.register_schema(subject, SCHEMA)
@@ -90,9 +90,9 @@ def test_only_apply_writes_schemas(environment: Environment) -> None:
         assert reader.lookup_schema(subject, SCHEMA).schema_id == schema_id
     for login in ({}, {"basic.auth.user.info": "apply:guess"}):
         with SchemaRegistryClient({"url": environment.registry_url, **login}) as client:
-            with pytest.raises(SchemaRegistryError) as refused:
+            with pytest.raises(SchemaRegistryError) as rejected:
                 client.register_schema(f"another-{subject}", SCHEMA)
-            assert refused.value.http_status_code == 401
+            assert rejected.value.http_status_code == 401
     with SchemaRegistryClient({"url": environment.registry_url}) as reader:
         assert f"another-{subject}" not in reader.get_subjects()
 
@@ -114,10 +114,10 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_no_way_around_leads_to_a_write(
+def test_no_other_interface_of_the_registry_allows_a_write(
     environment: Environment, method: str, path: str, body: dict[str, str] | None
 ) -> None:
-    """Every other interface of the registry asks for the same right, and the schema stays as it was."""
+    """Every interface of the registry requires the login of `apply`, and the schema does not change."""
     subject = f"kept-{uuid.uuid4().hex}-value"
     with SchemaRegistryClient(environment.registry("apply")) as writer:
         writer.register_schema(subject, SCHEMA)
@@ -128,16 +128,16 @@ def test_no_way_around_leads_to_a_write(
         method=method,
         headers={"Content-Type": "application/json"},
     )
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(urllib.error.HTTPError) as rejected:
         urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
-    with refused.value as answer:
-        assert answer.code == 401
+    with rejected.value as response:
+        assert response.code == 401
     with SchemaRegistryClient({"url": environment.registry_url}) as reader:
         assert reader.get_latest_version(subject).version == 1
 
 
-def test_postgresql_wants_a_password(environment: Environment) -> None:
-    """A wrong one is refused, also from this machine and for the superuser."""
+def test_postgresql_requires_a_password(environment: Environment) -> None:
+    """A wrong password is rejected, also from this machine and for the superuser."""
     for role in ("postgres", "auditor", "nobody"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(
@@ -149,8 +149,8 @@ def test_postgresql_wants_a_password(environment: Environment) -> None:
             )
 
 
-def test_the_auditor_reads_all_that_apply_makes_and_writes_nothing(environment: Environment) -> None:
-    """Tables of schemas made later, under row-level security too; no insert, no table of its own, no passwords."""
+def test_the_auditor_reads_every_table_and_writes_none(environment: Environment) -> None:
+    """The auditor reads later tables too, also with row-level security; it can't insert, create or read passwords."""
     schema = f"s{uuid.uuid4().hex}"
     with psycopg.connect(environment.dsn("postgres")) as connection:
         connection.execute(f"CREATE SCHEMA {schema}".encode())
@@ -158,7 +158,7 @@ def test_the_auditor_reads_all_that_apply_makes_and_writes_nothing(environment: 
         connection.execute(f"ALTER TABLE {schema}.t ENABLE ROW LEVEL SECURITY".encode())
     with psycopg.connect(environment.dsn("auditor"), autocommit=True) as connection:
         assert connection.execute(f"TABLE {schema}.t".encode()).fetchall() == [(1,)]
-        for denied in (
+        for statement in (
             f"COPY {schema}.t FROM STDIN",
             f"TRUNCATE {schema}.t",
             f"CREATE TABLE {schema}.u (a int)",
@@ -166,13 +166,13 @@ def test_the_auditor_reads_all_that_apply_makes_and_writes_nothing(environment: 
             "SELECT rolpassword FROM pg_authid",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(denied.encode())
+                connection.execute(statement.encode())
 
 
-def test_everything_listens_on_this_machine_only(environment: Environment) -> None:
-    """No port of the stack can be reached from elsewhere."""
+def test_servers_listen_on_this_machine_only(environment: Environment) -> None:
+    """No port of the stack can be reached from another machine."""
     if not environment.bootstrap.startswith("127.0.0.1:"):
-        pytest.skip("the servers are not of this machine")
+        pytest.skip("the servers run on another machine")
     listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr]
     for url in (
         environment.bootstrap,

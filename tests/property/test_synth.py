@@ -1,8 +1,7 @@
-"""Synthetic cities are what they are meant to be, by the judgement of the reference model."""
+"""Synthetic cities: the reference model finds the counts that the generator expects."""
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
 from collections import Counter
@@ -16,9 +15,10 @@ from hypothesis import strategies as st
 
 from connectors.events.source import EventsSource
 from infra.verification.reference import Expected, expected
-from infra.verification.reference.notice import CHANGES
+from infra.verification.reference.notice import CHANGED_FACTS
 from infra.verification.synthetic.city import CITIES_MAX, ExpectedCounts
 from infra.verification.synthetic.writing import write_city
+from tests.register_files import csv_rows, json_lines
 
 pytestmark = pytest.mark.property
 
@@ -27,99 +27,102 @@ SEED = 20260301
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExpectedCounts]:
-    """A city of 600 with two months of changes."""
+    """Return the folder of a city of 600 residents with two months of changes, and its expected counts."""
     folder = tmp_path_factory.mktemp("city")
     return folder, write_city(folder, 600, 60, SEED)
 
 
 def files_of(folder: Path) -> list[Path]:
+    """Return a city's registers and enrolments."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("events_"))
 
 
-def lines_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """Every notice of the city, rows of CSV as dicts by column."""
+def notices_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield all notices of a city; a CSV row is a dict by column."""
     for path in files_of(folder):
-        raw = path.read_bytes()
-        text = raw.decode("utf-8-sig" if path.suffix == ".jsonl" or raw[:1] == b"\xef" else "cp932")
         if path.suffix == ".jsonl":
-            yield from (json.loads(line) for line in text.splitlines())
+            yield from (json.loads(text) for _, text in json_lines(path))
         elif path.name.startswith("juki"):
-            yield from csv.DictReader(text.splitlines())
+            yield from (row for _, row in csv_rows(path))
 
 
-def comes_out_as_meant(outcome: Expected, meant: ExpectedCounts) -> None:
-    assert outcome.refused == sorted(meant.refused)
-    assert {it.notice for it in outcome.refusals} == set(meant.refused)
-    assert outcome.accepted == meant.accepted
-    assert outcome.conflicts == meant.conflicts
-    assert sum(it.notice is not None for it in outcome.duplicates) == meant.duplicates
+def assert_counts(outcome: Expected, counts: ExpectedCounts) -> None:
+    """Assert that the reference model's result has the generator's counts."""
+    assert outcome.rejected_cancellations == sorted(counts.rejected)
+    assert {rejection.notice for rejection in outcome.rejections} == set(counts.rejected)
+    assert outcome.accepted == counts.accepted
+    assert outcome.conflicts == counts.conflicts
+    assert sum(duplicate.notice is not None for duplicate in outcome.duplicates) == counts.duplicates
 
 
 @given(residents=st.integers(30, 200), days=st.integers(1, 40), seed=st.integers(0, 2**32))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_meant_as_good_is_accepted_and_what_is_meant_as_bad_refused(
+def test_the_model_accepts_and_rejects_what_the_generator_expects(
     residents: int, days: int, seed: int
 ) -> None:
-    """For any city: the same refusals, duplicates and conflicts, in whatever order the files are read."""
+    """Rejections, duplicates and conflicts are as expected in any city, whatever the order of the files."""
     with tempfile.TemporaryDirectory() as name:
-        meant = write_city(Path(name), residents, days, seed)
+        counts = write_city(Path(name), residents, days, seed)
         files = files_of(Path(name))
         outcome, reverse = expected(files), expected(files[::-1])
-    comes_out_as_meant(outcome, meant)
+    assert_counts(outcome, counts)
     assert (outcome.rows, outcome.details, outcome.portal) == (reverse.rows, reverse.details, reverse.portal)
     assert outcome.households == reverse.households
 
 
 def test_the_same_seed_gives_the_same_files(city: tuple[Path, ExpectedCounts], tmp_path: Path) -> None:
-    """Byte by byte; another seed gives another city."""
-    folder, meant = city
-    assert write_city(tmp_path / "again", 600, 60, SEED) == meant
+    """Files are equal byte by byte; another seed gives another city."""
+    folder, counts = city
+    assert write_city(tmp_path / "again", 600, 60, SEED) == counts
     for path in folder.iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
-    assert write_city(tmp_path / "other", 600, 60, SEED + 1) != meant
+    assert write_city(tmp_path / "other", 600, 60, SEED + 1) != counts
 
 
-def test_every_reason_and_every_verdict_is_in_a_city(city: tuple[Path, ExpectedCounts]) -> None:
-    """Also refusals of both kinds, hand-overs twice, conflicts, and residents on the way when the files end."""
-    folder, meant = city
+def test_a_city_has_every_reason_and_every_outcome(city: tuple[Path, ExpectedCounts]) -> None:
+    """It has rejections of both kinds, duplicates, conflicts, and moves that are pending when the files end."""
+    folder, counts = city
     outcome = expected(files_of(folder))
-    comes_out_as_meant(outcome, meant)
-    assert set(meant.accepted) == set(CHANGES)
-    assert {it.reason for it in outcome.refusals} == {"overtaken", "cancels-nothing"}
-    assert meant.duplicates
-    assert meant.on_the_way
-    assert meant.conflicts
+    assert_counts(outcome, counts)
+    assert set(counts.accepted) == set(CHANGED_FACTS)
+    assert {rejection.reason for rejection in outcome.rejections} == {"overtaken", "cancels-nothing"}
+    assert counts.duplicates
+    assert counts.pending_moves
+    assert counts.conflicts
     assert {row["status"] for row in outcome.rows} == {"active", "candidate", "closed"}
 
 
-def test_lists_are_in_the_samples_disorder(city: tuple[Path, ExpectedCounts]) -> None:
-    """Lists follow the day of recording; effect is before it, after it, and late; never more than 60 days ahead."""
+def test_notices_are_ordered_by_recording_not_by_effect(city: tuple[Path, ExpectedCounts]) -> None:
+    """The day of effect is before or after the day of recording."""
     folder, _ = city
-    ahead = 0
+    recorded_early = 0
     for path in folder.glob("notices_*.jsonl"):
         notices = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        recorded = [it["recorded_on"] for it in notices]
+        recorded = [notice["recorded_on"] for notice in notices]
+        effective = [notice["effective_on"] for notice in notices]
         assert recorded == sorted(recorded)
-        assert [it["effective_on"] for it in notices] != sorted(it["effective_on"] for it in notices)
-        ahead += sum(it["effective_on"] > it["recorded_on"] for it in notices)
-    assert ahead
+        assert effective != sorted(effective)
+        recorded_early += sum(effect > record for effect, record in zip(effective, recorded, strict=True))
+    assert recorded_early
 
 
-def test_notices_by_household_and_both_kinds_of_file(city: tuple[Path, ExpectedCounts]) -> None:
-    """Moves, protection and joined households without persons; CSV in UTF-8 with BOM and in CP932."""
+def test_a_city_has_notices_by_household_and_all_encodings(city: tuple[Path, ExpectedCounts]) -> None:
+    """Moves, protection and joined households occur without persons; CSV is in UTF-8 with BOM and in CP932."""
     folder, _ = city
-    by_household = {it["reason"] for it in lines_of(folder) if "persons" not in it and "household" in it}
+    by_household = {
+        notice["reason"] for notice in notices_of(folder) if "persons" not in notice and "household" in notice
+    }
     assert by_household >= {"転居", "転出", "世帯合併", "支援措置開始"}
-    marks = Counter(path.read_bytes()[:3] == b"\xef\xbb\xbf" for path in folder.glob("juki_*.csv"))
-    assert marks == {True: 2, False: 1}
+    with_bom = Counter(path.read_bytes()[:3] == b"\xef\xbb\xbf" for path in folder.glob("juki_*.csv"))
+    assert with_bom == {True: 2, False: 1}
     text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("notices_*.jsonl"))
     assert {"𠮷", "﨑", "\U000e0100"} <= set(text)
 
 
-def test_late_names_and_protected_births(city: tuple[Path, ExpectedCounts]) -> None:
-    """What is hard to get right is in it: changes listed late, and children protected from birth."""
+def test_a_city_has_late_changes_and_protected_births(city: tuple[Path, ExpectedCounts]) -> None:
+    """Changes recorded after later notices, and children protected from birth, are hard to process correctly."""
     folder, _ = city
-    rows = [line for line in lines_of(folder) if "住民票コード" in line]
+    rows = [notice for notice in notices_of(folder) if "住民票コード" in notice]
     latest: dict[str, str] = {}
     late = 0
     for row in rows:
@@ -130,45 +133,45 @@ def test_late_names_and_protected_births(city: tuple[Path, ExpectedCounts]) -> N
     assert any(row["異動事由"] == "出生" and row["支援措置"] == "1" for row in rows)
 
 
-def test_two_moves_of_a_person_on_one_day(city: tuple[Path, ExpectedCounts]) -> None:
-    """A to B to C, or back to A."""
+def test_a_city_has_two_moves_of_a_person_on_one_day(city: tuple[Path, ExpectedCounts]) -> None:
+    """A person moves from A to B and on to C, or back to A."""
     folder, _ = city
     arrivals: Counter[tuple[str, str]] = Counter()
-    for it in lines_of(folder):
-        if it.get("異動事由") == "転入":
-            arrivals[it["住民票コード"], it["異動日"]] += 1
-        elif it.get("reason") == "転入":
-            arrivals.update((person["code"], it["effective_on"]) for person in it["persons"])
+    for notice in notices_of(folder):
+        if notice.get("異動事由") == "転入":
+            arrivals[notice["住民票コード"], notice["異動日"]] += 1
+        elif notice.get("reason") == "転入":
+            arrivals.update((person["code"], notice["effective_on"]) for person in notice["persons"])
     assert max(arrivals.values()) == 2
 
 
-def test_the_portals_events_are_lines_that_its_source_reads(city: tuple[Path, ExpectedCounts]) -> None:
-    """Accounts registered, changed and closed, some a second time for a person; none is faulty."""
+def test_the_source_reads_all_events_of_the_portal(city: tuple[Path, ExpectedCounts]) -> None:
+    """No line is faulty. Accounts are registered, changed and closed; some persons register two."""
     folder, _ = city
     path = folder / "events_portal.jsonl"
     source = EventsSource("portal", path)
     source.open()
-    assert [filed.faults for polled in iter(source.poll, []) for filed in polled] == [0]
+    assert [batch.faults for batches in iter(source.poll, []) for batch in batches] == [0]
     events = [json.loads(line)["account"] for line in path.read_text("utf-8").splitlines()]
-    assert {it["event"] for it in events} == {"REGISTERED", "CHANGED", "CLOSED"}
-    registered = Counter(it["code"] for it in events if it["event"] == "REGISTERED")
+    assert {event["event"] for event in events} == {"REGISTERED", "CHANGED", "CLOSED"}
+    registered = Counter(event["code"] for event in events if event["event"] == "REGISTERED")
     assert max(registered.values()) == 2
 
 
 def numbers_of(folder: Path) -> dict[str, set[str]]:
-    """Every number of the city's files that another city in the same mesh must not have, by kind."""
-    found: dict[str, set[str]] = {"notice": set(), "code": set(), "account": set()}
-    for line in lines_of(folder):
-        found["notice"].add(line.get("notice") or line["届出番号"])
-        found["code"].update(person["code"] for person in line.get("persons", ()))
-        found["code"].update(filter(None, [line.get("住民票コード")]))
+    """Return the numbers that another city in the same mesh must not have, by kind."""
+    numbers: dict[str, set[str]] = {"notice": set(), "code": set(), "account": set()}
+    for notice in notices_of(folder):
+        numbers["notice"].add(notice.get("notice") or notice["届出番号"])
+        numbers["code"].update(person["code"] for person in notice.get("persons", ()))
+        numbers["code"].update(filter(None, [notice.get("住民票コード")]))
     for event in (folder / "events_portal.jsonl").read_text("utf-8").splitlines():
-        found["account"].add(json.loads(event)["account"]["account"])
-    return found
+        numbers["account"].add(json.loads(event)["account"]["account"])
+    return numbers
 
 
 def test_cities_of_different_index_have_no_number_in_common(tmp_path: Path) -> None:
-    """One mesh can ingest several, even of one seed, in the same municipalities."""
+    """One mesh can ingest both, although seed and municipalities are the same."""
     write_city(tmp_path / "first", 300, 20, SEED)
     write_city(tmp_path / "second", 300, 20, SEED, index=1)
     first, second = numbers_of(tmp_path / "first"), numbers_of(tmp_path / "second")
@@ -177,6 +180,6 @@ def test_cities_of_different_index_have_no_number_in_common(tmp_path: Path) -> N
 
 
 def test_an_index_out_of_range_is_an_error(tmp_path: Path) -> None:
-    """Numbers of more cities than CITIES_MAX would meet."""
+    """Numbers of more than CITIES_MAX cities would overlap."""
     with pytest.raises(ValueError, match="index"):
         write_city(tmp_path, 300, 20, SEED, index=CITIES_MAX)

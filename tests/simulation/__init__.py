@@ -1,6 +1,8 @@
-"""The pipeline, the processors and the sinks on a simulated log, store and clock: one thread, every fault from a seed.
+"""The pipeline, the processors and the sinks on a simulated log, store and clock: one thread, all faults from a seed.
 
-`ticking` is time; `log`, `coordinator` and `groups` are the brokers; `clients` stands in for confluent-kafka;
-`postgres` stands in for a database, statement by statement; `faults` says what goes wrong where; `world` runs the
-workers; `history` is one run with its checks (`checker`); `shrink` and `campaign` run many.
+`virtual_time` is the clock; `log`, `coordinator` and `groups` are the brokers; `clients`, `producer` and `fetching`
+replace confluent-kafka; `postgres` and `statements` replace a database, statement by statement; `faults` draws which
+faults are injected where, and `fault_effects` executes them; `failing_steps` makes records fail; `world` runs the
+processes of `mesh` and `workers`; `history` is one run with its checks (`outcome`, `watcher`); `shrink` and `campaign`
+run many; `seeded` tests the checks themselves.
 """

@@ -1,4 +1,4 @@
-"""Small synthetic cities as their hand-overs, and what comes of each when nothing goes wrong."""
+"""Small synthetic cities: their submissions, and the result that the reference model computes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from connectors.enrolments.source import EnrolmentsSource
-from connectors.events.source import EventsSource
+from connectors.events.source import EventsSource, NoticesSource
 from connectors.juki_cs.source import JukiCsSource
-from connectors.notices.source import NoticesSource
-from connectors.publish import carry
+from connectors.publish import publish_opened
 from connectors.source import Route, Source, SubmissionBatch
 from infra.verification.reference import Expected, expected
 from infra.verification.synthetic.writing import write_city
@@ -26,7 +25,7 @@ from streams.testing.driver import SEALER
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
-#: Residents and days: more than fifty notices, few persons.
+#: Residents and days: few persons with more than fifty notices.
 _RESIDENTS, _DAYS = 16, 24
 NOTICES_MIN: Final = 50
 NOTICES_MAX: Final = 58
@@ -35,7 +34,7 @@ RECEIVED_MS: Final = 1_767_225_600_000
 
 @dataclass
 class SimCity:
-    """What its systems hand over, in order within each topic; and what the reference model makes of it."""
+    """The submissions of a city's systems, in order per topic, and the reference model's result."""
 
     number: int
     records: dict[str, list[bytes]] = field(default_factory=dict)
@@ -43,61 +42,61 @@ class SimCity:
 
     @property
     def notices(self) -> int:
-        """How many notices there are, the refused ones included."""
+        """How many notices were submitted, including those that are rejected."""
         return sum(len(values) for topic, values in self.records.items() if topic.startswith("in.juki"))
 
-    # What a publisher does (`connectors.publish.Publisher`).
+    # The methods of a publisher (`connectors.publish.Publisher`).
 
     def prepare(self, routes: Collection[Route]) -> None:
-        """Nothing has to be made sure of."""
+        """Do nothing: no topic has to be checked."""
 
-    def send(self, found: SubmissionBatch) -> None:
-        """Keeps hand-overs as records."""
-        values = CODEC.encode(found.route.schema, found.table).to_pylist()
-        self.records.setdefault(found.route.topic, []).extend(values)
+    def send(self, batch: SubmissionBatch) -> None:
+        """Keep submissions as records."""
+        values = CODEC.encode(batch.route.schema, batch.table).to_pylist()
+        self.records.setdefault(batch.route.topic, []).extend(values)
 
     def flush(self) -> None:
-        """All is kept."""
+        """Do nothing: all records are kept already."""
 
 
 @cache
 def city(number: int) -> SimCity:
-    """A city, always the same for a number."""
+    """Return the city of a number, always the same. Raise ValueError if no seed makes one of the right size."""
     for seed in range(100 * number, 100 * number + 100):
-        made = _made(number, seed)
-        if NOTICES_MIN <= made.notices <= NOTICES_MAX:
-            return made
+        candidate = _generate(number, seed)
+        if NOTICES_MIN <= candidate.notices <= NOTICES_MAX:
+            return candidate
     raise ValueError(f"no seed makes a city {number}")
 
 
-def _made(number: int, seed: int) -> SimCity:
-    with TemporaryDirectory() as place:
-        folder = Path(place)
+def _generate(number: int, seed: int) -> SimCity:
+    with TemporaryDirectory() as directory:
+        folder = Path(directory)
         write_city(folder, _RESIDENTS, _DAYS, seed)
-        _fewer_enrolments(folder / "enrolments.csv", seed)
-        made = SimCity(number)
+        _drop_some_enrolments(folder / "enrolments.csv", seed)
+        generated = SimCity(number)
         files = [path for path in sorted(folder.iterdir()) if path.stat().st_size]
         for path in files:
             source = _source(path)
             source.open()
-            carry(source, made)
-        made.model = expected([path for path in files if not path.name.startswith("events_")])
-    return made
+            publish_opened(source, generated)
+        generated.model = expected([path for path in files if not path.name.startswith("events_")])
+    return generated
 
 
 def interleaved(records: dict[str, list[Any]], chance: random.Random) -> Iterator[tuple[str, Any]]:
-    """All records, each topic's in its order."""
+    """Yield all records in random order, each topic's in its own order."""
     topics = [topic for topic in sorted(records) for _ in records[topic]]
     chance.shuffle(topics)
-    left = {topic: iter(values) for topic, values in records.items()}
+    remaining = {topic: iter(values) for topic, values in records.items()}
     for topic in topics:
-        yield topic, next(left[topic])
+        yield topic, next(remaining[topic])
 
 
-def _fewer_enrolments(path: Path, number: int) -> None:
-    """Two in three say as much of a pipeline as all."""
+def _drop_some_enrolments(path: Path, seed: int) -> None:
+    """Keep two enrolments in three: they test a pipeline as well as all would, in less time."""
     header, *rows = path.read_text(encoding="utf-8-sig").splitlines()
-    chance = random.Random(number)  # noqa: S311 - repeatable on purpose
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     kept = [row for row in rows if chance.random() < 0.66]
     path.write_text("\r\n".join([header, *kept, ""]), encoding="utf-8-sig", newline="")
 

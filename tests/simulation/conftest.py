@@ -1,4 +1,4 @@
-"""Workers of a simulation log nothing: there are many."""
+"""Fixtures of the simulation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def silence() -> Iterator[None]:
-    """No log of what workers do."""
+    """Turn off the logs: a simulation has many workers."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield

@@ -1,7 +1,7 @@
-"""The coordinator of transactions: epochs, time-outs, and the markers that end a transaction, at once or late.
+"""The transaction coordinator: epochs, timeouts, and the markers that end a transaction, at once or late.
 
-As brokers have it for librdkafka's clients (no epoch per transaction, KIP-890 part 2): what comes late from a producer
-of the epoch in force hits whatever transaction is open then.
+It treats clients as brokers treat librdkafka's, which have no epoch per transaction (KIP-890 part 2): a late request
+of a producer with the current epoch applies to whatever transaction is open when it arrives.
 """
 
 from __future__ import annotations
@@ -13,65 +13,65 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.clients import Partition
-from tests.simulation.groups import Committed, Groups, Metadata
-from tests.simulation.log import Log, LogEntry, State, Transaction
+from tests.simulation.groups import GroupCoordinator, MemberMetadata, StoredOffset
+from tests.simulation.log import Log, LogEntry, Transaction, TransactionState
 
 
 @dataclass
 class TransactionalId:
-    """A transactional id."""
+    """The coordinator's state of one transactional id."""
 
     epoch: int = -1
-    #: What is open, or is being ended.
+    #: The transaction that is open or being ended.
     current: Transaction | None = None
-    #: Partitions and groups that have not been told of the end yet.
-    untold: int = 0
-    #: How the one before ended, in this epoch.
-    last: State | None = None
-    #: By epoch and partition, the number of the last record that was written.
-    numbers: dict[tuple[int, Partition], int] = field(default_factory=dict)
+    #: Partitions and groups that the end of the current transaction has not reached yet.
+    pending_markers: int = 0
+    #: How the previous transaction of this epoch ended.
+    last_end: TransactionState | None = None
+    #: By epoch and partition, the sequence number of the last record written.
+    sequence_numbers: dict[tuple[int, Partition], int] = field(default_factory=dict)
 
 
 class BusyError(Exception):
-    """The transaction before is still being ended, or the disk is full: clients ask again by themselves."""
+    """The previous transaction is still being ended, or the disk is full: clients retry by themselves."""
 
 
 class NoAnswerError(Exception):
-    """A request of a producer's took place, and its connection broke before the answer: the client asks again."""
+    """A produce request took effect, and its connection broke before the answer: the client sends it again."""
 
 
-def refusal(
+def kafka_exception(
     code: int, *, fatal: bool = False, retriable: bool = False, abort: bool = False
 ) -> KafkaException:
-    """What a client raises."""
+    """Return the exception that a client raises for an error code."""
     return KafkaException(KafkaError(code, fatal=fatal, retriable=retriable, txn_requires_abort=abort))
 
 
-class Coordinator:
-    """Of all transactional ids. Each method is one request as it arrives."""
+class TransactionCoordinator:
+    """The coordinator of all transactional ids. Each method is one request as it arrives."""
 
-    def __init__(self, log: Log, groups: Groups) -> None:
+    def __init__(self, log: Log, groups: GroupCoordinator) -> None:
         self._log, self._groups = log, groups
-        self._slots: dict[str, TransactionalId] = {}
-        #: Requests on their way that arrive just before a later one of the same producer's, by its number.
-        self._behind: dict[str, list[tuple[int, Callable[[], None]]]] = {}
-        #: Says for each marker how late it comes, seconds.
-        self.late: Callable[[], float] = lambda: 0.0
+        self._ids: dict[str, TransactionalId] = {}
+        #: By transactional id: delayed requests, and before how many later ones each arrives.
+        self._delayed_requests: dict[str, list[tuple[int, Callable[[], None]]]] = {}
+        #: Draws the delay of each marker in seconds.
+        self.marker_delay_s: Callable[[], float] = lambda: 0.0
 
-    def init(self, name: str) -> int:
-        """A new epoch: whoever had the one before is fenced, and what it left open aborted. BusyError."""
-        slot = self._slots.setdefault(name, TransactionalId())
-        self._writable()
-        if slot.untold:
+    def init_producer(self, name: str) -> int:
+        """Return a new epoch; fence the previous producer and abort its open transaction. Raise BusyError."""
+        state = self._ids.setdefault(name, TransactionalId())
+        self._check_writable()
+        if state.pending_markers:
             raise BusyError
-        if slot.current is not None:
-            slot.epoch += 1
-            self._end(name, slot, State.ABORTED)
-            if slot.untold:
+        if state.current is not None:
+            state.epoch += 1
+            self._end(state, TransactionState.ABORTED)
+            if state.pending_markers:
                 raise BusyError
-        slot.epoch += 1
-        slot.last = None
-        return slot.epoch
+        state.epoch += 1
+        state.last_end = None
+        return state.epoch
 
     def produce(
         self,
@@ -79,127 +79,126 @@ class Coordinator:
         epoch: int,
         timeout_s: float,
         records: Sequence[tuple[str, LogEntry]],
-        numbers: Sequence[int] | None = None,
+        sequence_numbers: Sequence[int] | None = None,
     ) -> None:
-        """Adds records to the transaction that is open, or opens one.
+        """Add records to the open transaction, or open one.
 
-        With the numbers that an idempotent producer gives them in each partition: what has one that was written before
-        is taken for a copy, and not written again.
+        With the sequence numbers that an idempotent producer assigns per partition, a record whose number was written
+        before is a duplicate and is not written again.
         """
-        slot = self._valid(name, epoch)
-        transaction = self._opened(name, slot, timeout_s)
+        state = self._checked(name, epoch)
+        transaction = self._open_transaction(name, state, timeout_s)
         for index, (topic, record) in enumerate(records):
-            of = self._log.place(topic, record)
-            if numbers is not None:
-                if numbers[index] <= slot.numbers.get((epoch, of), -1):
-                    transaction.partitions[of] = None
+            partition = self._log.choose_partition(topic, record)
+            if sequence_numbers is not None:
+                if sequence_numbers[index] <= state.sequence_numbers.get((epoch, partition), -1):
+                    transaction.partitions[partition] = None
                     continue
-                slot.numbers[epoch, of] = numbers[index]
+                state.sequence_numbers[epoch, partition] = sequence_numbers[index]
             self._log.append(topic, record, transaction)
 
-    def place(self, topic: str, record: LogEntry) -> Partition:
-        """The partition that a client finds for a record."""
-        return self._log.place(topic, record)
+    def choose_partition(self, topic: str, record: LogEntry) -> Partition:
+        """Return the partition that a client chooses for a record."""
+        return self._log.choose_partition(topic, record)
 
     def add_offsets(
-        self, name: str, epoch: int, timeout_s: float, of: Metadata, positions: list[TopicPartition]
+        self, name: str, epoch: int, timeout_s: float, member: MemberMetadata, positions: list[TopicPartition]
     ) -> None:
-        """Offsets that come with the transaction; refused where the group has moved on."""
-        slot = self._valid(name, epoch)
-        transaction = self._opened(name, slot, timeout_s)
-        self._groups.check(of)
-        wanted = {
-            (each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in positions
+        """Add offsets to the transaction. Raise KafkaException if the member's generation is over."""
+        state = self._checked(name, epoch)
+        transaction = self._open_transaction(name, state, timeout_s)
+        self._groups.check_member(member)
+        offsets = {
+            (position.topic, position.partition): StoredOffset(position.offset, position.metadata or "")
+            for position in positions
         }
-        transaction.groups[of.group] = None
-        self._groups.hold(of.group, transaction, wanted)
+        transaction.groups[member.group] = None
+        self._groups.add_pending_offsets(member.group, transaction, offsets)
 
-    def end(self, name: str, epoch: int, state: State) -> None:
-        """Commits or aborts what is open. The same answer again, where that has been done."""
-        slot = self._valid(name, epoch)
-        if slot.current is None:
-            if slot.last is not state:
-                raise refusal(KafkaError.INVALID_TXN_STATE, fatal=True)
+    def end(self, name: str, epoch: int, end: TransactionState) -> None:
+        """Commit or abort the open transaction. A repeated request succeeds if the transaction ended the same way."""
+        state = self._checked(name, epoch)
+        if state.current is None:
+            if state.last_end is not end:
+                raise kafka_exception(KafkaError.INVALID_TXN_STATE, fatal=True)
             return
-        self._end(name, slot, state)
+        self._end(state, end)
 
-    def bump(self, name: str, epoch: int) -> int:
-        """A new epoch for a producer some of whose records never arrived: they can't any more."""
-        slot = self._valid(name, epoch)
-        slot.epoch += 1
-        return slot.epoch
+    def bump_epoch(self, name: str, epoch: int) -> int:
+        """Return a new epoch for a producer whose records were lost on the way, so that they can't arrive later."""
+        state = self._checked(name, epoch)
+        state.epoch += 1
+        return state.epoch
 
-    def overtaken(self, name: str, by: int, arrives: Callable[[], None]) -> None:
-        """A request that arrives when so many later ones of the same transactional id have."""
-        self._behind.setdefault(name, []).append((by, arrives))
+    def delay_request(self, name: str, later_requests: int, send: Callable[[], None]) -> None:
+        """Let a request arrive after that many later requests of the same transactional id."""
+        self._delayed_requests.setdefault(name, []).append((later_requests, send))
 
-    @property
-    def open(self) -> list[Transaction]:
-        """What isn't ended everywhere."""
-        return [slot.current for slot in self._slots.values() if slot.current is not None]
-
-    def _valid(self, name: str, epoch: int) -> TransactionalId:
-        self._late_ones(name)
-        slot = self._slots.setdefault(name, TransactionalId())
-        self._writable()
-        if slot.epoch != epoch:
-            raise refusal(KafkaError._FENCED, fatal=True)
-        if slot.untold:
+    def _checked(self, name: str, epoch: int) -> TransactionalId:
+        self._deliver_delayed(name)
+        state = self._ids.setdefault(name, TransactionalId())
+        self._check_writable()
+        if state.epoch != epoch:
+            raise kafka_exception(KafkaError._FENCED, fatal=True)
+        if state.pending_markers:
             raise BusyError
-        return slot
+        return state
 
-    def _late_ones(self, name: str) -> None:
-        for by, arrives in self._behind.pop(name, []):
-            if by:
-                self._behind.setdefault(name, []).append((by - 1, arrives))
+    def _deliver_delayed(self, name: str) -> None:
+        for later_requests, send in self._delayed_requests.pop(name, []):
+            if later_requests:
+                self._delayed_requests.setdefault(name, []).append((later_requests - 1, send))
             else:
-                arrives()
+                send()
 
-    def _writable(self) -> None:
-        if self._log.time.now_s < self._log.full_until_s:
+    def _check_writable(self) -> None:
+        if self._log.time.now_s < self._log.disk_full_until_s:
             raise BusyError
 
-    def _opened(self, name: str, slot: TransactionalId, timeout_s: float) -> Transaction:
-        if slot.current is None:
-            slot.current = Transaction(name)
-            self._log.time.after(timeout_s, partial(self._expire, name, slot.current))
-        return slot.current
+    def _open_transaction(self, name: str, state: TransactionalId, timeout_s: float) -> Transaction:
+        if state.current is None:
+            state.current = Transaction(name)
+            self._log.time.after(timeout_s, partial(self._expire, name, state.current))
+        return state.current
 
     def _expire(self, name: str, transaction: Transaction) -> None:
-        """Open for too long: aborted, and its producer fenced."""
-        slot = self._slots[name]
-        if slot.current is transaction and transaction.state is State.OPEN:
-            slot.epoch += 1
-            self._end(name, slot, State.ABORTED)
+        """Abort a transaction that is still open after its timeout, and fence its producer."""
+        state = self._ids[name]
+        if state.current is transaction and transaction.state is TransactionState.OPEN:
+            state.epoch += 1
+            self._end(state, TransactionState.ABORTED)
 
-    def _end(self, name: str, slot: TransactionalId, state: State) -> None:
-        """Decided now; each partition and group hears of it when its marker comes."""
-        transaction = slot.current
+    def _end(self, state: TransactionalId, end: TransactionState) -> None:
+        """Decide the end now, and deliver it to each partition and group when its marker arrives."""
+        transaction = state.current
         if transaction is None:
             return
-        transaction.state = slot.last = state
-        told: list[Callable[[], None]] = [
-            partial(self._marked, slot, each, transaction) for each in transaction.partitions
+        transaction.state = state.last_end = end
+        deliveries: list[Callable[[], None]] = [
+            partial(self._end_in_partition, state, partition, transaction)
+            for partition in transaction.partitions
         ]
-        told += [partial(self._settled, slot, group, transaction) for group in transaction.groups]
-        slot.untold = len(told)
-        if not told:
-            slot.current = None
-        for each in told:
-            if late_s := self.late():
-                self._log.time.after(late_s, each)
+        deliveries += [partial(self._end_in_group, state, group, transaction) for group in transaction.groups]
+        state.pending_markers = len(deliveries)
+        if not deliveries:
+            state.current = None
+        for deliver in deliveries:
+            if delay_s := self.marker_delay_s():
+                self._log.time.after(delay_s, deliver)
             else:
-                each()
+                deliver()
 
-    def _marked(self, slot: TransactionalId, of: Partition, transaction: Transaction) -> None:
-        self._log.mark(of, transaction)
-        self._told(slot)
+    def _end_in_partition(
+        self, state: TransactionalId, partition: Partition, transaction: Transaction
+    ) -> None:
+        self._log.append_marker(partition, transaction)
+        self._count_marker(state)
 
-    def _settled(self, slot: TransactionalId, group: str, transaction: Transaction) -> None:
-        self._groups.settle(group, transaction)
-        self._told(slot)
+    def _end_in_group(self, state: TransactionalId, group: str, transaction: Transaction) -> None:
+        self._groups.end_transaction(group, transaction)
+        self._count_marker(state)
 
-    def _told(self, slot: TransactionalId) -> None:
-        slot.untold -= 1
-        if not slot.untold:
-            slot.current = None
+    def _count_marker(self, state: TransactionalId) -> None:
+        state.pending_markers -= 1
+        if not state.pending_markers:
+            state.current = None

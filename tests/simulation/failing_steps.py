@@ -1,6 +1,6 @@
-"""A step that can't process some of its records, until it is mended and an officer has its letters tried again.
+"""Steps that can't process some of their records until they are healed and an operator retries the dead letters.
 
-A sink's store refuses some rows, until it does no more.
+For a sink, its store rejects some rows until it is healed.
 """
 
 from __future__ import annotations
@@ -19,127 +19,136 @@ from streams.contract import Batch, Poison, Result, State
 from streams.step import Step
 from tests.simulation.cities import CODEC
 from tests.simulation.log import Log, LogEntry
-from tests.simulation.postgres import Database
+from tests.simulation.postgres import SimDatabase
 from tests.simulation.statements import Row
 
-#: Not intake: it has no list of who lives where, and what a household's notice means depends on that.
+#: Not intake: it has no register of residents, on which the meaning of a household's notice depends.
 STEPS: Final = ("household", "fan-out", "conversion", "sink")
 REASON: Final = "STUMBLED"
-#: One history in so many has a step that stumbles, over one record in so many.
-_ONE_IN, _RECORDS = 3, 24
+#: One history in three has a failing step, which fails on one record in 24.
+_ONE_HISTORY_IN, _ONE_RECORD_IN = 3, 24
 
 
 @dataclass(frozen=True)
 class FailurePlan:
-    """Which step, over which records, and whether it says so or raises."""
+    """Which step fails, and on which records."""
 
     step: str
     seed: int
-    #: Of a sink: whether the table refuses rows, or already the one that they are copied into.
+    #: Whether the step raises instead of answering poison. For a sink: whether the table itself rejects rows, instead
+    #: of the temporary table that they are copied into.
     raises: bool
 
-    def over(self, what: object) -> bool:
-        """Whether it is one of those."""
-        return crc32(repr(what).encode(), self.seed) % _RECORDS == 0
+    def fails_on(self, identity: object) -> bool:
+        """Return whether the record of this identity fails."""
+        return crc32(repr(identity).encode(), self.seed) % _ONE_RECORD_IN == 0
 
 
-def stumble_of(seed: int) -> FailurePlan | None:
-    """What a history has; most have none."""
+def draw_failure_plan(seed: int) -> FailurePlan | None:
+    """Draw a history's failure plan; most histories have none."""
     chance = random.Random(f"stumble {seed}")  # noqa: S311 - repeatable on purpose
-    if chance.randrange(_ONE_IN):
+    if chance.randrange(_ONE_HISTORY_IN):
         return None
     return FailurePlan(chance.choice(STEPS), chance.randrange(2**32), chance.random() < 0.5)
 
 
 class FailingProcessor:
-    """A processor that another one is within; `mended`: it is as that one is."""
+    """A wrapper around a step's processor that fails on some records until `healed` is set."""
 
-    def __init__(self, step: Step, stumble: FailurePlan) -> None:
-        self._inner, self._stumble = step.processor, stumble
-        self.mended = False
+    def __init__(self, step: Step, plan: FailurePlan) -> None:
+        self._inner, self._plan = step.processor, plan
+        self.healed = False
         self.stores: Mapping[str, str] = step.stores
         if ordering_keys := getattr(self._inner, "ordering_keys", None):
             self.ordering_keys = ordering_keys
 
     def process(self, batches: Batch | Sequence[Batch], state: State | None = None) -> Result:
-        """What follows from those that it doesn't stumble over."""
-        one = isinstance(batches, Batch)
-        given: Sequence[Batch] = [batches] if isinstance(batches, Batch) else batches
-        over = [[] if self.mended else self._over(batch.meta) for batch in given]
-        if any(over) and self._stumble.raises:
+        """Process the other records; answer poison for those that fail, or raise ValueError."""
+        stateful = isinstance(batches, Batch)
+        all_batches: Sequence[Batch] = [batches] if isinstance(batches, Batch) else batches
+        failing = [[] if self.healed else self._failing_rows(batch.meta) for batch in all_batches]
+        if any(failing) and self._plan.raises:
             raise ValueError(REASON)
-        left = [
-            [row for row in range(len(b.table)) if row not in rows]
-            for b, rows in zip(given, over, strict=True)
+        passing = [
+            [row for row in range(len(batch.table)) if row not in rows]
+            for batch, rows in zip(all_batches, failing, strict=True)
         ]
-        whole = given if not any(over) else [_rows(b, rows) for b, rows in zip(given, left, strict=True)]
-        # What is left of one batch of several may be empty, as a batch of a pipeline never is.
-        asked = [number for number, batch in enumerate(whole) if len(batch.table)]
-        told = Result()
-        if asked:
-            chosen = [whole[number] for number in asked]
-            told = self._inner.process(chosen[0], state) if one else self._inner.process(chosen)  # type: ignore[call-arg,arg-type]
-        theirs = [Poison(asked[p.batch], left[asked[p.batch]][p.index], p.reason) for p in told.poison]
-        ours = [Poison(number, row, REASON) for number, rows in enumerate(over) for row in rows]
-        return replace(told, poison=[*theirs, *ours])
+        reduced = all_batches
+        if any(failing):
+            reduced = [_take_rows(batch, rows) for batch, rows in zip(all_batches, passing, strict=True)]
+        # A reduced batch may be empty; a batch of a pipeline never is, so the processor must not get it.
+        numbers = [number for number, batch in enumerate(reduced) if len(batch.table)]
+        result = Result()
+        if numbers:
+            chosen = [reduced[number] for number in numbers]
+            result = self._inner.process(chosen[0], state) if stateful else self._inner.process(chosen)  # type: ignore[call-arg,arg-type]
+        inner_poison = [
+            Poison(numbers[poison.batch], passing[numbers[poison.batch]][poison.index], poison.reason)
+            for poison in result.poison
+        ]
+        planned_poison = [Poison(number, row, REASON) for number, rows in enumerate(failing) for row in rows]
+        return replace(result, poison=[*inner_poison, *planned_poison])
 
-    def _over(self, meta: pa.Table) -> list[int]:
-        places = zip(
+    def _failing_rows(self, meta: pa.Table) -> list[int]:
+        positions = zip(
             *(meta.column(name).to_pylist() for name in ("topic", "partition", "offset")), strict=True
         )
-        return [row for row, place in enumerate(places) if self._stumble.over(place)]
+        return [row for row, position in enumerate(positions) if self._plan.fails_on(position)]
 
 
 class RejectingStore:
-    """A store that refuses rows; `mended`: it takes all."""
+    """A store that rejects some rows until `healed` is set."""
 
-    def __init__(self, database: Database, stumble: FailurePlan) -> None:
-        self._stumble, self.mended = stumble, False
-        database.refuses, database.refuses_copies = self._refused, not stumble.raises
+    def __init__(self, database: SimDatabase, plan: FailurePlan) -> None:
+        self._plan, self.healed = plan, False
+        database.rejects, database.rejects_on_copy = self._rejects, not plan.raises
 
-    def _refused(self, row: Row) -> bool:
-        return not self.mended and self._stumble.over((row["code"], row["revision"]))
-
-
-def _rows(batch: Batch, rows: Sequence[int]) -> Batch:
-    taken = pa.array(rows, pa.int64())
-    return replace(batch, table=batch.table.take(taken), meta=batch.meta.take(taken))
+    def _rejects(self, row: Row) -> bool:
+        return not self.healed and self._plan.fails_on((row["code"], row["revision"]))
 
 
-def letters(log: Log, step: str) -> dict[str, list[str]]:
-    """What was said of each letter of a step, by its digest."""
-    told: dict[str, list[str]] = {}
-    values = [each.value_bytes for each in log.committed(dlq_topic(step))]
+def _take_rows(batch: Batch, rows: Sequence[int]) -> Batch:
+    indices = pa.array(rows, pa.int64())
+    return replace(batch, table=batch.table.take(indices), meta=batch.meta.take(indices))
+
+
+def dead_letter_statuses(log: Log, step: str) -> dict[str, list[str]]:
+    """Return every published status of a step's dead letters, by digest, in order."""
+    statuses: dict[str, list[str]] = {}
+    values = [entry.value_bytes for entry in log.committed(dlq_topic(step))]
     for row in CODEC.decode("dead-letter", values).table.to_pylist():
-        told.setdefault(row["digest"], []).append(row["status"])
-    return told
+        statuses.setdefault(row["digest"], []).append(row["status"])
+    return statuses
 
 
-def have_tried_again(log: Log, step: str) -> int:
-    """An officer files an act on each letter of a step that is open; how many."""
-    found = [digest for digest, told in letters(log, step).items() if told[-1] == "OPEN"]
-    for number, digest in enumerate(found):
-        act = {"id": f"operator/{number}", "command": "RETRY", "step": step, "digest": digest}
-        value = CODEC.encode("dead-letter-command", table_from_rows("dead-letter-command", [act]))[0].as_py()
+def retry_open_dead_letters(log: Log, step: str) -> int:
+    """Publish an operator's retry command for each open dead letter of a step; return how many."""
+    digests = [
+        digest for digest, statuses in dead_letter_statuses(log, step).items() if statuses[-1] == "OPEN"
+    ]
+    for number, digest in enumerate(digests):
+        command = {"id": f"operator/{number}", "command": "RETRY", "step": step, "digest": digest}
+        table = table_from_rows("dead-letter-command", [command])
+        value = CODEC.encode("dead-letter-command", table)[0].as_py()
         log.append(command_topic(step), LogEntry((command_topic(step), 0), -1, digest.encode(), value, 0))
-    return len(found)
+    return len(digests)
 
 
-def left_aside(log: Log, step: str, database: Database | None) -> Iterator[str]:
-    """What is set aside still, by a step or (of a sink) in its store."""
-    if still := len(database.table("dlq_entry")) if database else _kept_aside(log, step):
-        yield f"{step}: {still} records are set aside still"
-    # A relay may send twice, and late: what was said of a sink's letters stands in no certain order.
-    ends = [told if database else told[-1:] for told in letters(log, step).values()]
-    wrong = sorted({told[-1] for told in ends if "RETRIED" not in told})
+def unresolved_dead_letters(log: Log, step: str, database: SimDatabase | None) -> Iterator[str]:
+    """Yield findings about records that are still in the dead-letter queue of a step, or of a sink's store."""
+    if remaining := len(database.table("dlq_entry")) if database else _entries_in_queue(log, step):
+        yield f"{step}: {remaining} records are still in the dead-letter queue"
+    # A relay may send twice and late, so the statuses of a sink's dead letters have no reliable order.
+    ends = [statuses if database else statuses[-1:] for statuses in dead_letter_statuses(log, step).values()]
+    wrong = sorted({statuses[-1] for statuses in ends if "RETRIED" not in statuses})
     if wrong:
-        yield f"{step}: letters end as {', '.join(wrong)}"
+        yield f"{step}: dead letters end as {', '.join(wrong)}"
 
 
-def _kept_aside(log: Log, step: str) -> int:
+def _entries_in_queue(log: Log, step: str) -> int:
     last = {
-        (each.topic_partition, each.key_bytes): each.value_bytes
-        for each in log.committed(dlq_state_topic(step))
+        (entry.topic_partition, entry.key_bytes): entry.value_bytes
+        for entry in log.committed(dlq_state_topic(step))
     }
     values = [value for value in last.values() if value is not None]
     kinds = CODEC.decode("dlq-entry", values).table.column("kind").to_pylist() if values else []

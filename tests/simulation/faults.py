@@ -1,4 +1,4 @@
-"""What goes wrong, and where: drawn from a seed before a history begins, so that one fault can be left away."""
+"""Which faults are injected where. They are drawn from a seed before a history begins, so that each can be left out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-#: Calls of the clients by which a worker of a step meets the outside. A sink has a consumer, a store and a relay.
+#: Client calls of a worker of a step. A sink has a consumer, a store and a relay.
 _READS: Final = ("subscribe", "consume", "consumed")
-_ENDS: Final = ("commit_transaction", "abort_transaction")
-_COORDINATOR: Final = ("init_transactions", "send_offsets_to_transaction", *_ENDS)
+_TRANSACTION_ENDS: Final = ("commit_transaction", "abort_transaction")
+_COORDINATOR: Final = ("init_transactions", "send_offsets_to_transaction", *_TRANSACTION_ENDS)
 _RESTORING: Final = ("read",)
 STEP_CALLS: Final = (
     *_READS,
@@ -34,22 +34,22 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "sink": SINK_CALLS,
 }
 
-_ASKED: Final = (*_COORDINATOR, "produce", "committed", "relay.send")
+_REQUESTS: Final = (*_COORDINATOR, "produce", "committed", "relay.send")
 
-#: Which fault may strike at which call.
+#: The calls at which each kind of fault may be injected. Seeds draw from both orders.
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    # The worker dies: before the call reaches anybody, or when it has taken effect.
+    # The worker dies before the call has any effect, or when it has taken effect.
     "crash before": CALLS,
     "crash after": CALLS,
-    # The request never arrives, and the client waits in vain.
-    "request lost": _ASKED,
-    # It takes place, and the client never hears of it.
+    # The request never arrives, and the client times out.
+    "request lost": _REQUESTS,
+    # The request takes effect, and its answer never arrives.
     "answer lost": (*_COORDINATOR, "produce", "relay.send"),
-    # The client gives up, and then it takes place, if it still may.
+    # The client times out; then the request arrives, and takes effect if the broker still accepts it.
     "request late": _COORDINATOR,
-    # The transaction's end is decided, and the partitions hear of it one after the other, late.
-    "markers late": _ENDS,
-    # Everybody has other partitions afterwards.
+    # The transaction's end is decided; its markers reach the partitions one after the other, late.
+    "markers late": _TRANSACTION_ENDS,
+    # Every member of the group receives other partitions.
     "rebalance": (
         *_READS,
         "committed",
@@ -59,47 +59,47 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         *_RESTORING,
         *STORE_CALLS,
     ),
-    # The group takes the worker for gone while it works on.
+    # The group expels the worker while it continues to work.
     "partitions lost": ("consume", "begin_transaction", "produce", *_COORDINATOR, *_RESTORING, *STORE_CALLS),
-    # It stands still for longer than every time-out, and then goes on; now and then another has its slot by then.
+    # The worker is paused for longer than any timeout and then continues; sometimes its slot has a new worker by then.
     "zombie": CALLS,
-    # Records from before a rebalance in front of those from after it, in one read.
+    # One read returns records from before a rebalance ahead of those from after it.
     "duplicates": ("consume",),
-    # Who answers is deposed and doesn't know it: it tells what was so before.
-    "answer of old": ("committed", "read"),
-    "refused for now": (*_COORDINATOR, "store.connect", "relay.send"),
-    "refused, abort": ("send_offsets_to_transaction", "commit_transaction"),
-    "refused for good": (*_COORDINATOR, "produce", "relay.send"),
+    # The answering broker was deposed and doesn't know it: it returns an earlier state.
+    "stale answer": ("committed", "read"),
+    "retriable error": (*_COORDINATOR, "store.connect", "relay.send"),
+    "abortable error": ("send_offsets_to_transaction", "commit_transaction"),
+    "fatal error": (*_COORDINATOR, "produce", "relay.send"),
     "disk full": ("produce", *_COORDINATOR, *STORE_CALLS, "relay.send"),
-    "clock jumps": CALLS,
+    "clock jump": CALLS,
     "connection lost before": STORE_CALLS,
     "connection lost after": ("store.statement", "store.commit"),
-    # Somebody sets a store's offset back: records are handed over again that were applied long ago.
-    "offset set back": ("store.commit",),
+    # Someone resets an offset in a store: records that were applied long ago are read again.
+    "offset reset": ("store.commit",),
 }
 
 
 def steps_of(kind: str) -> list[str]:
-    """The steps whose workers it may strike."""
+    """Return the steps at whose workers this kind of fault may be injected."""
     return [step for step, calls in STEPS.items() if set(calls) & set(KINDS[kind])]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Strikes the `nth` call of that name by any worker of that step; `draw` decides its details."""
+    """A fault at the `nth` call of that name by any worker of that step; `detail_seed` decides its details."""
 
     kind: str
     step: str
     call: str
     nth: int
-    draw: int
+    detail_seed: int
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.step} {self.call} #{self.nth}"
 
 
-def plan(seed: int, number: int) -> list[Fault]:
-    """So many faults."""
+def draw_faults(seed: int, number: int) -> list[Fault]:
+    """Draw at least that many faults from a seed."""
     chance = random.Random(f"faults {seed}")  # noqa: S311 - repeatable on purpose
     faults: list[Fault] = []
     while len(faults) < number:
@@ -107,14 +107,14 @@ def plan(seed: int, number: int) -> list[Fault]:
         call = chance.choice(KINDS[kind])
         step = chance.choice([name for name, calls in STEPS.items() if call in calls])
         if call == "abort_transaction":
-            # Nobody aborts without a reason.
-            cause = chance.choice(KINDS["refused, abort"])
-            faults.append(Fault("refused, abort", step, cause, chance.randrange(3), chance.randrange(2**32)))
-        faults.append(Fault(kind, step, call, _nth(chance, call), chance.randrange(2**32)))
+            # A worker aborts only if something failed before.
+            cause = chance.choice(KINDS["abortable error"])
+            faults.append(Fault("abortable error", step, cause, chance.randrange(3), chance.randrange(2**32)))
+        faults.append(Fault(kind, step, call, _draw_nth(chance, call), chance.randrange(2**32)))
     return faults
 
 
-def _nth(chance: random.Random, call: str) -> int:
+def _draw_nth(chance: random.Random, call: str) -> int:
     if call in ("abort_transaction", "subscribe"):
         return 0 if call == "abort_transaction" else chance.randrange(4)
     if call in ("store.statement", "store.commit", "consume", "consumed", "produce", "follow"):
@@ -123,39 +123,33 @@ def _nth(chance: random.Random, call: str) -> int:
 
 
 class Faults:
-    """The faults of one history, and which of them struck."""
+    """The faults of one history: those still to be injected, and those that were."""
 
     def __init__(self, planned: Iterable[Fault]) -> None:
-        self._waiting: dict[tuple[str, str], list[Fault]] = {}
-        self._seen: Counter[tuple[str, str]] = Counter()
-        self.struck: list[Fault] = []
-        self.over = False
+        self._planned: dict[tuple[str, str], list[Fault]] = {}
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self.injected: list[Fault] = []
+        #: Set when the history is to come to rest: no more faults.
+        self.disabled = False
         for fault in planned:
-            self._waiting.setdefault((fault.step, fault.call), []).append(fault)
+            self._planned.setdefault((fault.step, fault.call), []).append(fault)
 
     def due(self, step: str, call: str) -> Fault | None:
-        """The fault that strikes this call."""
-        place = (step, call)
-        waiting = self._waiting.get(place)
-        if not waiting or self.over:
+        """Count this call, and return the fault to inject at it."""
+        planned = self._planned.get((step, call))
+        if not planned or self.disabled:
             return None
-        number = self._seen[place]
-        self._seen[place] = number + 1
-        for fault in waiting:
+        number = self._calls[step, call]
+        self._calls[step, call] = number + 1
+        for fault in planned:
             if fault.nth == number:
-                waiting.remove(fault)
-                self.struck.append(fault)
+                planned.remove(fault)
+                self.injected.append(fault)
                 return fault
         return None
 
-    def behind(self, fault: Fault, kind: str, call: str) -> None:
-        """Another fault in the wake of one: at the next call of that name by a worker of its step."""
-        place = (fault.step, call)
-        self._waiting.setdefault(place, []).append(
-            Fault(kind, fault.step, call, self._seen[place], fault.draw)
+    def add_follow_up(self, fault: Fault, kind: str, call: str) -> None:
+        """Add a fault that follows from another: at the next call of that name by a worker of the same step."""
+        self._planned.setdefault((fault.step, call), []).append(
+            Fault(kind, fault.step, call, self._calls[fault.step, call], fault.detail_seed)
         )
-
-    @property
-    def left(self) -> int:
-        """How many have not struck."""
-        return sum(map(len, self._waiting.values()))

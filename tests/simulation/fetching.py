@@ -1,4 +1,4 @@
-"""Where a client reads: positions in partitions, what stands there, and what has to be looked up first."""
+"""The fetch positions of a consumer, and the offset lookups that must be answered before it fetches."""
 
 from __future__ import annotations
 
@@ -8,98 +8,109 @@ from typing import Any
 from confluent_kafka import OFFSET_END
 
 from streams.clients import Partition
-from tests.simulation.log import Log, LogEntry, end_of
+from tests.simulation.log import Log, LogEntry, partition_end
 
 Properties = Mapping[str, Any]
 
 
 class Fetcher:
-    """Positions in partitions, and what stands there."""
+    """Positions in partitions, and the records from there."""
 
     def __init__(self, log: Log, properties: Properties) -> None:
         self._log = log
         self._committed = properties.get("isolation.level") == "read_committed"
-        self._ends = bool(properties.get("enable.partition.eof", False))
-        self._told: dict[Partition, int] = {}
+        self._reports_ends = bool(properties.get("enable.partition.eof", False))
+        self._reported_ends: dict[Partition, int] = {}
         self.positions: dict[Partition, int] = {}
         self.paused: set[Partition] = set()
-        #: Where these go on has to be asked of the broker first.
+        #: Partitions whose position a broker has not returned yet.
         self.unknown: set[Partition] = set()
-        self._asked: dict[Partition, Callable[[], None]] = {}
-        #: The log's version at which there was nothing to be had.
-        self._nothing_at = -1
+        self._lookups: dict[Partition, Callable[[], None]] = {}
+        #: The log's version at which there was nothing to fetch.
+        self._empty_at_version = -1
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Goes on from there."""
+        """Set the position."""
         self.positions[partition] = max(0, offset)
         self.unknown.discard(partition)
-        self._told.pop(partition, None)
-        self._nothing_at = -1
+        self._reported_ends.pop(partition, None)
+        self._empty_at_version = -1
 
-    def look_up(self, partition: Partition, offset: int, seconds: float) -> None:
-        """Goes on from the beginning or the end, when the broker has told where that is.
+    def request_offset(self, partition: Partition, offset: int, delay_s: float) -> None:
+        """Look up the first or last offset, and seek to it when the broker answers.
 
-        As in librdkafka the answer counts whenever it comes: a seek meanwhile is undone by it.
+        As in librdkafka the answer takes effect whenever it arrives, and undoes a seek made in the meantime.
         """
         self.positions[partition] = 0
         self.unknown.add(partition)
 
         def answered() -> None:
-            if self._asked.get(partition) is answered:
-                del self._asked[partition]
+            if self._lookups.get(partition) is answered:
+                del self._lookups[partition]
                 self.seek(partition, self._end(partition) if offset == OFFSET_END else 0)
 
-        self._asked[partition] = answered
-        self._log.time.after(seconds, answered)
+        self._lookups[partition] = answered
+        self._log.time.after(delay_s, answered)
 
-    def overtakes(self, partition: Partition) -> None:
-        """What is being looked up is found a moment after what has just been asked for: there is no worse one."""
-        if partition in self._asked:
-            self._log.time.after(0.0, self._asked[partition])
+    def answer_request_now(self, partition: Partition) -> None:
+        """Let the answer to a pending lookup arrive just after the current call: the worst possible moment."""
+        if partition in self._lookups:
+            self._log.time.after(0.0, self._lookups[partition])
 
-    def forget(self, partition: Partition) -> None:
-        """Reads it no more."""
+    def remove(self, partition: Partition) -> None:
+        """Stop reading a partition."""
         self.unknown.discard(partition)
-        self._asked.pop(partition, None)
+        self._lookups.pop(partition, None)
         self.positions.pop(partition, None)
-        self._told.pop(partition, None)
+        self._reported_ends.pop(partition, None)
         self.paused.discard(partition)
 
     def resume(self, partitions: Iterable[Partition]) -> None:
-        """Holds these back no more."""
+        """Resume paused partitions."""
         self.paused.difference_update(partitions)
-        self._nothing_at = -1
+        self._empty_at_version = -1
 
     @property
     def ready(self) -> bool:
-        """Whether there is anything to hand out or to step over."""
-        if self._nothing_at == self._log.version:
+        """Whether `fetch` would return something or skip something."""
+        if self._empty_at_version == self._log.version:
             return False
-        for of, at in self.positions.items():
-            if of not in self.paused and of not in self.unknown and self._behind(of, at):
+        for partition, position in self.positions.items():
+            readable = partition not in self.paused and partition not in self.unknown
+            if readable and self._has_more(partition, position):
                 return True
-        self._nothing_at = self._log.version
+        self._empty_at_version = self._log.version
         return False
 
-    def fetch(self, most: int) -> list[LogEntry]:
-        """Records, and the ends of partitions where these are to be told."""
-        found: list[LogEntry] = []
-        for of in [each for each in self.positions if each not in self.paused and each not in self.unknown]:
-            if len(found) >= most:
+    def fetch(self, records_max: int) -> list[LogEntry]:
+        """Return records, and the ends of partitions if the client reports them."""
+        entries: list[LogEntry] = []
+        readable = [
+            partition
+            for partition in self.positions
+            if partition not in self.paused and partition not in self.unknown
+        ]
+        for partition in readable:
+            if len(entries) >= records_max:
                 break
-            got, self.positions[of] = self._log.read(
-                of, self.positions[of], most - len(found), committed=self._committed
+            records, self.positions[partition] = self._log.read(
+                partition, self.positions[partition], records_max - len(entries), committed=self._committed
             )
-            found += got
-            at = self.positions[of]
-            if self._ends and len(found) < most and self._told.get(of) != at and at >= self._end(of):
-                self._told[of] = at
-                found.append(end_of(of, at))
-        return found
+            entries += records
+            position = self.positions[partition]
+            at_unreported_end = (
+                self._reports_ends
+                and self._reported_ends.get(partition) != position
+                and position >= self._end(partition)
+            )
+            if at_unreported_end and len(entries) < records_max:
+                self._reported_ends[partition] = position
+                entries.append(partition_end(partition, position))
+        return entries
 
-    def _end(self, of: Partition) -> int:
-        return self._log.stable_end(of) if self._committed else self._log.end(of)
+    def _end(self, partition: Partition) -> int:
+        return self._log.last_stable_offset(partition) if self._committed else self._log.end_offset(partition)
 
-    def _behind(self, of: Partition, at: int) -> bool:
-        end = self._end(of)
-        return at < end or (self._ends and self._told.get(of) != end)
+    def _has_more(self, partition: Partition, position: int) -> bool:
+        end = self._end(partition)
+        return position < end or (self._reports_ends and self._reported_ends.get(partition) != end)

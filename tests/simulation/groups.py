@@ -1,4 +1,4 @@
-"""The coordinator of groups: generations, static members, rebalances of both kinds, committed and pending offsets."""
+"""The group coordinator: generations, static members, eager and cooperative rebalances, stored and pending offsets."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.clients import Partition
-from tests.simulation.log import Log, State, Transaction
+from tests.simulation.log import Log, Transaction, TransactionState
 
-#: How long brokers wait for members to join again before they go on without them.
-_JOIN_S = 120.0
+#: How long brokers wait for members to rejoin before they continue without them.
+_REJOIN_TIMEOUT_S = 120.0
 
 
-class Committed(NamedTuple):
-    """An offset, and what its member has said with it."""
+class StoredOffset(NamedTuple):
+    """A committed offset with its metadata."""
 
     offset: int
     metadata: str = ""
 
 
-#: Nothing was committed.
-NONE: Final = Committed(-1001)
+#: Kafka's value for "nothing was committed".
+NO_OFFSET: Final = StoredOffset(-1001)
 
 
-class Metadata(NamedTuple):
-    """What a member says of itself with its offsets; without generation and instance nobody can check it."""
+class MemberMetadata(NamedTuple):
+    """A member's identity, sent with its offsets. Without generation and instance the coordinator can't check it."""
 
     group: str
     generation: int = -1
@@ -38,193 +38,202 @@ class Metadata(NamedTuple):
 
 @dataclass(eq=False)
 class SimMember:
-    """One static member; `heard` says whether its client answers (a process that is paused or gone doesn't)."""
+    """One static member. `is_responsive` returns False while its process is paused or dead."""
 
     instance: str
     number: int
     topics: tuple[str, ...]
     session_s: float
     cooperative: bool
-    heard: Callable[[], bool]
+    is_responsive: Callable[[], bool]
     joined: bool = False
-    #: What its client knows: the generation, and what it is to have.
+    #: What its client knows: the generation and the assigned partitions.
     generation: int = -1
-    wanted: set[Partition] = field(default_factory=set)
-    #: What it has not given back yet.
+    assigned: set[Partition] = field(default_factory=set)
+    #: Partitions that it has not given up yet.
     owned: set[Partition] = field(default_factory=set)
-    #: Whether the client's application has still to hear of `wanted`.
-    news: bool = False
-    ended: KafkaError | None = None
+    #: Whether the application has not seen `assigned` yet.
+    assignment_pending: bool = False
+    error: KafkaError | None = None
 
 
 @dataclass
 class Group:
-    """One group."""
+    """One consumer group."""
 
     generation: int = 0
     members: dict[str, SimMember] = field(default_factory=dict)
     preparing: bool = False
     round: int = 0
-    #: 0: everybody keeps what he has; else how far everything has been turned over.
-    shift: int = 0
-    offsets: dict[Partition, Committed] = field(default_factory=dict)
-    pending: dict[Transaction, dict[Partition, Committed]] = field(default_factory=dict)
-    #: What was committed before, change by change.
-    before: list[tuple[Partition, Committed]] = field(default_factory=list)
+    #: By how many members partitions are rotated; 0: the assignment is sticky.
+    rotation: int = 0
+    offsets: dict[Partition, StoredOffset] = field(default_factory=dict)
+    pending: dict[Transaction, dict[Partition, StoredOffset]] = field(default_factory=dict)
+    #: The replaced offset of every commit, in order.
+    replaced_offsets: list[tuple[Partition, StoredOffset]] = field(default_factory=list)
 
-    def commit(self, offsets: Mapping[Partition, Committed]) -> None:
-        """These count from now on."""
-        self.before += [(each, self.offsets.get(each, NONE)) for each in offsets]
+    def commit(self, offsets: Mapping[Partition, StoredOffset]) -> None:
+        """Store committed offsets."""
+        self.replaced_offsets += [
+            (partition, self.offsets.get(partition, NO_OFFSET)) for partition in offsets
+        ]
         self.offsets.update(offsets)
 
-    def as_it_was(self, changes: int) -> dict[Partition, Committed]:
-        """What was committed so many changes ago."""
-        found = dict(self.offsets)
-        for partition, before in reversed(self.before[max(0, len(self.before) - changes) :]):
-            found[partition] = before
-        return found
+    def offsets_before(self, changes: int) -> dict[Partition, StoredOffset]:
+        """Return the offsets as they were that many changes ago."""
+        offsets = dict(self.offsets)
+        for partition, replaced in reversed(
+            self.replaced_offsets[max(0, len(self.replaced_offsets) - changes) :]
+        ):
+            offsets[partition] = replaced
+        return offsets
 
 
-class Groups:
-    """All groups."""
+class GroupCoordinator:
+    """The coordinator of all groups."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._groups: dict[str, Group] = {}
         self._numbers = 0
-        #: A coordinator that is deposed, and doesn't know it, answers as of so many changes ago.
-        self.deposed_by = 0
-        log.watch(self._created)
+        #: How many changes a stale coordinator is behind. It was deposed and doesn't know it.
+        self.stale_by = 0
+        log.on_new_topic(self._topic_created)
 
-    def of(self, name: str) -> Group:
-        """The group."""
+    def group(self, name: str) -> Group:
+        """Return the group, created on first use."""
         return self._groups.setdefault(name, Group())
 
     def join(self, name: str, member: SimMember) -> None:
-        """A new member, or the next of a static one: that has its partitions at once, and fences the one before."""
-        group = self.of(name)
+        """Add a member. One with a known instance id fences its predecessor and receives its partitions at once."""
+        group = self.group(name)
         self._numbers += 1
         member.number = self._numbers
-        before = group.members.get(member.instance)
+        predecessor = group.members.get(member.instance)
         group.members[member.instance] = member
         member.joined = True
-        if before is not None:
-            before.ended = KafkaError(KafkaError._FATAL)
+        if predecessor is not None:
+            predecessor.error = KafkaError(KafkaError._FATAL)
             if not group.preparing:
-                member.wanted, member.generation, member.news = set(before.wanted), group.generation, True
+                member.assigned, member.generation = set(predecessor.assigned), group.generation
+                member.assignment_pending = True
                 return
         if not group.preparing:
             self.rebalance(name)
             member.joined = True
         self._complete(name, group)
 
-    def turn_over(self, name: str) -> None:
-        """A rebalance after which everybody has something else."""
-        self.of(name).shift += 1
+    def rotate_assignment(self, name: str) -> None:
+        """Rebalance so that every member receives other partitions."""
+        self.group(name).rotation += 1
         self.rebalance(name)
 
     def rebalance(self, name: str) -> None:
-        """Everybody has to join again."""
-        group = self.of(name)
+        """Require every member to rejoin."""
+        group = self.group(name)
         group.preparing, group.round = True, group.round + 1
         for member in group.members.values():
             member.joined = False
-        self._log.time.after(_JOIN_S, partial(self._without, name, group.round))
+        self._log.time.after(_REJOIN_TIMEOUT_S, partial(self._expel_missing, name, group.round))
         self.heartbeats(name)
 
     def heartbeats(self, name: str) -> None:
-        """Clients that are heard hear of a rebalance; what the application has to do comes with its next read."""
-        group = self.of(name)
+        """Let responsive clients rejoin; the application handles the new assignment at its next read."""
+        group = self.group(name)
         if group.preparing:
             for member in group.members.values():
-                if not member.joined and member.heard() and (member.cooperative or not member.owned):
+                if not member.joined and member.is_responsive() and (member.cooperative or not member.owned):
                     member.joined = True
-                    # Who joins again has no use any more for an assignment that the application never heard of.
-                    member.news = member.news and member.cooperative
+                    # By rejoining, an eager member drops an assignment that its application has not seen.
+                    member.assignment_pending = member.assignment_pending and member.cooperative
             self._complete(name, group)
 
-    def silent(self, name: str, member: SimMember) -> None:
-        """Its client says nothing from now on; one that stays so is taken for gone after its session's time."""
+    def silence(self, name: str, member: SimMember) -> None:
+        """Expel the member after its session timeout, unless its client answers again by then."""
         self._log.time.after(member.session_s, partial(self._expire, name, member))
 
     def expel(self, name: str, member: SimMember) -> None:
-        """Takes a member for gone, whatever it thinks."""
-        group = self.of(name)
+        """Remove a member, whatever its client believes."""
+        group = self.group(name)
         if group.members.get(member.instance) is member:
             del group.members[member.instance]
             member.generation = -1
-            member.ended = member.ended or KafkaError(KafkaError.UNKNOWN_MEMBER_ID)
+            member.error = member.error or KafkaError(KafkaError.UNKNOWN_MEMBER_ID)
             if group.members:
                 self.rebalance(name)
 
-    def released(self, name: str, member: SimMember) -> None:
-        """It has given back what it is to have no more: there may be others for it."""
-        group = self.of(name)
+    def partitions_revoked(self, name: str, member: SimMember) -> None:
+        """Continue the rebalance after a member gave up partitions, which others may now receive."""
+        group = self.group(name)
         if not member.cooperative:
             self.heartbeats(name)
         elif group.members.get(member.instance) is member and not group.preparing:
             self.rebalance(name)
 
-    def check(self, of: Metadata) -> None:
-        """Refuses offsets of a member that is none, or of another generation; nobody's are taken as they are."""
-        group = self.of(of.group)
-        if of.instance is None and of.generation < 0:
+    def check_member(self, metadata: MemberMetadata) -> None:
+        """Raise KafkaException if a member is unknown, fenced or of an old generation. Accept one without identity."""
+        group = self.group(metadata.group)
+        if metadata.instance is None and metadata.generation < 0:
             return
-        member = group.members.get(of.instance or "")
+        member = group.members.get(metadata.instance or "")
         if member is None:
-            raise _refused(KafkaError.UNKNOWN_MEMBER_ID)
-        if member.number != of.member:
-            raise _refused(KafkaError.FENCED_INSTANCE_ID)
-        if of.generation != group.generation:
-            raise _refused(KafkaError.ILLEGAL_GENERATION)
+            raise _rejected(KafkaError.UNKNOWN_MEMBER_ID)
+        if member.number != metadata.member:
+            raise _rejected(KafkaError.FENCED_INSTANCE_ID)
+        if metadata.generation != group.generation:
+            raise _rejected(KafkaError.ILLEGAL_GENERATION)
 
-    def told(self, name: str, of: Partition) -> Committed | None:
-        """What a member is told of an offset; None: a transaction holds it."""
-        group = self.of(name)
-        if self.deposed_by:
-            return group.as_it_was(self.deposed_by).get(of, NONE)
-        return None if self.unstable(name, [of]) else group.offsets.get(of, NONE)
+    def committed_offset(self, name: str, partition: Partition) -> StoredOffset | None:
+        """Return the offset that a member is answered, or None while it is unstable."""
+        group = self.group(name)
+        if self.stale_by:
+            return group.offsets_before(self.stale_by).get(partition, NO_OFFSET)
+        return (
+            None if self.has_unstable_offsets(name, [partition]) else group.offsets.get(partition, NO_OFFSET)
+        )
 
-    def hold(self, name: str, transaction: Transaction, offsets: Mapping[Partition, Committed]) -> None:
-        """Offsets that count when their transaction is committed."""
-        self.of(name).pending.setdefault(transaction, {}).update(offsets)
+    def add_pending_offsets(
+        self, name: str, transaction: Transaction, offsets: Mapping[Partition, StoredOffset]
+    ) -> None:
+        """Record offsets that are stored when their transaction is committed."""
+        self.group(name).pending.setdefault(transaction, {}).update(offsets)
 
-    def settle(self, name: str, transaction: Transaction) -> None:
-        """The transaction's end has reached the group."""
-        group = self.of(name)
+    def end_transaction(self, name: str, transaction: Transaction) -> None:
+        """Store or drop the pending offsets of a transaction: its marker has reached the group."""
+        group = self.group(name)
         offsets = group.pending.pop(transaction, {})
-        if transaction.state is State.COMMITTED:
+        if transaction.state is TransactionState.COMMITTED:
             group.commit(offsets)
 
-    def unstable(self, name: str, partitions: Iterable[Partition]) -> bool:
-        """Whether a transaction holds offsets of these."""
-        asked = set(partitions)
-        return any(not asked.isdisjoint(held) for held in self.of(name).pending.values())
+    def has_unstable_offsets(self, name: str, partitions: Iterable[Partition]) -> bool:
+        """Return whether a transaction has pending offsets of any of these partitions."""
+        requested = set(partitions)
+        return any(not requested.isdisjoint(offsets) for offsets in self.group(name).pending.values())
 
     def unassigned_partitions(self, name: str, inputs: Iterable[str]) -> frozenset[Partition]:
-        """Partitions that no member is to have; none while the group is between two generations."""
-        group = self.of(name)
+        """Return the partitions that no member is assigned; none while the group rebalances."""
+        group = self.group(name)
         if group.preparing or not group.members:
             return frozenset()
-        taken = set[Partition]().union(*(member.wanted for member in group.members.values()))
-        return frozenset(self._log.matching(list(inputs))) - taken
+        assigned = set[Partition]().union(*(member.assigned for member in group.members.values()))
+        return frozenset(self._log.matching_partitions(list(inputs))) - assigned
 
-    def _created(self, topic: str) -> None:
+    def _topic_created(self, topic: str) -> None:
         for name, group in self._groups.items():
             if any(self._subscribed(member, topic) for member in group.members.values()):
                 self.rebalance(name)
 
     def _subscribed(self, member: SimMember, topic: str) -> bool:
-        return any((topic, 0) == each for each in self._log.matching(member.topics))
+        return any((topic, 0) == partition for partition in self._log.matching_partitions(member.topics))
 
     def _expire(self, name: str, member: SimMember) -> None:
-        if not member.heard():
+        if not member.is_responsive():
             self.expel(name, member)
 
-    def _without(self, name: str, number: int) -> None:
-        group = self.of(name)
+    def _expel_missing(self, name: str, number: int) -> None:
+        group = self.group(name)
         if group.preparing and group.round == number:
-            for member in [each for each in group.members.values() if not each.joined]:
+            for member in [member for member in group.members.values() if not member.joined]:
                 self.expel(name, member)
             self.heartbeats(name)
 
@@ -237,33 +246,33 @@ class Groups:
             return
         group.preparing, group.generation = False, group.generation + 1
         topics = sorted({topic for member in group.members.values() for topic in member.topics})
-        targets = self._shared(group, self._log.matching(topics))
+        targets = self._assign(group, self._log.matching_partitions(topics))
         for member in group.members.values():
             others = [other for other in group.members.values() if other is not member]
-            held = set().union(*(other.owned for other in others))
-            member.wanted = targets[member.instance] - held
-            member.generation, member.news = group.generation, True
+            owned_by_others = set().union(*(other.owned for other in others))
+            member.assigned = targets[member.instance] - owned_by_others
+            member.generation, member.assignment_pending = group.generation, True
 
-    def _shared(self, group: Group, partitions: Sequence[Partition]) -> dict[str, set[Partition]]:
-        """Sticky: everybody keeps what is his share of what he has; the rest goes to who has least."""
+    def _assign(self, group: Group, partitions: Sequence[Partition]) -> dict[str, set[Partition]]:
+        """Return a sticky assignment: members keep their share, and the rest goes to those with the fewest."""
         names = sorted(group.members)
-        if group.shift:
+        if group.rotation:
             return {
-                name: set(partitions[(place + group.shift) % len(names) :: len(names)])
-                for place, name in enumerate(names)
+                name: set(partitions[(index + group.rotation) % len(names) :: len(names)])
+                for index, name in enumerate(names)
             }
-        most = -(-len(partitions) // len(names))
-        left = set(partitions)
+        partitions_max = -(-len(partitions) // len(names))
+        remaining = set(partitions)
         targets: dict[str, set[Partition]] = {}
         for name in names:
             member = group.members[name]
-            kept = sorted(member.owned & left)[:most] if member.cooperative else []
+            kept = sorted(member.owned & remaining)[:partitions_max] if member.cooperative else []
             targets[name] = set(kept)
-            left -= targets[name]
-        for partition in sorted(left):
-            targets[min(names, key=lambda each: len(targets[each]))].add(partition)
+            remaining -= targets[name]
+        for partition in sorted(remaining):
+            targets[min(names, key=lambda name: len(targets[name]))].add(partition)
         return targets
 
 
-def _refused(code: int) -> KafkaException:
+def _rejected(code: int) -> KafkaException:
     return KafkaException(KafkaError(code, txn_requires_abort=True))

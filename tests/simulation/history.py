@@ -1,4 +1,4 @@
-"""One history: a city handed over to a mesh in which things go wrong, then all is driven idle, and checked."""
+"""One history: submit a city to a mesh while faults are injected, drive the mesh idle, and check the result."""
 
 from __future__ import annotations
 
@@ -12,141 +12,157 @@ from typing import Final
 from schemas.systems import DOMAINS
 from schemas.topics import sink_step
 from tests.simulation.cities import SimCity, city, interleaved
-from tests.simulation.failing_steps import FailurePlan, have_tried_again, left_aside, stumble_of
-from tests.simulation.faults import Fault, Faults, plan
-from tests.simulation.mesh import Feeder, Mesh
-from tests.simulation.outcome import MeshOutcome, against_the_model, coherent, differences, outcome, unlisted
+from tests.simulation.failing_steps import (
+    FailurePlan,
+    draw_failure_plan,
+    retry_open_dead_letters,
+    unresolved_dead_letters,
+)
+from tests.simulation.faults import Fault, Faults, draw_faults
+from tests.simulation.mesh import Feeder, SimMesh
+from tests.simulation.outcome import (
+    MeshOutcome,
+    differences,
+    invariant_violations,
+    model_differences,
+    outcome_of,
+    without_register_order,
+)
 from tests.simulation.watcher import Watcher
-from tests.simulation.world import FoundError, StuckError, World
+from tests.simulation.world import FindingError, StuckError, World
 
-#: Cities that histories are about.
+#: Cities that histories choose from.
 CITIES: Final = 16
 PARTITIONS: Final = 3
 FAULTS: Final = 14
 FAULTS_MIN: Final = 5
-_TURNS_MAX: Final = 3_000
+_RUNS_MAX: Final = 3_000
 
 
 @dataclass
 class History:
-    """What a seed stands for."""
+    """Everything that is drawn from a seed before a history begins."""
 
     seed: int
     city: SimCity
     domain: str
-    cuts: tuple[int, ...]
+    fetch_sizes: tuple[int, ...]
     batch_records_max: int
-    share: int
+    #: Records that the feeder publishes at a time.
+    feed_size: int
     faults: list[Fault]
-    stumble: FailurePlan | None
+    failure_plan: FailurePlan | None
 
 
 @dataclass
 class HistoryResult:
-    """How a history went; `findings` is empty where everything held."""
+    """The result of a history; `findings` is empty if nothing was wrong."""
 
     seed: int
     notices: int
-    struck: list[Fault] = field(default_factory=list)
+    injected: list[Fault] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    turns: int = 0
-    #: Whether it ended by an error that no check has raised: then it was not looked at what came of it.
-    failed: bool = False
-    #: Dead letters that an officer had tried again.
-    letters: int = 0
+    #: How often any process was run.
+    runs: int = 0
+    #: Whether it ended by an unexpected exception: then its outcome was not checked.
+    crashed: bool = False
+    dead_letters_retried: int = 0
     log: list[str] = field(default_factory=list)
 
 
 def history_of(seed: int, cities: int = CITIES) -> History:
-    """Everything that is drawn, but who comes when."""
+    """Draw a history from a seed. The order of its runs is drawn later, by the world."""
     chance = random.Random(f"history {seed}")  # noqa: S311 - repeatable on purpose
     return History(
         seed=seed,
         city=city(chance.randrange(cities)),
         domain=chance.choice(sorted(DOMAINS)),
-        cuts=chance.choice(((1_000,),) * 5 + ((1_000, 1_000, 60, 20),) * 2 + ((60, 20, 7, 3),)),
+        fetch_sizes=chance.choice(((1_000,),) * 5 + ((1_000, 1_000, 60, 20),) * 2 + ((60, 20, 7, 3),)),
         batch_records_max=chance.choice((1_000, 50, 20)),
-        share=chance.choice((30, 60, 120, 120)),
-        faults=plan(seed, FAULTS),
-        stumble=stumble_of(seed),
+        feed_size=chance.choice((30, 60, 120, 120)),
+        faults=draw_faults(seed, FAULTS),
+        failure_plan=draw_failure_plan(seed),
     )
 
 
 def run(history: History, faults: Iterable[Fault] | None = None) -> HistoryResult:
-    """Runs and checks a history, with the faults that it has or fewer."""
-    drawn = Faults(history.faults if faults is None else faults)
-    world = World(history.seed, PARTITIONS, drawn)
-    world.cuts = history.cuts
-    told = HistoryResult(history.seed, history.city.notices, log=world.told)
-    mesh = Mesh(world, [history.domain], history.batch_records_max, stumble=history.stumble)
+    """Run and check a history, with its own faults or with some of them."""
+    planned = Faults(history.faults if faults is None else faults)
+    world = World(history.seed, PARTITIONS, planned)
+    world.fetch_sizes = history.fetch_sizes
+    result = HistoryResult(history.seed, history.city.notices, log=world.lines)
+    mesh = SimMesh(world, [history.domain], history.batch_records_max, failure_plan=history.failure_plan)
     watchers = [Watcher(domain, database) for domain, database in mesh.databases.items()]
-    _feed(world, history.city, history.share)
+    _start_feeder(world, history.city, history.feed_size)
     try:
-        world.run(_TURNS_MAX)
-        told.letters = _mended(world, mesh)
-        world.run(_TURNS_MAX)
-        drawn.over = True
-        world.run(_TURNS_MAX)
-    except (FoundError, StuckError) as error:
-        told.findings.append(str(error))
+        world.run(_RUNS_MAX)
+        result.dead_letters_retried = _heal(world, mesh)
+        world.run(_RUNS_MAX)
+        planned.disabled = True
+        world.run(_RUNS_MAX)
+    except (FindingError, StuckError) as error:
+        result.findings.append(str(error))
     except Exception as error:
-        told.failed = True
-        told.findings.append(f"{type(error).__name__}: {error}")
-        told.log.append(_where(error))
+        result.crashed = True
+        result.findings.append(f"{type(error).__name__}: {error}")
+        result.log.append(_traceback_end(error))
     else:
-        told.findings += _checked(world, mesh, history)
-    told.findings += [found for watcher in watchers for found in watcher.at_the_end()]
-    told.struck, told.turns = drawn.struck, world.turns
-    return told
+        result.findings += _check(world, mesh, history)
+    result.findings += [finding for watcher in watchers for finding in watcher.findings_at_end()]
+    result.injected, result.runs = planned.injected, world.runs
+    return result
 
 
 @cache
-def undisturbed(number: int) -> MeshOutcome:
-    """What comes of a city where nothing goes wrong, in all domains; as the reference model has it."""
+def expected_outcome(number: int) -> MeshOutcome:
+    """Return the outcome of a city without any fault, for all domains. Raise FindingError if the model disagrees."""
     world = World(0, PARTITIONS, Faults(()))
-    world.cuts = (1_000,)
-    mesh = Mesh(world, sorted(DOMAINS), 1_000, workers=1)
-    _feed(world, city(number), 1_000)
-    world.run(_TURNS_MAX)
-    found = outcome(world.log, mesh.databases)
-    wrong = [*coherent(world.log, tuple(DOMAINS)), *against_the_model(city(number), found.rows)]
-    if wrong:
-        raise FoundError(f"city {number} comes out wrong without any fault: {'; '.join(wrong)}")
-    return found
+    world.fetch_sizes = (1_000,)
+    mesh = SimMesh(world, sorted(DOMAINS), 1_000, workers=1)
+    _start_feeder(world, city(number), 1_000)
+    world.run(_RUNS_MAX)
+    outcome = outcome_of(world.log, mesh.databases)
+    findings = [
+        *invariant_violations(world.log, tuple(DOMAINS)),
+        *model_differences(city(number), outcome.rows),
+    ]
+    if findings:
+        raise FindingError(f"city {number} is wrong without any fault: {'; '.join(findings)}")
+    return outcome
 
 
-def _feed(world: World, of: SimCity, share: int) -> None:
-    records = interleaved(of.records, world.chance)
-    world.add("feeder", 1, lambda _: Feeder(world, records, share))
+def _start_feeder(world: World, source: SimCity, feed_size: int) -> None:
+    records = interleaved(source.records, world.chance)
+    world.add_step("feeder", 1, lambda _: Feeder(world, records, feed_size))
 
 
-def _mended(world: World, mesh: Mesh) -> int:
-    """What couldn't be processed can be from now on, and an officer sees to its letters, while faults still strike."""
-    if mesh.stumbling is None or mesh.stumble is None:
+def _heal(world: World, mesh: SimMesh) -> int:
+    """Repair the failing step and retry its dead letters, while faults are still injected; return how many."""
+    if mesh.failing_step is None or mesh.failure_plan is None:
         return 0
-    mesh.stumbling.mended = True
-    return have_tried_again(world.log, _stumbles(mesh.stumble, mesh.domains[0]))
+    mesh.failing_step.healed = True
+    return retry_open_dead_letters(world.log, _failing_step_name(mesh.failure_plan, mesh.domains[0]))
 
 
-def _checked(world: World, mesh: Mesh, history: History) -> list[str]:
-    aborted = sorted({each.topic_partition[0] for each in world.log.uncommitted_reads if each.aborted})
-    found = [f"an aborted record of {topic} was read" for topic in aborted]
-    aside = _stumbles(history.stumble, history.domain) if history.stumble else None
-    expected, actual = undisturbed(history.city.number), outcome(world.log, mesh.databases)
-    if aside == "household":
-        expected, actual = unlisted(expected), unlisted(actual)
-    found += differences(expected, actual)
-    found += coherent(world.log, (history.domain,), aside)
-    if aside and history.stumble:
-        found += left_aside(
-            world.log, aside, mesh.databases[history.domain] if history.stumble.step == "sink" else None
-        )
-    return found
+def _check(world: World, mesh: SimMesh, history: History) -> list[str]:
+    plan = history.failure_plan
+    aborted = sorted({entry.topic_partition[0] for entry in world.log.uncommitted_reads if entry.aborted})
+    findings = [f"an aborted record of {topic} was read" for topic in aborted]
+    failing_step = _failing_step_name(plan, history.domain) if plan else None
+    expected, actual = expected_outcome(history.city.number), outcome_of(world.log, mesh.databases)
+    if failing_step == "household":
+        expected, actual = without_register_order(expected), without_register_order(actual)
+    findings += differences(expected, actual)
+    findings += invariant_violations(world.log, (history.domain,), failing_step)
+    if failing_step and plan:
+        store = mesh.databases[history.domain] if plan.step == "sink" else None
+        findings += unresolved_dead_letters(world.log, failing_step, store)
+    return findings
 
 
-def _stumbles(stumble: FailurePlan, domain: str) -> str:
-    return sink_step(domain) if stumble.step == "sink" else stumble.step
+def _failing_step_name(plan: FailurePlan, domain: str) -> str:
+    return sink_step(domain) if plan.step == "sink" else plan.step
 
 
-def _where(error: BaseException) -> str:
+def _traceback_end(error: BaseException) -> str:
     return "".join(traceback.format_exception(error)[-4:])

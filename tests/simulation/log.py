@@ -1,4 +1,8 @@
-"""A log as brokers keep it: transactions stand open on it, and what is aborted stays there with its marker."""
+"""A partitioned log with open transactions, aborted records and control markers, as brokers store it.
+
+`streams.testing.memory_log` promises another thing: a log without faults, for tests of single steps. This log has
+stale brokers, full disks and transactions that end late, and is read by clients that behave as librdkafka does.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from streams.testing.memory_log import partition_for
 from tests.simulation.virtual_time import VirtualTime
 
 
-class State(Enum):
-    """Of a transaction, as the coordinator has decided it."""
+class TransactionState(Enum):
+    """State of a transaction, as the coordinator has decided it."""
 
     OPEN = auto()
     COMMITTED = auto()
@@ -24,17 +28,16 @@ class State(Enum):
 
 @dataclass(eq=False, slots=True)
 class Transaction:
-    """One transaction: where it has records, and which groups have offsets with it."""
+    """One transaction: its partitions with records, and the groups with offsets in it."""
 
-    slot: str
-    state: State = State.OPEN
+    transactional_id: str
+    state: TransactionState = TransactionState.OPEN
     partitions: dict[Partition, None] = field(default_factory=dict)
-    #: Those that it has offsets for.
     groups: dict[str, None] = field(default_factory=dict)
 
 
 class LogEntry(MessageBase):
-    """A record (`streams.clients.Message`), a marker of a transaction, or what a client says of a partition."""
+    """A record (`streams.clients.Message`), a transaction's control marker, or a client's event about a partition."""
 
     __slots__ = (
         "control",
@@ -49,13 +52,13 @@ class LogEntry(MessageBase):
 
     def __init__(
         self,
-        of: Partition,
-        at: int,
+        partition: Partition,
+        offset: int,
         key: bytes | None = None,
         value: bytes | None = None,
         timestamp_ms: int = 0,
     ) -> None:
-        self.topic_partition, self.record_offset, self.timestamp_ms = of, at, timestamp_ms
+        self.topic_partition, self.record_offset, self.timestamp_ms = partition, offset, timestamp_ms
         self.key_bytes, self.value_bytes = key, value
         self.transaction: Transaction | None = None
         self.control = False
@@ -63,23 +66,23 @@ class LogEntry(MessageBase):
 
     @property
     def aborted(self) -> bool:
-        """Whether it never counted."""
-        return self.transaction is not None and self.transaction.state is State.ABORTED
+        """Whether its transaction was aborted."""
+        return self.transaction is not None and self.transaction.state is TransactionState.ABORTED
 
 
-def end_of(partition: Partition, offset: int) -> LogEntry:
-    """The client's word for the end of a partition."""
+def partition_end(partition: Partition, offset: int) -> LogEntry:
+    """Return the event by which a client reports the end of a partition."""
     entry = LogEntry(partition, offset)
     entry.failure = KafkaError(KafkaError._PARTITION_EOF)
     return entry
 
 
-#: As Java's clients have it; keys come again and again.
-where = cache(partition_for)
+#: The partitioner of Java's clients, cached because the same keys come again and again.
+_partition_of_key = cache(partition_for)
 
 
 class Log:
-    """Topics and their partitions. `read` notes what was handed out before its transaction was committed."""
+    """Topics and their partitions. `uncommitted_reads` collects records that were read before their commit."""
 
     def __init__(self, time: VirtualTime, partitions: int) -> None:
         self.time, self.partitions = time, partitions
@@ -87,109 +90,113 @@ class Log:
         self.entries: dict[Partition, list[LogEntry]] = {}
         #: First offset of each open transaction.
         self._open: dict[Partition, dict[Transaction, int]] = {}
-        #: Nothing can be written before that moment.
-        self.full_until_s = 0.0
+        #: Until that moment every write fails.
+        self.disk_full_until_s = 0.0
         self.uncommitted_reads: list[LogEntry] = []
-        #: Grows with everything that a reader might get on by.
+        #: Grows with every change that may give a reader something to read.
         self.version = 0
-        self._watching: list[Callable[[str], None]] = []
-        #: By inputs: of how many partitions, these match.
+        self._topic_listeners: list[Callable[[str], None]] = []
+        #: By subscription: the matching partitions, and how many partitions existed when they were computed.
         self._matching: dict[tuple[str, ...], tuple[int, list[Partition]]] = {}
-        #: How long a broker takes to tell where a partition begins or ends.
-        self.look_up_s: Callable[[], float] = lambda: 0.0
-        #: A leader that is deposed, and doesn't know it, lacks so many records of what it leads.
-        self.deposed_by = 0
-        #: A wall clock's distance from time as it passes.
-        self.wall_s = 1_767_225_600.0
+        #: Draws how long a broker takes to return a partition's first or last offset.
+        self.lookup_delay_s: Callable[[], float] = lambda: 0.0
+        #: How many of the newest records a stale leader lacks. It was deposed and doesn't know it.
+        self.stale_by = 0
+        #: Distance of the wall clock from virtual time.
+        self.wall_clock_offset_s = 1_767_225_600.0
 
-    def watch(self, told: Callable[[str], None]) -> None:
-        """Calls with the name of each new topic."""
-        self._watching.append(told)
+    def on_new_topic(self, listener: Callable[[str], None]) -> None:
+        """Call the listener with the name of each new topic."""
+        self._topic_listeners.append(listener)
 
-    def create(self, topic: str, partitions: int | None = None) -> None:
-        """Makes a topic where it isn't there."""
+    def create_topic(self, topic: str, partitions: int | None = None) -> None:
+        """Create a topic unless it exists."""
         if topic not in self.topics:
             self.topics[topic] = partitions or self.partitions
             for number in range(self.topics[topic]):
                 self.entries[topic, number] = []
                 self._open[topic, number] = {}
-            for told in self._watching:
-                told(topic)
+            for listener in self._topic_listeners:
+                listener(topic)
 
-    def place(self, topic: str, record: LogEntry) -> Partition:
-        """The partition of a record; where it says -1, its key chooses (a null key: partition 0)."""
+    def choose_partition(self, topic: str, record: LogEntry) -> Partition:
+        """Return the partition of a record; number -1 means: by its key (a null key: partition 0)."""
         if topic not in self.topics:
-            self.create(topic)
+            self.create_topic(topic)
         number = (
             record.topic_partition[1]
             if record.topic_partition[1] >= 0
-            else where(record.key_bytes or b"", self.topics[topic])
+            else _partition_of_key(record.key_bytes or b"", self.topics[topic])
         )
         return topic, number
 
     def append(self, topic: str, record: LogEntry, transaction: Transaction | None = None) -> LogEntry:
-        """Writes a record to its partition."""
-        of = self.place(topic, record)
+        """Write a record to its partition."""
+        partition = self.choose_partition(topic, record)
         self.version += 1
-        entries = self.entries[of]
-        stamp = record.timestamp_ms or int(1_000 * (self.wall_s + self.time.now_s))
-        entry = LogEntry(of, len(entries), record.key_bytes, record.value_bytes, stamp)
+        entries = self.entries[partition]
+        timestamp_ms = record.timestamp_ms or int(1_000 * (self.wall_clock_offset_s + self.time.now_s))
+        entry = LogEntry(partition, len(entries), record.key_bytes, record.value_bytes, timestamp_ms)
         entries.append(entry)
         if transaction is not None:
             entry.transaction = transaction
-            transaction.partitions[of] = None
-            self._open[of].setdefault(transaction, entry.record_offset)
+            transaction.partitions[partition] = None
+            self._open[partition].setdefault(transaction, entry.record_offset)
         return entry
 
-    def mark(self, of: Partition, transaction: Transaction) -> None:
-        """Ends a transaction in one partition."""
-        entry = LogEntry(of, len(self.entries[of]))
+    def append_marker(self, partition: Partition, transaction: Transaction) -> None:
+        """End a transaction in one partition."""
+        entry = LogEntry(partition, len(self.entries[partition]))
         entry.control, entry.transaction = True, transaction
-        self.entries[of].append(entry)
-        self._open[of].pop(transaction, None)
+        self.entries[partition].append(entry)
+        self._open[partition].pop(transaction, None)
         self.version += 1
 
-    def end(self, of: Partition) -> int:
-        """The offset after the last record, of whatever transaction."""
-        return max(0, len(self.entries.get(of, ())) - self.deposed_by)
+    def end_offset(self, partition: Partition) -> int:
+        """Return the offset after the last record, committed or not."""
+        return max(0, len(self.entries.get(partition, ())) - self.stale_by)
 
-    def stable_end(self, of: Partition) -> int:
-        """The offset that readers of committed records get to."""
-        still = self._open.get(of)
-        return min(*still.values(), self.end(of)) if still else self.end(of)
+    def last_stable_offset(self, partition: Partition) -> int:
+        """Return the offset up to which readers of committed records may read."""
+        open_from = self._open.get(partition)
+        end = self.end_offset(partition)
+        return min(*open_from.values(), end) if open_from else end
 
-    def read(self, of: Partition, start: int, most: int, *, committed: bool) -> tuple[list[LogEntry], int]:
-        """Records from an offset on, and the offset to go on from: over markers, and over what is aborted."""
-        end = self.stable_end(of) if committed else self.end(of)
-        entries, found = self.entries.get(of, []), list[LogEntry]()
-        while start < end and len(found) < most:
+    def read(
+        self, partition: Partition, start: int, records_max: int, *, committed: bool
+    ) -> tuple[list[LogEntry], int]:
+        """Return records from an offset on, and the next position, which skips markers and aborted records."""
+        end = self.last_stable_offset(partition) if committed else self.end_offset(partition)
+        entries, records = self.entries.get(partition, []), list[LogEntry]()
+        while start < end and len(records) < records_max:
             entry = entries[start]
             start += 1
             if entry.control or (committed and entry.aborted):
                 continue
-            if entry.transaction is not None and entry.transaction.state is not State.COMMITTED:
+            if entry.transaction is not None and entry.transaction.state is not TransactionState.COMMITTED:
                 self.uncommitted_reads.append(entry)
-            found.append(entry)
-        return found, start
+            records.append(entry)
+        return records, start
 
     def committed(self, topic: str) -> list[LogEntry]:
-        """A topic's committed records, partition after partition."""
+        """Return a topic's committed records, partition after partition."""
         return [
             entry
             for number in range(self.topics.get(topic, 0))
             for entry in self.entries[topic, number]
-            if not entry.control and (entry.transaction is None or entry.transaction.state is State.COMMITTED)
+            if not entry.control
+            and (entry.transaction is None or entry.transaction.state is TransactionState.COMMITTED)
         ]
 
-    def matching(self, inputs: Sequence[str]) -> list[Partition]:
-        """Partitions of topics that are named, or match an expression that begins with `^`."""
-        asked = tuple(inputs)
-        known, found = self._matching.get(asked, (0, []))
-        if known < len(self.entries):
-            found = [each for each in self.entries if _subscribed(each[0], asked)]
-            self._matching[asked] = len(self.entries), found
-        return found
+    def matching_partitions(self, inputs: Sequence[str]) -> list[Partition]:
+        """Return the partitions of the topics named, or matched by an expression that begins with `^`."""
+        subscription = tuple(inputs)
+        partitions_then, matching = self._matching.get(subscription, (0, []))
+        if partitions_then < len(self.entries):
+            matching = [partition for partition in self.entries if _subscribed(partition[0], subscription)]
+            self._matching[subscription] = len(self.entries), matching
+        return matching
 
 
-#: Topics are the same from history to history.
+#: Cached, because topics are the same in every history.
 _subscribed = cache(subscribed)

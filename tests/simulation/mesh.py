@@ -1,4 +1,4 @@
-"""A whole mesh in a world: the steps with their processors, the sinks of some domains, and what hands over to it."""
+"""A complete mesh in a world: all steps with their processors, the sinks of some domains, and a feeder."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from tests.simulation.cities import CODING, RECEIVED_MS
 from tests.simulation.clients import SimConsumer
 from tests.simulation.failing_steps import FailingProcessor, FailurePlan, RejectingStore
 from tests.simulation.log import LogEntry
-from tests.simulation.postgres import Database, Line
+from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.workers import SinkProcess, StepWorker
 from tests.simulation.world import Process, Worker, World
 from tests.unit.processors.submissions import key_ring
 
 WORKERS: Final = 3
-#: Makes what runs in a process.
-Make = Callable[[Process], Worker]
+#: Creates the worker of a process.
+WorkerFactory = Callable[[Process], Worker]
 
 
-class Mesh:
-    """Everything that runs, for some domains: the changes of all others stay where fan-out puts them."""
+class SimMesh:
+    """All steps, and the sinks of some domains. Changes of other domains stay in the topics that fan-out writes."""
 
     def __init__(
         self,
@@ -43,84 +43,84 @@ class Mesh:
         domains: Sequence[str],
         batch_records_max: int,
         workers: int = WORKERS,
-        stumble: FailurePlan | None = None,
+        failure_plan: FailurePlan | None = None,
     ) -> None:
         self.world, self.domains = world, domains
         self.settings = PipelineSettings(batch_records_max=batch_records_max)
         self.sinks = PostgresSinkSettings(read=SinkSettings(batch_records_max=batch_records_max))
-        self.databases = {domain: Database(world.time) for domain in domains}
+        self.databases = {domain: SimDatabase(world.time) for domain in domains}
         for name, partitions in _topics():
             if not name.startswith("in."):
-                world.log.create(name, partitions)
-        self.stumble = stumble
-        self.stumbling: FailingProcessor | RejectingStore | None = None
-        if stumble is not None and stumble.step == "sink":
-            self.stumbling = RejectingStore(self.databases[domains[0]], stumble)
+                world.log.create_topic(name, partitions)
+        self.failure_plan = failure_plan
+        self.failing_step: FailingProcessor | RejectingStore | None = None
+        if failure_plan is not None and failure_plan.step == "sink":
+            self.failing_step = RejectingStore(self.databases[domains[0]], failure_plan)
         for step in steps(tuple(domains)):
-            if stumble is not None and stumble.step == step.name:
-                self.stumbling = found = FailingProcessor(step, stumble)
-                world.add(step.name, workers, self._pipeline(replace(step, processor=found)))
+            if failure_plan is not None and failure_plan.step == step.name:
+                self.failing_step = processor = FailingProcessor(step, failure_plan)
+                world.add_step(step.name, workers, self._pipeline(replace(step, processor=processor)))
             else:
-                world.add(step.name, workers, self._pipeline(step))
+                world.add_step(step.name, workers, self._pipeline(step))
         for domain in domains:
-            world.add(sink_step(domain), workers, self._sink(domain))
+            world.add_step(sink_step(domain), workers, self._sink(domain))
 
-    def _pipeline(self, step: Step) -> Make:
+    def _pipeline(self, step: Step) -> WorkerFactory:
         return lambda process: StepWorker(process, step, CODING, self.settings)
 
-    def _sink(self, domain: str) -> Make:
-        found, database = DOMAINS[domain], self.databases[domain]
-        return lambda process: SinkProcess(process, found, database, CODING, self.sinks)
+    def _sink(self, name: str) -> WorkerFactory:
+        domain, database = DOMAINS[name], self.databases[name]
+        return lambda process: SinkProcess(process, domain, database, CODING, self.sinks)
 
 
 class Feeder:
-    """Hands over a city's records, some at a time (`tests.simulation.world.Worker`)."""
+    """Publishes a city's submissions, some at a time (`tests.simulation.world.Worker`)."""
 
     consumer: SimConsumer | None = None
-    line: Line | None = None
+    store_access: StoreAccess | None = None
 
-    def __init__(self, world: World, records: Iterator[tuple[str, bytes]], share: int) -> None:
-        self._world, self._share, self._left = world, share, list(records)[::-1]
+    def __init__(self, world: World, records: Iterator[tuple[str, bytes]], feed_size: int) -> None:
+        self._world, self._feed_size, self._remaining = world, feed_size, list(records)[::-1]
 
     @property
     def ready(self) -> bool:
-        """Whether there is more."""
-        return bool(self._left)
+        """Whether submissions remain."""
+        return bool(self._remaining)
 
     def start(self) -> None:
-        """Nothing is needed."""
+        """Do nothing: there is nothing to join."""
 
-    def turn(self) -> int:
-        """The next share."""
-        for _ in range(min(self._share, len(self._left))):
-            topic, value = self._left.pop()
-            self._world.log.create(topic, 1)
+    def run_once(self) -> int:
+        """Publish the next submissions."""
+        for _ in range(min(self._feed_size, len(self._remaining))):
+            topic, value = self._remaining.pop()
+            self._world.log.create_topic(topic, 1)
             self._world.log.append(topic, LogEntry((topic, 0), -1, None, value, RECEIVED_MS))
         return 1
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to leave."""
 
 
 @cache
 def steps(domains: tuple[str, ...]) -> list[Step]:
-    """The four steps; conversion for these domains."""
+    """Return the four steps; conversion reads the topics of these domains."""
     inputs = dict(INPUTS)
     inputs["conversion"] = [
         *(change_topic(domain) for domain in domains),
         *(domain_receipt_topic(domain) for domain in domains),
     ]
     keys: KeyRing = key_ring()
-    of = schema_of()
-    made: dict[str, StatelessProcessor | StatefulProcessor] = {
+    schema_by_topic = schema_of()
+    processors: dict[str, StatelessProcessor | StatefulProcessor] = {
         "intake": IntakeProcessor(keys),
         "household": HouseholdProcessor(),
         "fan-out": FanOutProcessor(),
         "conversion": ConversionProcessor(keys),
     }
-    return [Step(name, inputs[name], of, processor) for name, processor in made.items()]
+    return [Step(name, inputs[name], schema_by_topic, processor) for name, processor in processors.items()]
 
 
 @cache
 def _topics() -> list[tuple[str, int | None]]:
-    return [(each.name, None if each.partitions == "P" else 1) for each in topics_of(())]
+    return [(topic.name, None if topic.partitions == "P" else 1) for topic in topics_of(())]

@@ -1,10 +1,10 @@
-"""The section "Simulation" of docs/reliability.md, made of build/simulate.json."""
+"""The section "Simulation" of docs/reliability.md, written from build/simulate.json."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests import sections
+from tests.sections import replace_section
 from tests.simulation.campaign import ROOT, Count
 from tests.simulation.faults import KINDS, STEPS, steps_of
 
@@ -14,36 +14,36 @@ END: Final = "<!-- simulation: end -->"
 
 
 def section(count: Count) -> str:
-    """The figures and the table of faults."""
-    each_ms = 1_000 * count.cpu_s / max(1, count.histories + count.passed_over)
-    figures = [f"{count.histories:,}", f"{count.findings}", f"{count.notices:,}", f"{count.struck:,}"]
-    figures += [f"{count.last:%Y-%m-%d}", count.commit, count.tree, f"{each_ms:.0f} ms"]
+    """Return the figures and the tables of faults."""
+    cpu_ms = 1_000 * count.cpu_s / max(1, count.histories + count.skipped)
+    figures = [f"{count.histories:,}", f"{count.findings}", f"{count.notices:,}", f"{count.injected:,}"]
+    figures += [f"{count.last:%Y-%m-%d}", count.commit, count.tree, f"{cpu_ms:.0f} ms"]
     lines = [
         BEGIN,
         "",
-        "| histories | findings | notices | faults that struck | until | commit | tree | CPU a history |",
+        "| histories | findings | notices | injected faults | until | commit | digest of code | CPU per history |",
         "| ---: | ---: | ---: | ---: | --- | --- | --- | ---: |",
         "| " + " | ".join(figures) + " |",
         "",
         *(
-            f"Before it, until {each.last:%Y-%m-%d}: {each.histories:,} histories of tree {each.tree}"
-            f" ({each.commit}), {each.findings} findings."
-            for each in count.before
+            f"Earlier code, until {earlier.last:%Y-%m-%d}: {earlier.histories:,} histories of digest {earlier.tree}"
+            f" ({earlier.commit}), {earlier.findings} findings."
+            for earlier in count.earlier
         ),
-        *([""] if count.before else []),
-        f"In {count.set_aside:,} of them something was set aside: {count.letters:,} letters were tried again.",
+        *([""] if count.earlier else []),
+        f"{count.with_dead_letters:,} of the histories had dead letters: {count.dead_letters_retried:,} were retried.",
         "",
-        "Which fault struck at which call, and how often:",
+        "How often each fault was injected, by the call at which it was:",
         "",
         "| fault | calls |",
         "| --- | --- |",
-        *(_row(kind, calls, count.faults.get(kind, {})) for kind, calls in KINDS.items()),
+        *(_row_by_call(kind, calls, count.faults.get(kind, {})) for kind, calls in KINDS.items()),
         "",
-        "And of which step the worker was (– where the fault has nothing to strike):",
+        "The same by the worker's step (– where the step makes no such call):",
         "",
         f"| fault | {' | '.join(STEPS)} |",
         f"| --- |{' ---: |' * len(STEPS)}",
-        *(_by_step(kind, count.steps.get(kind, {})) for kind in KINDS),
+        *(_row_by_step(kind, count.steps.get(kind, {})) for kind in KINDS),
         "",
         END,
     ]
@@ -51,14 +51,14 @@ def section(count: Count) -> str:
 
 
 def write(count: Count) -> None:
-    """Puts the section in place of the one before."""
-    sections.put(DOCUMENT, section(count))
+    """Replace the section in the document."""
+    replace_section(DOCUMENT, section(count))
 
 
-def _by_step(kind: str, struck: dict[str, int]) -> str:
-    cells = [f"{struck.get(step, 0):,}" if step in steps_of(kind) else "–" for step in STEPS]
+def _row_by_step(kind: str, numbers: dict[str, int]) -> str:
+    cells = [f"{numbers.get(step, 0):,}" if step in steps_of(kind) else "–" for step in STEPS]
     return f"| {kind} | {' | '.join(cells)} |"
 
 
-def _row(kind: str, calls: tuple[str, ...], struck: dict[str, int]) -> str:
-    return f"| {kind} | {', '.join(f'{call} {struck.get(call, 0):,}' for call in calls)} |"
+def _row_by_call(kind: str, calls: tuple[str, ...], numbers: dict[str, int]) -> str:
+    return f"| {kind} | {', '.join(f'{call} {numbers.get(call, 0):,}' for call in calls)} |"

@@ -1,4 +1,8 @@
-"""Faults seeded into the real code, as somebody might write them: the simulation must find each."""
+"""Deliberate faults in the real code, of the kind that a developer might introduce: the simulation must find each.
+
+Most replace private methods, because each changes one step inside a public one, which no public interface can express.
+`seed` fails if the method doesn't exist.
+"""
 
 from __future__ import annotations
 
@@ -15,47 +19,51 @@ from connectors.postgres.sink import PostgresSink
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
-from streams.clients import Message, Partition
+from streams.clients import Message, Partition, ProducerRecords
 from streams.dead_letter_router import DeadLetterRouter
 from streams.kafka_errors import ErrorAction, error_action
 from streams.restore import Restorer
 from streams.transactions import Transactions
 from streams.unassigned import UnassignedPartitionMonitor
 from tests.simulation.clients import SimConsumer
-from tests.simulation.groups import Metadata
+from tests.simulation.groups import MemberMetadata
 
-#: Sets an attribute of a class or module, until the fault is taken out again.
+#: Sets an attribute of a class or module until the seeded fault is removed.
 Seed = Callable[[Any, str, Any], None]
 
 
-class _Nobody:
-    """A consumer that doesn't say who it is."""
+class _AnonymousConsumer:
+    """A consumer that doesn't identify itself to the transaction coordinator."""
 
     def __init__(self, consumer: SimConsumer) -> None:
         self._group = consumer.consumer_group_metadata().group
 
-    def consumer_group_metadata(self) -> Metadata:
-        """Without generation, member and instance."""
-        return Metadata(self._group)
+    def consumer_group_metadata(self) -> MemberMetadata:
+        """Return the group without generation, member and instance."""
+        return MemberMetadata(self._group)
 
 
 def _no_group_metadata(seed: Seed) -> None:
-    real = Transactions.commit
+    real = Transactions.publish
 
-    def commit(
-        self: Transactions, offsets: Mapping[Partition, int], consumer: Any, metadata: str = ""
+    def publish(
+        self: Transactions,
+        outgoing: Sequence[ProducerRecords],
+        next_offsets: Mapping[Partition, int],
+        consumer: Any,
+        metadata: str = "",
     ) -> None:
-        nobody: Any = _Nobody(consumer)
-        real(self, offsets, nobody, metadata)
+        anonymous: Any = _AnonymousConsumer(consumer)
+        real(self, outgoing, next_offsets, anonymous, metadata)
 
-    seed(Transactions, "commit", commit)
+    seed(Transactions, "publish", publish)
 
 
-def _no_rewind(seed: Seed) -> None:
-    def rewind(self: Assignment, partitions: Any) -> dict[Partition, int]:
+def _no_seek_after_abort(seed: Seed) -> None:
+    def seek_to_committed(self: Assignment, partitions: Any) -> dict[Partition, int]:
         return self._barrier.committed_offsets(self._owned(partitions))
 
-    seed(Assignment, "seek_to_committed", rewind)
+    seed(Assignment, "seek_to_committed", seek_to_committed)
 
 
 def _producer_kept(seed: Seed) -> None:
@@ -80,41 +88,43 @@ def _producer_kept_after_abort(seed: Seed) -> None:
 def _auto_commit(seed: Seed) -> None:
     real = kafka_clients.consumer_properties
 
-    def properties(*given: Any) -> dict[str, Any]:
-        return {**real(*given), "enable.auto.commit": True, "enable.auto.offset.store": True}
+    def properties(*arguments: Any) -> dict[str, Any]:
+        return {**real(*arguments), "enable.auto.commit": True, "enable.auto.offset.store": True}
 
     seed(kafka_clients, "consumer_properties", properties)
 
 
-def _offsets_after(seed: Seed) -> None:
+def _offsets_after_rows(seed: Seed) -> None:
     def flush(self: PostgresSink) -> Mapping[int, int]:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            whole, started = concat_batches(waiting), self._started
-            wanted = started | dict(whole.wanted)
-            with _as_if_advanced(self):
-                self._store.transaction(lambda connection: self._commit(connection, whole, wanted))
-            self._store.transaction(lambda connection: self._offsets.advance(connection, started, wanted))
-            self._started = wanted
-        return dict(self._started)
+        pending, self._pending = self._pending, []
+        if pending:
+            batch, positions = concat_batches(pending), self._positions
+            next_offsets = positions | dict(batch.next_offsets)
+            with _offsets_not_advanced(self):
+                self._store.transaction(lambda connection: self._commit(connection, batch, next_offsets))
+            self._store.transaction(
+                lambda connection: self._offsets.advance(connection, positions, next_offsets)
+            )
+            self._positions = next_offsets
+        return dict(self._positions)
 
     seed(PostgresSink, "flush", flush)
 
 
 @contextmanager
-def _as_if_advanced(sink: PostgresSink) -> Iterator[None]:
-    sink._advanced = lambda connection, wanted: True  # type: ignore[method-assign]
+def _offsets_not_advanced(sink: PostgresSink) -> Iterator[None]:
+    sink._advance_offsets = lambda connection, next_offsets: True  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del sink._advanced
+        del sink._advance_offsets
 
 
 def _uncommitted_state(seed: Seed) -> None:
     real = kafka_clients.reader_properties
 
-    def properties(*given: Any) -> dict[str, Any]:
-        return {**real(*given), "isolation.level": "read_uncommitted"}
+    def properties(*arguments: Any) -> dict[str, Any]:
+        return {**real(*arguments), "isolation.level": "read_uncommitted"}
 
     seed(kafka_clients, "reader_properties", properties)
 
@@ -124,25 +134,27 @@ def _revision_ignored(seed: Seed) -> None:
     seed(merge, "_DELETE", merge._DELETE.replace(" AND t.revision < s.revision", ""))
 
 
-def _receipts_apart(seed: Seed) -> None:
-    add, flush = Outbox.add_receipts, PostgresSink.flush
-    kept: dict[int, list[Any]] = {}
+def _receipts_after_transaction(seed: Seed) -> None:
+    add_receipts, flush = Outbox.add_receipts, PostgresSink.flush
+    delayed: dict[int, list[Any]] = {}
 
-    def later(self: Outbox, connection: Any, receipts: Any) -> None:
-        kept[id(self)] = [receipts]
+    def delay(self: Outbox, connection: Any, receipts: Any) -> None:
+        delayed[id(self)] = [receipts]
 
-    def flushed(self: PostgresSink) -> Mapping[int, int]:
-        done = flush(self)
-        for receipts in kept.pop(id(self._outbox), []):
-            self._store.transaction(lambda connection, r=receipts: add(self._outbox, connection, r))  # type: ignore[misc]
-        return done
+    def flush_then_add(self: PostgresSink) -> Mapping[int, int]:
+        offsets = flush(self)
+        for receipts in delayed.pop(id(self._outbox), []):
+            self._store.transaction(
+                lambda connection, added=receipts: add_receipts(self._outbox, connection, added)  # type: ignore[misc]
+            )
+        return offsets
 
-    seed(Outbox, "add_receipts", later)
-    seed(PostgresSink, "flush", flushed)
+    seed(Outbox, "add_receipts", delay)
+    seed(PostgresSink, "flush", flush_then_add)
 
 
-class _AtTheEnd:
-    """A consumer that has those partitions looked up whose offset isn't known yet, rather than start at a number."""
+class _ConsumerFromEnd:
+    """A consumer that reads newly assigned partitions from their end, whatever offset it is given."""
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
@@ -151,80 +163,75 @@ class _AtTheEnd:
         return getattr(self._consumer, name)
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
-        """All of them."""
+        """Assign all of them at their end."""
         self._consumer.incremental_assign(
-            [TopicPartition(each.topic, each.partition, OFFSET_END) for each in partitions]
+            [TopicPartition(partition.topic, partition.partition, OFFSET_END) for partition in partitions]
         )
 
 
-def _waiting_at_the_end(seed: Seed) -> None:
+def _assigned_at_end(seed: Seed) -> None:
     real = Assignment._on_assign
 
     def on_assign(self: Assignment, consumer: Any, partitions: list[TopicPartition]) -> None:
-        given, self._consumer = self._consumer, _AtTheEnd(self._consumer)
+        real_consumer, self._consumer = self._consumer, _ConsumerFromEnd(self._consumer)
         try:
             real(self, consumer, partitions)
         finally:
-            self._consumer = given
+            self._consumer = real_consumer
 
     seed(Assignment, "_on_assign", on_assign)
 
 
-def _offsets_of_old(seed: Seed) -> None:
+def _no_barrier_for_offsets(seed: Seed) -> None:
     seed(ReadBarrier, "committed_offsets", lambda self, partitions: self.stable_offsets(partitions))
 
 
-def _ends_of_old(seed: Seed) -> None:
-    def note(self: Restorer, message: Message, error: KafkaError) -> None:
+def _no_barrier_for_changelogs(seed: Seed) -> None:
+    def note_end(self: Restorer, message: Message, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF and (number := message.partition()) in self._active:
             self._active[number].changelogs[message.topic() or "", number].complete = True
 
-    seed(Restorer, "_note_end", note)
+    seed(Restorer, "_note_end", note_end)
 
 
-def _not_looked_after(seed: Seed) -> None:
+def _unassigned_unchecked(seed: Seed) -> None:
     seed(UnassignedPartitionMonitor, "poll", lambda self: None)
 
 
-def _another_s_sent(seed: Seed) -> None:
-    seed(Assignment, "owns", lambda self, partitions: True)
-
-
-def _nobody_waits(seed: Seed) -> None:
-    seed(DeadLetterRouter, "block", lambda self, record, strands: False)
+def _nothing_blocked(seed: Seed) -> None:
+    seed(DeadLetterRouter, "block", lambda self, record, keys: False)
 
 
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
-    "no rewind after abort": _no_rewind,
+    "no seek after an abort": _no_seek_after_abort,
     "producer kept after a timeout": _producer_kept,
     "producer kept after an abort": _producer_kept_after_abort,
     "auto-commit on": _auto_commit,
-    "offsets stored after instead of with the rows": _offsets_after,
+    "offsets stored after instead of with the rows": _offsets_after_rows,
     "state restored with uncommitted reads": _uncommitted_state,
     "revision ignored": _revision_ignored,
-    "receipts sent outside the transaction": _receipts_apart,
-    "a waiting partition assigned at the end": _waiting_at_the_end,
-    "an offset believed whoever tells it": _offsets_of_old,
-    "an end of a changelog believed": _ends_of_old,
-    "a group that nobody looks after": _not_looked_after,
-    "what was worked on ahead is sent whoever has it by then": _another_s_sent,
-    "what waits behind a dead letter goes on": _nobody_waits,
+    "receipts sent outside the transaction": _receipts_after_transaction,
+    "an initializing partition assigned at its end": _assigned_at_end,
+    "committed offsets read without a barrier": _no_barrier_for_offsets,
+    "a changelog's end believed without a barrier token": _no_barrier_for_changelogs,
+    "unassigned partitions not checked": _unassigned_unchecked,
+    "records with a blocked ordering key processed": _nothing_blocked,
 }
 
 
 @contextmanager
 def seeded(name: str) -> Iterator[None]:
-    """The code with that fault in it."""
-    before: list[tuple[Any, str, Any]] = []
+    """Run the block with that seeded fault in the code."""
+    replaced: list[tuple[Any, str, Any]] = []
 
     def seed(owner: Any, attribute: str, value: Any) -> None:
-        before.append((owner, attribute, getattr(owner, attribute)))
+        replaced.append((owner, attribute, getattr(owner, attribute)))
         setattr(owner, attribute, value)
 
     SEEDED[name](seed)
     try:
         yield
     finally:
-        for owner, attribute, value in reversed(before):
+        for owner, attribute, value in reversed(replaced):
             setattr(owner, attribute, value)

@@ -1,4 +1,4 @@
-"""Makes a history that fails smaller, while it fails: fewer faults."""
+"""Search for fewer faults by which a history still fails."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from tests.simulation.history import CITIES, HistoryResult, history_of, run
 
 
 @dataclass(frozen=True)
-class Smaller:
-    """The faults that are needed, and how the history then goes; after so many tries."""
+class ShrunkHistory:
+    """The result of the history with the remaining faults, and the number of attempts."""
 
-    told: HistoryResult
-    tries: int
+    result: HistoryResult
+    attempts: int
 
 
-def shrunk(seed: int, cities: int = CITIES, tries_max: int = 200) -> Smaller:
-    """As few faults as a search that leaves away ever smaller parts comes to. ValueError where nothing fails."""
+def shrink(seed: int, cities: int = CITIES, attempts_max: int = 200) -> ShrunkHistory:
+    """Leave out ever smaller parts of the faults while the history fails. Raise ValueError if it doesn't fail."""
     history = history_of(seed, cities)
-    told = run(history)
-    if not told.findings:
+    result = run(history)
+    if not result.findings:
         raise ValueError(f"history {seed} has no finding")
-    tries = 0
+    attempts = 0
 
     def fails(faults: Sequence[Fault]) -> bool:
-        nonlocal told, tries
-        tries += 1
-        tried = run(history, faults)
-        if tried.findings:
-            told = tried
-        return bool(tried.findings)
+        nonlocal result, attempts
+        attempts += 1
+        attempt = run(history, faults)
+        if attempt.findings:
+            result = attempt
+        return bool(attempt.findings)
 
-    _without_parts(told.struck, fails, lambda: tries < tries_max)
-    return Smaller(told, tries)
+    _leave_out_parts(result.injected, fails, lambda: attempts < attempts_max)
+    return ShrunkHistory(result, attempts)
 
 
-def _without_parts(
-    faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], going_on: Callable[[], bool]
+def _leave_out_parts(
+    faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], may_continue: Callable[[], bool]
 ) -> None:
-    kept, size = list(faults), max(1, len(faults) // 2)
-    while going_on() and kept:
-        for start in range(0, len(kept), size):
-            fewer = kept[:start] + kept[start + size :]
-            if going_on() and fails(fewer):
-                kept = fewer
+    needed, size = list(faults), max(1, len(faults) // 2)
+    while may_continue() and needed:
+        for start in range(0, len(needed), size):
+            fewer = needed[:start] + needed[start + size :]
+            if may_continue() and fails(fewer):
+                needed = fewer
                 break
         else:
             if size == 1:

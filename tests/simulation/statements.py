@@ -1,5 +1,5 @@
-# ruff: noqa: S608 - these are expressions by which statements are known, and are sent to nobody
-"""What each statement of a sink and its relay does to a simulated store."""
+# ruff: noqa: S608 - these expressions recognize statements; they are not sent to any server
+"""The effect of each statement of a sink and its relay on a simulated store."""
 
 from __future__ import annotations
 
@@ -14,86 +14,86 @@ from psycopg import errors
 from pyarrow import csv
 
 Row = dict[str, Any]
-#: A table and the key of a row in it.
-Place = tuple[str, Any]
+#: A table, and the key of a row in it.
+RowId = tuple[str, Any]
 
 
-class Session(Protocol):
-    """What a statement works on: the rows as its transaction sees them."""
+class StatementSession(Protocol):
+    """The session that a statement runs in: the rows as its transaction sees them."""
 
     stages: dict[str, list[Row]]
 
-    def value(self, place: Place) -> Any:
-        """A row; None where there is none."""
+    def value(self, row_id: RowId) -> Any:
+        """Return a row, or None if it doesn't exist."""
 
-    def write(self, place: Place, value: Any) -> None:
-        """Sets or (None) deletes a row."""
+    def write(self, row_id: RowId, value: Any) -> None:
+        """Set a row, or delete it (None)."""
 
     def rows(self, table: str) -> list[Any]:
-        """Keys of a table's rows."""
+        """Return the keys of a table's rows."""
 
-    def lock(self, place: Place, *, skip: bool = False) -> bool:
-        """Has a row to itself; where it is another's, waits, or says False."""
+    def lock(self, row_id: RowId, *, skip: bool = False) -> bool:
+        """Lock a row; if another session has it, wait, or return False (`skip`)."""
 
     def insert(self, table: str, value: Any) -> None:
-        """A row with an identity."""
+        """Insert a row with a new identity."""
 
-    def be_patient(self, seconds: float) -> None:
-        """This transaction may be silent for so long, and last."""
+    def set_silence_limit(self, seconds: float) -> None:
+        """Let this transaction last, and be silent for that long."""
 
-    def end_hung(self, seconds: float) -> int:
-        """Ends all other sessions whose transaction is older than that; how many."""
+    def terminate_hung_sessions(self, seconds: float) -> int:
+        """Terminate other sessions with an older transaction; return how many."""
 
-    def refuses(self, row: Row, *, copied: bool) -> bool:
-        """Whether this row is refused, as it is copied in or by the table itself."""
+    def rejects(self, row: Row, *, on_copy: bool) -> bool:
+        """Return whether this row is rejected, on COPY or by the table itself."""
 
     def now(self) -> datetime:
-        """The server's clock."""
+        """Return the time on the server's clock."""
 
 
-#: Columns that make keys.
+#: Key columns.
 _KEYS: Final = ("municipality", "code", "case_code")
 _KEY_MAX: Final = 2_700
 _STATUS: Final = frozenset({"active", "candidate", "closed"})
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a statement answers."""
+class StatementResult:
+    """The result of a statement."""
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     rowcount: int = 0
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows."""
+        """Return all rows."""
         return self.rows
 
 
-def copied_rows(session: Session, text: str, content: bytes) -> bool:
-    """Rows copied into a temporary table; False where the statement is another."""
-    found = _COPY_STAGE.fullmatch(text)
-    if found:
-        rows = _parsed(content, found["columns"])
+def copy_rows(session: StatementSession, text: str, content: bytes) -> bool:
+    """Copy rows into a temporary table; return False if the statement is another one."""
+    match = _COPY_STAGE.fullmatch(text)
+    if match:
+        rows = _parse(content, match["columns"])
         for row in rows:
-            # As the temporary table has the table's own constraints.
+            # The temporary table has the constraints of the table itself.
             if row["op"] == "UPSERT":
-                _allowed(row, [name for name in _KEYS if name in row])
-                if session.refuses(row, copied=True):
+                _check_constraints(row, [name for name in _KEYS if name in row])
+                if session.rejects(row, on_copy=True):
                     raise errors.CheckViolation
-        session.stages[found["stage"]] += rows
-    return found is not None
+        session.stages[match["stage"]] += rows
+    return match is not None
 
 
-def copied_letters(session: Session, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
-    """Dead letters copied into their outbox; False where the statement is another."""
-    found = _COPY_LETTERS.fullmatch(text)
-    if found:
+def copy_dead_letters(session: StatementSession, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Copy dead letters into their outbox; return False if the statement is another one."""
+    match = _COPY_DEAD_LETTERS.fullmatch(text)
+    if match:
         for row in rows:
-            session.insert(found["table"], row)
-    return found is not None
+            session.insert(match["table"], row)
+    return match is not None
 
 
-def _parsed(text: bytes, columns: str) -> list[Row]:
+def _parse(text: bytes, columns: str) -> list[Row]:
     if b"\0" in text:
         raise errors.CharacterNotInRepertoire
     names = [name.strip('"') for name in columns.split(", ")]
@@ -118,109 +118,115 @@ def _part(row: Row, part: str) -> str:
     return "" if part == "''" else str(row[part.removeprefix('"s".').strip('"')])
 
 
-def _stage(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    session.stages.setdefault(found["stage"], [])
-    return Answer()
+def _create_stage(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    session.stages.setdefault(match["stage"], [])
+    return StatementResult()
 
 
-def _clear(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    session.stages[found["stage"]].clear()
-    return Answer()
+def _clear_stage(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    session.stages[match["stage"]].clear()
+    return StatementResult()
 
 
-def _upsert(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    keys = [name.strip('"') for name in found["key"].split(", ")]
-    for row in session.stages[found["stage"]]:
+def _upsert(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    keys = [name.strip('"') for name in match["key"].split(", ")]
+    for row in session.stages[match["stage"]]:
         if row["op"] != "UPSERT":
             continue
-        buried = session.value(
-            ("deleted_revision", (found["entity"], row["code"], _part(row, found["part"])))
+        deleted_revision = session.value(
+            ("deleted_revision", (match["entity"], row["code"], _part(row, match["part"])))
         )
-        if found["remembered"] and buried is not None and buried >= row["revision"]:
+        if match["checks_deleted"] and deleted_revision is not None and deleted_revision >= row["revision"]:
             continue
-        _allowed(row, keys)
+        _check_constraints(row, keys)
         if sum(len(row[name]) for name in keys) > _KEY_MAX:
             raise errors.ProgramLimitExceeded
-        if session.refuses(row, copied=False):
+        if session.rejects(row, on_copy=False):
             raise errors.RaiseException
-        place = (found["table"], tuple(row[name] for name in keys))
-        held = session.value(place)
-        if held is None or not found["guarded"] or held["revision"] < row["revision"]:
-            session.write(place, row)
-    return Answer()
+        row_id = (match["table"], tuple(row[name] for name in keys))
+        stored = session.value(row_id)
+        if stored is None or not match["guarded"] or stored["revision"] < row["revision"]:
+            session.write(row_id, row)
+    return StatementResult()
 
 
-def _allowed(row: Row, keys: Sequence[str]) -> None:
+def _check_constraints(row: Row, keys: Sequence[str]) -> None:
     if any(row[name] is None for name in keys):
         raise errors.NotNullViolation
     if "status" in row and row["status"] not in _STATUS:
         raise errors.CheckViolation
 
 
-def _delete(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    keys = re.findall(r't\."(\w+)" = s\."\w+"', found["same"])
-    for row in session.stages[found["stage"]]:
-        place = (found["table"], tuple(row[name] for name in keys))
-        held = session.value(place)
-        gone = row["op"] == "DELETE" and held is not None
-        if gone and (not found["guarded"] or held["revision"] < row["revision"]):
-            session.write(place, None)
-    return Answer()
+def _delete(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    keys = re.findall(r't\."(\w+)" = s\."\w+"', match["same"])
+    for row in session.stages[match["stage"]]:
+        row_id = (match["table"], tuple(row[name] for name in keys))
+        stored = session.value(row_id)
+        exists = row["op"] == "DELETE" and stored is not None
+        if exists and (not match["guarded"] or stored["revision"] < row["revision"]):
+            session.write(row_id, None)
+    return StatementResult()
 
 
-def _remember(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    for row in session.stages[found["stage"]]:
+def _remember_deleted(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    for row in session.stages[match["stage"]]:
         if row["op"] == "DELETE":
-            place = ("deleted_revision", (found["entity"], row["code"], _part(row, found["part"])))
-            session.write(place, max(row["revision"], session.value(place) or 0))
-    return Answer()
+            row_id = ("deleted_revision", (match["entity"], row["code"], _part(row, match["part"])))
+            session.write(row_id, max(row["revision"], session.value(row_id) or 0))
+    return StatementResult()
 
 
-def _make_offsets(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _make_offsets(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
     topic, partitions = values
     for partition in partitions:
-        place = ("sink_offset", (topic, partition))
-        if session.value(place) is None:
-            session.lock(place)
-        if session.value(place) is None:
-            session.write(place, 0)
-    return Answer()
+        row_id = ("sink_offset", (topic, partition))
+        if session.value(row_id) is None:
+            session.lock(row_id)
+        if session.value(row_id) is None:
+            session.write(row_id, 0)
+    return StatementResult()
 
 
-def _read_offsets(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _read_offsets(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
     topic, partitions = values
-    read = [(each, session.value(("sink_offset", (topic, each)))) for each in partitions]
-    return Answer([row for row in read if row[1] is not None])
+    read = [(partition, session.value(("sink_offset", (topic, partition)))) for partition in partitions]
+    return StatementResult([row for row in read if row[1] is not None])
 
 
-def _advance(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    wanted, topic, partition, started = values
-    place = ("sink_offset", (topic, partition))
-    session.lock(place)
-    if session.value(place) != started:
-        return Answer()
-    session.write(place, wanted)
-    return Answer(rowcount=1)
+def _advance(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    next_offset, topic, partition, expected = values
+    row_id = ("sink_offset", (topic, partition))
+    session.lock(row_id)
+    if session.value(row_id) != expected:
+        return StatementResult()
+    session.write(row_id, next_offset)
+    return StatementResult(rowcount=1)
 
 
-def _hold(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    place = ("sink_offset", tuple(values))
-    session.lock(place)
-    return Answer([] if session.value(place) is None else [(session.value(place),)])
+def _lock_offset(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    row_id = ("sink_offset", tuple(values))
+    session.lock(row_id)
+    return StatementResult([] if session.value(row_id) is None else [(session.value(row_id),)])
 
 
-def _no_constraints(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    """None has to be told: those that there are hold in temporary tables as well."""
-    return Answer()
+def _no_constraints(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    """Return no constraint: temporary tables have the same ones."""
+    return StatementResult()
 
 
-def _drop_stage(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    del session.stages[found["stage"]]
-    return Answer()
+def _drop_stage(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    del session.stages[match["stage"]]
+    return StatementResult()
 
 
-def _aside(session: Session, partitions: Sequence[int]) -> list[tuple[int, int, str, str, str, str | None]]:
-    """What is set aside of these partitions, in the order of its records."""
+def _dlq_rows(
+    session: StatementSession, partitions: Sequence[int]
+) -> list[tuple[int, int, str, str, str, str | None]]:
+    """Return the entries of the dead-letter queue of these partitions, in the order of their offsets."""
     return [
         (*key, *session.value(("dlq_entry", key)))
         for key in session.rows("dlq_entry")
@@ -228,73 +234,89 @@ def _aside(session: Session, partitions: Sequence[int]) -> list[tuple[int, int, 
     ]
 
 
-def _letters(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    rows = _aside(session, values[0])
-    return Answer(
+def _dead_letters(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    rows = _dlq_rows(session, values[0])
+    return StatementResult(
         [(digest, ordering_key) for _, _, kind, digest, _, ordering_key in rows if kind == "DEAD_LETTER"]
     )
 
 
-def _count_parked(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    return Answer([(sum(row[2] == "BLOCKED" for row in _aside(session, values[0])),)])
+def _count_blocked(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    return StatementResult([(sum(row[2] == "BLOCKED" for row in _dlq_rows(session, values[0])),)])
 
 
-def _concerned(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    rows = _aside(session, values[:1])
-    strands = {row[5] for row in rows if row[3] == values[1]} - {None}
-    return Answer([row[1:] for row in rows if row[3] == values[1] or row[5] in strands])
+def _affected_entries(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    rows = _dlq_rows(session, values[:1])
+    ordering_keys = {row[5] for row in rows if row[3] == values[1]} - {None}
+    return StatementResult([row[1:] for row in rows if row[3] == values[1] or row[5] in ordering_keys])
 
 
-def _set_aside(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _add_dlq_entries(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
     for partition, offset, *rest in zip(*values, strict=True):
-        place = ("dlq_entry", (partition, offset))
-        known = session.value(place)
+        row_id = ("dlq_entry", (partition, offset))
+        known = session.value(row_id)
         if known is None or (known[0], rest[0]) != ("DEAD_LETTER", "BLOCKED"):
-            session.write(place, tuple(rest))
-    return Answer()
+            session.write(row_id, tuple(rest))
+    return StatementResult()
 
 
-def _take_back(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _delete_dlq_entries(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
     for offset in values[1]:
         session.write(("dlq_entry", (values[0], offset)), None)
-    return Answer()
+    return StatementResult()
 
 
-def _do_act(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _record_command(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
     session.write(("dlq_command_done", tuple(values)), True)
-    return Answer()
+    return StatementResult()
 
 
-def _has_done(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    return Answer([(int(session.value(("dlq_command_done", tuple(values))) is not None),)])
+def _is_command_done(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    return StatementResult([(int(session.value(("dlq_command_done", tuple(values))) is not None),)])
 
 
-def _add_receipts(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    session.insert(found["table"], (values[0], session.now()))
-    return Answer()
+def _insert_receipts(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    session.insert(match["table"], (values[0], session.now()))
+    return StatementResult()
 
 
-def _take(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    taken: list[tuple[Any, ...]] = []
-    for key in session.rows(found["table"]):
-        if len(taken) < values[0] and session.lock((found["table"], key), skip=True):
-            taken.append((key, *session.value((found["table"], key))))
-    return Answer(taken)
+def _lock_rows(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
+    locked: list[tuple[Any, ...]] = []
+    for key in session.rows(match["table"]):
+        if len(locked) < values[0] and session.lock((match["table"], key), skip=True):
+            locked.append((key, *session.value((match["table"], key))))
+    return StatementResult(locked)
 
 
-def _forget(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
+def _delete_rows(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
     for key in values[0]:
-        session.write((found["table"], key), None)
-    return Answer()
+        session.write((match["table"], key), None)
+    return StatementResult()
 
 
-def _be_patient(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    session.be_patient(int(values[0]) / 1_000)
-    return Answer()
+def _set_silence_limit(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    session.set_silence_limit(int(values[0]) / 1_000)
+    return StatementResult()
 
 
-def _end_hung(session: Session, found: re.Match[str], values: Sequence[Any]) -> Answer:
-    return Answer([(session.end_hung(values[0]),)])
+def _terminate_hung_sessions(
+    session: StatementSession, match: re.Match[str], values: Sequence[Any]
+) -> StatementResult:
+    return StatementResult([(session.terminate_hung_sessions(values[0]),)])
 
 
 _STAGE = r'"pg_temp"\."stage_(?P<stage>\w+)"'
@@ -306,50 +328,51 @@ _DONE = r'"\w+"\."dlq_command_done"'
 _OF = r"(?P<entity>'\w+')"
 _PART = r"""(?P<part>''|"s"\."\w+")"""
 _COPY_STAGE: Final = re.compile(rf"COPY {_STAGE} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
-_COPY_LETTERS: Final = re.compile(rf"COPY {_TABLE} \(key, value\) FROM STDIN \(FORMAT binary\)")
+_COPY_DEAD_LETTERS: Final = re.compile(rf"COPY {_TABLE} \(key, value\) FROM STDIN \(FORMAT binary\)")
 
-Meaning = Callable[[Session, re.Match[str], Sequence[Any]], Answer]
+StatementEffect = Callable[[StatementSession, re.Match[str], Sequence[Any]], StatementResult]
 
-#: Every statement there is. Those of a merge may lack the guards by the revision: a seeded fault leaves them away.
-STATEMENTS: Final[Mapping[re.Pattern[str], Meaning]] = {
+#: All statements. Those of a merge may lack the comparison of revisions: a seeded fault removes it.
+STATEMENTS: Final[Mapping[re.Pattern[str], StatementEffect]] = {
     re.compile(pattern): meaning
     for pattern, meaning in {
-        rf"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGE} \(.*\) ON COMMIT DELETE ROWS": _stage,
-        rf"DELETE FROM {_STAGE}": _clear,
+        rf"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGE} \(.*\) ON COMMIT DELETE ROWS": _create_stage,
+        rf"DELETE FROM {_STAGE}": _clear_stage,
         rf"INSERT INTO {_TABLE} AS t \(.*\) SELECT .* FROM {_STAGE} AS s WHERE s\.op = 'UPSERT'"
-        rf"(?P<remembered> AND NOT EXISTS \( SELECT FROM {_DELETED} AS d WHERE d\.entity = {_OF} AND d\.code = s\.code"
-        rf" AND d\.part = {_PART} AND d\.revision >= s\.revision\))?"
+        rf"(?P<checks_deleted> AND NOT EXISTS \( SELECT FROM {_DELETED} AS d WHERE d\.entity = {_OF}"
+        rf" AND d\.code = s\.code AND d\.part = {_PART} AND d\.revision >= s\.revision\))?"
         r" ON CONFLICT \((?P<key>.*)\) DO UPDATE SET .*?(?P<guarded> WHERE t\.revision < excluded\.revision)?": _upsert,
         rf"DELETE FROM {_TABLE} AS t USING {_STAGE} AS s WHERE s\.op = 'DELETE' AND (?P<same>.*?)"
         r"(?P<guarded> AND t\.revision < s\.revision)?": _delete,
         rf"INSERT INTO {_DELETED} AS d \(entity, code, part, revision\) SELECT {_OF}, s\.code, {_PART}, s\.revision"
         rf" FROM {_STAGE} AS s WHERE s\.op = 'DELETE' ON CONFLICT \(entity, code, part\) DO UPDATE"
-        r" SET revision = excluded\.revision WHERE d\.revision < excluded\.revision": _remember,
+        r" SET revision = excluded\.revision WHERE d\.revision < excluded\.revision": _remember_deleted,
         rf"INSERT INTO {_OFFSET} \(topic, partition, next_offset\) SELECT %s, partition, 0"
         r" FROM unnest\(%s::integer\[\]\) AS partition ON CONFLICT DO NOTHING": _make_offsets,
         rf"SELECT partition, next_offset FROM {_OFFSET} WHERE topic = %s AND partition = ANY\(%s\)": _read_offsets,
         rf"UPDATE {_OFFSET} SET next_offset = %s WHERE topic = %s AND partition = %s AND next_offset = %s": _advance,
-        rf"SELECT next_offset FROM {_OFFSET} WHERE topic = %s AND partition = %s FOR UPDATE": _hold,
+        rf"SELECT next_offset FROM {_OFFSET} WHERE topic = %s AND partition = %s FOR UPDATE": _lock_offset,
         r"SELECT c\.conname, .* FROM pg_constraint AS c .*": _no_constraints,
         rf"DROP TABLE {_STAGE}": _drop_stage,
-        rf"SELECT digest, ordering_key FROM {_DLQ_ENTRY} WHERE kind = 'DEAD_LETTER' AND partition = ANY\(%s\)": _letters,
-        rf"SELECT count\(\*\) FROM {_DLQ_ENTRY} WHERE kind = 'BLOCKED' AND partition = ANY\(%s\)": _count_parked,
+        rf"SELECT digest, ordering_key FROM {_DLQ_ENTRY} WHERE kind = 'DEAD_LETTER'"
+        r" AND partition = ANY\(%s\)": _dead_letters,
+        rf"SELECT count\(\*\) FROM {_DLQ_ENTRY} WHERE kind = 'BLOCKED' AND partition = ANY\(%s\)": _count_blocked,
         rf"SELECT record_offset, kind, digest, reason, ordering_key FROM {_DLQ_ENTRY} AS p WHERE partition = %s AND"
         rf" \(digest = %s OR ordering_key IN \( SELECT ordering_key FROM {_DLQ_ENTRY} WHERE partition = p\.partition"
-        r" AND digest = %s\)\) ORDER BY record_offset": _concerned,
+        r" AND digest = %s\)\) ORDER BY record_offset": _affected_entries,
         rf"INSERT INTO {_DLQ_ENTRY} AS p \(partition, record_offset, kind, digest, reason, ordering_key\)"
         r" SELECT \* FROM unnest\(.*\)"
         r" ON CONFLICT \(partition, record_offset\) DO UPDATE SET kind = excluded\.kind, digest = excluded\.digest,"
         r" reason = excluded\.reason, ordering_key = excluded\.ordering_key"
-        r" WHERE NOT \(p\.kind = 'DEAD_LETTER' AND excluded\.kind = 'BLOCKED'\)": _set_aside,
-        rf"DELETE FROM {_DLQ_ENTRY} WHERE partition = %s AND record_offset = ANY\(%s\)": _take_back,
-        rf"INSERT INTO {_DONE} \(id, partition\) VALUES \(%s, %s\)": _do_act,
-        rf"SELECT count\(\*\) FROM {_DONE} WHERE id = %s AND partition = %s": _has_done,
-        rf"INSERT INTO {_TABLE} \(receipts\) VALUES \(%b\)": _add_receipts,
-        rf"SELECT id, receipts, applied_at FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _take,
-        rf"SELECT id, key, value FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _take,
-        rf"DELETE FROM {_TABLE} WHERE id = ANY\(%s\)": _forget,
-        r"SELECT set_config\('transaction_timeout', '0', true\), .*": _be_patient,
-        r"SELECT count\(pg_terminate_backend\(pid\)\) FROM pg_stat_activity WHERE .*": _end_hung,
+        r" WHERE NOT \(p\.kind = 'DEAD_LETTER' AND excluded\.kind = 'BLOCKED'\)": _add_dlq_entries,
+        rf"DELETE FROM {_DLQ_ENTRY} WHERE partition = %s AND record_offset = ANY\(%s\)": _delete_dlq_entries,
+        rf"INSERT INTO {_DONE} \(id, partition\) VALUES \(%s, %s\)": _record_command,
+        rf"SELECT count\(\*\) FROM {_DONE} WHERE id = %s AND partition = %s": _is_command_done,
+        rf"INSERT INTO {_TABLE} \(receipts\) VALUES \(%b\)": _insert_receipts,
+        rf"SELECT id, receipts, applied_at FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
+        rf"SELECT id, key, value FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
+        rf"DELETE FROM {_TABLE} WHERE id = ANY\(%s\)": _delete_rows,
+        r"SELECT set_config\('transaction_timeout', '0', true\), .*": _set_silence_limit,
+        r"SELECT count\(pg_terminate_backend\(pid\)\) FROM pg_stat_activity WHERE .*": _terminate_hung_sessions,
     }.items()
 }

@@ -1,4 +1,4 @@
-"""Somebody who watches a store all the while: a row never goes back, and nothing is told of twice."""
+"""An observer of a store's commits: no row may go back to an older revision, and nothing may be applied twice."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.postgres.outbox import unpacked, with_ids
-from tests.simulation.postgres import Database
-from tests.simulation.statements import Place
+from connectors.postgres.outbox import add_receipt_ids, unpack_receipts
+from tests.simulation.postgres import SimDatabase
+from tests.simulation.statements import RowId
 
-#: Tables that a sink keeps for itself.
-_OWN = frozenset(
+#: Tables of the sink's own bookkeeping.
+_INTERNAL_TABLES = frozenset(
     {
         "sink_offset",
         "deleted_revision",
@@ -24,45 +24,48 @@ _OWN = frozenset(
 
 
 class Watcher:
-    """Of one domain's store; `findings` are sentences for whoever has to find out why."""
+    """The observer of one domain's store. `findings` are sentences."""
 
-    def __init__(self, domain: str, database: Database) -> None:
+    def __init__(self, domain: str, database: SimDatabase) -> None:
         self._domain, self._database = domain, database
-        self._seen: dict[Place, int] = {}
+        self._revisions: dict[RowId, int] = {}
         self.receipts: Counter[str] = Counter()
         self.findings: list[str] = []
-        database.watch = self.committed
+        database.on_commit = self.on_commit
 
-    def committed(self, changes: Mapping[Place, Any]) -> None:
-        """What a commit makes visible."""
-        for place, value in changes.items():
-            if place[0] == "receipt_outbox":
-                self._told(value)
-            elif place[0] not in _OWN:
-                self._changed(place, value, changes)
+    def on_commit(self, changes: Mapping[RowId, Any]) -> None:
+        """Check the changes of one commit."""
+        for row_id, value in changes.items():
+            if row_id[0] == "receipt_outbox":
+                self._count_receipts(value)
+            elif row_id[0] not in _INTERNAL_TABLES:
+                self._check_revision(row_id, value, changes)
 
-    def _changed(self, place: Place, value: Any, changes: Mapping[Place, Any]) -> None:
-        before = self._seen.get(place, 0)
+    def findings_at_end(self) -> list[str]:
+        """Return all findings. After an offset reset, applying records twice is correct."""
+        twice = [id_ for id_, number in self.receipts.items() if number > 1]
+        if twice and not self._database.offset_was_reset:
+            self.findings.append(f"{self._domain}: {len(twice)} records were applied twice")
+        return self.findings
+
+    def _check_revision(self, row_id: RowId, value: Any, changes: Mapping[RowId, Any]) -> None:
+        before = self._revisions.get(row_id, 0)
         revision = before if value is None else value["revision"]
         if revision < before:
-            self.findings.append(f"{self._domain}: a row of {place[0]} went back from {before} to {revision}")
-        self._seen[place] = max(before, revision, self._buried(place, changes) if value is None else 0)
+            self.findings.append(
+                f"{self._domain}: a row of {row_id[0]} went back from {before} to {revision}"
+            )
+        deleted = self._deleted_revision(row_id, changes) if value is None else 0
+        self._revisions[row_id] = max(before, revision, deleted)
 
-    def _buried(self, place: Place, changes: Mapping[Place, Any]) -> int:
-        """The newest revision by which a row was deleted."""
-        entity = {"person": "'PERSON'", "account": "'ACCOUNT'", "notice": "'MESSAGE'"}[place[0]]
-        code = place[1][-1]
-        part = place[1][0] if len(place[1]) > 1 else ""
+    def _deleted_revision(self, row_id: RowId, changes: Mapping[RowId, Any]) -> int:
+        """Return the newest revision that deleted the row."""
+        entity = {"person": "'PERSON'", "account": "'ACCOUNT'", "notice": "'MESSAGE'"}[row_id[0]]
+        code = row_id[1][-1]
+        part = row_id[1][0] if len(row_id[1]) > 1 else ""
         value = changes.get(("deleted_revision", (entity, code, part)))
         return 0 if value is None else int(value)
 
-    def _told(self, value: Any) -> None:
+    def _count_receipts(self, value: Any) -> None:
         if value is not None:
-            self.receipts.update(with_ids(unpacked(value[0])).column("id").to_pylist())
-
-    def at_the_end(self) -> list[str]:
-        """All that was seen. What an operator had applied again is told again, by right."""
-        twice = [id_ for id_, number in self.receipts.items() if number > 1]
-        if twice and not self._database.was_set_back:
-            self.findings.append(f"{self._domain}: {len(twice)} records were applied twice")
-        return self.findings
+            self.receipts.update(add_receipt_ids(unpack_receipts(value[0])).column("id").to_pylist())

@@ -22,68 +22,78 @@ from streams.settings import PipelineSettings
 from streams.step import Step
 from tests.simulation.clients import Brokers, SimClients, SimConsumer
 from tests.simulation.log import Log, LogEntry
-from tests.simulation.postgres import Database, Line
+from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.world import Process
 
 
 class StepWorker:
-    """A pipeline in a process (`tests.simulation.world.Worker`)."""
+    """A pipeline in a process (`tests.simulation.world.Worker`).
+
+    In production a worker polls all the time. Here it runs only if that has an effect, or no history would ever end: so
+    `ready` reads private attributes of the pipeline, which no other caller needs.
+    """
 
     def __init__(self, process: Process, step: Step, coding: Coding, settings: PipelineSettings) -> None:
         world = process.world
         self._groups, self._group = world.groups, group(step.name)
-        self._log, self._act_topic = world.log, (command_topic(step.name), 0)
+        self._log, self._command_partition = world.log, (command_topic(step.name), 0)
         names = (self._group, transactional_id(step.name, process.slot))
         self.clients = SimClients(
             Brokers(world.log, world.groups, world.coordinator), process, names, settings
         )
         self.pipeline = Pipeline(step, self.clients, coding, settings, process.clock)
-        self.start, self.turn, self.close = self.pipeline.start, self.pipeline.run_once, self.pipeline.close
-        self._process, self._inputs, self._looks_s = process, step.inputs, 0.0
+        self.start, self.run_once, self.close = (
+            self.pipeline.start,
+            self.pipeline.run_once,
+            self.pipeline.close,
+        )
+        self._process, self._inputs, self._scheduled_check_s = process, step.inputs, 0.0
 
     @property
     def ready(self) -> bool:
-        """Whether a turn would do anything: a restoration may have to wait for a transaction of somebody else's."""
-        if self._oversees:
+        """Whether a run would have an effect."""
+        if self._must_check_unassigned or self._has_commands:
             return True
-        if self._acts or self.pipeline.unsent_records:
-            return True
-        if self.pipeline.restoring and (self._settled or self._restores):
+        if self.pipeline.restoring and (self._can_initialize or self._can_restore):
             return True
         return self.consumer is not None and self.consumer.ready
 
     @property
-    def _acts(self) -> bool:
-        """Whether there is an act that it hasn't read, or not done yet on a letter that it may have."""
+    def _has_commands(self) -> bool:
+        """Whether a command is unread, or may still be applicable to a dead letter of this worker."""
         if self.consumer is None or self.consumer.member is None:
             return False
-        return self._log.end(self._act_topic) > self.pipeline.commands_read or self.pipeline.commands_pending
+        unread = self._log.end_offset(self._command_partition) > self.pipeline.commands_read
+        return unread or self.pipeline.commands_pending
 
     @property
-    def _oversees(self) -> bool:
-        """Whether a look at the group would find something, or it follows its call; else time goes on to its look."""
-        oversight = self.pipeline.oversight
-        if oversight.rebalance_pending:
-            return not self._groups.of(self._group).preparing or self._is_due(oversight.due_s)
-        return bool(self._groups.unassigned_partitions(self._group, self._inputs)) and self._is_due(
-            oversight.due_s
-        )
+    def _must_check_unassigned(self) -> bool:
+        """Whether the check for unassigned partitions would request or complete a rebalance now."""
+        monitor = self.pipeline.unassigned_partitions
+        if monitor.rebalance_pending:
+            return not self._groups.group(self._group).preparing or self._is_due(monitor.due_s)
+        unassigned = self._groups.unassigned_partitions(self._group, self._inputs)
+        return bool(unassigned) and self._is_due(monitor.due_s)
 
     def _is_due(self, due_s: float) -> bool:
         left_s = due_s - self._process.clock()
-        if left_s > 0 and self._looks_s != due_s:
-            self._looks_s = due_s
+        if left_s > 0 and self._scheduled_check_s != due_s:
+            self._scheduled_check_s = due_s
             self._process.world.time.after(left_s, lambda: None)
         return left_s <= 0
 
     @property
-    def _settled(self) -> bool:
-        """Whether it can be told by now where a partition goes on."""
-        waiting, place = self.pipeline._assignment.initializing, self.clients.barrier_partition()
-        return any(not self._groups.unstable(self._group, [each, place]) for each in waiting)
+    def _can_initialize(self) -> bool:
+        """Whether the position of an initializing partition can be read: no transaction keeps it unstable."""
+        barrier = self.clients.barrier_partition()
+        return any(
+            not self._groups.has_unstable_offsets(self._group, [partition, barrier])
+            for partition in self.pipeline.initializing
+        )
 
     @property
-    def _restores(self) -> bool:
+    def _can_restore(self) -> bool:
+        """Whether the restorer can start or has something to read."""
         reader = self.clients.last_reader
         if not self.pipeline._restorer.active:
             return False
@@ -91,23 +101,26 @@ class StepWorker:
 
     @property
     def consumer(self) -> SimConsumer | None:
-        """The member of the group."""
+        """The group member."""
         return self.clients.last_consumer
 
     @property
-    def line(self) -> Line | None:
-        """It has no store."""
+    def store_access(self) -> StoreAccess | None:
+        """None: a step has no store."""
         return None
 
 
 class SinkProcess:
-    """A sink with its relay in a process (`tests.simulation.world.Worker`)."""
+    """A sink with its relay in a process (`tests.simulation.world.Worker`).
+
+    `ready` reads private attributes of `SinkCommands`, for the same reason as `StepWorker`.
+    """
 
     def __init__(
         self,
         process: Process,
         domain: Domain,
-        database: Database,
+        database: SimDatabase,
         coding: Coding,
         settings: PostgresSinkSettings,
     ) -> None:
@@ -115,61 +128,64 @@ class SinkProcess:
         instance = transactional_id(process.step, process.slot)
         properties = sink_worker.consumer_properties({}, group(process.step), instance, settings.read)
         self.consumer = SimConsumer(world.log, world.groups, process, properties)
-        self.line, topic = Line(database, process), domain_topic(domain.id)
+        self.store_access, topic = StoreAccess(database, process), domain_topic(domain.id)
         brokers = Brokers(world.log, world.groups, world.coordinator)
         clients = SimClients(brokers, process, (group(process.step), instance), PipelineSettings())
-        self._acts = acts = SinkCommands(process.step, topic, clients, coding.codec, process.clock)
-        self._log, self._act_topic = world.log, (command_topic(process.step), 0)
-        self._sink = sink = PostgresSink(domain, self.line.connect, coding, settings.store, self.line.pause)
-        relay = Relay(domain, sink.store, coding.codec, Send(world.log, process), settings.store)
+        self._commands = commands = SinkCommands(process.step, topic, clients, coding.codec, process.clock)
+        self._log, self._command_partition = world.log, (command_topic(process.step), 0)
+        self._sink = sink = PostgresSink(
+            domain, self.store_access.connect, coding, settings.store, self.store_access.pause
+        )
+        relay = Relay(domain, sink.store, coding.codec, RelayProducer(world.log, process), settings.store)
         self.worker = SinkWorker(
-            SinkInput(topic, domain.event, coding.codec, acts),
+            SinkInput(topic, domain.event, coding.codec, commands),
             sink,
             self.consumer,
             settings.read,
             after=RelayAfterBatch(relay, settings.store.attempts_max),
         )
-        self.start, self.turn, self.close = self.worker.start, self.worker.run_once, self.worker.close
+        self.start, self.run_once, self.close = self.worker.start, self.worker.run_once, self.worker.close
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to apply, to act on or to tell."""
-        if self.consumer.ready or self._acts_due:
+        """Whether there is something to apply, a command to handle or something to relay."""
+        if self.consumer.ready or self._has_commands:
             return True
-        return self._database.waiting("receipt_outbox", "dead_letter_outbox")
+        return self._database.has_unlocked_row("receipt_outbox", "dead_letter_outbox")
 
     @property
-    def _acts_due(self) -> bool:
-        """Whether there is an act that it hasn't read, or not asked the store for."""
+    def _has_commands(self) -> bool:
+        """Whether a command is unread, or the store has not been asked yet whether it applies."""
         if not self.worker.partitions:
             return False
-        read = self._acts._commands
-        if self._log.end(self._act_topic) > len(read):
+        reader = self._commands._commands
+        if self._log.end_offset(self._command_partition) > len(reader):
             return True
         return any(
-            act.id not in self._acts._over
-            for each in self._sink.open_dead_letters
-            for act in read.for_digest(each)
+            command.id not in self._commands._finished
+            for digest in self._sink.open_dead_letters
+            for command in reader.for_digest(digest)
         )
 
 
-class Send:
-    """What a relay sends by; an idempotent producer without transactions."""
+class RelayProducer:
+    """The relay's idempotent producer, without transactions."""
 
     def __init__(self, log: Log, process: Process) -> None:
         self._log, self._process = log, process
 
     def __call__(self, records: Sequence[ProducerRecords]) -> None:
-        """Sends, and returns when the broker has it."""
+        """Send, and return when the broker has acknowledged."""
         try:
-            self._process.request("relay.send", lambda: self._sent(records), 30.0)
+            self._process.request("relay.send", lambda: self._append(records), 30.0)
         except KafkaException:
             raise BrokerUnavailableError("not acknowledged in time") from None
 
-    def _sent(self, records: Sequence[ProducerRecords]) -> None:
-        if self._log.time.now_s < self._log.full_until_s:
+    def _append(self, records: Sequence[ProducerRecords]) -> None:
+        if self._log.time.now_s < self._log.disk_full_until_s:
             raise BrokerUnavailableError("the disk is full")
-        for out in records:
-            stamps = out.timestamps_ms or [0] * len(out)
-            for key, value, stamp in zip(out.keys, out.values, stamps, strict=True):
-                self._log.append(out.topic, LogEntry((out.topic, out.partition), -1, key, value, stamp))
+        for batch in records:
+            timestamps = batch.timestamps_ms or [0] * len(batch)
+            for key, value, timestamp_ms in zip(batch.keys, batch.values, timestamps, strict=True):
+                entry = LogEntry((batch.topic, batch.partition), -1, key, value, timestamp_ms)
+                self._log.append(batch.topic, entry)

@@ -1,4 +1,4 @@
-"""All processes of a mesh in one thread: whose turn it is, who is held up, who dies, and what time it is."""
+"""All processes of a mesh in one thread: which one runs next, which are suspended or killed, and the time."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from connectors.errors import ConnectorError
 from schemas.topics import group
 from streams.errors import LostRecordsError, StreamError
 from tests.simulation.clients import SimConsumer
-from tests.simulation.coordinator import BusyError, Coordinator, refusal
-from tests.simulation.fault_effects import STRIKES, CrashError
+from tests.simulation.coordinator import BusyError, TransactionCoordinator, kafka_exception
+from tests.simulation.fault_effects import FAULT_EFFECTS, CrashError
 from tests.simulation.faults import Fault, Faults
-from tests.simulation.groups import Groups, SimMember
-from tests.simulation.host import T
+from tests.simulation.groups import GroupCoordinator, SimMember
 from tests.simulation.log import Log
-from tests.simulation.postgres import Database, Line
-from tests.simulation.virtual_time import VirtualTime
+from tests.simulation.postgres import SimDatabase, StoreAccess
+from tests.simulation.virtual_time import T, VirtualTime
 
-#: Processes that may be held up inside one another's calls.
-_DEPTH_MAX = 3
-#: How long a look-up of an offset takes: mostly nothing, now and then longer than others take to settle their affairs.
-_LOOK_UP_S = (0.0, 0.0, 0.0, 0.01, 0.5, 8.0)
+#: Processes that may run nested inside one another's calls.
+_NESTED_CALLS_MAX = 3
+#: Delays of an offset lookup: mostly none, sometimes longer than other workers take to initialize.
+_LOOKUP_DELAYS_S = (0.0, 0.0, 0.0, 0.01, 0.5, 8.0)
+_TIMED_OUT = -185
 
 
 class StuckError(Exception):
     """The mesh doesn't become idle."""
 
 
-class FoundError(Exception):
-    """Something that must never be."""
+class FindingError(Exception):
+    """Something happened that must never happen."""
 
 
 class Worker(Protocol):
-    """What runs in a process; made anew at each start."""
+    """The work of a process, created at each start."""
 
     def start(self) -> None:
-        """Joins."""
+        """Join the group."""
 
-    def turn(self) -> int:
-        """Does some work."""
+    def run_once(self) -> int:
+        """Do some work."""
 
     def close(self) -> None:
-        """Leaves."""
+        """Leave the group."""
 
     @property
     def ready(self) -> bool:
@@ -53,189 +53,192 @@ class Worker(Protocol):
 
     @property
     def consumer(self) -> SimConsumer | None:
-        """Its member of the group."""
+        """Its group member."""
 
     @property
-    def line(self) -> Line | None:
-        """Its way to a store, where it has one."""
+    def store_access(self) -> StoreAccess | None:
+        """Its access to a store, if it has one."""
 
 
 class Process:
-    """One process of a slot (`Host`): begins, turns, dies, is begun again by the world."""
+    """One process of a worker slot (`Host`). The world starts, runs, kills and restarts it."""
 
     def __init__(self, world: World, step: str, slot: int, make: Callable[[Process], Worker]) -> None:
         self.world, self.step, self.slot, self._make = world, step, slot, make
         self.worker: Worker | None = None
-        self.dead = self.frozen = self.held = False
-        self.skew_s = 0.0
+        self.dead = self.frozen = self.suspended = False
+        self.clock_skew_s = 0.0
 
     def __str__(self) -> str:
         return f"{self.step}.{self.slot}"
 
     def clock(self) -> float:
-        """As this process sees it."""
-        return self.world.time.now_s + self.skew_s
+        """Return the time on this process's clock."""
+        return self.world.time.now_s + self.clock_skew_s
 
-    def heard(self) -> bool:
-        """Whether its clients answer."""
+    def is_responsive(self) -> bool:
+        """Return whether its clients answer."""
         return not (self.dead or self.frozen)
 
     @property
     def ready(self) -> bool:
-        """Whether there is anything for it to do."""
+        """Whether it has work."""
         return self.worker is None or self.worker.ready
 
-    def turn(self) -> None:
-        """Begins, or does some work."""
+    def run_once(self) -> None:
+        """Start the worker, or let it do some work."""
         if self.worker is None:
             self.worker = self._make(self)
             self.worker.start()
         else:
-            self.worker.turn()
+            self.worker.run_once()
 
-    def request(self, call: str, do: Callable[[], T], timeout_s: float = 0.0) -> T:
-        """What is answered, or what a fault makes of it."""
+    def request(self, call: str, send: Callable[[], T], timeout_s: float = 0.0) -> T:
+        """Return the answer to a request, or the effect of the fault that is due at this call."""
         if self.dead:
             raise CrashError
-        fault = self.world.faults.due(self.step_of_faults, call)
+        fault = self.world.faults.due(self.fault_step, call)
         if fault is None:
-            return self._patiently(do, timeout_s)
-        self.world.note(fault, self)
-        answer: T = STRIKES[fault.kind](self, fault, lambda: self._patiently(do, timeout_s), do, timeout_s)
+            return self._call_with_retries(send, timeout_s)
+        self.world.log_fault(fault, self)
+        answer: T = FAULT_EFFECTS[fault.kind](
+            self, fault, lambda: self._call_with_retries(send, timeout_s), send, timeout_s
+        )
         return answer
 
     @property
-    def step_of_faults(self) -> str:
-        """A sink of any domain is a sink."""
+    def fault_step(self) -> str:
+        """Its step as faults name it: a sink of any domain is `sink`."""
         return self.step.split(".")[0]
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Lets time pass until that is so."""
+        """Let time pass until the condition holds; return False after the timeout."""
         end_s = self.world.time.now_s + timeout_s
         while not until():
             if self.world.time.now_s >= end_s:
                 return False
-            self.world.meanwhile(self, min(0.5, end_s - self.world.time.now_s), until)
+            self.world.run_others(self, min(0.5, end_s - self.world.time.now_s), until)
         return True
 
-    def meanwhile(self, seconds: float) -> None:
-        """All others go on."""
-        self.world.meanwhile(self, seconds)
+    def let_others_run(self, seconds: float) -> None:
+        """Let all other processes run. Raise CrashError if this one was killed meanwhile."""
+        self.world.run_others(self, seconds)
         if self.dead:
             raise CrashError
 
-    def most(self) -> int:
-        """How many records the next fetch brings."""
-        line = self.worker.line if self.worker is not None else None
-        if line is not None and line.database.few_reads:
-            line.database.few_reads -= 1
+    def fetch_size(self) -> int:
+        """Return how many records the next fetch returns at most."""
+        access = self.worker.store_access if self.worker is not None else None
+        if access is not None and access.database.small_fetches_left:
+            access.database.small_fetches_left -= 1
             return self.world.chance.choice((1, 2, 3, 5))
-        return self.world.most()
+        return self.world.fetch_size()
 
-    # -- what faults do to it
+    # -- effects of faults
 
     @property
     def group(self) -> str:
-        """Its group."""
+        """Its consumer group."""
         return group(self.step)
 
-    def silent(self) -> None:
-        """Nobody hears from its clients from now on."""
+    def silence(self) -> None:
+        """Stop its clients from answering: the group expels its member after the session timeout."""
         if (member := self._member) is not None:
-            self.world.groups.silent(self.group, member)
+            self.world.groups.silence(self.group, member)
 
-    def expelled(self) -> None:
-        """The group takes it for gone."""
+    def expel(self) -> None:
+        """Remove its member from the group."""
         if (member := self._member) is not None:
             self.world.groups.expel(self.group, member)
 
-    def stale_first(self) -> None:
-        """Its next read has a rebalance in the midst."""
+    def return_stale_records_first(self) -> None:
+        """Make its next read span a rebalance."""
         if self.worker is not None and self.worker.consumer is not None:
-            self.worker.consumer.stale_first = True
+            self.worker.consumer.stale_records_first = True
 
-    def disconnected(self) -> None:
-        """Its connections to a store break."""
-        if self.worker is not None and self.worker.line is not None:
-            self.worker.line.cut()
+    def disconnect(self) -> None:
+        """Break its connections to a store."""
+        if self.worker is not None and self.worker.store_access is not None:
+            self.worker.store_access.disconnect()
 
     @property
-    def database(self) -> Database:
-        """The database that it has to do with."""
-        if self.worker is None or self.worker.line is None:
+    def database(self) -> SimDatabase:
+        """The database that it writes."""
+        if self.worker is None or self.worker.store_access is None:
             raise RuntimeError(f"{self} has no store")
-        return self.worker.line.database
+        return self.worker.store_access.database
 
     @property
     def _member(self) -> SimMember | None:
         consumer = self.worker and self.worker.consumer
         return consumer.member if consumer else None
 
-    def _patiently(self, do: Callable[[], T], timeout_s: float) -> T:
-        """As librdkafka asks again by itself while the transaction before is being ended."""
+    def _call_with_retries(self, send: Callable[[], T], timeout_s: float) -> T:
+        """Send the request, again while the previous transaction is being ended, as librdkafka does by itself."""
         end_s = self.world.time.now_s + timeout_s
         while True:
             try:
-                return do()
+                return send()
             except BusyError:
                 if self.world.time.now_s >= end_s:
-                    raise refusal(_TIMED_OUT, retriable=True) from None
-            self.meanwhile(0.1)
+                    raise kafka_exception(_TIMED_OUT, retriable=True) from None
+            self.let_others_run(0.1)
 
 
 class World:
-    """The brokers, and the processes with their slots."""
+    """The brokers, and the processes in their worker slots."""
 
     def __init__(self, seed: int, partitions: int, faults: Faults) -> None:
         self.chance = random.Random(f"world {seed}")  # noqa: S311 - repeatable on purpose
         self.time, self.faults = VirtualTime(), faults
         self.log = Log(self.time, partitions)
-        late = random.Random(f"look-ups {seed}")  # noqa: S311 - repeatable on purpose
-        self.log.look_up_s = lambda: late.choice(_LOOK_UP_S)
-        self.groups = Groups(self.log)
-        self.coordinator = Coordinator(self.log, self.groups)
+        delays = random.Random(f"look-ups {seed}")  # noqa: S311 - repeatable on purpose
+        self.log.lookup_delay_s = lambda: delays.choice(_LOOKUP_DELAYS_S)
+        self.groups = GroupCoordinator(self.log)
+        self.coordinator = TransactionCoordinator(self.log, self.groups)
         self.processes: list[Process] = []
         self.slots: dict[tuple[str, int], Process] = {}
-        self.told: list[str] = []
-        self.turns = 0
-        self._makes: dict[str, Callable[[Process], Worker]] = {}
-        self._depth = 0
-        self._due = 0
-        self.cuts: tuple[int, ...] = (1_000,)
+        #: Faults and failures, for the reader of a history.
+        self.lines: list[str] = []
+        #: How often any process was run.
+        self.runs = 0
+        self._worker_factories: dict[str, Callable[[Process], Worker]] = {}
+        self._nested_calls = 0
+        self.fetch_sizes: tuple[int, ...] = (1_000,)
 
-    def note(self, fault: Fault, process: Process) -> None:
-        """For the one who reads the history."""
-        self.told.append(f"{self.time.now_s - 1_000:9.3f} s  {process}: {fault}")
+    def log_fault(self, fault: Fault, process: Process) -> None:
+        """Add a line about an injected fault."""
+        self.lines.append(f"{self.time.now_s - 1_000:9.3f} s  {process}: {fault}")
 
-    def add(self, step: str, slots: int, make: Callable[[Process], Worker]) -> None:
-        """A step with so many workers."""
-        self._makes[step] = make
+    def add_step(self, step: str, slots: int, make: Callable[[Process], Worker]) -> None:
+        """Add a step with that many workers."""
+        self._worker_factories[step] = make
         for slot in range(slots):
-            self.begin(step, slot)
+            self.start_process(step, slot)
 
-    def begin(self, step: str, slot: int) -> None:
-        """A new process in a slot; whatever is in there is somebody else's matter."""
-        process = Process(self, step, slot, self._makes[step])
+    def start_process(self, step: str, slot: int) -> None:
+        """Start a new process in a slot. A previous one, if it still runs, isn't stopped."""
+        process = Process(self, step, slot, self._worker_factories[step])
         self.slots[step, slot] = process
         self.processes.append(process)
 
-    def most(self) -> int:
-        """How many records a fetch brings."""
-        return self.chance.choice(self.cuts)
+    def fetch_size(self) -> int:
+        """Draw how many records a fetch returns at most."""
+        return self.chance.choice(self.fetch_sizes)
 
-    def run(self, turns_max: int) -> None:
-        """Until nobody has anything to do. StuckError after too many turns."""
-        end = self.turns + turns_max
-        while self.step():
-            if self.turns > end:
-                busy = ", ".join(str(each) for each in self.processes if each.ready)
-                raise StuckError(f"not idle after {turns_max} turns: {busy}")
+    def run(self, runs_max: int) -> None:
+        """Run processes until none has work. Raise StuckError after too many runs."""
+        end = self.runs + runs_max
+        while self.advance():
+            if self.runs > end:
+                busy = ", ".join(str(process) for process in self.processes if process.ready)
+                raise StuckError(f"not idle after {runs_max} runs: {busy}")
 
-    def step(self, until_s: float = float("inf")) -> bool:
-        """One turn of somebody who has work, or time passes to when there may be some; False: there is none."""
-        ready = [each for each in self.processes if not each.held and each.ready]
+    def advance(self, until_s: float = float("inf")) -> bool:
+        """Run one process that has work, or pass to the next event; return False if there is neither."""
+        ready = [process for process in self.processes if not process.suspended and process.ready]
         if ready:
-            self._turn(ready[0] if len(ready) == 1 else self.chance.choice(ready))
+            self._run(ready[0] if len(ready) == 1 else self.chance.choice(ready))
             self.time.pass_to(self.time.now_s + 0.01)
             return True
         next_s = self.time.next_s
@@ -244,56 +247,55 @@ class World:
         self.time.pass_to(next_s)
         return True
 
-    def meanwhile(self, process: Process, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """All but this one go on for so long; time passes at least to that."""
+    def run_others(self, process: Process, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Run all processes but this one until the time is over or the condition holds."""
         end_s = self.time.now_s + seconds
-        if self._depth < _DEPTH_MAX:
-            held, process.held = process.held, True
-            self._depth += 1
-            while self.time.now_s < end_s and not until() and self.step(end_s):
+        if self._nested_calls < _NESTED_CALLS_MAX:
+            suspended, process.suspended = process.suspended, True
+            self._nested_calls += 1
+            while self.time.now_s < end_s and not until() and self.advance(end_s):
                 pass
-            self._depth -= 1
-            process.held = held
+            self._nested_calls -= 1
+            process.suspended = suspended
         if not until():
             self.time.pass_to(end_s)
 
     def kill(self, process: Process) -> None:
-        """As kill -9 does."""
+        """Kill a process as SIGKILL does."""
         process.dead = True
-        process.silent()
-        process.disconnected()
+        process.silence()
+        process.disconnect()
         if process in self.processes:
             self.processes.remove(process)
 
-    def _turn(self, process: Process) -> None:
-        self.turns += 1
+    def _run(self, process: Process) -> None:
+        self.runs += 1
         try:
-            process.turn()
+            process.run_once()
         except CrashError:
             self.kill(process)
-            self._again(process, self.chance.choice((0.2, 0.5, 1.0, 4.0, 15.0, 40.0)))
+            self._schedule_restart(process, self.chance.choice((0.2, 0.5, 1.0, 4.0, 15.0, 40.0)))
         except (StreamError, ConnectorError, KafkaException) as error:
-            self._ended(process, error)
+            self._exit(process, error)
 
-    def _ended(self, process: Process, error: Exception) -> None:
+    def _exit(self, process: Process, error: Exception) -> None:
         if isinstance(error, LostRecordsError):
-            raise FoundError(f"{process} lost records") from error
-        if "marks failed" in str(error):
-            raise FoundError(f"{process}: {error}") from error
-        self.told.append(f"{self.time.now_s - 1_000:9.3f} s  {process} ended: {type(error).__name__} {error}")
+            raise FindingError(f"{process} lost records") from error
+        if "barrier writes failed" in str(error):
+            raise FindingError(f"{process}: {error}") from error
+        self.lines.append(
+            f"{self.time.now_s - 1_000:9.3f} s  {process} ended: {type(error).__name__} {error}"
+        )
         try:
             if process.worker is not None:
                 process.worker.close()
         except (CrashError, StreamError, ConnectorError, KafkaException):
             pass
         self.kill(process)
-        self._again(process, self.chance.choice((1.0, 2.0, 5.0)))
+        self._schedule_restart(process, self.chance.choice((1.0, 2.0, 5.0)))
 
-    def _again(self, process: Process, seconds: float) -> None:
-        """Its slot is begun again, where nobody else has it by now."""
-        place = (process.step, process.slot)
-        if self.slots[place] is process:
-            self.time.after(0.1 if self.faults.over else seconds, lambda: self.begin(*place))
-
-
-_TIMED_OUT = -185
+    def _schedule_restart(self, process: Process, seconds: float) -> None:
+        """Restart the slot of a process, unless the slot has a newer process by now."""
+        slot = (process.step, process.slot)
+        if self.slots[slot] is process:
+            self.time.after(0.1 if self.faults.disabled else seconds, lambda: self.start_process(*slot))

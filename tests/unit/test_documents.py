@@ -1,4 +1,4 @@
-"""The reference made of the code is that of the code, and guides use commands that there are."""
+"""The generated reference is up to date, and documents use existing commands."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ ROOT = Path(__file__).parents[2]
 GUIDES = ("README.md", "docs/operations.md")
 
 
-def test_the_reference_is_that_of_the_code() -> None:
-    """docs/reference.md is what `python -m infra.documents` writes."""
+def test_the_generated_reference_is_up_to_date() -> None:
+    """docs/reference.md is the output of `python -m infra.documents`."""
     assert PATH.read_text("utf-8") == reference()
 
 
-def test_every_setting_says_what_it_is() -> None:
-    """No setting without a description."""
-    silent = [name for kind in SETTINGS for name, field in kind.model_fields.items() if not field.description]
-    assert silent == []
+def test_every_setting_has_a_description() -> None:
+    """The reference shows the descriptions."""
+    undescribed = [
+        name for model in SETTINGS for name, field in model.model_fields.items() if not field.description
+    ]
+    assert undescribed == []
 
 
-def test_guides_use_commands_that_there_are() -> None:
-    """Whatever a guide has one type begins with a command of `mesh`."""
+def test_documents_use_existing_commands() -> None:
+    """Every `mesh …` in the guides is a command."""
     for guide in GUIDES:
         used = set(re.findall(r"(?:bin/|\$ |`)mesh ([a-z]+)", (ROOT / guide).read_text("utf-8")))
         assert used <= set(COMMANDS), guide

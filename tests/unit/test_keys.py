@@ -1,4 +1,4 @@
-"""The key file: made once, read by its owner alone, and shown to nobody."""
+"""The key file: existing keys never change, and errors show no key."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infra.errors import KeyFileError
 from infra.keys import KEY_NAMES, ensure_keys, load_keys
 
 
-def test_keys_are_made_once(tmp_path: Path) -> None:
-    """A second time nothing changes; a name that comes later gets its own; all are different."""
+def test_existing_keys_never_change(tmp_path: Path) -> None:
+    """A second `ensure_keys` only adds keys of new names. The file has mode 0600."""
     file = tmp_path / "mesh" / "keys.json"
     ensure_keys(file, ["mesh", "digest"])
     with pytest.raises(KeyFileError, match="has no key for card, care"):
@@ -26,14 +26,14 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_there_must_be_a_file(tmp_path: Path) -> None:
-    """And the message says how to get one."""
+def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
+    """The message names the command that creates it."""
     with pytest.raises(KeyFileError, match="mesh apply"):
         load_keys(tmp_path / "keys.json")
 
 
-def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    """Keys in sight of others are no keys."""
+def test_a_key_file_that_other_users_may_read_is_an_error(tmp_path: Path) -> None:
+    """The message names the mode that the file must have."""
     file = tmp_path / "keys.json"
     ensure_keys(file)
     file.chmod(0o640)
@@ -44,12 +44,12 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"version": 2, "keys": {}}', '{"version": 1, "keys": {"mesh": ["c2VjcmV0"]}}']
 )
-def test_what_is_no_key_file_stays_as_it_is(tmp_path: Path, content: str) -> None:
-    """It isn't written over, and what stands in it isn't shown."""
+def test_a_malformed_key_file_is_not_overwritten(tmp_path: Path, content: str) -> None:
+    """It is an error whose message has nothing of the content."""
     file = tmp_path / "keys.json"
     file.write_text(content)
     file.chmod(0o600)
-    with pytest.raises(KeyFileError, match="not of the form") as error:
+    with pytest.raises(KeyFileError, match="is malformed") as error:
         ensure_keys(file)
     assert "c2Vj" not in str(error.value)
     assert file.read_text() == content

@@ -1,4 +1,4 @@
-"""What may be run again on the same input asks no clock and no chance; and no file outgrows its reader."""
+"""Code that a replay or a retry runs again uses no clock and no random number; and no file is too long."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("streams", "schemas", "connectors", "processors", "infra", "tests")
-PURE = ("processors", "schemas")
+FOLDERS = ("streams", "schemas", "connectors", "processors", "infra", "tests")
+PURE_FOLDERS = ("processors", "schemas")
 LINES_MAX = 400
 
-#: Modules that are nothing but clock, chance or the world outside.
+#: Modules for time, random numbers, and the world outside the process.
 MODULES = frozenset({"time", "random", "secrets", "uuid", "socket", "subprocess", "zoneinfo"})
-#: Calls by the last two names: of whatever module, `datetime.now` is a clock.
+#: Attributes by their last two names, because `datetime.now` is a clock in whatever module it is.
 CALLS = frozenset(
     {
         *(("datetime", name) for name in ("now", "utcnow", "today")),
@@ -26,43 +26,44 @@ CALLS = frozenset(
         ("AESSIV", "generate_key"),
     }
 )
-#: Functions of clock and chance that come in by other ways.
+#: Functions for time and random numbers that can be imported from other modules.
 NAMES = frozenset(
     {"urandom", "getrandom", "uuid1", "uuid4", "token_bytes", "token_hex", "perf_counter", "monotonic"}
 )
 
 
-def modules(parts: tuple[str, ...]) -> list[Path]:
-    return [path for part in parts for path in sorted((ROOT / part).rglob("*.py"))]
+def files(folders: tuple[str, ...]) -> list[Path]:
+    """Return the Python files of these folders."""
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def impure(tree: ast.AST) -> Iterator[str]:
-    """Each import or use of a clock or of chance, with its line."""
+def impurities(tree: ast.AST) -> Iterator[str]:
+    """Yield each import or use of a clock or of random numbers, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found = {alias.name for alias in node.names if alias.name.split(".")[0] in MODULES}
+            names = {alias.name for alias in node.names if alias.name.split(".")[0] in MODULES}
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or "").split(".")[0]
-            names = {alias.name for alias in node.names}
-            found = names if module in MODULES else names & NAMES
+            imported = {alias.name for alias in node.names}
+            names = imported if module in MODULES else imported & NAMES
         elif isinstance(node, ast.Attribute):
             owner = (
                 node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             )
-            found = {node.attr} if (owner, node.attr) in CALLS or node.attr in NAMES else set()
+            names = {node.attr} if (owner, node.attr) in CALLS or node.attr in NAMES else set()
         else:
             continue
-        yield from (f"line {getattr(node, 'lineno', 0)}: {name}" for name in found)
+        yield from (f"line {getattr(node, 'lineno', 0)}: {name}" for name in names)
 
 
-@pytest.mark.parametrize("path", modules(PURE), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_clock_and_no_chance(path: Path) -> None:
-    """A replay gives the same values, and a transaction that is tried again the same records."""
-    assert list(impure(ast.parse(path.read_text(encoding="utf-8")))) == []
+@pytest.mark.parametrize("path", files(PURE_FOLDERS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_clock_and_no_random_numbers(path: Path) -> None:
+    """A replay computes the same values, and a retried transaction the same records."""
+    assert list(impurities(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
 @pytest.mark.parametrize(
-    "text",
+    "source",
     [
         "import time",
         "import random as chance",
@@ -74,14 +75,17 @@ def test_no_clock_and_no_chance(path: Path) -> None:
         "import numpy as np\nx = np.random; from uuid import uuid4",
     ],
 )
-def test_the_search_finds_them(text: str) -> None:
-    """Whichever way they come in."""
-    assert list(impure(ast.parse(text)))
+def test_the_search_detects_an_impurity(source: str) -> None:
+    """The search finds clocks and random numbers, however they are imported."""
+    assert list(impurities(ast.parse(source)))
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_no_module_is_too_long(part: str) -> None:
-    """Over 400 lines a file holds more than one thing."""
-    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in modules((part,))}
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_file_is_too_long(folder: str) -> None:
+    """A file of more than 400 lines does more than one thing and must be divided."""
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in files((folder,))
+    }
     assert lengths
     assert {name: length for name, length in lengths.items() if length > LINES_MAX} == {}

@@ -1,4 +1,4 @@
-"""The comparison finds each kind of difference, and says nothing of whom it concerns."""
+"""The comparison finds each kind of difference and reports no personal data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.verification.reference import Actual, Difference, Expected, compare, expected
-from infra.verification.reference.reference_model import Detail
+from infra.verification.reference.reference_model import RowDetail
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +28,7 @@ ACCOUNT = {
 
 
 def city() -> Expected:
-    """One person with a household of two rows in local tax, one of them with a row at the pension service."""
+    """Return expected contents: two persons of one household in local tax, one of them with a row in pension."""
     local = {"domain": "local-tax", "municipality": "131041", "status": "active", "address": "甲"}
     outcome = Expected(
         rows=[
@@ -38,20 +38,20 @@ def city() -> Expected:
         ],
         portal=[[["転居", "2026-03-01"]]],
         portal_persons=[0],
-        refused=["13104-1"],
+        rejected_cancellations=["13104-1"],
     )
     outcome.accounts = [
         {"domain": "local-tax", "municipality": "131041", "status": "active", **ACCOUNT},
         {"domain": "portal", "municipality": None, "status": "active", "account": "A1", **ACCOUNT},
     ]
-    outcome.account_details = [Detail(0, "2026-03-01"), Detail(0, "2026-03-02")]
-    outcome.details = [Detail(0, "2026-03-01", "131041/1"), Detail(1, "2026-03-01", "131041/1")]
-    outcome.details.append(Detail(0, "2026-03-01", None))
+    outcome.account_details = [RowDetail(0, "2026-03-01"), RowDetail(0, "2026-03-02")]
+    outcome.details = [RowDetail(0, "2026-03-01", "131041/1"), RowDetail(1, "2026-03-01", "131041/1")]
+    outcome.details.append(RowDetail(0, "2026-03-01", None))
     return outcome
 
 
 def stores() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The same as the stores give it: codes by domain, schemas' names, no municipality where national."""
+    """Return the same rows and messages as stores have them: domain codes, schema names, no national municipality."""
     tax, wife, pension = (dict(row) for row in city().rows)
     tax |= {"domain": "local_tax", "code": "t0", "household_code": "h", "effective_on": "2026-03-01"}
     wife |= {"domain": "local_tax", "code": "t1", "household_code": "h", "effective_on": "2026-03-01"}
@@ -62,7 +62,7 @@ def stores() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def accounts() -> list[dict[str, Any]]:
-    """The accounts as the stores give them."""
+    """Return the accounts as stores have them."""
     tax, portal = (dict(row) for row in city().accounts)
     tax |= {"domain": "local_tax", "code": "t0", "effective_on": "2026-03-01", "revision": 2}
     portal |= {"code": "n0", "effective_on": "2026-03-02", "revision": 1}
@@ -70,14 +70,14 @@ def accounts() -> list[dict[str, Any]]:
     return [tax, portal]
 
 
-def test_equal_stores_differ_in_nothing() -> None:
-    """Codes and revisions are no part of the comparison."""
+def test_equal_contents_have_no_difference() -> None:
+    """Codes and revisions are not compared."""
     rows, messages = stores()
     assert compare(city(), Actual(rows, messages, ["13104-1"], accounts())) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "difference"),
     [
         ({"address": "乙"}, Difference("local-tax", "131041", "differs", 0, ("address",))),
         ({"effective_on": "2026-03-02"}, Difference("local-tax", "131041", "differs", 0, ("effective_on",))),
@@ -86,17 +86,17 @@ def test_equal_stores_differ_in_nothing() -> None:
         ({"municipality": "131130"}, Difference("local-tax", "131041", "missing", 0)),
     ],
 )
-def test_a_changed_row_is_found(change: dict[str, str], found: Difference) -> None:
-    """By place and column, never by name."""
+def test_a_changed_row_is_found(change: dict[str, str], difference: Difference) -> None:
+    """The difference has index and column, no value."""
     rows, messages = stores()
     rows[0] |= change
     differences = compare(city(), Actual(rows, messages))
-    assert found in differences
+    assert difference in differences
     assert not any(value in repr(differences) for value in NAME.values())
 
 
 @pytest.mark.parametrize(
-    ("index", "change", "found"),
+    ("index", "change", "difference"),
     [
         (0, {"number": "7654321"}, Difference("local-tax", "131041", "account-differs", 0, ("number",))),
         (0, {"status": "closed"}, Difference("local-tax", "131041", "account-differs", 0, ("status",))),
@@ -112,19 +112,19 @@ def test_a_changed_row_is_found(change: dict[str, str], found: Difference) -> No
         (1, {"code": "n1"}, Difference("portal", None, "account-owner-missing", 1)),
     ],
 )
-def test_a_changed_account_is_found(index: int, change: dict[str, str], found: Difference) -> None:
-    """Also one that another person has: what stands beside it under its code, rows or messages, tells."""
+def test_a_changed_account_is_found(index: int, change: dict[str, str], difference: Difference) -> None:
+    """An account with another owner is found by the rows and messages that have its code."""
     rows, messages = stores()
-    held = accounts()
-    held[index] |= change
-    differences = compare(city(), Actual(rows, messages, None, held))
-    assert found in differences
-    assert all(it.kind.startswith("account-") for it in differences)
+    changed_accounts = accounts()
+    changed_accounts[index] |= change
+    differences = compare(city(), Actual(rows, messages, None, changed_accounts))
+    assert difference in differences
+    assert all(other.kind.startswith("account-") for other in differences)
     assert not any(value in repr(differences) for value in (*ACCOUNT.values(), "ベツジン", "7654321"))
 
 
-def test_an_account_too_many_or_too_few_is_found() -> None:
-    """And where accounts are left out, nothing is said of them."""
+def test_missing_and_unexpected_accounts_are_found() -> None:
+    """Accounts that the caller leaves out are not compared."""
     rows, messages = stores()
     tax, portal = accounts()
     assert Difference("portal", None, "account-missing", 1) in compare(
@@ -135,18 +135,18 @@ def test_an_account_too_many_or_too_few_is_found() -> None:
     assert compare(city(), Actual(rows, messages)) == []
 
 
-def test_rows_and_messages_too_many_or_too_few_are_found() -> None:
-    """A row twice, a message lost, a refusal that should not be."""
+def test_missing_and_unexpected_rows_messages_and_rejections_are_found() -> None:
+    """A row is there twice, a message is missing and a cancellation is rejected unexpectedly."""
     rows, _ = stores()
     differences = compare(city(), Actual([*rows, rows[2]], [], ["13104-1", "13104-2"]))
-    assert {(it.domain, it.kind) for it in differences} >= {
+    assert {(difference.domain, difference.kind) for difference in differences} >= {
         ("pension", "unexpected"),
         ("portal", "messages-missing"),
-        ("juki", "refusal-unexpected"),
+        ("juki", "rejection-unexpected"),
     }
 
 
-def test_the_folder_of_this_file_is_no_city() -> None:
-    """A file of another format is refused by its name."""
+def test_a_file_with_another_name_is_an_error() -> None:
+    """The error names the file names that are possible."""
     with pytest.raises(ValueError, match="juki_<code>"):
         expected([Path(__file__)])

@@ -1,4 +1,4 @@
-"""The tracker without a broker: encoded records in, cases and answers out."""
+"""The tracker without a broker: encoded records give cases and HTTP answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from infra.tracker.app import CaseTable, news_by_case
-from infra.tracker.settings import TrackerSettings
+from infra.run.settings import TrackerSettings
+from infra.tracker.app import CaseTable, events_by_case
 from infra.tracker.web import site
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
@@ -23,7 +23,7 @@ LONG_AGO = datetime(2026, 4, 1, tzinfo=UTC)
 
 @pytest.fixture
 def codec() -> Codec:
-    """A codec that asks no registry."""
+    """Return a codec that needs no registry."""
     return Codec(catalogue(), LocalSchemaIds(catalogue()))
 
 
@@ -40,7 +40,7 @@ def _records(codec: Codec) -> dict[str, list[bytes]]:
         "persons": 1,
         "received_at": LONG_AGO,
     }
-    parted = {"case": CASE, "person": "p", "changes": [{"domain": "child", "revision": 1}]}
+    dispatched = {"case": CASE, "person": "p", "changes": [{"domain": "child", "revision": 1}]}
     receipt = {
         "domain": "child",
         "person": "p",
@@ -51,31 +51,33 @@ def _records(codec: Codec) -> dict[str, list[bytes]]:
     }
     return {
         "case.opened": _encoded(codec, "case-opened", opened),
-        "case.dispatched": _encoded(codec, "case-dispatched", parted),
+        "case.dispatched": _encoded(codec, "case-dispatched", dispatched),
         "receipt": _encoded(codec, "receipt", receipt, {**receipt, "case": None}),
     }
 
 
-def test_a_case_is_kept_encoded_and_completes_with_its_last_receipt(codec: Codec) -> None:
-    """What is heard is in the table; a receipt without a case is nobody's."""
+def test_a_case_is_complete_with_its_last_receipt(codec: Codec) -> None:
+    """Cases are encoded rows of the table. A receipt without a case changes nothing."""
     records = _records(codec)
     receipts = {"receipt": records.pop("receipt")}
-    kept: dict[bytes, bytes] = {}
-    cases = CaseTable(codec, kept)
-    cases.hear(news_by_case(codec, records))
-    assert cases.all().to_pylist()[0]["pending"] == ["child/p/1"]
-    cases.hear(news_by_case(codec, receipts))
-    row = cases.row("131041/13104-1")
-    assert len(kept) == 1
+    table: dict[bytes, bytes] = {}
+    cases = CaseTable(codec, table)
+    cases.apply(events_by_case(codec, records))
+    assert cases.read_all().to_pylist()[0]["pending"] == ["child/p/1"]
+    cases.apply(events_by_case(codec, receipts))
+    row = cases.read_row("131041/13104-1")
+    assert len(table) == 1
     assert row is not None
     assert (row["complete"], row["persons"], row["pending"]) == (True, [], [])
 
 
-def test_the_site_shows_cases_to_who_has_the_token_and_names_nobody(codec: Codec) -> None:
-    """Without the token nothing; with it the summary, the list and the case, overdue and without a person."""
+def test_http_answers_need_the_token_and_have_no_persons(codec: Codec) -> None:
+    """With the token a client gets the summary, the list and the overdue case, without persons."""
     cases = CaseTable(codec, {})
     records = _records(codec)
-    cases.hear(news_by_case(codec, {topic: records[topic] for topic in ("case.opened", "case.dispatched")}))
+    cases.apply(
+        events_by_case(codec, {topic: records[topic] for topic in ("case.opened", "case.dispatched")})
+    )
     answers = asyncio.run(_ask(cases, ["/summary", "/cases?status=overdue", "/cases/131041/13104-1"]))
     denied, (summary, listed, case) = answers
     assert denied == 401

@@ -1,8 +1,8 @@
-"""A plain reference model: what the stores must hold after a folder of files handed over.
+"""A reference model: what the stores must contain after a folder of files was ingested.
 
-It shares no code with the processors, connectors or streams it is held against (import-linter sees to
-that), keeps everything in memory and prefers the obvious to the fast. Its sources are the rules in the samples'
-README and in docs/accounts.md, nothing else.
+It shares no code with the processors, connectors or streams that it is compared with (import-linter enforces that). It
+has all data in memory and prefers obvious code to fast code. It implements the rules of the samples' README and of
+docs/accounts.md, and nothing else.
 """
 
 from infra.verification.reference.compare import Actual, Difference, compare

@@ -1,4 +1,4 @@
-"""What one municipality's list comes to: each hand-over accepted, refused or a duplicate, at its place."""
+"""The register of one municipality: which submissions it accepts, rejects or recognizes as duplicates."""
 
 from __future__ import annotations
 
@@ -8,125 +8,138 @@ from datetime import date
 
 from infra.verification.reference.notice import (
     CANCELLABLE,
-    CHANGES,
-    LATE,
+    CHANGED_FACTS,
+    ENTERING,
+    LATE_ALLOWED,
     LEAVING,
-    NEW,
     Facts,
     Notice,
     Submission,
 )
 
+#: A notice may take effect at most this many days after it was recorded.
 DAYS_AHEAD_MAX = 60
 
 
 @dataclass
 class AcceptedNotice:
-    """An accepted notice at its place in its municipality's list; `persons` is whom it concerns, by code."""
+    """An accepted notice and its sequence number in the register.
 
-    place: int
+    `persons` are the persons that it concerns, by resident record code, also where the notice names only a household.
+    """
+
+    seq: int
     notice: Notice
     persons: Mapping[str, Facts]
     cancelled: bool = False
 
     @property
-    def position(self) -> tuple[str, int]:
-        """Order of effect within the municipality: by day, and as listed within the day."""
-        return self.notice.effective_on, self.place
+    def effect_order(self) -> tuple[str, int]:
+        """Sort key of the order of effect within the municipality: by day, then by sequence number."""
+        return self.notice.effective_on, self.seq
 
 
 @dataclass
 class ReferenceRegister:
-    """One municipality's list, as far as it was read. Hand-overs are judged one after the other by `take`."""
+    """One municipality's register as of the submissions read so far. Pass submissions in order to `submit`."""
 
     municipality: str
-    listed: list[AcceptedNotice] = field(default_factory=list)
-    refusals: list[tuple[Submission, str]] = field(default_factory=list)
+    entries: list[AcceptedNotice] = field(default_factory=list)
+    rejections: list[tuple[Submission, str]] = field(default_factory=list)
     duplicates: list[Submission] = field(default_factory=list)
-    _seen: set[object] = field(default_factory=set)
-    _by_number: dict[str, AcceptedNotice] = field(default_factory=dict)
-    _of_person: dict[str, list[AcceptedNotice]] = field(default_factory=dict)
-    _once_in: dict[str, set[str]] = field(default_factory=dict)
+    _identities: set[object] = field(default_factory=set)
+    _entry_by_number: dict[str, AcceptedNotice] = field(default_factory=dict)
+    _entries_by_person: dict[str, list[AcceptedNotice]] = field(default_factory=dict)
+    _past_members: dict[str, set[str]] = field(default_factory=dict)
 
-    def take(self, hand_over: Submission) -> None:
-        """Judge one hand-over, at the end of what was taken before."""
-        if hand_over.identity in self._seen:
-            self.duplicates.append(hand_over)
+    def submit(self, submission: Submission) -> None:
+        """Accept or reject one submission, or note it as a duplicate of an earlier one."""
+        if submission.identity in self._identities:
+            self.duplicates.append(submission)
             return
-        self._seen.add(hand_over.identity)
-        refusal = hand_over.fault or self._judge(hand_over.content)
-        if refusal:
-            self.refusals.append((hand_over, refusal))
+        self._identities.add(submission.identity)
+        rejection = submission.fault or self._accept_or_reject(submission.content)
+        if rejection:
+            self.rejections.append((submission, rejection))
 
-    def _judge(self, notice: object) -> str | None:
-        """Accept `notice`, or say in a short code why not."""
+    def _accept_or_reject(self, notice: object) -> str | None:
+        """Append `notice` to the register and return None, or return a short rejection code."""
         if not isinstance(notice, Notice):
             return "unreadable"
         if notice.municipality != self.municipality:
             return "other-municipality"
-        if notice.number in self._by_number:
+        if notice.number in self._entry_by_number:
             return "number-taken"
-        if _days(notice.recorded_on, notice.effective_on) > DAYS_AHEAD_MAX:
+        if _days_between(notice.recorded_on, notice.effective_on) > DAYS_AHEAD_MAX:
             return "too-far-ahead"
         persons = notice.persons or dict.fromkeys(self._members(notice.household), notice.to)
-        return self._unknown(notice, persons) or self._accept(notice, persons)
+        return self._reject_persons(notice, persons) or self._accept(notice, persons)
 
-    def _unknown(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
-        if notice.reason == "出生" and any(code in self._of_person for code in persons):
+    def _reject_persons(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
+        """Return the rejection code of a notice about persons who must, or must not, be residents already."""
+        if notice.reason == "出生" and any(code in self._entries_by_person for code in persons):
             return "birth-known"
-        if notice.reason in NEW:
+        if notice.reason in ENTERING:
             return None
-        until = (notice.effective_on, len(self.listed)) if notice.reason in LATE and notice.persons else None
+        until = (
+            (notice.effective_on, len(self.entries))
+            if notice.reason in LATE_ALLOWED and notice.persons
+            else None
+        )
         missing = not persons or any(self._household_of(code, until) is None for code in persons)
         return "resident-unknown" if missing else None
 
     def _accept(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
         if notice.reason == "取消":
             return self._cancel(notice, persons)
-        listed = self._list(notice, persons)
+        entry = self._append(notice, persons)
         for code, facts in persons.items():
-            self._of_person.setdefault(code, []).append(listed)
+            self._entries_by_person.setdefault(code, []).append(entry)
             if "household" in facts:
-                self._once_in.setdefault(str(facts["household"]), set()).add(code)
+                self._past_members.setdefault(str(facts["household"]), set()).add(code)
         return None
 
     def _cancel(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
-        target = self._by_number.get(notice.cancels)
+        target = self._entry_by_number.get(notice.cancels)
         if target is None or target.cancelled or target.notice.reason not in CANCELLABLE:
             return "cancels-nothing"
         if any(
-            later.position > target.position and not later.cancelled
+            later.effect_order > target.effect_order and not later.cancelled
             for code in target.persons
-            for later in self._of_person[code]
+            for later in self._entries_by_person[code]
         ):
             return "overtaken"
         target.cancelled = True
-        self._list(notice, {**persons, **target.persons})
+        self._append(notice, {**persons, **target.persons})
         return None
 
-    def _list(self, notice: Notice, persons: Mapping[str, Facts]) -> AcceptedNotice:
-        listed = AcceptedNotice(len(self.listed), notice, persons)
-        self.listed.append(listed)
-        self._by_number[notice.number] = listed
-        return listed
+    def _append(self, notice: Notice, persons: Mapping[str, Facts]) -> AcceptedNotice:
+        entry = AcceptedNotice(len(self.entries), notice, persons)
+        self.entries.append(entry)
+        self._entry_by_number[notice.number] = entry
+        return entry
 
     def _members(self, household: str | None) -> Iterable[str]:
-        """Who is resident in the household now, as listed so far."""
-        once = self._once_in.get(household or "", set())
-        return sorted(code for code in once if self._household_of(code) == household)
+        """Return the codes of the household's present members, by all entries so far."""
+        past_members = self._past_members.get(household or "", set())
+        return sorted(code for code in past_members if self._household_of(code) == household)
 
     def _household_of(self, code: str, until: tuple[str, int] | None = None) -> str | None:
-        """The household of a resident, after all listed or up to a position; None where no resident."""
+        """Return a resident's household after all entries, or up to `until` in the order of effect.
+
+        Return None if the person is no resident then.
+        """
         household: str | None = None
-        for listed in sorted(self._of_person.get(code, ()), key=lambda listed: listed.position):
-            if listed.cancelled or (until and listed.position > until):
+        for entry in sorted(self._entries_by_person.get(code, ()), key=lambda entry: entry.effect_order):
+            reason = entry.notice.reason
+            if entry.cancelled or (until and entry.effect_order > until):
                 continue
-            if listed.notice.reason in LEAVING:
+            if reason in LEAVING:
                 household = None
-            elif "household" in CHANGES[listed.notice.reason] and (household or listed.notice.reason in NEW):
-                household = str(listed.persons[code].get("household", household))
+            elif "household" in CHANGED_FACTS[reason] and (household or reason in ENTERING):
+                household = str(entry.persons[code].get("household", household))
         return household
 
 
-def _days(earlier: str, later: str) -> int:
+def _days_between(earlier: str, later: str) -> int:
     return (date.fromisoformat(later) - date.fromisoformat(earlier)).days

@@ -1,4 +1,4 @@
-"""What the stores hold against what they must hold, row by row; differences name no person."""
+"""Comparison of the stores' rows with the expected ones. Differences contain no personal data."""
 
 from __future__ import annotations
 
@@ -7,39 +7,42 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.verification.reference.reference_model import COLUMNS, Detail, Expected
+from infra.verification.reference.reference_model import COLUMNS, Expected, RowDetail
 
-#: A row as it is compared: domain, municipality, the columns, and the day of effect if stores give it.
-Look = tuple[tuple[str, str | None], ...]
+#: A row reduced to what is compared: domain, municipality, columns, and the day of effect if the stores' rows have it.
+ComparedRow = tuple[tuple[str, str | None], ...]
+#: Groups of rows that belong together, such as a person's, each with the index of its first row.
+RowGroups = list[tuple[tuple[ComparedRow, ...], int]]
 
 _ACCOUNT_COLUMNS = ("account", "holder_kana", "bank", "branch", "type", "number")
 
 
 @dataclass(frozen=True)
 class Actual:
-    """What the stores hold.
+    """What the stores contain.
 
-    `rows`: one mapping per row of the tables `person`, with `domain` (`local-tax` or `local_tax`), `code` and
-    the table's columns; `household_code` and `effective_on` are compared where they are there, columns that
-    no rule gives (revisions) are not. `messages`: the rows of `portal.notice` (`code`, `reason`,
-    `effective_on`). `refused`: numbers of the cancellations refused, None to leave them out. `accounts`: the
-    rows of the tables `account`, with `domain`, None to leave them out.
+    - `rows`: rows of the tables `person`, with `domain` (`local-tax` or `local_tax`), `code` and the table's columns.
+      `household_code` and `effective_on` are compared if present; columns that no rule determines, such as revisions,
+      are not.
+    - `messages`: rows of `portal.notice` (`code`, `reason`, `effective_on`).
+    - `rejected_cancellations`: notice numbers; None excludes them from the comparison.
+    - `accounts`: rows of the tables `account`, with `domain`; None excludes them.
     """
 
     rows: Sequence[Mapping[str, Any]]
     messages: Sequence[Mapping[str, Any]] = ()
-    refused: Iterable[str] | None = None
+    rejected_cancellations: Iterable[str] | None = None
     accounts: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference, told without personal data.
+    """One difference, without personal data.
 
-    `index` is a position in `Expected.rows` (kinds missing, differs, person-missing, household-missing) or in
-    `Actual.rows` (the kinds unexpected); of the kinds account-… a position in `accounts`; -1 where no row is meant.
-    `columns` names the columns that differ. account-owner-…: an account with other rows or messages beside it, under
-    its code, than its person's.
+    `index` is an index into `Expected.rows` (kinds missing, differs, person-missing, household-missing) or into
+    `Actual.rows` (kinds ending in unexpected); of kinds account-…, an index into `accounts`; -1 if no row is concerned.
+    `columns` are the names of the columns that differ. Kinds person-… and household-… are about rows grouped by code;
+    kinds account-owner-… are about an account whose code has other rows or messages than those of its person.
     """
 
     domain: str
@@ -50,36 +53,39 @@ class Difference:
 
 
 def compare(expected: Expected, actual: Actual) -> list[Difference]:
-    """All differences; an empty list where the stores hold exactly what they must."""
-    want, got = _both(expected.rows, expected.details, actual.rows, COLUMNS)
+    """Return all differences between the expected and the actual contents of the stores."""
+    expected_rows, actual_rows = _compared_rows(expected.rows, expected.details, actual.rows, COLUMNS)
     persons = [str(detail.person) for detail in expected.details]
+    codes = [row.get("code") for row in actual.rows]
     households = [detail.household for detail in expected.details]
+    household_codes = [row.get("household_code") for row in actual.rows]
     return [
-        *_rows(want, got),
-        *_groups("person", want, persons, got, [row.get("code") for row in actual.rows]),
-        *_groups("household", want, households, got, [row.get("household_code") for row in actual.rows]),
-        *_portal(expected, actual),
-        *_accounts(expected, actual, want, got),
-        *_refused(expected, actual),
+        *_compare_rows(expected_rows, actual_rows),
+        *_compare_groups("person", expected_rows, persons, actual_rows, codes),
+        *_compare_groups("household", expected_rows, households, actual_rows, household_codes),
+        *_compare_messages(expected, actual),
+        *_compare_accounts(expected, actual, expected_rows, actual_rows),
+        *_compare_rejected_cancellations(expected, actual),
     ]
 
 
-def _both(
-    rows: Sequence[Mapping[str, Any]],
-    details: Sequence[Detail],
+def _compared_rows(
+    expected: Sequence[Mapping[str, Any]],
+    details: Sequence[RowDetail],
     actual: Sequence[Mapping[str, Any]],
     columns: tuple[str, ...],
-) -> tuple[list[Look], list[Look]]:
-    """Rows as they must be and as they are; with the day of effect where all that are there have it."""
-    compared = ("municipality", "status", *columns)
+) -> tuple[list[ComparedRow], list[ComparedRow]]:
+    """Return the expected and the actual rows, with the day of effect if all actual rows have it."""
+    names = ("municipality", "status", *columns)
     if all("effective_on" in row for row in actual):
-        compared = (*compared, "effective_on")
-    dated = zip(rows, details, strict=True)
-    want = [_look({**row, "effective_on": detail.effective_on}, compared) for row, detail in dated]
-    return want, [_look(row, compared) for row in actual]
+        names = (*names, "effective_on")
+    dated_rows = [
+        {**row, "effective_on": detail.effective_on} for row, detail in zip(expected, details, strict=True)
+    ]
+    return [_compared_row(row, names) for row in dated_rows], [_compared_row(row, names) for row in actual]
 
 
-def _look(row: Mapping[str, Any], names: tuple[str, ...]) -> Look:
+def _compared_row(row: Mapping[str, Any], names: tuple[str, ...]) -> ComparedRow:
     domain = str(row["domain"]).replace("_", "-")
     return (
         ("domain", domain),
@@ -88,145 +94,181 @@ def _look(row: Mapping[str, Any], names: tuple[str, ...]) -> Look:
     )
 
 
-def _place(look: Look) -> tuple[str, str | None]:
-    columns = dict(look)
+def _domain_and_municipality(row: ComparedRow) -> tuple[str, str | None]:
+    columns = dict(row)
     return str(columns["domain"]), columns["municipality"]
 
 
-def _comparable(look: Look) -> Look:
-    return tuple(sorted(look, key=lambda item: item[0]))
+def _sorted_columns(row: ComparedRow) -> ComparedRow:
+    return tuple(sorted(row, key=lambda column: column[0]))
 
 
-def _rows(want: Sequence[Look], got: Sequence[Look], kind: str = "") -> Iterator[Difference]:
-    """Rows without an equal on the other side; two that mean the same person are one difference."""
-    missing, unexpected = _unmatched(want, got), _unmatched(got, want)
-    by_person: dict[object, list[int]] = defaultdict(list)
+def _compare_rows(
+    expected: Sequence[ComparedRow], actual: Sequence[ComparedRow], kind_prefix: str = ""
+) -> Iterator[Difference]:
+    """Yield the rows without an equal row on the other side; two such rows of one person are one difference."""
+    missing, unexpected = _unmatched(expected, actual), _unmatched(actual, expected)
+    unexpected_by_person: dict[object, list[int]] = defaultdict(list)
     for index in unexpected:
-        by_person[_means(got[index])].append(index)
+        unexpected_by_person[_person_key(actual[index])].append(index)
     for index in missing:
-        others = by_person[_means(want[index])]
-        if others:
-            columns = _differing(want[index], got[others.pop()])
-            yield Difference(*_place(want[index]), f"{kind}differs", index, columns)
+        row = expected[index]
+        candidates = unexpected_by_person[_person_key(row)]
+        if candidates:
+            columns = _differing_columns(row, actual[candidates.pop()])
+            yield Difference(*_domain_and_municipality(row), f"{kind_prefix}differs", index, columns)
         else:
-            yield Difference(*_place(want[index]), f"{kind}missing", index)
-    for index in sorted(index for others in by_person.values() for index in others):
-        yield Difference(*_place(got[index]), f"{kind}unexpected", index)
+            yield Difference(*_domain_and_municipality(row), f"{kind_prefix}missing", index)
+    for index in sorted(index for indices in unexpected_by_person.values() for index in indices):
+        yield Difference(*_domain_and_municipality(actual[index]), f"{kind_prefix}unexpected", index)
 
 
-def _unmatched(looks: Sequence[Look], others: Sequence[Look]) -> list[int]:
-    left = Counter(_comparable(look) for look in others)
+def _unmatched(rows: Sequence[ComparedRow], others: Sequence[ComparedRow]) -> list[int]:
+    """Return the indices of the rows without an equal row among `others`; each of these matches one row."""
+    available = Counter(_sorted_columns(row) for row in others)
     unmatched = []
-    for index, look in enumerate(looks):
-        key = _comparable(look)
-        if left[key]:
-            left[key] -= 1
+    for index, row in enumerate(rows):
+        key = _sorted_columns(row)
+        if available[key]:
+            available[key] -= 1
         else:
             unmatched.append(index)
     return unmatched
 
 
-def _means(look: Look) -> object:
-    columns = dict(look)
-    return *_place(look), columns.get("kana", columns.get("holder_kana")), columns.get("birth_date")
+def _person_key(row: ComparedRow) -> object:
+    """Return domain, municipality, reading and birth date, by which a missing and an unexpected row are paired."""
+    columns = dict(row)
+    reading = columns.get("kana", columns.get("holder_kana"))
+    return *_domain_and_municipality(row), reading, columns.get("birth_date")
 
 
-def _differing(one: Look, other: Look) -> tuple[str, ...]:
+def _differing_columns(one: ComparedRow, other: ComparedRow) -> tuple[str, ...]:
     first, second = dict(one), dict(other)
     return tuple(name for name in sorted({*first, *second}) if first.get(name, "") != second.get(name, ""))
 
 
-def _groups(
+def _compare_groups(
     kind: str,
-    want: Sequence[Look],
-    wanted: Sequence[str | None],
-    got: Sequence[Look],
-    given: Sequence[str | None],
+    expected: Sequence[ComparedRow],
+    expected_keys: Sequence[str | None],
+    actual: Sequence[ComparedRow],
+    actual_keys: Sequence[str | None],
 ) -> Iterator[Difference]:
-    """Which rows of a domain go together: those of one person, those of one household."""
-    if all(group is None for group in given):
+    """Yield the differences in how the rows of a domain are grouped by person or by household.
+
+    The keys themselves differ (an index here, a domain code there): only the groups' rows are compared.
+    """
+    if all(key is None for key in actual_keys):
         return
-    should, does = _grouped(want, wanted), _grouped(got, given)
-    for members, first in _surplus(should, does):
-        yield Difference(*_place(members[0]), f"{kind}-missing", first)
-    for members, first in _surplus(does, should):
-        yield Difference(*_place(members[0]), f"{kind}-unexpected", first)
+    expected_groups, actual_groups = _group(expected, expected_keys), _group(actual, actual_keys)
+    for rows, index in _without_match(expected_groups, actual_groups):
+        yield Difference(*_domain_and_municipality(rows[0]), f"{kind}-missing", index)
+    for rows, index in _without_match(actual_groups, expected_groups):
+        yield Difference(*_domain_and_municipality(rows[0]), f"{kind}-unexpected", index)
 
 
-Grouped = list[tuple[tuple[Look, ...], int]]
+def _group(rows: Sequence[ComparedRow], keys: Sequence[str | None]) -> RowGroups:
+    groups: dict[tuple[str, str], list[tuple[ComparedRow, int]]] = defaultdict(list)
+    for index, (row, key) in enumerate(zip(rows, keys, strict=True)):
+        if key is not None:
+            groups[_domain_and_municipality(row)[0], key].append((_sorted_columns(row), index))
+    return [(tuple(sorted((row for row, _ in group), key=str)), group[0][1]) for group in groups.values()]
 
 
-def _grouped(looks: Sequence[Look], groups: Sequence[str | None]) -> Grouped:
-    members: dict[tuple[str, str], list[tuple[Look, int]]] = defaultdict(list)
-    for index, (look, group) in enumerate(zip(looks, groups, strict=True)):
-        if group is not None:
-            members[_place(look)[0], group].append((_comparable(look), index))
-    return [(tuple(sorted((look for look, _ in group), key=str)), group[0][1]) for group in members.values()]
-
-
-def _surplus(these: Grouped, others: Grouped) -> Iterator[tuple[tuple[Look, ...], int]]:
-    left = Counter(members for members, _ in others)
-    for members, first in these:
-        if left[members]:
-            left[members] -= 1
+def _without_match(groups: RowGroups, others: RowGroups) -> Iterator[tuple[tuple[ComparedRow, ...], int]]:
+    available = Counter(rows for rows, _ in others)
+    for rows, index in groups:
+        if available[rows]:
+            available[rows] -= 1
         else:
-            yield members, first
+            yield rows, index
 
 
-def _portal(expected: Expected, actual: Actual) -> Iterator[Difference]:
-    """Messages, those of one resident together."""
-    of_code: dict[object, list[list[str]]] = defaultdict(list)
+def _compare_messages(expected: Expected, actual: Actual) -> Iterator[Difference]:
+    """Yield the differences in messages, compared per resident."""
+    messages_by_code: dict[object, list[list[str]]] = defaultdict(list)
     for message in actual.messages:
-        of_code[message["code"]].append([str(message["reason"]), str(message["effective_on"])])
-    should = Counter(str(messages) for messages in expected.portal)
-    does = Counter(str(sorted(messages)) for messages in of_code.values())
-    yield from [Difference("portal", None, "messages-missing")] * (should - does).total()
-    yield from [Difference("portal", None, "messages-unexpected")] * (does - should).total()
+        messages_by_code[message["code"]].append([str(message["reason"]), str(message["effective_on"])])
+    expected_messages = Counter(str(messages) for messages in expected.portal)
+    actual_messages = Counter(str(sorted(messages)) for messages in messages_by_code.values())
+    missing, unexpected = expected_messages - actual_messages, actual_messages - expected_messages
+    yield from [Difference("portal", None, "messages-missing")] * missing.total()
+    yield from [Difference("portal", None, "messages-unexpected")] * unexpected.total()
 
 
-def _accounts(
-    expected: Expected, actual: Actual, want_rows: Sequence[Look], got_rows: Sequence[Look]
+def _compare_accounts(
+    expected: Expected,
+    actual: Actual,
+    expected_rows: Sequence[ComparedRow],
+    actual_rows: Sequence[ComparedRow],
 ) -> Iterator[Difference]:
-    """The accounts themselves, and whose they are: what else the domain has under the same code."""
+    """Yield the differences in the accounts and in their owners.
+
+    An account's owner is recognized by the other rows and messages that the domain has under the same code.
+    """
     if actual.accounts is None:
         return
-    want, got = _both(expected.accounts, expected.account_details, actual.accounts, _ACCOUNT_COLUMNS)
-    yield from _rows(want, got, "account-")
-    persons = [detail.person for detail in expected.details]
-    told = zip(expected.portal_persons, expected.portal, strict=True)
-    sent = [(person, message) for person, messages in told for message in messages]
-    should = _beside(want, [it.person for it in expected.account_details], want_rows, persons, sent)
-    received = [(it["code"], [str(it["reason"]), str(it["effective_on"])]) for it in actual.messages]
-    codes = [row.get("code") for row in actual.rows]
-    does = _beside(got, [row["code"] for row in actual.accounts], got_rows, codes, received)
-    for _, first in _surplus(should, does):
-        yield Difference(*_place(want[first]), "account-owner-missing", first)
-    for _, first in _surplus(does, should):
-        yield Difference(*_place(got[first]), "account-owner-unexpected", first)
+    expected_accounts, actual_accounts = _compared_rows(
+        expected.accounts, expected.account_details, actual.accounts, _ACCOUNT_COLUMNS
+    )
+    yield from _compare_rows(expected_accounts, actual_accounts, "account-")
+    expected_groups = _with_owners_rows(
+        expected_accounts,
+        [detail.person for detail in expected.account_details],
+        expected_rows,
+        [detail.person for detail in expected.details],
+        [
+            (person, message)
+            for person, messages in zip(expected.portal_persons, expected.portal, strict=True)
+            for message in messages
+        ],
+    )
+    actual_groups = _with_owners_rows(
+        actual_accounts,
+        [row["code"] for row in actual.accounts],
+        actual_rows,
+        [row.get("code") for row in actual.rows],
+        [(row["code"], [str(row["reason"]), str(row["effective_on"])]) for row in actual.messages],
+    )
+    for _, index in _without_match(expected_groups, actual_groups):
+        domain, municipality = _domain_and_municipality(expected_accounts[index])
+        yield Difference(domain, municipality, "account-owner-missing", index)
+    for _, index in _without_match(actual_groups, expected_groups):
+        domain, municipality = _domain_and_municipality(actual_accounts[index])
+        yield Difference(domain, municipality, "account-owner-unexpected", index)
 
 
-def _beside(
-    accounts: Sequence[Look],
+def _with_owners_rows(
+    accounts: Sequence[ComparedRow],
     owners: Sequence[object],
-    rows: Sequence[Look],
+    rows: Sequence[ComparedRow],
     persons: Sequence[object],
     messages: Iterable[tuple[object, list[str]]],
-) -> Grouped:
-    """Each account with the rows that its domain has of the same person, the portal's with their messages."""
-    found: dict[tuple[str, object], list[Look]] = defaultdict(list)
-    for look, person in zip(rows, persons, strict=True):
-        found[_place(look)[0], person].append(_comparable(look))
+) -> RowGroups:
+    """Return each account with its domain's rows of the same person, and with the messages if it is the portal's.
+
+    `owners[i]` is the person of `accounts[i]`, `persons[i]` of `rows[i]`; a message is person, reason and day.
+    """
+    rows_by_person: dict[tuple[str, object], list[ComparedRow]] = defaultdict(list)
+    for row, person in zip(rows, persons, strict=True):
+        rows_by_person[_domain_and_municipality(row)[0], person].append(_sorted_columns(row))
     for person, (reason, day) in messages:
-        found["portal", person].append((("reason", reason), ("effective_on", day)))
-    return [
-        ((_comparable(look), *sorted(found[_place(look)[0], owner], key=str)), index)
-        for index, (look, owner) in enumerate(zip(accounts, owners, strict=True))
-    ]
+        rows_by_person["portal", person].append((("reason", reason), ("effective_on", day)))
+    groups: RowGroups = []
+    for index, (account, owner) in enumerate(zip(accounts, owners, strict=True)):
+        owners_rows = rows_by_person[_domain_and_municipality(account)[0], owner]
+        groups.append(((_sorted_columns(account), *sorted(owners_rows, key=str)), index))
+    return groups
 
 
-def _refused(expected: Expected, actual: Actual) -> Iterator[Difference]:
-    if actual.refused is None:
+def _compare_rejected_cancellations(expected: Expected, actual: Actual) -> Iterator[Difference]:
+    if actual.rejected_cancellations is None:
         return
-    should, does = set(expected.refused), set(actual.refused)
-    yield from [Difference("juki", None, "refusal-missing")] * len(should - does)
-    yield from [Difference("juki", None, "refusal-unexpected")] * len(does - should)
+    expected_numbers, actual_numbers = (
+        set(expected.rejected_cancellations),
+        set(actual.rejected_cancellations),
+    )
+    missing, unexpected = expected_numbers - actual_numbers, actual_numbers - expected_numbers
+    yield from [Difference("juki", None, "rejection-missing")] * len(missing)
+    yield from [Difference("juki", None, "rejection-unexpected")] * len(unexpected)

@@ -1,4 +1,4 @@
-"""A person's public-money accounts: the rules of docs/accounts.md."""
+"""A person's public-money accounts, by the rules of docs/accounts.md."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from infra.verification.reference.notice import AccountEvent
 from infra.verification.reference.reference_person import Person
 
 NOT_IN_FORCE, OTHER_NAME, SECOND = "ACCOUNT_NOT_IN_FORCE", "ACCOUNT_OTHER_NAME", "ACCOUNT_SECOND"
+#: The domain that has the account of every person.
 LEDGER = "portal"
+#: Domains with an account for each open row.
 PAYING = ("local-tax", "child", "pension")
 
-_HAPPENED = ("REGISTERED", "CHANGED", "CLOSED")
+#: Event types in their order within a day.
+_EVENT_ORDER = ("REGISTERED", "CHANGED", "CLOSED")
 _DETAILS = ("holder_kana", "bank", "branch", "type", "number")
 
 
 @dataclass
 class Ledger:
-    """The account in force, or the one closed last, `since` a day; and by account the kind and day of its conflict."""
+    """A person's account in force, or the one closed last, and the conflicts.
+
+    `latest` is the event that the account's values are from; `since` is the day from which the account is open or
+    closed; `conflicts` maps an account to the kind and day of its conflict.
+    """
 
     latest: AccountEvent | None = None
     open: bool = False
@@ -28,11 +35,11 @@ class Ledger:
 
     @property
     def in_force(self) -> str | None:
-        """Its id."""
+        """ID of the account in force."""
         return self.latest.account if self.latest and self.open else None
 
-    def take(self, event: AccountEvent, reading: str) -> None:
-        """One event, next in order; `reading` is the name it is judged against."""
+    def apply(self, event: AccountEvent, reading: str) -> None:
+        """Apply the next event in order. `reading` is the person's reading, which the holder's must equal."""
         kind = self._conflict(event, reading)
         if kind:
             self.conflicts[event.account] = (kind, event.effective_on)
@@ -44,7 +51,8 @@ class Ledger:
             self.open, self.since = False, event.effective_on
 
     def _conflict(self, event: AccountEvent, reading: str) -> str | None:
-        if event.event != "REGISTERED" and not self._knows(event.account):
+        """Return the kind of conflict that the event causes, or None."""
+        if event.event != "REGISTERED" and not self._is_known(event.account):
             return NOT_IN_FORCE
         if event.event == "CLOSED":
             return None
@@ -52,47 +60,50 @@ class Ledger:
             return OTHER_NAME
         return SECOND if self.in_force not in (None, event.account) else None
 
-    def _knows(self, account: str) -> bool:
+    def _is_known(self, account: str) -> bool:
         kind, _ = self.conflicts.get(account, (NOT_IN_FORCE, ""))
         return account == self.in_force or kind != NOT_IN_FORCE
 
 
-def ledger_of(events: Iterable[AccountEvent], readings: Mapping[str, str]) -> Ledger:
-    """All events of a person; `readings` are those after the notices of each day that had any, by day."""
+def fold_account_events(events: Iterable[AccountEvent], readings: Mapping[str, str]) -> Ledger:
+    """Return the ledger after all events of a person.
+
+    `readings`: day with notices -> the person's reading after them, for every such day.
+    """
     ledger = Ledger()
     by_day = sorted(set(events), key=lambda event: event.effective_on)
-    for day, of_day in groupby(by_day, key=lambda event: event.effective_on):
+    for day, events_of_day in groupby(by_day, key=lambda event: event.effective_on):
         if readings:
             reading = readings[max((known for known in readings if known <= day), default=min(readings))]
-            for event in _in_order(of_day, ledger.in_force):
-                ledger.take(event, reading)
+            for event in _order_within_day(events_of_day, ledger.in_force):
+                ledger.apply(event, reading)
         else:
-            ledger.conflicts.update({event.account: (OTHER_NAME, day) for event in of_day})
+            ledger.conflicts.update({event.account: (OTHER_NAME, day) for event in events_of_day})
     return ledger
 
 
-def _in_order(of_day: Iterable[AccountEvent], in_force: str | None) -> list[AccountEvent]:
+def _order_within_day(events: Iterable[AccountEvent], in_force: str | None) -> list[AccountEvent]:
     return sorted(
-        of_day,
+        events,
         key=lambda event: (
             event.account != in_force,
-            _HAPPENED.index(event.event),
+            _EVENT_ORDER.index(event.event),
             event.account,
             *(getattr(event, name) for name in _DETAILS),
         ),
     )
 
 
-def rows_of(ledger: Ledger, person: Person) -> Iterable[dict[str, str | None]]:
-    """The rows of the tables `account`, each with its domain, municipality and day of effect."""
+def account_rows(ledger: Ledger, person: Person) -> Iterable[dict[str, str | None]]:
+    """Yield the rows of the tables `account`, each with domain, municipality and day of effect."""
     if ledger.latest is None:
         return
-    told = {"status": "active" if ledger.open else "closed"}
-    told |= {name: getattr(ledger.latest, name) for name in _DETAILS}
+    columns = {"status": "active" if ledger.open else "closed"}
+    columns |= {name: getattr(ledger.latest, name) for name in _DETAILS}
     ids = {"account": ledger.latest.account}
-    yield {"domain": LEDGER, "municipality": None, **ids, **told, "effective_on": ledger.since}
+    yield {"domain": LEDGER, "municipality": None, **ids, **columns, "effective_on": ledger.since}
     for row in person.rows.values():
-        there = row.domain in PAYING and row.status != "closed"
-        if there and (ledger.open or row.open_since <= ledger.since):
+        has_account = row.domain in PAYING and row.status != "closed"
+        if has_account and (ledger.open or row.open_since <= ledger.since):
             day = max(ledger.since, row.open_since)
-            yield {"domain": row.domain, "municipality": row.municipality, **told, "effective_on": day}
+            yield {"domain": row.domain, "municipality": row.municipality, **columns, "effective_on": day}

@@ -1,23 +1,26 @@
-"""What is handed over, as the reference model keeps it: notices, enrolments, accounts, and faults of form."""
+"""Notices, enrolments and account events as the reference model reads them, and the facts that each reason changes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Facts of a person by field name; dates are ISO text, which sorts as the days do.
+#: Facts of a person by field name. Dates are ISO text, whose alphabetical order is the order of the days.
 Facts = Mapping[str, str | bool]
 
-NEW = frozenset({"初期登録", "転入", "国外転入", "出生"})
+#: Reasons by which a person becomes a resident.
+ENTERING = frozenset({"初期登録", "転入", "国外転入", "出生"})
+#: Reasons by which a person stops being a resident.
 LEAVING = frozenset({"転出", "国外転出", "死亡"})
 CANCELLABLE = frozenset({"転居", "氏名変更", "世帯分離", "世帯合併", "世帯構成変更", "職権修正"})
-LATE = frozenset({"氏名変更", "職権修正"})
+#: Reasons whose notices are accepted for a person who was a resident on the day of effect, even if not any more.
+LATE_ALLOWED = frozenset({"氏名変更", "職権修正"})
 
-EVERYTHING = ("name", "kana", "birth_date", "sex", "relationship", "household", "address")
+ALL_FACTS = ("name", "kana", "birth_date", "sex", "relationship", "household", "address")
 
-#: What a notice of a reason changes, whatever else it shows.
-CHANGES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(NEW, EVERYTHING),
+#: Reason -> facts that a notice changes. Any other facts in the notice have no effect.
+CHANGED_FACTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(ENTERING, ALL_FACTS),
     "転居": ("address", "household"),
     "氏名変更": ("name", "kana"),
     "世帯主変更": ("relationship",),
@@ -28,14 +31,20 @@ CHANGES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("転出", "死亡", "国外転出", "支援措置開始", "支援措置終了", "取消"), ()),
 }
 
+#: Domains that have a person only if enrolled: with a row per municipality, or with one row.
 MUNICIPAL = ("child", "care")
 NATIONAL = ("pension", "nta", "card")
+#: Domains that a person can be enrolled in.
 ENROLLED = (*MUNICIPAL, *NATIONAL, "portal")
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice that is well formed: by persons (code to facts given), or by household."""
+    """A notice without faults.
+
+    It names either `persons` (resident record code -> facts), or `household` with the facts `to` that change for all
+    of its members.
+    """
 
     number: str
     municipality: str
@@ -52,7 +61,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """`domain` holds the person from `since` on; `municipality` is None but for municipal domains."""
+    """From day `since` on, `domain` has a record of the person. `municipality` is set for municipal domains only."""
 
     domain: str
     municipality: str | None
@@ -62,7 +71,7 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class AccountEvent:
-    """What happened to an account; the fields but `code` as the portal names them, "" where a closing left one away."""
+    """One event of an account, with the portal's field names. A field that a CLOSED event omits is ""."""
 
     code: str
     event: str
@@ -77,9 +86,10 @@ class AccountEvent:
 
 @dataclass(frozen=True)
 class Submission:
-    """One hand-over as it stands in a file: either `content`, or the `fault` of its form (a short code).
+    """One submission from a file, with its `content` or, if it can't be read, its `fault` (a short code).
 
-    Two have an equal `identity` exactly when they are the same but for running number, file and line.
+    The `identity` of two submissions is equal exactly if they differ in nothing but running number, file and line.
+    `submitter` is the municipality, "" for enrolments and account events.
     """
 
     source: str

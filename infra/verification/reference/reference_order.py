@@ -1,4 +1,4 @@
-"""The order of effect of one person's notices, from all the municipalities that listed any."""
+"""The order in which one person's notices take effect, across all municipalities that accepted any."""
 
 from __future__ import annotations
 
@@ -7,68 +7,75 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from infra.verification.reference.notice import LEAVING, NEW, Facts, Notice
+from infra.verification.reference.notice import ENTERING, LEAVING, Facts, Notice
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What one notice gives for one person, and its place in its municipality's list."""
+class PersonalNotice:
+    """A notice with its facts for one person, and its sequence number in its municipality's register."""
 
-    place: int
+    seq: int
     notice: Notice
     facts: Facts
 
     @property
-    def position(self) -> tuple[str, str, int]:
-        """By day, and as listed within a municipality."""
-        return self.notice.effective_on, self.notice.municipality, self.place
+    def effect_order(self) -> tuple[str, str, int]:
+        """Sort key: by day, then by municipality, then by sequence number."""
+        return self.notice.effective_on, self.notice.municipality, self.seq
 
 
 @dataclass
-class Whereabouts:
-    """Where the person is registered, and what was left last: what orders the notices of one day."""
+class RegistrationState:
+    """The municipalities where the person is registered, and the one left last. They order the notices of a day."""
 
     registered: set[str] = field(default_factory=set)
     left: str | None = None
 
-    def follow(self, notice: Notice) -> None:
-        """The person is where `notice` leaves them."""
-        if notice.reason in NEW:
+    def apply(self, notice: Notice) -> None:
+        """Update the state by the next notice."""
+        if notice.reason in ENTERING:
             self.registered.add(notice.municipality)
         elif notice.reason in LEAVING:
             self.registered.discard(notice.municipality)
             self.left = notice.municipality
 
     def rank(self, notice: Notice) -> int:
-        """How soon `notice` may come among the municipalities' next ones of the day; the lowest first."""
+        """Return the precedence of `notice` among the municipalities' next notices of the day, 0 being the first."""
         if notice.reason in ("出生", "初期登録"):
             return 0
-        if notice.reason not in NEW:
+        if notice.reason not in ENTERING:
             return 1 if notice.municipality in self.registered else 4
         if notice.reason == "国外転入":
             return 4 if self.registered else 3
         return 2 if notice.moved_from == self.left and notice.moved_from not in self.registered else 4
 
-    def waits(self, notice: Notice, queues: Mapping[str, Iterable[Entry]]) -> bool:
-        """Whether the move out that leads to this move in is still to come on the same day."""
+    def awaits_move_out(self, notice: Notice, queues: Mapping[str, Iterable[PersonalNotice]]) -> bool:
+        """Return whether `notice` is a move in whose move out is still in the queues of this day."""
         if notice.reason != "転入" or self.rank(notice) < 4:
             return False
-        return any(entry.notice.reason == "転出" for entry in queues.get(notice.moved_from, ()))
+        return any(other.notice.reason == "転出" for other in queues.get(notice.moved_from, ()))
 
 
-def in_order_of_effect(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """By day; within a day as listed by each municipality, and from one to the next as the person went."""
-    where = Whereabouts()
-    ordered = sorted(entries, key=lambda entry: entry.position)
-    for _, of_day in groupby(ordered, key=lambda entry: entry.notice.effective_on):
-        queues: dict[str, deque[Entry]] = {}
-        for entry in of_day:
-            queues.setdefault(entry.notice.municipality, deque()).append(entry)
+def order_by_effect(notices: Iterable[PersonalNotice]) -> Iterator[PersonalNotice]:
+    """Yield a person's notices by day.
+
+    Within a day the order of each municipality's register is kept; between municipalities a move out comes before the
+    move in that follows it.
+    """
+    state = RegistrationState()
+    ordered = sorted(notices, key=lambda notice: notice.effect_order)
+    for _, notices_of_day in groupby(ordered, key=lambda notice: notice.notice.effective_on):
+        queues: dict[str, deque[PersonalNotice]] = {}
+        for notice in notices_of_day:
+            queues.setdefault(notice.notice.municipality, deque()).append(notice)
         while queues:
-            heads = {at: queue[0].notice for at, queue in queues.items()}
-            nearest = min(heads, key=lambda at: (where.rank(heads[at]), where.waits(heads[at], queues), at))
-            entry = queues[nearest].popleft()
-            if not queues[nearest]:
-                del queues[nearest]
-            where.follow(entry.notice)
-            yield entry
+            heads = {municipality: queue[0].notice for municipality, queue in queues.items()}
+            first = min(
+                heads,
+                key=lambda at: (state.rank(heads[at]), state.awaits_move_out(heads[at], queues), at),
+            )
+            notice = queues[first].popleft()
+            if not queues[first]:
+                del queues[first]
+            state.apply(notice.notice)
+            yield notice

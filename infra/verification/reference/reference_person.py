@@ -1,30 +1,39 @@
-"""What the domains hold of one person: its notices and enrolments, folded in the order of effect."""
+"""What the domains must have about one person: the fold of the person's notices and enrolments, in order of effect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from infra.verification.reference.notice import CHANGES, LEAVING, MUNICIPAL, NATIONAL, NEW, Enrolment
-from infra.verification.reference.reference_order import Entry
+from infra.verification.reference.notice import (
+    CHANGED_FACTS,
+    ENTERING,
+    LEAVING,
+    MUNICIPAL,
+    NATIONAL,
+    Enrolment,
+)
+from infra.verification.reference.reference_order import PersonalNotice
 
-Key = tuple[str, str | None]
+#: Domain and municipality, None for a national domain.
+RowKey = tuple[str, str | None]
 
-_OF_DOMAIN: dict[str, tuple[str, ...]] = {
+_FACTS_BY_DOMAIN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("local-tax", "child", "care"), ("name", "kana", "birth_date", "address", "household", "relationship")
     ),
     **dict.fromkeys(("pension", "nta"), ("name", "kana", "birth_date", "address")),
     "card": ("name", "kana", "birth_date", "sex", "address"),
 }
-_NATIONAL_KEEP = frozenset({"初期登録", "出生", "転出", "死亡"})
+#: Reasons that change no facts in the row of a national domain.
+_NO_NATIONAL_CHANGE = frozenset({"初期登録", "出生", "転出", "死亡"})
 
 
 @dataclass
 class Row:
-    """One row of a domain's table; `facts` has the address even while the row doesn't show it.
+    """One row of a domain's table.
 
-    `open_since` is the day on which it last opened.
+    `facts` has the address even while the row must not show it. `open_since` is the day on which the row last opened.
     """
 
     domain: str
@@ -34,9 +43,11 @@ class Row:
     effective_on: str = ""
     open_since: str = ""
 
-    def shown(self, *, protected: bool) -> dict[str, str | None]:
-        """Status and the columns that the rule gives the domain (the household by its number)."""
-        columns: dict[str, str | None] = {name: self.facts.get(name) for name in _OF_DOMAIN[self.domain]}
+    def visible_columns(self, *, protected: bool) -> dict[str, str | None]:
+        """Return status and the columns that the domain receives, with the household by its number."""
+        columns: dict[str, str | None] = {
+            name: self.facts.get(name) for name in _FACTS_BY_DOMAIN[self.domain]
+        }
         if protected or self.status == "closed":
             columns["address"] = None
         return {"status": self.status, **columns}
@@ -44,156 +55,166 @@ class Row:
 
 @dataclass
 class Person:
-    """State of the fold. `local` holds each municipality's facts, `facts` the latest from anywhere.
+    """State of the fold.
 
-    `readings` are the kana after the notices of each day from which on the person was known.
+    `facts` are the latest facts from any municipality, `local_facts` those of each municipality. `readings` maps each
+    day with notices to the person's reading after them. `conflicting_enrolments` have no effect.
     """
 
-    rows: dict[Key, Row] = field(default_factory=dict)
-    idle: list[Enrolment] = field(default_factory=list)
+    rows: dict[RowKey, Row] = field(default_factory=dict)
+    conflicting_enrolments: list[Enrolment] = field(default_factory=list)
     in_portal_since: str | None = None
     protected: bool = False
     dead: bool = False
     facts: dict[str, str] = field(default_factory=dict)
-    local: dict[str, dict[str, str]] = field(default_factory=dict)
+    local_facts: dict[str, dict[str, str]] = field(default_factory=dict)
     registered: set[str] = field(default_factory=set)
-    left_as: dict[Key, str] = field(default_factory=dict)
+    status_when_leaving: dict[RowKey, str] = field(default_factory=dict)
     readings: dict[str, str] = field(default_factory=dict)
 
     # -- notices
 
-    def apply(self, entry: Entry) -> None:
-        """Bring in one notice."""
-        with_effect = entry.notice.reason in NEW or entry.notice.municipality in self.registered
-        self._protect(entry)
-        if with_effect:
-            self._learn(entry)
-            self._to_local_tax(entry)
-            for domain in MUNICIPAL:
-                self._to_municipal(domain, entry)
-            for domain in NATIONAL:
-                self._to_national(domain, entry)
-            self._settle(entry)
-            self.readings[entry.notice.effective_on] = self.facts["kana"]
+    def apply(self, notice: PersonalNotice) -> None:
+        """Apply the next notice.
 
-    def _protect(self, entry: Entry) -> None:
-        if entry.notice.reason in ("支援措置開始", "支援措置終了"):
-            self.protected = entry.notice.reason == "支援措置開始"
-        elif entry.notice.reason == "出生" and entry.facts.get("protected") is True:
+        Update the facts before the rows, as rows are opened with them, and the registration last, as rows depend on
+        where the person was registered before the notice.
+        """
+        municipality = notice.notice.municipality
+        effective = notice.notice.reason in ENTERING or municipality in self.registered
+        self._update_protection(notice)
+        if effective:
+            self._update_facts(notice)
+            self._update_local_tax(notice)
+            for domain in MUNICIPAL:
+                self._update_municipal(domain, notice)
+            for domain in NATIONAL:
+                self._update_national(domain, notice)
+            self._update_registration(notice)
+            self.readings[notice.notice.effective_on] = self.facts["kana"]
+
+    def _update_protection(self, notice: PersonalNotice) -> None:
+        reason = notice.notice.reason
+        if reason in ("支援措置開始", "支援措置終了"):
+            self.protected = reason == "支援措置開始"
+        elif reason == "出生" and notice.facts.get("protected") is True:
             self.protected = True
 
-    def _learn(self, entry: Entry) -> None:
-        """Facts first: rows are opened with them."""
-        notice = entry.notice
-        changed = _changed(entry)
+    def _update_facts(self, notice: PersonalNotice) -> None:
+        changed = _changed_facts(notice)
         self.facts.update(changed)
-        if notice.reason == "国外転出":
+        if notice.notice.reason == "国外転出":
             self.facts["address"] = "国外"
-        self.local.setdefault(notice.municipality, {}).update(changed)
+        self.local_facts.setdefault(notice.notice.municipality, {}).update(changed)
 
-    def _settle(self, entry: Entry) -> None:
-        """Where the person is after the notice."""
-        notice = entry.notice
-        if notice.reason in NEW:
-            self.registered.add(notice.municipality)
-        elif notice.reason in LEAVING:
-            self.registered.discard(notice.municipality)
-        self.dead = self.dead or notice.reason == "死亡"
+    def _update_registration(self, notice: PersonalNotice) -> None:
+        reason, municipality = notice.notice.reason, notice.notice.municipality
+        if reason in ENTERING:
+            self.registered.add(municipality)
+        elif reason in LEAVING:
+            self.registered.discard(municipality)
+        self.dead = self.dead or reason == "死亡"
 
-    def _to_local_tax(self, entry: Entry) -> None:
-        key = ("local-tax", entry.notice.municipality)
-        if entry.notice.reason in NEW:
+    def _update_local_tax(self, notice: PersonalNotice) -> None:
+        key = ("local-tax", notice.notice.municipality)
+        if notice.notice.reason in ENTERING:
             self._open(key, "active")
         else:
-            self._update_or_close(key, entry)
+            self._update_or_close(key, notice)
 
-    def _to_municipal(self, domain: str, entry: Entry) -> None:
-        notice, key = entry.notice, (domain, entry.notice.municipality)
+    def _update_municipal(self, domain: str, notice: PersonalNotice) -> None:
+        reason, key = notice.notice.reason, (domain, notice.notice.municipality)
         row = self.rows.get(key)
-        born_to_child = notice.reason == "出生" and domain == "child"
-        if notice.reason not in NEW or (row and row.status != "closed"):
-            self._update_or_close(key, entry)
-        elif born_to_child or (notice.reason == "転入" and self._was_held(domain, notice.moved_from)):
+        born_to_child = reason == "出生" and domain == "child"
+        if reason not in ENTERING or (row and row.status != "closed"):
+            self._update_or_close(key, notice)
+        elif born_to_child or (
+            reason == "転入" and self._had_open_row_at_origin(domain, notice.notice.moved_from)
+        ):
             self._open(key, "candidate")
 
-    def _was_held(self, domain: str, moved_from: str) -> bool:
-        """Whether the row there was active or candidate until the move out (or still is)."""
+    def _had_open_row_at_origin(self, domain: str, moved_from: str) -> bool:
+        """Return whether the row there was active or candidate until the move out, or still is."""
         row = self.rows.get((domain, moved_from))
         if row and moved_from in self.registered:
             return row.status != "closed"
-        return self.left_as.get((domain, moved_from), "closed") != "closed"
+        return self.status_when_leaving.get((domain, moved_from), "closed") != "closed"
 
-    def _update_or_close(self, key: Key, entry: Entry) -> None:
-        row = self.rows.get(key)
-        if entry.notice.reason in LEAVING:
-            self.left_as[key] = row.status if row and entry.notice.reason == "転出" else "closed"
+    def _update_or_close(self, key: RowKey, notice: PersonalNotice) -> None:
+        reason, row = notice.notice.reason, self.rows.get(key)
+        if reason in LEAVING:
+            self.status_when_leaving[key] = row.status if row and reason == "転出" else "closed"
         if row is None or row.status == "closed":
             return
-        if entry.notice.reason in LEAVING:
+        if reason in LEAVING:
             row.status = "closed"
         else:
-            row.facts.update(_changed(entry))
+            row.facts.update(_changed_facts(notice))
 
-    def _to_national(self, domain: str, entry: Entry) -> None:
-        row = self.rows.get((domain, None))
+    def _update_national(self, domain: str, notice: PersonalNotice) -> None:
+        reason, row = notice.notice.reason, self.rows.get((domain, None))
         if row is None or row.status == "closed":
             return
-        if entry.notice.reason == "死亡":
+        if reason == "死亡":
             row.status = "closed"
-        if entry.notice.reason not in _NATIONAL_KEEP:
-            row.facts.update(_changed(entry))
-        if entry.notice.reason == "国外転出":
+        if reason not in _NO_NATIONAL_CHANGE:
+            row.facts.update(_changed_facts(notice))
+        if reason == "国外転出":
             row.facts["address"] = "国外"
 
-    def _open(self, key: Key, status: str) -> None:
+    def _open(self, key: RowKey, status: str) -> None:
         domain, municipality = key
-        facts = dict(self.local[municipality] if municipality else self.facts)
+        facts = dict(self.local_facts[municipality] if municipality else self.facts)
         row = self.rows.get(key)
-        before = (row.effective_on, row.open_since) if row else ("", "")
-        self.rows[key] = Row(domain, municipality, status, facts, *before)
+        days = (row.effective_on, row.open_since) if row else ("", "")
+        self.rows[key] = Row(domain, municipality, status, facts, *days)
 
     # -- enrolments
 
     def enrol(self, enrolment: Enrolment) -> None:
-        """Bring in one enrolment, or keep it as a conflict where the person can't be enrolled on that day."""
+        """Apply one enrolment, or keep it as a conflict if the person can't be enrolled on that day."""
         municipality = enrolment.municipality
         if self.dead or not self.facts or (municipality and municipality not in self.registered):
-            self.idle.append(enrolment)
+            self.conflicting_enrolments.append(enrolment)
         elif enrolment.domain == "portal":
             self.in_portal_since = min(self.in_portal_since or enrolment.since, enrolment.since)
         else:
             self._open((enrolment.domain, municipality), "active")
 
 
-def _changed(entry: Entry) -> dict[str, str]:
-    """The facts that the notice gives, of those that its reason changes."""
-    return {name: str(entry.facts[name]) for name in CHANGES[entry.notice.reason] if name in entry.facts}
+def _changed_facts(notice: PersonalNotice) -> dict[str, str]:
+    """Return those of the notice's facts that its reason changes."""
+    changed = CHANGED_FACTS[notice.notice.reason]
+    return {name: str(notice.facts[name]) for name in changed if name in notice.facts}
 
 
-def fold(entries: Iterable[Entry], enrolments: Iterable[Enrolment]) -> Person:
-    """All of one person: `entries` in the order of effect, each enrolment after the notices of its day."""
+def fold(notices: Iterable[PersonalNotice], enrolments: Iterable[Enrolment]) -> Person:
+    """Return a person's state after all `notices`, which are in order of effect, and all enrolments.
+
+    An enrolment applies after the notices of its day.
+    """
     person = Person()
-    of_notices = [(entry.notice.effective_on, 0, entry) for entry in entries]
-    of_enrolments = [(enrolment.since, 1, enrolment) for enrolment in enrolments]
-    steps: list[tuple[str, int, Entry | Enrolment]] = [*of_notices, *of_enrolments]
-    for day, _, step in sorted(steps, key=lambda dated: dated[:2]):
-        before = _looks(person)
-        if isinstance(step, Entry):
-            person.apply(step)
+    dated_notices = [(notice.notice.effective_on, 0, notice) for notice in notices]
+    dated_enrolments = [(enrolment.since, 1, enrolment) for enrolment in enrolments]
+    events: list[tuple[str, int, PersonalNotice | Enrolment]] = [*dated_notices, *dated_enrolments]
+    for day, _, event in sorted(events, key=lambda dated: dated[:2]):
+        before = _visible_rows(person)
+        if isinstance(event, PersonalNotice):
+            person.apply(event)
         else:
-            person.enrol(step)
+            person.enrol(event)
         _date_changes(person, before, day)
     return person
 
 
-def _looks(person: Person) -> dict[Key, dict[str, str | None]]:
-    return {key: row.shown(protected=person.protected) for key, row in person.rows.items()}
+def _visible_rows(person: Person) -> dict[RowKey, dict[str, str | None]]:
+    return {key: row.visible_columns(protected=person.protected) for key, row in person.rows.items()}
 
 
-def _date_changes(person: Person, before: dict[Key, dict[str, str | None]], day: str) -> None:
-    """Rows that look different have changed on that day; those that were not open and are now have opened on it."""
-    for key, look in _looks(person).items():
-        if before.get(key) != look:
+def _date_changes(person: Person, before: dict[RowKey, dict[str, str | None]], day: str) -> None:
+    """Set the day of effect of rows that differ from `before`, and the opening day of those that opened since."""
+    for key, columns in _visible_rows(person).items():
+        if before.get(key) != columns:
             person.rows[key].effective_on = day
-        if before.get(key, {"status": "closed"})["status"] == "closed" != look["status"]:
+        if before.get(key, {"status": "closed"})["status"] == "closed" != columns["status"]:
             person.rows[key].open_since = day

@@ -1,5 +1,5 @@
-"""Synthetic cities in the samples' format: invented residents, whose registers are consistent under the rules.
+"""Synthetic cities in the samples' format: invented residents whose registers are consistent under the rules.
 
-The same seed gives the same files. What a city means (which cancellations are refused, which enrolments come to
-nothing) is known beforehand, so that the reference model can be held against it.
+The same seed gives the same files. The generator knows beforehand which cancellations are rejected and which enrolments
+have no effect; tests compare the reference model with these counts.
 """

@@ -1,4 +1,4 @@
-"""`mesh synth`: a synthetic city in the samples' format."""
+"""`mesh synth`: write a synthetic city in the samples' format."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def synth(
-    folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it isn't there.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for the files; created if missing, otherwise empty.")
+    ],
     residents: Annotated[
-        int, typer.Option(min=30, max=2_000_000, help="Residents registered first.")
+        int, typer.Option(min=30, max=2_000_000, help="Number of residents on the first day.")
     ] = 20_000,
-    days: Annotated[int, typer.Option(min=1, max=366, help="Days of changes.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Number of days with changes.")] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
 ) -> None:
-    """Write a synthetic city: every reason, notices by household, out of order, both kinds of file."""
+    """Write a synthetic city: every reason, notices by household, notices out of order, both file formats."""
     if folder.is_dir() and any(folder.iterdir()):
-        typer.echo(f"{folder.name} is not empty: a city is written into a folder of its own.", err=True)
+        typer.echo(f"{folder.name} is not empty: choose an empty folder or a new name.", err=True)
         raise typer.Exit(2)
     columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def show(part: str, done: int, total: int) -> None:
-            task = (
-                tasks.setdefault(part, bars.add_task(part, total=total)) if part not in tasks else tasks[part]
-            )
-            bars.update(task, completed=done)
+        def show_progress(part: str, done: int, total: int) -> None:
+            if part not in tasks:
+                tasks[part] = bars.add_task(part, total=total)
+            bars.update(tasks[part], completed=done)
 
-        meant = write_city(folder, residents, days, seed, show)
-    accepted = sum(meant.accepted.values())
+        counts = write_city(folder, residents, days, seed, show_progress)
     typer.echo(
-        f"{meant.residents} residents, {accepted} notices, {len(meant.refused)} to be refused, "
-        f"{meant.duplicates} handed over twice, {meant.on_the_way} residents still on the way."
+        f"{counts.residents} residents, {counts.accepted.total()} notices, {len(counts.rejected)} to be rejected, "
+        f"{counts.duplicates} submitted twice, {counts.pending_moves} residents with a pending move."
     )

@@ -1,4 +1,4 @@
-"""A municipality's register: who lives there, in which household, and the list of its notices."""
+"""A municipality's register: its residents, their households and the notices in the order of recording."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from datetime import date, timedelta
 from itertools import count
 
 from infra.verification.synthetic.places import SyntheticMunicipality
-from infra.verification.synthetic.rendering import NEW, Form, Shown, line, rows
-from infra.verification.synthetic.residents import Facts, Position, RecordedNotice, Resident, Stay
+from infra.verification.synthetic.rendering import ENTERING, NoticeContent, PersonContent, csv_rows, json_line
+from infra.verification.synthetic.residents import Facts, RecordedNotice, Resident, Stay
 
 LEAVING = frozenset({"転出", "国外転出", "死亡"})
 CANCELLABLE = frozenset({"転居", "氏名変更", "世帯分離", "世帯合併", "世帯構成変更", "職権修正"})
-#: Days from what happens until a register records it; notices of one household still keep their order.
+#: Days between an event and its recording, drawn at random. Notices about one household are recorded in their order.
 _LAGS = (0, 0, 0, 1, 2, 3, 5, 9)
+#: Number of recent notices and departures that later notices may cancel or refer to.
 RECENT_MAX = 200
 
 
-def later(day: str, days: int) -> str:
-    """The day so many days after `day`, both as ISO text."""
+def add_days(day: str, days: int) -> str:
+    """Return the day `days` days after `day`, both as ISO text."""
     return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
 
 
 @dataclass(frozen=True)
-class RegisterLine:
-    """A line of the list: sorted by the day it was recorded, then as it came."""
+class RecordedLines:
+    """The lines of a notice in its register's file, which is sorted by `recorded_on`, then by `sequence`."""
 
     recorded_on: str
     sequence: int
@@ -34,44 +35,47 @@ class RegisterLine:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a notice is listed.
+class RecordingOptions:
+    """How a notice is recorded.
 
-    `household` names the one whose present members are exactly the persons of the notice: a system that publishes by
-    itself then names it alone. `lag` is the days until it is recorded, below zero where that is beforehand.
-    `late_stays` are the stays that it belongs to where its persons have left; `touching` is what it must come after;
-    `places` are where they moved from or to, or the number cancelled.
+    - `household`: number of the household whose present members are exactly the persons of the notice. A system that
+      publishes events by itself then names only the household.
+    - `lag`: days between event and recording, negative if it is recorded beforehand; None to draw them at random.
+    - `late_stays`: the stays that the notice belongs to if its persons have left since.
+    - `after`: persons and households whose earlier notices must be recorded before this one.
+    - `relocation`: the municipality moved from or to, or the number of the cancelled notice, by field name.
     """
 
     household: str | None = None
     lag: int | None = None
     late_stays: tuple[Stay, ...] = ()
-    touching: Sequence[object] = ()
-    places: Mapping[str, str] = field(default_factory=dict)
+    after: Sequence[object] = ()
+    relocation: Mapping[str, str] = field(default_factory=dict)
 
 
-PLAINLY = Manner()
+DEFAULT_OPTIONS = RecordingOptions()
 
 
 @dataclass
 class SyntheticRegister:
-    """One municipality. `json` says which kind of file it hands over, `old` that it writes CP932.
+    """The register of one municipality.
 
-    Numbers of notices, households and residents count up from `first_number`.
+    `json`: it submits JSON Lines, otherwise CSV. `cp932`: its file is encoded in CP932. Numbers of notices, households
+    and residents count up from `first_number`.
     """
 
-    place: SyntheticMunicipality
+    municipality: SyntheticMunicipality
     json: bool
-    old: bool
-    chance: random.Random
+    cp932: bool
+    rng: random.Random
     sequence: count[int]
     today: str
     households: dict[str, dict[Resident, None]] = field(default_factory=dict)
-    entries: list[RegisterLine] = field(default_factory=list)
+    recorded_lines: list[RecordedLines] = field(default_factory=list)
     cancellable: list[RecordedNotice] = field(default_factory=list)
     departed: list[tuple[Resident, Stay]] = field(default_factory=list)
     first_number: int = 1
-    _recorded: dict[object, str] = field(default_factory=dict)
+    _last_recorded_on: dict[object, str] = field(default_factory=dict)
     _household_numbers: count[int] = field(init=False)
     _local_numbers: count[int] = field(init=False)
     _notice_numbers: count[int] = field(init=False)
@@ -84,126 +88,130 @@ class SyntheticRegister:
     # -- numbers
 
     def new_household(self) -> str:
-        """A number that no household here has had."""
+        """Return an unused household number."""
         return f"{next(self._household_numbers):012d}"
 
     def new_notice(self) -> str:
-        """A number that says nothing about order."""
-        at = self.place.code
-        drawn = (next(self._notice_numbers) * 618_033_989 + int(at) * 7_654_321) % 10**9
-        return f"{at[:5]}-{drawn:09d}"
+        """Return an unused notice number. Numbers are scattered: they don't show the order of the notices."""
+        code = self.municipality.code
+        scattered = (next(self._notice_numbers) * 618_033_989 + int(code) * 7_654_321) % 10**9
+        return f"{code[:5]}-{scattered:09d}"
 
     def new_address(self) -> str:
-        """Somewhere in the municipality."""
-        draw = self.chance.randint
-        return f"{self.place.name}{self.chance.choice(self.place.towns)}{draw(1, 5)}丁目{draw(1, 30)}番{draw(1, 20)}号"
+        """Return a random address in the municipality."""
+        draw = self.rng.randint
+        town = f"{self.municipality.name}{self.rng.choice(self.municipality.towns)}"
+        return f"{town}{draw(1, 5)}丁目{draw(1, 30)}番{draw(1, 20)}号"
 
-    # -- the list
+    # -- notices
 
-    def file(
+    def record(
         self,
         reason: str,
         effective_on: str,
         changes: Mapping[Resident, Facts],
-        manner: Manner = PLAINLY,
+        options: RecordingOptions = DEFAULT_OPTIONS,
     ) -> RecordedNotice:
-        """List a notice and bring it into the register."""
-        position = (effective_on, next(self.sequence))
-        touched = self._touched(changes)
-        filed = RecordedNotice(self.new_notice(), reason, position, "", dict(changes))
-        if reason in NEW:
-            self._arrive(filed)
-        filed.stays = manner.late_stays or tuple(_stay(person) for person in changes)
+        """Record a notice and update the register by it."""
+        effect_order = (effective_on, next(self.sequence))
+        concerned_before = self._concerned(changes)
+        notice = RecordedNotice(self.new_notice(), reason, effect_order, "", dict(changes))
+        if reason in ENTERING:
+            self._begin_stays(notice)
+        notice.stays = options.late_stays or tuple(_present_stay(person) for person in changes)
         if reason != "取消":
-            for stay in filed.stays:
-                stay.filed.append(filed)
-        filed.recorded_on = self._recorded_on(
-            manner.lag, [*manner.touching, *touched, *self._touched(changes)]
+            for stay in notice.stays:
+                stay.notices.append(notice)
+        notice.recorded_on = self._recording_day(
+            options.lag, [*options.after, *concerned_before, *self._concerned(changes)]
         )
-        self._enter(filed, manner)
+        self._append_lines(notice, options)
         if reason in LEAVING:
-            self._leave(filed)
-        self._settle(changes)
-        if reason in CANCELLABLE and not manner.late_stays:
-            self.cancellable = [*self.cancellable[1 - RECENT_MAX :], filed]
-        return filed
+            self._end_stays(notice)
+        self._update_households(changes)
+        if reason in CANCELLABLE and not options.late_stays:
+            self.cancellable = [*self.cancellable[1 - RECENT_MAX :], notice]
+        return notice
 
-    def cancel(self, target: RecordedNotice, *, good: bool, number: str = "") -> RecordedNotice:
-        """List a cancellation of `target`; `good` where it will be accepted. `number` cancels another in its place."""
-        before = self._touched(target.changes)
-        target.cancelled = target.cancelled or good
-        self._settle(target.changes)
-        nothing: dict[Resident, Facts] = {person: {} for person in target.changes}
-        how = Manner(touching=before, places={"cancels": number or target.number})
-        return self.file("取消", target.position[0], nothing, how)
+    def cancel(self, target: RecordedNotice, *, valid: bool, number: str = "") -> RecordedNotice:
+        """Record a cancellation of `target`.
 
-    def overtaken(self, target: RecordedNotice) -> bool:
-        """Whether something later in the order of effect has one of its persons."""
+        `valid`: it will be accepted. `number`: the number that the cancellation names instead of the target's.
+        """
+        concerned_before = self._concerned(target.changes)
+        target.cancelled = target.cancelled or valid
+        self._update_households(target.changes)
+        no_changes: dict[Resident, Facts] = {person: {} for person in target.changes}
+        options = RecordingOptions(after=concerned_before, relocation={"cancels": number or target.number})
+        return self.record("取消", target.effect_order[0], no_changes, options)
+
+    def is_overtaken(self, target: RecordedNotice) -> bool:
+        """Return whether one of the target's persons has a notice later in the order of effect."""
         return any(
-            filed.position > target.position and not filed.cancelled
+            notice.effect_order > target.effect_order and not notice.cancelled
             for stay in target.stays
-            for filed in stay.filed
+            for notice in stay.notices
         )
 
-    def again(self) -> None:
-        """Hand over the last entry a second time, as it was."""
-        last = self.entries[-1]
-        self.entries.append(RegisterLine(last.recorded_on, last.sequence, last.lines))
+    def repeat_last(self) -> None:
+        """Submit the last notice a second time, unchanged."""
+        last = self.recorded_lines[-1]
+        self.recorded_lines.append(RecordedLines(last.recorded_on, last.sequence, last.lines))
 
-    # -- how it is done
+    # -- parts of recording
 
-    def _touched(self, persons: Iterable[Resident]) -> list[object]:
-        homes = [person.household for person in persons if person.stay and person.stay.filed]
-        return [*persons, *homes]
+    def _concerned(self, persons: Iterable[Resident]) -> list[object]:
+        """Return the persons and the numbers of their present households."""
+        households = [person.household for person in persons if person.stay and person.stay.notices]
+        return [*persons, *households]
 
-    def _recorded_on(self, lag: int | None, things: Sequence[object]) -> str:
-        """Not before what the list has of the same persons and households."""
-        day = later(self.today, self.chance.choice(_LAGS) if lag is None else lag)
-        day = max([day, *(self._recorded.get(thing, "") for thing in things)])
-        self._recorded.update(dict.fromkeys(things, day))
+    def _recording_day(self, lag: int | None, concerned: Sequence[object]) -> str:
+        """Return the day of recording, not before that of earlier notices about the same persons and households."""
+        day = add_days(self.today, self.rng.choice(_LAGS) if lag is None else lag)
+        day = max([day, *(self._last_recorded_on.get(key, "") for key in concerned)])
+        self._last_recorded_on.update(dict.fromkeys(concerned, day))
         return day
 
-    def _arrive(self, filed: RecordedNotice) -> None:
-        for person in filed.changes:
-            person.stay = Stay(self.place.code, f"{next(self._local_numbers):013d}")
+    def _begin_stays(self, notice: RecordedNotice) -> None:
+        for person in notice.changes:
+            person.stay = Stay(self.municipality.code, f"{next(self._local_numbers):013d}")
             person.stays.append(person.stay)
 
-    def _leave(self, filed: RecordedNotice) -> None:
-        for person, stay in zip(filed.changes, filed.stays, strict=True):
-            person.carried = person.facts()
-            self.households[person.carried["household"]].pop(person, None)
-            stay.left = filed.position
+    def _end_stays(self, notice: RecordedNotice) -> None:
+        for person, stay in zip(notice.changes, notice.stays, strict=True):
+            person.facts_when_leaving = person.facts()
+            self.households[person.facts_when_leaving["household"]].pop(person, None)
+            stay.left = notice.effect_order
             person.stay = None
             self.departed = [*self.departed[1 - RECENT_MAX :], (person, stay)]
 
-    def _settle(self, persons: Iterable[Resident]) -> None:
-        """Put each into the household that the register now has them in."""
+    def _update_households(self, persons: Iterable[Resident]) -> None:
+        """Move each person into the household that the register now has for them."""
         for person in persons:
-            if person.stay is None or person.stay.municipality != self.place.code:
+            if person.stay is None or person.stay.municipality != self.municipality.code:
                 continue
-            for filed in person.stay.filed:
-                self.households.get(filed.changes[person].get("household", ""), {}).pop(person, None)
+            for notice in person.stay.notices:
+                self.households.get(notice.changes[person].get("household", ""), {}).pop(person, None)
             self.households.setdefault(person.household, {})[person] = None
 
-    def _enter(self, filed: RecordedNotice, manner: Manner) -> None:
-        form = Form(
-            filed.number, self.place.code, filed.reason, filed.position[0], filed.recorded_on,
-            self._shown(filed), manner.household if self.json else None,
-            next(iter(filed.changes.values()), {}) if manner.household else {}, manner.places,
+    def _append_lines(self, notice: RecordedNotice, options: RecordingOptions) -> None:
+        content = NoticeContent(
+            notice.number, self.municipality.code, notice.reason, notice.effect_order[0], notice.recorded_on,
+            self._person_contents(notice), options.household if self.json else None,
+            next(iter(notice.changes.values()), {}) if options.household else {}, options.relocation,
         )  # fmt: skip
-        lines = (line(form),) if self.json else tuple(rows(form))
-        self.entries.append(RegisterLine(filed.recorded_on, filed.position[1], lines))
+        lines = (json_line(content),) if self.json else tuple(csv_rows(content))
+        self.recorded_lines.append(RecordedLines(notice.recorded_on, notice.effect_order[1], lines))
 
-    def _shown(self, filed: RecordedNotice) -> list[Shown]:
-        until: Position = filed.position
-        shown = []
-        for (person, changes), stay in zip(filed.changes.items(), filed.stays, strict=True):
-            known = person.facts(until, stay) | changes
-            shown.append(Shown(person.code, stay.local_number, known, changes, person.protected))
-        return shown
+    def _person_contents(self, notice: RecordedNotice) -> list[PersonContent]:
+        contents = []
+        for (person, changes), stay in zip(notice.changes.items(), notice.stays, strict=True):
+            known = person.facts(notice.effect_order, stay) | changes
+            contents.append(PersonContent(person.code, stay.local_number, known, changes, person.protected))
+        return contents
 
 
-def _stay(person: Resident) -> Stay:
+def _present_stay(person: Resident) -> Stay:
     if person.stay is None:
-        raise ValueError("a notice names somebody who lives nowhere")
+        raise ValueError("cannot record a notice about a person who is not a resident anywhere")
     return person.stay

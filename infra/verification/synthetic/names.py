@@ -1,4 +1,4 @@
-"""Names of synthetic residents: surnames and given names with their readings, variants among them."""
+"""Names of synthetic residents: surnames and given names with their readings."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _WOMEN = """
 花子/ハナコ 陽葵/ヒマリ 結衣/ユイ 京子/キョウコ 凛/リン さくら/サクラ 千代/チヨ 裕子/ユウコ 洋子/ヨウコ
 詩/ウタ 楓/カエデ 紬/ツムギ 美緒/ミオ 順子/ジュンコ 香/カオリ 優/ユウ 遥/ハルカ
 """
+#: Kanji and reading.
 Name = tuple[str, str]
 
 
@@ -28,25 +29,25 @@ def _pairs(text: str) -> tuple[Name, ...]:
     return tuple((kanji, kana) for kanji, _, kana in split)
 
 
-#: Common names, names whose romanisation has a catch, and names written with variants (IVS, 𠮷, 﨑).
+#: Common names, names that are hard to romanize, and names with variant characters (IVS, 𠮷, 﨑).
 SURNAMES = _pairs(_SURNAMES)
 GIVEN = {"男": _pairs(_MEN), "女": _pairs(_WOMEN)}
-_PLAIN = tuple(pair for pair in SURNAMES if pair[0] not in ("𠮷田", "葛󠄀西", "辻󠄀"))
+_PLAIN_SURNAMES = tuple(pair for pair in SURNAMES if pair[0] not in ("𠮷田", "葛󠄀西", "辻󠄀"))
 
 
-def surname(chance: random.Random, *, plain: bool) -> Name:
-    """Kanji and reading; `plain` ones fit into CP932."""
-    return chance.choice(_PLAIN if plain else SURNAMES)
+def pick_surname(rng: random.Random, *, plain: bool) -> Name:
+    """Return a random surname; `plain`: one that can be encoded in CP932."""
+    return rng.choice(_PLAIN_SURNAMES if plain else SURNAMES)
 
 
-def full(family: Name, chance: random.Random, sex: str) -> Name:
-    """Name and reading of a person of that family, surname and given name parted by a full-width space."""
-    kanji, kana = chance.choice(GIVEN[sex])
+def full_name(family: Name, rng: random.Random, sex: str) -> Name:
+    """Return a random full name of a person of the family, surname and given name separated by U+3000."""
+    kanji, kana = rng.choice(GIVEN[sex])
     return f"{family[0]}\u3000{kanji}", f"{family[1]}\u3000{kana}"
 
 
 def fits_cp932(text: str) -> bool:
-    """Whether an old system can write it."""
+    """Return whether `text` can be encoded in CP932."""
     try:
         text.encode("cp932")
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Municipalities that synthetic residents live in.
+"""Municipalities of synthetic residents.
 
-Codes are of JIS X 0402 with its check digit (wards of designated cities have their own); towns are real places, but
-block and house numbers are drawn.
+Codes are those of JIS X 0402 with check digit; wards of designated cities have their own. Towns are real places, block
+and house numbers are random.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SyntheticMunicipality:
-    """One municipality: its code, its name as an address begins with it, and some of its towns."""
+    """One municipality: its code, its name as at the beginning of an address, and some of its towns."""
 
     code: str
     name: str
@@ -50,7 +50,7 @@ MUNICIPALITIES_MIN = 5
 
 
 def municipalities_for(residents: int) -> tuple[SyntheticMunicipality, ...]:
-    """More municipalities with more residents, five at least."""
+    """Return one municipality per 2500 residents, at least 5 and at most all of the table."""
     return MUNICIPALITIES[
         : max(MUNICIPALITIES_MIN, min(len(MUNICIPALITIES), residents // RESIDENTS_PER_MUNICIPALITY))
     ]

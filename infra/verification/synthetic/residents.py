@@ -1,4 +1,4 @@
-"""Residents as the simulation keeps them: what a register listed of each, folded in the order of effect."""
+"""Residents of the simulation, with the notices that each register recorded about them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 
 #: Facts of a person by field name.
 Facts = dict[str, str]
-#: Day of effect, and the running number of the notice among all.
-Position = tuple[str, int]
+#: Day of effect, and the notice's sequence number in the city.
+EffectOrder = tuple[str, int]
 
-#: A running number above all.
-AFTER_ALL = 1 << 62
+#: Greater than all sequence numbers.
+SEQUENCE_MAX = 1 << 62
 
 
 @dataclass(slots=True, eq=False)
 class RecordedNotice:
-    """A notice as its register listed it. `changes` has each person's facts that it changes."""
+    """A notice as its register recorded it. `changes` has the facts that it changes, per person."""
 
     number: str
     reason: str
-    position: Position
+    effect_order: EffectOrder
     recorded_on: str
     changes: dict[Resident, Facts]
     stays: tuple[Stay, ...] = ()
@@ -28,45 +28,52 @@ class RecordedNotice:
 
 @dataclass(slots=True, eq=False)
 class Stay:
-    """A person's time as resident of one municipality, from the notice that brought them there."""
+    """A person's time as resident of one municipality, from birth or moving in to death or moving out."""
 
     municipality: str
     local_number: str
-    filed: list[RecordedNotice] = field(default_factory=list)
-    left: Position | None = None
+    notices: list[RecordedNotice] = field(default_factory=list)
+    left: EffectOrder | None = None
 
     @property
     def since(self) -> str:
-        """Day of effect of the notice that began it."""
-        return self.filed[0].position[0]
+        """Day of effect of the notice that began the stay."""
+        return self.notices[0].effect_order[0]
 
 
 @dataclass(slots=True, eq=False)
 class Resident:
-    """One person. `stay` is None for who left for abroad, is on the way or dead; `stays` are all, in their order."""
+    """One person.
+
+    `stay` is None for a person who is abroad, moving or dead; `stays` are all stays, in order. `facts_when_leaving`
+    are the facts at the end of the last stay.
+    """
 
     code: str
     stay: Stay | None = None
     stays: list[Stay] = field(default_factory=list)
     protected: bool = False
     dead: bool = False
-    carried: Facts = field(default_factory=dict)
+    facts_when_leaving: Facts = field(default_factory=dict)
 
-    def facts(self, until: Position | None = None, stay: Stay | None = None) -> Facts:
-        """What the register knows, up to a position in the order of effect."""
-        at = stay or self.stay
-        if at is None:
-            return dict(self.carried)
+    def facts(self, until: EffectOrder | None = None, stay: Stay | None = None) -> Facts:
+        """Return the facts that the register knows, up to `until` in the order of effect.
+
+        `stay`: the stay whose facts to return, by default the present one.
+        """
+        stay = stay or self.stay
+        if stay is None:
+            return dict(self.facts_when_leaving)
         known: Facts = {}
-        for filed in sorted(at.filed, key=lambda filed: filed.position):
-            if not filed.cancelled and (until is None or filed.position <= until):
-                known |= filed.changes[self]
+        for notice in sorted(stay.notices, key=lambda notice: notice.effect_order):
+            if not notice.cancelled and (until is None or notice.effect_order <= until):
+                known |= notice.changes[self]
         return known
 
     def facts_on(self, day: str) -> Facts:
-        """What was known of the person after the notices of that day, wherever they were registered last."""
+        """Return the facts after the notices of that day, in the latest stay; empty before the first stay."""
         begun = [stay for stay in self.stays if stay.since <= day]
-        return self.facts((day, AFTER_ALL), begun[-1]) if begun else {}
+        return self.facts((day, SEQUENCE_MAX), begun[-1]) if begun else {}
 
     @property
     def household(self) -> str:

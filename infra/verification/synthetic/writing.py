@@ -1,4 +1,4 @@
-"""A synthetic city into a folder, in the samples' format."""
+"""Writes a synthetic city into a folder, in the samples' format."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import IO
 
 from infra.verification.synthetic.city import START, City, ExpectedCounts
-from infra.verification.synthetic.holdings import ENROLMENT_HEADER, accounts, at_first, of_today
-from infra.verification.synthetic.life_events import HAPPENINGS, arrive
-from infra.verification.synthetic.municipality import RegisterLine, SyntheticRegister, later
+from infra.verification.synthetic.enrolments_and_accounts import (
+    ENROLMENT_HEADER,
+    account_events,
+    daily_enrolments,
+    first_enrolments,
+)
+from infra.verification.synthetic.life_events import LIFE_EVENTS, move_in
+from infra.verification.synthetic.municipality import RecordedLines, SyntheticRegister, add_days
 from infra.verification.synthetic.rendering import HEADER
 
-#: Happenings a day for each resident, as a busy city in early spring has them.
+#: Life events per resident and day, as in a busy city in early spring.
 RATE = 0.006
 Progress = Callable[[str, int, int], None]
 
@@ -21,21 +26,21 @@ class RegisterFile:
     """One register's file, open for writing: CSV with running numbers, or JSON Lines."""
 
     def __init__(self, folder: Path, register: SyntheticRegister) -> None:
-        kind = "notices" if register.json else "juki"
-        name = f"{kind}_{register.place.code}.{'jsonl' if register.json else 'csv'}"
-        encoding = "cp932" if register.old else "utf-8" if register.json else "utf-8-sig"
+        prefix = "notices" if register.json else "juki"
+        name = f"{prefix}_{register.municipality.code}.{'jsonl' if register.json else 'csv'}"
+        encoding = "cp932" if register.cp932 else "utf-8" if register.json else "utf-8-sig"
         self.json = register.json
         self.file: IO[str] = (folder / name).open("w", encoding=encoding, newline="")
-        self.running = 0
+        self.running_number = 0
         if not self.json:
             self.file.write(f"{HEADER}\r\n")
 
-    def write(self, entries: Iterable[RegisterLine]) -> None:
-        """Append entries as they stand."""
-        for entry in entries:
-            for text in entry.lines:
-                self.running += 1
-                self.file.write(f"{text}\n" if self.json else f"{self.running},{text}\r\n")
+    def write(self, notices: Iterable[RecordedLines]) -> None:
+        """Append the lines of the notices, in the order of `notices`."""
+        for notice in notices:
+            for line in notice.lines:
+                self.running_number += 1
+                self.file.write(f"{line}\n" if self.json else f"{self.running_number},{line}\r\n")
 
 
 def write_city(  # noqa: PLR0913 (a city has as many properties)
@@ -47,60 +52,66 @@ def write_city(  # noqa: PLR0913 (a city has as many properties)
     *,
     index: int = 0,
 ) -> ExpectedCounts:
-    """A city of about `residents` first registered, and `days` of changes from 1 March, into the folder `folder`.
+    """Write a city of about `residents` on the first day, with `days` of changes from 1 March, into `folder`.
 
-    Return what the city means. `progress` receives the name of a part, how much of it is done, and the total.
-    Give each city that one mesh is to ingest another `index`: then no two have a number in common.
+    Return the counts that the reference model must find in it. `progress` is called with the name of a part of the
+    work, how much of it is done, and the total. Cities that one mesh ingests must have different `index`es, then no
+    number occurs in two of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     city = City(residents, seed, index)
     files = [RegisterFile(folder, register) for register in city.registers]
     with (folder / "enrolments.csv").open("w", encoding="utf-8-sig", newline="") as enrolments:
         enrolments.write(f"{ENROLMENT_HEADER}\r\n")
-        _settle_first(city, files, residents, enrolments, progress)
-        _live(city, days, enrolments, progress)
+        _write_first_day(city, files, residents, enrolments, progress)
+        _simulate_days(city, days, enrolments, progress)
     for register, file in zip(city.registers, files, strict=True):
-        file.write(sorted(register.entries, key=lambda entry: (entry.recorded_on, entry.sequence)))
+        file.write(sorted(register.recorded_lines, key=lambda notice: (notice.recorded_on, notice.sequence)))
         file.file.close()
     with (folder / "events_portal.jsonl").open("w", encoding="utf-8", newline="") as events:
-        events.writelines(f"{event}\n" for event in accounts(city, days))
-    city.expected.on_the_way = sum(len(way.persons) for way in city.on_the_way)
+        events.writelines(f"{event}\n" for event in account_events(city, days))
+    city.expected.pending_moves = sum(len(move.persons) for move in city.pending_moves)
     return city.expected
 
 
-def _settle_first(
+def _write_first_day(
     city: City, files: list[RegisterFile], residents: int, enrolments: IO[str], progress: Progress
 ) -> None:
+    """Write the first registrations, an equal share of the residents in each municipality, and their enrolments."""
     share = residents // len(files)
     for index, (register, file) in enumerate(zip(city.registers, files, strict=True)):
         goal = residents if index == len(files) - 1 else (index + 1) * share
         first = len(city.residents)
         while len(city.residents) < goal:
-            filed = city.first_registration(register, len(city.residents) - first, goal - first)
-            for person in filed.changes:
-                enrolments.writelines(f"{row}\r\n" for row in at_first(city, person, register))
-        file.write(register.entries)
-        register.entries.clear()
+            notice = city.first_registration(register, len(city.residents) - first, goal - first)
+            for person in notice.changes:
+                enrolments.writelines(f"{row}\r\n" for row in first_enrolments(city, person, register))
+        file.write(register.recorded_lines)
+        register.recorded_lines.clear()
         progress("registering", len(city.residents), residents)
 
 
-def _live(city: City, days: int, enrolments: IO[str], progress: Progress) -> None:
-    """Day by day: who arrives, what happens, who is enrolled. Every kind happens if anybody is there for it."""
-    kinds, weights = list(HAPPENINGS), list(HAPPENINGS.values())
-    owed = list(HAPPENINGS)
+def _simulate_days(city: City, days: int, enrolments: IO[str], progress: Progress) -> None:
+    """Simulate each day's arrivals, life events and enrolments.
+
+    Besides the events drawn by weight, each kind is tried until it has happened once: a kind happens in every city
+    that has anybody to whom it can happen.
+    """
+    kinds, weights = list(LIFE_EVENTS), list(LIFE_EVENTS.values())
+    not_happened = list(LIFE_EVENTS)
     rate = max(1, round(len(city.residents) * RATE))
-    for number in range(days):
-        city.begin(later(START, number))
-        _arrivals(city)
-        due = [owed.pop(0) for _ in range(-(-len(owed) // (days - number)))]
-        owed += [kind for kind in due if not kind(city)]
-        for kind in city.chance.choices(kinds, weights, k=rate):
+    for day in range(days):
+        city.start_day(add_days(START, day))
+        _finish_moves(city)
+        attempts = [not_happened.pop(0) for _ in range(-(-len(not_happened) // (days - day)))]
+        not_happened += [kind for kind in attempts if not kind(city)]
+        for kind in city.rng.choices(kinds, weights, k=rate):
             kind(city)
-        enrolments.writelines(f"{row}\r\n" for row in of_today(city, max(1, rate // 5)))
-        progress("living", number + 1, days)
+        enrolments.writelines(f"{row}\r\n" for row in daily_enrolments(city, max(1, rate // 5)))
+        progress("living", day + 1, days)
 
 
-def _arrivals(city: City) -> None:
-    for way in [way for way in city.on_the_way if way.until <= city.today]:
-        city.on_the_way.remove(way)
-        arrive(city, way)
+def _finish_moves(city: City) -> None:
+    for move in [move for move in city.pending_moves if move.arrives_on <= city.today]:
+        city.pending_moves.remove(move)
+        move_in(city, move)

@@ -31,11 +31,11 @@ import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 
 /**
- * Conversion of one domain's changes by Kafka Streams, exactly once: the same bytes as ours come out. Given a file of
- * properties: those of Kafka Streams, and bench.* for the work and for what is measured.
+ * Conversion of one domain's changes by Kafka Streams, exactly once. It writes the same bytes as the mesh's conversion.
+ * The argument is a file of properties: those of Kafka Streams, and bench.* for the work and its measurement.
  */
 public final class Conversion {
-    private static final AtomicLong SEEN = new AtomicLong();
+    private static final AtomicLong CONVERTED = new AtomicLong();
     private static final CountDownLatch DONE = new CountDownLatch(1);
     private static volatile long begunNs;
     private static volatile long begunCpuNs;
@@ -45,39 +45,39 @@ public final class Conversion {
     }
 
     public static void main(String[] arguments) throws Exception {
-        Properties given = new Properties();
+        Properties properties = new Properties();
         try (var reader = Files.newBufferedReader(Path.of(arguments[0]))) {
-            given.load(reader);
+            properties.load(reader);
         }
         Topology topology = new Topology();
         var bytes = Serdes.ByteArray();
-        topology.addSource("in", bytes.deserializer(), bytes.deserializer(), given.getProperty("bench.input"));
-        topology.addProcessor("convert", () -> new Converter(given), "in");
+        topology.addSource("in", bytes.deserializer(), bytes.deserializer(), properties.getProperty("bench.input"));
+        topology.addProcessor("convert", () -> new Converter(properties), "in");
         for (String name : List.of("domain", "disclosure")) {
-            String topic = given.getProperty("bench.output." + name);
+            String topic = properties.getProperty("bench.output." + name);
             topology.addSink(name, topic, bytes.serializer(), bytes.serializer(), "convert");
         }
-        KafkaStreams streams = new KafkaStreams(topology, given);
+        KafkaStreams streams = new KafkaStreams(topology, properties);
         streams.start();
-        boolean done = DONE.await(Long.parseLong(given.getProperty("bench.timeout.s")), TimeUnit.SECONDS);
+        boolean done = DONE.await(Long.parseLong(properties.getProperty("bench.timeout.s")), TimeUnit.SECONDS);
         streams.close(java.time.Duration.ofSeconds(20));
         if (!done) {
             System.exit(1);
         }
-        Files.writeString(Path.of(given.getProperty("bench.result")), result);
+        Files.writeString(Path.of(properties.getProperty("bench.result")), result);
         System.exit(0);
     }
 
-    private static void count(long warm, long records) {
-        long seen = SEEN.incrementAndGet();
-        if (seen == warm) {
+    private static void count(long warmUp, long records) {
+        long converted = CONVERTED.incrementAndGet();
+        if (converted == warmUp) {
             begunCpuNs = cpuNs();
             begunNs = System.nanoTime();
-        } else if (seen == records) {
+        } else if (converted == records) {
             double seconds = (System.nanoTime() - begunNs) / 1e9;
             double cpu = (cpuNs() - begunCpuNs) / 1e9;
             result = String.format(java.util.Locale.ROOT,
-                "{\"records\":%d,\"seconds\":%f,\"cpu_s\":%f}", records - warm, seconds, cpu);
+                "{\"records\":%d,\"seconds\":%f,\"cpu_s\":%f}", records - warmUp, seconds, cpu);
             DONE.countDown();
         }
     }
@@ -86,11 +86,11 @@ public final class Conversion {
         return ProcessHandle.current().info().totalCpuDuration().orElseThrow().toNanos();
     }
 
-    /** One thread's converter. */
+    /** The processor of one thread. */
     private static final class Converter implements Processor<byte[], byte[], byte[], byte[]> {
         private static final long DAY_MS = 86_400_000L;
         private static final int PREFIX = 5;
-        private final long warm;
+        private final long warmUp;
         private final long records;
         private final String domain;
         private final String basis;
@@ -105,21 +105,21 @@ public final class Conversion {
         private BinaryEncoder encoder;
         private ProcessorContext<byte[], byte[]> context;
 
-        Converter(Properties given) {
+        Converter(Properties properties) {
             try {
-                warm = Long.parseLong(given.getProperty("bench.warm"));
-                records = Long.parseLong(given.getProperty("bench.records"));
-                domain = given.getProperty("bench.domain");
-                basis = given.getProperty("bench.basis");
-                siv = new Siv(Base64.getDecoder().decode(given.getProperty("bench.key")));
-                for (String line : Files.readAllLines(Path.of(given.getProperty("bench.parts")))) {
+                warmUp = Long.parseLong(properties.getProperty("bench.warm"));
+                records = Long.parseLong(properties.getProperty("bench.records"));
+                domain = properties.getProperty("bench.domain");
+                basis = properties.getProperty("bench.basis");
+                siv = new Siv(Base64.getDecoder().decode(properties.getProperty("bench.key")));
+                for (String line : Files.readAllLines(Path.of(properties.getProperty("bench.parts")))) {
                     String[] pair = line.split("\t", 2);
                     parts.put(pair[0], pair[1]);
                 }
                 for (String name : List.of("change", "domain", "disclosure")) {
-                    String text = Files.readString(Path.of(given.getProperty("bench.schema." + name)));
+                    String text = Files.readString(Path.of(properties.getProperty("bench.schema." + name)));
                     schemas.put(name, new Schema.Parser().parse(text));
-                    ids.put(name, Integer.parseInt(given.getProperty("bench.id." + name)));
+                    ids.put(name, Integer.parseInt(properties.getProperty("bench.id." + name)));
                     writers.put(name, new GenericDatumWriter<>(schemas.get(name)));
                 }
                 reader = new GenericDatumReader<>(schemas.get("change"));
@@ -130,8 +130,8 @@ public final class Conversion {
         }
 
         @Override
-        public void init(ProcessorContext<byte[], byte[]> given) {
-            context = given;
+        public void init(ProcessorContext<byte[], byte[]> processorContext) {
+            context = processorContext;
         }
 
         @Override
@@ -141,7 +141,7 @@ public final class Conversion {
             } catch (IOException error) {
                 throw new UncheckedIOException(error);
             }
-            count(warm, records);
+            count(warmUp, records);
         }
 
         private void convert(Record<byte[], byte[]> record) throws IOException {
@@ -149,37 +149,37 @@ public final class Conversion {
             decoder = DecoderFactory.get().binaryDecoder(value, PREFIX, value.length - PREFIX, decoder);
             GenericRecord change = reader.read(null, decoder);
             GenericRecord facts = (GenericRecord) change.get("facts");
-            GenericRecord told = new GenericData.Record(schemas.get("domain"));
-            GenericRecord disclosed = new GenericData.Record(schemas.get("disclosure"));
-            String code = siv.code(raw(change.get("person")), "person");
+            GenericRecord domainRecord = new GenericData.Record(schemas.get("domain"));
+            GenericRecord disclosure = new GenericData.Record(schemas.get("disclosure"));
+            String code = siv.code(codeBytes(change.get("person")), "person");
             for (String name : List.of("entity", "op", "revision", "municipality", "effective_on")) {
-                told.put(name, translated(change.get(name), told.getSchema().getField(name).schema()));
+                domainRecord.put(name, withSchema(change.get(name), domainRecord.getSchema().getField(name).schema()));
                 if (!name.equals("op")) {
-                    Schema schema = disclosed.getSchema().getField(name).schema();
-                    disclosed.put(name, translated(change.get(name), schema));
+                    Schema schema = disclosure.getSchema().getField(name).schema();
+                    disclosure.put(name, withSchema(change.get(name), schema));
                 }
             }
-            GenericRecord inCase = (GenericRecord) change.get("case");
-            String caseCode = inCase == null ? null : siv.code(padded(inCase), "case");
+            GenericRecord caseRef = (GenericRecord) change.get("case");
+            String caseCode = caseRef == null ? null : siv.code(caseBytes(caseRef), "case");
             GenericRecord row = row(change, facts);
-            told.put("code", code);
-            told.put("case_code", caseCode);
-            told.put("person", row);
-            disclosed.put("code", code);
-            disclosed.put("case_code", caseCode);
-            disclosed.put("domain", domain);
-            disclosed.put("fields", fields(row));
-            disclosed.put("legal_basis", basis);
+            domainRecord.put("code", code);
+            domainRecord.put("case_code", caseCode);
+            domainRecord.put("person", row);
+            disclosure.put("code", code);
+            disclosure.put("case_code", caseCode);
+            disclosure.put("domain", domain);
+            disclosure.put("fields", fields(row));
+            disclosure.put("legal_basis", basis);
             byte[] key = code.getBytes(StandardCharsets.US_ASCII);
             long time = Math.max(1, DAY_MS * (Integer) change.get("effective_on"));
-            Record<byte[], byte[]> out = record.withKey(key).withTimestamp(time);
-            context.forward(out.withValue(encoded("domain", told)), "domain");
-            context.forward(out.withValue(encoded("disclosure", disclosed)), "disclosure");
+            Record<byte[], byte[]> output = record.withKey(key).withTimestamp(time);
+            context.forward(output.withValue(encode("domain", domainRecord)), "domain");
+            context.forward(output.withValue(encode("disclosure", disclosure)), "disclosure");
         }
 
         private GenericRecord row(GenericRecord change, GenericRecord facts) {
             GenericRecord row = new GenericData.Record(person);
-            row.put("status", translated(change.get("status"), person.getField("status").schema()));
+            row.put("status", withSchema(change.get("status"), person.getField("status").schema()));
             row.put("name", facts.get("name"));
             row.put("kana", facts.get("kana"));
             row.put("roman", facts.get("kana") == null ? null : roman(facts.get("kana").toString()));
@@ -187,19 +187,19 @@ public final class Conversion {
             boolean closed = "closed".contentEquals(change.get("status").toString());
             row.put("address", closed ? null : facts.get("address"));
             Object household = facts.get("household");
-            row.put("household_code", household == null ? null : siv.code(raw(household), "household"));
+            row.put("household_code", household == null ? null : siv.code(codeBytes(household), "household"));
             row.put("relationship", facts.get("relationship"));
             return row;
         }
 
         private List<String> fields(GenericRecord row) {
-            List<String> shown = new ArrayList<>();
+            List<String> disclosedFields = new ArrayList<>();
             for (Schema.Field field : person.getFields()) {
                 if (!field.name().equals("status") && row.get(field.pos()) != null) {
-                    shown.add(field.name());
+                    disclosedFields.add(field.name());
                 }
             }
-            return shown;
+            return disclosedFields;
         }
 
         private String roman(String kana) {
@@ -207,23 +207,23 @@ public final class Conversion {
             return parts.get(kana.substring(0, space)) + " " + parts.get(kana.substring(space + 1));
         }
 
-        private static Object translated(Object value, Schema schema) {
+        private static Object withSchema(Object value, Schema schema) {
             if (value instanceof GenericData.EnumSymbol) {
                 return new GenericData.EnumSymbol(schema, value.toString());
             }
             return value;
         }
 
-        private static byte[] raw(Object code) {
+        private static byte[] codeBytes(Object code) {
             return Base64.getUrlDecoder().decode(code.toString());
         }
 
-        private static byte[] padded(GenericRecord inCase) {
-            String text = inCase.get("municipality") + "/" + inCase.get("notice");
+        private static byte[] caseBytes(GenericRecord caseRef) {
+            String text = caseRef.get("municipality") + "/" + caseRef.get("notice");
             return String.format("%-40s", text).getBytes(StandardCharsets.UTF_8);
         }
 
-        private byte[] encoded(String name, GenericRecord content) throws IOException {
+        private byte[] encode(String name, GenericRecord content) throws IOException {
             ByteArrayOutputStream out = new ByteArrayOutputStream(512);
             int id = ids.get(name);
             out.write(new byte[] {0, (byte) (id >>> 24), (byte) (id >>> 16), (byte) (id >>> 8), (byte) id});

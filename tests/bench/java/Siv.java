@@ -13,7 +13,7 @@ final class Siv {
     private final Cipher counter;
     private final byte[] key1;
     private final byte[] key2;
-    private final Map<String, byte[]> begun = new HashMap<>();
+    private final Map<String, byte[]> prefixes = new HashMap<>();
 
     Siv(byte[] key) throws GeneralSecurityException {
         mac = cipher(Arrays.copyOfRange(key, 0, key.length / 2));
@@ -23,10 +23,10 @@ final class Siv {
     }
 
     String code(byte[] value, String kind) {
-        byte[] before = begun.computeIfAbsent(kind, this::begin);
+        byte[] prefix = prefixes.computeIfAbsent(kind, this::prefix);
         byte[] mixed = value.clone();
         for (int at = 0; at < BLOCK; at++) {
-            mixed[value.length - BLOCK + at] ^= before[at];
+            mixed[value.length - BLOCK + at] ^= prefix[at];
         }
         byte[] vector = cmac(mixed);
         byte[] out = Arrays.copyOf(vector, BLOCK + value.length);
@@ -42,30 +42,30 @@ final class Siv {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(out);
     }
 
-    private byte[] begin(String kind) {
-        byte[] found = doubled(cmac(new byte[BLOCK]));
-        byte[] of = cmac(kind.getBytes(java.nio.charset.StandardCharsets.US_ASCII));
+    private byte[] prefix(String kind) {
+        byte[] prefix = doubled(cmac(new byte[BLOCK]));
+        byte[] kindMac = cmac(kind.getBytes(java.nio.charset.StandardCharsets.US_ASCII));
         for (int at = 0; at < BLOCK; at++) {
-            found[at] ^= of[at];
+            prefix[at] ^= kindMac[at];
         }
-        return found;
+        return prefix;
     }
 
     private byte[] cmac(byte[] message) {
         byte[] state = new byte[BLOCK];
-        int whole = message.length == 0 ? 0 : (message.length - 1) / BLOCK;
-        for (int at = 0; at < whole * BLOCK; at += BLOCK) {
+        int fullBlocks = message.length == 0 ? 0 : (message.length - 1) / BLOCK;
+        for (int at = 0; at < fullBlocks * BLOCK; at += BLOCK) {
             for (int offset = 0; offset < BLOCK; offset++) {
                 state[offset] ^= message[at + offset];
             }
             state = block(mac, state);
         }
-        int left = message.length - whole * BLOCK;
-        byte[] last = Arrays.copyOf(Arrays.copyOfRange(message, whole * BLOCK, message.length), BLOCK);
-        if (left < BLOCK) {
-            last[left] = (byte) 0x80;
+        int lastLength = message.length - fullBlocks * BLOCK;
+        byte[] last = Arrays.copyOf(Arrays.copyOfRange(message, fullBlocks * BLOCK, message.length), BLOCK);
+        if (lastLength < BLOCK) {
+            last[lastLength] = (byte) 0x80;
         }
-        byte[] key = left == BLOCK ? key1 : key2;
+        byte[] key = lastLength == BLOCK ? key1 : key2;
         for (int offset = 0; offset < BLOCK; offset++) {
             state[offset] ^= (byte) (last[offset] ^ key[offset]);
         }
@@ -78,13 +78,13 @@ final class Siv {
         }
     }
 
-    private static byte[] doubled(byte[] given) {
+    private static byte[] doubled(byte[] value) {
         byte[] out = new byte[BLOCK];
         int carry = 0;
         for (int at = BLOCK - 1; at >= 0; at--) {
-            int value = (given[at] & 0xff) << 1 | carry;
-            out[at] = (byte) value;
-            carry = value >>> 8;
+            int shifted = (value[at] & 0xff) << 1 | carry;
+            out[at] = (byte) shifted;
+            carry = shifted >>> 8;
         }
         if (carry != 0) {
             out[BLOCK - 1] ^= (byte) 0x87;
@@ -92,10 +92,10 @@ final class Siv {
         return out;
     }
 
-    private static byte[] block(Cipher cipher, byte[] given) {
+    private static byte[] block(Cipher cipher, byte[] input) {
         byte[] out = new byte[BLOCK];
         try {
-            cipher.update(given, 0, BLOCK, out, 0);
+            cipher.update(input, 0, BLOCK, out, 0);
         } catch (javax.crypto.ShortBufferException error) {
             throw new IllegalStateException(error);
         }
@@ -103,8 +103,8 @@ final class Siv {
     }
 
     private static Cipher cipher(byte[] key) throws GeneralSecurityException {
-        Cipher made = Cipher.getInstance("AES/ECB/NoPadding");
-        made.init(Cipher.ENCRYPT_MODE, new SecretKeySpec(key, "AES"));
-        return made;
+        Cipher cipher = Cipher.getInstance("AES/ECB/NoPadding");
+        cipher.init(Cipher.ENCRYPT_MODE, new SecretKeySpec(key, "AES"));
+        return cipher;
     }
 }

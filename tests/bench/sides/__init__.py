@@ -1,1 +1,1 @@
-"""The sides of a comparison, each in a process of its own: `python -m tests.bench.side NAME TASK RESULT`."""
+"""The sides of a comparison; each module has a function `run` for a process of its own (see side.py)."""

@@ -1,4 +1,4 @@
-"""Records as dicts, one at a time, by fastavro and Confluent's wire format."""
+"""Records as dicts, decoded and encoded one at a time by fastavro in Confluent's wire format."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _PREFIX_BYTES: Final = 5
 
 
 class Avro:
-    """Reads and writes records of the catalogue's newest schemas, by the ids of an installation."""
+    """Decodes and encodes records of the catalogue's newest schemas, with the schema IDs of an installation."""
 
     def __init__(self, installation: Installation) -> None:
         self._ids: dict[str, dict[str, int]] = orjson.loads(installation.schema_ids.read_bytes())
         self._schemas: dict[str, tuple[bytes, Any]] = {}
 
     def read(self, name: str, value: bytes) -> dict[str, Any]:
-        """A value as a dict."""
+        """Decode a value."""
         _, schema = self._schema(name)
-        found: Any = fastavro.schemaless_reader(io.BytesIO(value[_PREFIX_BYTES:]), schema, None)
-        return dict(found)
+        content: Any = fastavro.schemaless_reader(io.BytesIO(value[_PREFIX_BYTES:]), schema, None)
+        return dict(content)
 
     def write(self, name: str, content: Mapping[str, Any]) -> bytes:
-        """A dict as a value."""
+        """Encode a dict as a value."""
         prefix, schema = self._schema(name)
         out = io.BytesIO()
         out.write(prefix)

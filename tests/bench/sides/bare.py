@@ -1,4 +1,4 @@
-"""Theirs: the bare loop. It consumes the same bytes, and produces the same bytes, made beforehand."""
+"""The bare loop: it consumes the step's input and produces the step's output, prepared beforehand."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from tests.bench.timing import Run, Stopwatch
 
 
 def run(task: Task) -> Run:
-    """`more`: `inputs` (topics), `outputs` (file of records that follow from `of` records), `prefix` of topics."""
-    prefix = str(task.more["prefix"])
-    made = [
-        (prefix + each.topic, each.value, each.key, each.partition, each.timestamp_ms)
-        for each in log.load(Path(task.more["outputs"]))
+    """Run the loop.
+
+    Options: `name` of the consumer group, `inputs` (topics), `outputs` (file of the records that follow from
+    `input_records` records), `prefix` of the topics to produce to.
+    """
+    prefix = str(task.options["prefix"])
+    prepared = [
+        (prefix + record.topic, record.value, record.key, record.partition, record.timestamp_ms)
+        for record in log.load(Path(task.options["outputs"]))
     ]
-    outputs = _Outputs(made, int(task.more["of"]))
-    return loop.run(task.more["name"], task.more["inputs"], outputs.of, Stopwatch(task.records, task.warm))
+    outputs = _Outputs(prepared, int(task.options["input_records"]))
+    watch = Stopwatch(task.records, task.warm_up)
+    return loop.run(task.options["name"], task.options["inputs"], outputs.of_batch, watch)
 
 
 class _Outputs:
-    """As many of the outputs as go with the records consumed, from the beginning again when they are used up."""
+    """Prepared output records, in proportion to the records consumed; from the beginning again after the last one."""
 
-    def __init__(self, made: Sequence[loop.Produced], records: int) -> None:
-        self._made, self._records, self._seen, self._at = made, records, 0, 0
+    def __init__(self, prepared: Sequence[loop.ProduceArguments], input_records: int) -> None:
+        self._prepared, self._input_records = prepared, input_records
+        self._consumed, self._produced = 0, 0
 
-    def of(self, messages: Sequence[Any]) -> Iterator[loop.Produced]:
-        """The outputs of a batch; each message's bytes are taken."""
+    def of_batch(self, messages: Sequence[Any]) -> Iterator[loop.ProduceArguments]:
+        """Yield the output records of a batch, after reading the bytes of each message as a step would."""
         for message in messages:
             message.value()
-        self._seen += len(messages)
-        end = self._seen * len(self._made) // self._records
-        while self._at < end:
-            start = self._at % len(self._made)
-            part = self._made[start : start + end - self._at]
+        self._consumed += len(messages)
+        end = self._consumed * len(self._prepared) // self._input_records
+        while self._produced < end:
+            start = self._produced % len(self._prepared)
+            part = self._prepared[start : start + end - self._produced]
             yield from part
-            self._at += len(part)
+            self._produced += len(part)

@@ -1,4 +1,4 @@
-"""Conversion a record at a time: fastavro, a dict per record, every code by itself; the same bytes come out."""
+"""Conversion a record at a time, with fastavro and a dict per record. It writes the same bytes."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _EPOCH: Final = date(1970, 1, 1)
 
 
 def run(task: Task) -> Run:
-    """`more`: `domain`, `prefix` of the topics produced to."""
+    """Run conversion. Options: `domain`, `prefix` of the topics to produce to."""
     installation = Installation.of_settings()
-    domain = DOMAINS[task.more["domain"]]
+    domain = DOMAINS[task.options["domain"]]
     keys, avro = load_keys(installation.key_file), Avro(installation)
-    by_record = ByRecord(domain, keys, avro, task.more["prefix"])
-    watch = Stopwatch(task.records, task.warm)
-    return loop.run("by-record", [change_topic(domain.id)], by_record.of, watch)
+    by_record = ConversionByRecord(domain, keys, avro, task.options["prefix"])
+    watch = Stopwatch(task.records, task.warm_up)
+    return loop.run("by-record", [change_topic(domain.id)], by_record.process_batch, watch)
 
 
-class ByRecord:
-    """One domain's conversion."""
+class ConversionByRecord:
+    """Conversion of one domain."""
 
     def __init__(self, domain: Domain, keys: KeyRing, avro: Avro, prefix: str) -> None:
         self._domain, self._avro, self._cipher = domain, avro, AESSIV(keys.keys[domain.id][0])
         self._topics = prefix + domain_topic(domain.id), prefix + disclosure_topic(domain.id)
 
-    def of(self, messages: Sequence[Any]) -> Iterator[loop.Produced]:
-        """The record for the domain, and that of its disclosure, of each change."""
+    def process_batch(self, messages: Sequence[Any]) -> Iterator[loop.ProduceArguments]:
+        """Yield the record for the domain and the disclosure of each change."""
         for message in messages:
-            yield from self._converted(self._avro.read("domain-change", message.value()))
+            yield from self._convert(self._avro.read("domain-change", message.value()))
 
-    def _converted(self, change: Mapping[str, Any]) -> Iterator[loop.Produced]:
-        record = self._record(change)
+    def _convert(self, change: Mapping[str, Any]) -> Iterator[loop.ProduceArguments]:
+        record = self._domain_record(change)
         key = record["code"].encode()
         days = (change["effective_on"] - _EPOCH).days
         for topic, name, content in (
@@ -58,9 +58,9 @@ class ByRecord:
         ):
             yield topic, self._avro.write(name, content), key, -1, max(1, days * _DAY_MS)
 
-    def _record(self, change: Mapping[str, Any]) -> dict[str, Any]:
+    def _domain_record(self, change: Mapping[str, Any]) -> dict[str, Any]:
         facts, case = change["facts"] or {}, change["case"]
-        kept = {name: change[name] for name in ("entity", "op", "revision", "municipality", "effective_on")}
+        copied = {name: change[name] for name in ("entity", "op", "revision", "municipality", "effective_on")}
         person = {
             "status": change["status"],
             "name": facts.get("name"),
@@ -68,34 +68,34 @@ class ByRecord:
             "roman": roman(facts["kana"]) if facts.get("kana") else None,
             "birth_date": facts.get("birth_date"),
             "address": None if change["status"] == "closed" else facts.get("address"),
-            "household_code": self._code(_raw(facts["household"]), b"household")
+            "household_code": self._code(_code_bytes(facts["household"]), b"household")
             if facts.get("household")
             else None,
             "relationship": facts.get("relationship"),
         }
         return {
-            **kept,
-            "code": self._code(_raw(change["person"]), b"person"),
-            "case_code": self._case(case) if case else None,
+            **copied,
+            "code": self._code(_code_bytes(change["person"]), b"person"),
+            "case_code": self._case_code(case) if case else None,
             "person": person,
         }
 
     def _disclosure(self, change: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {
+        copied = {
             name: record[name]
             for name in ("entity", "revision", "municipality", "effective_on", "code", "case_code")
         }
         reason = Reason(change["reason"]) if change["reason"] else None
-        told = [name for name in self._domain.columns if record["person"][name] is not None]
+        fields = [name for name in self._domain.columns if record["person"][name] is not None]
         basis = self._domain.basis(change["entity"], reason)
-        return {**kept, "domain": self._domain.id, "fields": told, "legal_basis": basis}
+        return {**copied, "domain": self._domain.id, "fields": fields, "legal_basis": basis}
 
-    def _case(self, case: Mapping[str, str]) -> str:
+    def _case_code(self, case: Mapping[str, str]) -> str:
         return self._code(f"{case['municipality']}/{case['notice']}".ljust(_CASE_BYTES).encode(), b"case")
 
     def _code(self, raw: bytes, kind: bytes) -> str:
         return base64.urlsafe_b64encode(self._cipher.encrypt(raw, [kind])).rstrip(b"=").decode()
 
 
-def _raw(code: str) -> bytes:
+def _code_bytes(code: str) -> bytes:
     return base64.urlsafe_b64decode(code + "=" * (-len(code) % 4))

@@ -1,6 +1,6 @@
-"""Intake of rows of CSV a record at a time: a dict per hand-over, each column's form by itself; the same bytes.
+"""Intake of CSV rows a record at a time, with a dict per submission. It writes the same bytes.
 
-It takes good hand-overs only: what intake refuses, and why, is left to intake.
+All submissions must be valid: an invalid one raises ValueError.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.bench.sides.avro import Avro
 from tests.bench.timing import Run, Stopwatch
 
 _DIGEST_BYTES: Final = 20
-_LATE_DAYS: Final = 60
+_DAYS_AHEAD_MAX: Final = 60
 
 
 def _matches(pattern: str) -> Callable[[str], object]:
@@ -35,8 +35,8 @@ def _matches(pattern: str) -> Callable[[str], object]:
 
 
 _TEXT: Final = r"[^\S\n]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*"
-#: The form of each column that has one by itself.
-_FORMS: Final[Mapping[str, Callable[[str], object]]] = {
+#: Column -> check of its format.
+_FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
     "number": _matches("[0-9]{1,18}"),
     "notice": _matches("[0-9]{5}-[0-9]{1,20}"),
     "municipality": is_municipality,
@@ -60,14 +60,18 @@ _FORMS: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def run(task: Task) -> Run:
-    """`more`: `inputs` (topics), `prefix` of the topic produced to."""
+    """Run intake. Options: `inputs` (topics), `prefix` of the topic to produce to."""
     installation = Installation.of_settings()
-    by_record = ByRecord(load_keys(installation.key_file), Avro(installation), task.more["prefix"] + NOTICE)
-    return loop.run("by-record", task.more["inputs"], by_record.of, Stopwatch(task.records, task.warm))
+    by_record = IntakeByRecord(
+        load_keys(installation.key_file), Avro(installation), task.options["prefix"] + NOTICE
+    )
+    return loop.run(
+        "by-record", task.options["inputs"], by_record.process_batch, Stopwatch(task.records, task.warm_up)
+    )
 
 
-class ByRecord:
-    """Hand-overs of gateway servers."""
+class IntakeByRecord:
+    """Intake of the submissions of gateway servers."""
 
     def __init__(self, keys: KeyRing, avro: Avro, topic: str) -> None:
         self._avro, self._topic, self._cipher = avro, topic, AESSIV(keys.keys[MESH][0])
@@ -75,31 +79,35 @@ class ByRecord:
             key=keys.keys[DIGEST][0], digest_size=_DIGEST_BYTES, person=b"juki-cs", usedforsecurity=True
         )
 
-    def of(self, messages: Sequence[Any]) -> Iterator[loop.Produced]:
-        """The notice of each hand-over."""
+    def process_batch(self, messages: Sequence[Any]) -> Iterator[loop.ProduceArguments]:
+        """Yield the notice of each submission."""
         for message in messages:
-            filed = self._avro.read("juki-cs-notice", message.value())
-            notice = self._notice(message, filed)
+            submission = self._avro.read("juki-cs-notice", message.value())
+            notice = self._notice(message, submission)
             yield self._topic, self._avro.write("notice", notice), notice["municipality"].encode(), -1, 0
 
-    def _notice(self, message: Any, filed: Mapping[str, Any]) -> dict[str, Any]:
-        rows, submitter = filed["rows"], parse_input_topic(message.topic())[1]
+    def _notice(self, message: Any, submission: Mapping[str, Any]) -> dict[str, Any]:
+        rows, submitter = submission["rows"], parse_input_topic(message.topic())[1]
         first = rows[0]
         for row in rows:
-            self._judge(row, submitter)
+            self._validate(row, submitter)
         effective, recorded = (date.fromisoformat(first[name]) for name in ("effective_on", "recorded_on"))
-        if (effective - recorded).days > _LATE_DAYS:
-            raise ValueError("a hand-over that takes effect too late")
-        place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+        if (effective - recorded).days > _DAYS_AHEAD_MAX:
+            raise ValueError("a submission takes effect too long after its recording")
+        record_position = {
+            "topic": message.topic(),
+            "partition": message.partition(),
+            "offset": message.offset(),
+        }
         return {
             "municipality": first["municipality"],
             "notice": first["notice"],
             "reason": BY_JAPANESE[first["reason"]].value,
             "effective_on": effective,
             "recorded_on": recorded,
-            "digest": self._said(submitter, rows),
+            "digest": self._content_digest(submitter, rows),
             "resubmitted": False,
-            "origin": {**place, "file": filed["file"], "line": filed["line"]},
+            "origin": {**record_position, "file": submission["file"], "line": submission["line"]},
             "received_at": datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
             **{name: first[name] or None for name in ("moved_from", "moved_to", "cancels")},
             "persons": [self._person(row) for row in rows],
@@ -107,14 +115,14 @@ class ByRecord:
             "to": None,
         }
 
-    def _judge(self, row: Mapping[str, Any], submitter: str | None) -> None:
-        for name, formed in _FORMS.items():
-            if not formed(row[name]) and row[name]:
-                raise ValueError(f"a hand-over without the form of {name}")
+    def _validate(self, row: Mapping[str, Any], submitter: str | None) -> None:
+        for name, matches in _FORMATS.items():
+            if not matches(row[name]) and row[name]:
+                raise ValueError(f"a submission has a wrong {name}")
         if row["fault"] or row["municipality"] != submitter:
-            raise ValueError("a hand-over of somebody else")
+            raise ValueError("a submission has a fault or another municipality than its topic")
 
-    def _said(self, submitter: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
+    def _content_digest(self, submitter: str | None, rows: Sequence[Mapping[str, Any]]) -> str:
         lines = ["\x1f".join(row[name] for name in COLUMNS[1:]) for row in rows]
         digest = self._digest.copy()
         digest.update("\x1f".join([str(submitter), "\x1d".join(lines)]).encode())

@@ -1,4 +1,4 @@
-"""Household or fan-out by Quix Streams: exactly once, its own state (RocksDB and changelog), our rules and fold."""
+"""Household or fan-out by Quix Streams: exactly once, with its state (RocksDB and changelog) and the mesh's rules."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from tests.bench.sides.avro import Avro
 from tests.bench.sides.rules import RULES
 from tests.bench.timing import Run, Stopwatch
 
-_Told = tuple[str, bytes, bytes]
+#: Topic, key and value.
+_Output = tuple[str, bytes, bytes]
 
 
 def run(step: str, task: Task) -> Run:
-    """`more`: `prefix` of the topics produced to, `outputs` (their names), `state` (folder)."""
+    """Run a step. Options: `prefix` of the topics to produce to, `outputs` (their names), `state` (folder)."""
     rules = RULES[step](Avro(Installation.of_settings()))
-    watch, prefix = Stopwatch(task.records, task.warm), str(task.more["prefix"])
+    watch, prefix = Stopwatch(task.records, task.warm_up), str(task.options["prefix"])
     settings = PipelineSettings()
 
-    def processed(topic: str, partition: int, offset: int) -> None:
-        watch.add(1)
+    def count_message(topic: str, partition: int, offset: int) -> None:
+        watch.record_batch(1)
         if watch.done:
             app.stop()
 
@@ -38,7 +39,7 @@ def run(step: str, task: Task) -> Run:
         consumer_group=f"bench.quix.{step}",
         auto_offset_reset="earliest",
         processing_guarantee="exactly-once",
-        # As large as our batches; by default it commits every five seconds, whatever their number.
+        # As often as the mesh; by default Quix Streams commits every five seconds, whatever the number of records.
         commit_every=settings.batch_records_max,
         consumer_extra_config={"fetch.message.max.bytes": settings.batch_size_bytes},
         producer_extra_config={
@@ -47,50 +48,51 @@ def run(step: str, task: Task) -> Run:
             "compression.type": settings.compression_type,
             "partitioner": "murmur2_random",
         },
-        state_dir=task.more["state"],
-        on_message_processed=processed,
+        state_dir=task.options["state"],
+        on_message_processed=count_message,
         loglevel="WARNING",
     )
 
-    def work(value: bytes, state: Any) -> Iterator[_Told]:
-        yield from rules.encoded(value, rules.state(_State(state)))
+    def process(value: bytes, state: Any) -> Iterator[_Output]:
+        yield from rules.process_encoded(value, rules.state(_State(state)))
 
-    plain: dict[str, Any] = {
+    serializers: dict[str, Any] = {
         "key_serializer": BytesSerializer(),
         "key_deserializer": BytesDeserializer(),
         "value_deserializer": BytesDeserializer(),
     }
-    inputs = app.topic(rules.input, value_serializer=BytesSerializer(), **plain)
+    inputs = app.topic(rules.input, value_serializer=BytesSerializer(), **serializers)
     outputs = {
-        name: app.topic(prefix + name, value_serializer=_Value(), **plain) for name in task.more["outputs"]
+        name: app.topic(prefix + name, value_serializer=_Value(), **serializers)
+        for name in task.options["outputs"]
     }
-    frame = app.dataframe(inputs).apply(work, stateful=True, expand=True)
-    frame.to_topic(lambda told, key, timestamp, headers: outputs[told[0]], key=lambda told: told[1])
+    frame = app.dataframe(inputs).apply(process, stateful=True, expand=True)
+    frame.to_topic(lambda output, key, timestamp, headers: outputs[output[0]], key=lambda output: output[1])
     app.run()
-    return replace(watch.run, folded_s=rules.folded_s * watch.run.records / watch.seen)
+    return replace(watch.run, rules_s=rules.rules_s * watch.run.records / watch.done_records)
 
 
 class _Value(BytesSerializer):  # type: ignore[misc]
-    """The last of topic, key and value."""
+    """Serializes the value of a tuple of topic, key and value."""
 
     def __call__(self, value: Any, ctx: Any) -> bytes:
-        made: bytes = value[2]
-        return made
+        serialized: bytes = value[2]
+        return serialized
 
 
 class _State:
-    """Quix Streams' state of a message's key, as values by key."""
+    """Quix Streams' state of a message's key, as a `ValueStore`."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
 
     def read(self, key: str) -> bytes | None:
-        """The value, or None."""
-        found: bytes | None = self._state.get_bytes(key)
-        return found
+        """Return the value, or None."""
+        value: bytes | None = self._state.get_bytes(key)
+        return value
 
     def write(self, key: str, value: bytes | None) -> None:
-        """Sets it; None forgets it."""
+        """Set the value; None deletes it."""
         if value is None:
             self._state.delete(key)
         else:

@@ -1,4 +1,4 @@
-"""Household and fan-out a record at a time: our own rules and fold, given a record as a dict and its state."""
+"""Household and fan-out a record at a time: the mesh's rules and fold, for a record as a dict and its state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import PersonCache
 from processors.household import decide as household
 from processors.household.decide import Accepted, PendingNotice, decide
-from processors.household.person_changes import TAKEN
+from processors.household.person_changes import NOTICE_FIELDS
 from processors.household.register import STORES as HOUSEHOLD_STORES
 from processors.household.register import Registers
 from processors.rejections import RejectionCode, Rejections
@@ -25,8 +25,8 @@ from tests.bench.sides.avro import Avro
 Row = dict[str, Any]
 
 
-class Out(NamedTuple):
-    """A record that goes out."""
+class OutputRecord(NamedTuple):
+    """An output record."""
 
     topic: str
     schema: str
@@ -34,119 +34,126 @@ class Out(NamedTuple):
     key: str
 
 
-class Values(Protocol):
-    """Encoded values by key, wherever they are kept."""
+class ValueStore(Protocol):
+    """Encoded values by key, in whatever storage."""
 
     def read(self, key: str) -> bytes | None:
-        """The value, or None."""
+        """Return the value, or None."""
 
     def write(self, key: str, value: bytes | None) -> None:
-        """Sets it; None forgets it."""
+        """Set the value; None deletes it."""
 
 
-class Store:
-    """A step's store (`streams.contract.Store`) whose values are encoded one by one."""
+class EncodedStore:
+    """A step's state store (`streams.contract.StateStore`) whose values are encoded one by one."""
 
-    def __init__(self, name: str, schema: str, avro: Avro, values: Values) -> None:
+    def __init__(self, name: str, schema: str, avro: Avro, values: ValueStore) -> None:
         self._name, self._schema, self._avro, self._values = name, schema, avro, values
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Row]:
-        """The values of those keys that have one."""
-        found = ((key, self._values.read(f"{self._name}/{key}")) for key in keys)
-        return {key: self._avro.read(self._schema, value) for key, value in found if value is not None}
+        """Return the values of those keys that have one."""
+        values = ((key, self._values.read(f"{self._name}/{key}")) for key in keys)
+        return {key: self._avro.read(self._schema, value) for key, value in values if value is not None}
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Sets a value."""
+        """Set a value."""
         self._values.write(f"{self._name}/{key}", self._avro.write(self._schema, value))
 
     def delete(self, key: str) -> None:
-        """Forgets a key."""
+        """Delete a key."""
         self._values.write(f"{self._name}/{key}", None)
 
 
-class Rules:
-    """One step; `folded_s` is the time spent in the function that decides, and in nothing around it."""
+class StepRules:
+    """The rules of one step; `rules_s` is the time spent in the rules alone, without decoding and encoding."""
 
     input: str
     schema: str
     stores: Mapping[str, str]
 
     def __init__(self, avro: Avro) -> None:
-        self._avro, self.folded_s = avro, 0.0
+        self._avro, self.rules_s = avro, 0.0
 
-    def state(self, values: Values) -> dict[str, Store]:
-        """The step's stores on these values."""
-        return {name: Store(name, schema, self._avro, values) for name, schema in self.stores.items()}
+    def state(self, values: ValueStore) -> dict[str, EncodedStore]:
+        """Return the step's state stores on these values."""
+        return {name: EncodedStore(name, schema, self._avro, values) for name, schema in self.stores.items()}
 
-    def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
-        """What follows from one record."""
+    def process(self, row: Row, state: dict[str, EncodedStore]) -> list[OutputRecord]:
+        """Return the output records of one record."""
         raise NotImplementedError
 
-    def encoded(self, value: bytes, state: dict[str, Store]) -> list[tuple[str, bytes, bytes]]:
-        """What follows from one value: topic, key, value of each record."""
-        found = self.outcome(self._avro.read(self.schema, value), state)
-        return [(each.topic, each.key.encode(), self._avro.write(each.schema, each.row)) for each in found]
-
-
-class Household(Rules):
-    """One notice."""
-
-    input, schema, stores = NOTICE, "notice", HOUSEHOLD_STORES
-
-    def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
-        """Judged at its place in the list, and parted into changes of persons."""
-        registers, (notice, facts) = Registers(state), _notice(row)
-        begun = time.perf_counter()
-        decided = decide(notice, registers.of(notice.municipality))
-        self.folded_s += time.perf_counter() - begun
-        registers.flush()
-        if isinstance(decided, RejectionCode):
-            return _rejected(row, decided)
-        changes = _person_changes(row, decided, facts)
+    def process_encoded(self, value: bytes, state: dict[str, EncodedStore]) -> list[tuple[str, bytes, bytes]]:
+        """Return topic, key and value of each output record of an encoded record."""
+        outputs = self.process(self._avro.read(self.schema, value), state)
         return [
-            *(Out(PERSON_CHANGE, "person-change", each, each["person"]) for each in changes),
-            Out(CASE_OPENED, "case-opened", _case_opened(row, decided), _case_key(_case(row))),
+            (output.topic, output.key.encode(), self._avro.write(output.schema, output.row))
+            for output in outputs
         ]
 
 
-class FanOut(Rules):
-    """One change of a person."""
+class HouseholdRules(StepRules):
+    """The rules of household, for one notice."""
+
+    input, schema, stores = NOTICE, "notice", HOUSEHOLD_STORES
+
+    def process(self, row: Row, state: dict[str, EncodedStore]) -> list[OutputRecord]:
+        """Accept the notice as the next register entry and return its person changes, or its rejection."""
+        registers, (notice, facts) = Registers(state), _notice(row)
+        begun = time.perf_counter()
+        decision = decide(notice, registers.register_of(notice.municipality))
+        self.rules_s += time.perf_counter() - begun
+        registers.flush()
+        if isinstance(decision, RejectionCode):
+            return _rejected(row, decision)
+        changes = _person_changes(row, decision, facts)
+        return [
+            *(OutputRecord(PERSON_CHANGE, "person-change", change, change["person"]) for change in changes),
+            OutputRecord(CASE_OPENED, "case-opened", _case_opened(row, decision), _case_key(_case(row))),
+        ]
+
+
+class FanOutRules(StepRules):
+    """The rules of fan-out, for one person change."""
 
     input, schema, stores = PERSON_CHANGE, "person-change", FAN_OUT_STORES
 
-    def outcome(self, row: Row, state: dict[str, Store]) -> list[Out]:
-        """Added to the person's history and folded; the differences."""
-        change, outcome = _change(row), FanOutOutputs(empty_table("person-change"))
+    def process(self, row: Row, state: dict[str, EncodedStore]) -> list[OutputRecord]:
+        """Add the change to the person's history, fold it, and return the differences."""
+        change, outputs = _change(row), FanOutOutputs(empty_table("person-change"))
         people, entry = PersonCache(state, [change.person]), history_entry(change)
         if isinstance(entry, str):
-            raise TypeError("a change of an unknown kind")
+            raise TypeError("the person change has an unknown kind")
         person = people.get(change.person)
-        before, begun = person.view, time.perf_counter()
-        messages = person.apply(entry, lambda: people.older(change.person))
-        self.folded_s += time.perf_counter() - begun
-        outcome.add(0, change, person, before, messages)
+        before, begun = person.state, time.perf_counter()
+        messages = person.apply(entry, lambda: people.archived_notices(change.person))
+        self.rules_s += time.perf_counter() - begun
+        outputs.add(0, change, person, before, messages)
         people.flush()
         return [
             *(
-                Out(change_topic(domain), "domain-change", _domain_change(row, each), change.person)
-                for domain, told in sorted(outcome.changes.items())
-                for each in told
+                OutputRecord(
+                    change_topic(domain), "domain-change", _domain_change(row, domain_change), change.person
+                )
+                for domain, domain_changes in sorted(outputs.changes.items())
+                for domain_change in domain_changes
             ),
             *(
-                Out(CASE_DISPATCHED, "case-dispatched", _case_part(row, parts), _case_key(row["case"]))
-                for _, parts in outcome.parts
+                OutputRecord(
+                    CASE_DISPATCHED, "case-dispatched", _case_dispatched(row, changes), _case_key(row["case"])
+                )
+                for _, changes in outputs.dispatched
             ),
-            *(Out(CONFLICT, "conflict", each, each["id"]) for each in outcome.conflicts),
-            *(_rejected(row, RejectionCode.DUPLICATE) if outcome.refused else ()),
+            *(OutputRecord(CONFLICT, "conflict", conflict, conflict["id"]) for conflict in outputs.conflicts),
+            *(_rejected(row, RejectionCode.DUPLICATE) if outputs.duplicates else ()),
         ]
 
 
 def _notice(row: Row) -> tuple[PendingNotice, list[Row]]:
-    """The notice, and the facts that its places are numbers of."""
-    facts = [each["facts"] for each in row["persons"] or ()] + [row["to"] or {}]
-    given = [household.FactsRef(each.get("household"), place) for place, each in enumerate(facts)]
+    """Return the notice, and the facts that its `FactsRef`s have the row index of."""
+    facts = [person["facts"] for person in row["persons"] or ()] + [row["to"] or {}]
+    references = [household.FactsRef(fields.get("household"), index) for index, fields in enumerate(facts)]
     persons = row["persons"] and tuple(
-        (each["person"], of_each) for each, of_each in zip(row["persons"], given, strict=False)
+        (person["person"], reference) for person, reference in zip(row["persons"], references, strict=False)
     )
     notice = PendingNotice(
         row["municipality"],
@@ -158,26 +165,30 @@ def _notice(row: Row) -> tuple[PendingNotice, list[Row]]:
         row["household"],
         row["cancels"],
         persons,
-        row["to"] and given[-1],
+        row["to"] and references[-1],
     )
     return notice, facts
 
 
-def _person_changes(row: Row, decided: Accepted, facts: list[Row]) -> list[Row]:
-    common = {name: row[name] for name in TAKEN} | {
+def _person_changes(row: Row, decision: Accepted, facts: list[Row]) -> list[Row]:
+    common = {name: row[name] for name in NOTICE_FIELDS} | {
         "kind": "CANCELLATION" if row["reason"] == Reason.CANCELLED else "NOTICE",
         "case": _case(row),
-        "seq": decided.seq,
+        "seq": decision.seq,
     }
     return [
-        {**common, "person": person, "facts": None if each.place is None else facts[each.place] or None}
-        for person, each in decided.persons
+        {
+            **common,
+            "person": person,
+            "facts": None if reference.facts_row is None else facts[reference.facts_row] or None,
+        }
+        for person, reference in decision.persons
     ]
 
 
-def _case_opened(row: Row, decided: Accepted) -> Row:
-    taken = {name: row[name] for name in ("reason", "effective_on", "received_at")}
-    return {**taken, "case": _case(row), "persons": len(decided.persons)}
+def _case_opened(row: Row, decision: Accepted) -> Row:
+    copied = {name: row[name] for name in ("reason", "effective_on", "received_at")}
+    return {**copied, "case": _case(row), "persons": len(decision.persons)}
 
 
 def _case(row: Row) -> Row:
@@ -190,13 +201,13 @@ def _case_key(case: Row) -> str:
 
 def _change(row: Row) -> PersonChange:
     case, facts, account = row["case"], row["facts"], row["account"]
-    taken = {
+    copied = {
         name: row[name]
         for name in PersonChange._fields
         if name not in ("case", "facts", "protected", "account")
     }
     return PersonChange(
-        **taken,
+        **copied,
         case=case and CaseRef(**case),
         facts=facts and Facts(*(facts[name] for name in Facts._fields)),
         protected=facts and facts["protected"],
@@ -204,24 +215,26 @@ def _change(row: Row) -> PersonChange:
     )
 
 
-def _domain_change(row: Row, told: DomainChange) -> Row:
-    taken = {name: row[name] for name in ("person", "case", "reason", "received_at")}
-    made = {name: value for name, value in told._asdict().items() if name != "row"}
-    facts = told.facts and {**told.facts._asdict(), "protected": None}
-    return {**taken, **made, "facts": facts, "account": told.account and told.account._asdict()}
+def _domain_change(row: Row, change: DomainChange) -> Row:
+    copied = {name: row[name] for name in ("person", "case", "reason", "received_at")}
+    columns = {name: value for name, value in change._asdict().items() if name != "row"}
+    facts = change.facts and {**change.facts._asdict(), "protected": None}
+    return {**copied, **columns, "facts": facts, "account": change.account and change.account._asdict()}
 
 
-def _case_part(row: Row, parts: Iterable[tuple[str, int]]) -> Row:
-    told = [{"domain": domain, "revision": revision} for domain, revision in parts]
-    return {"case": row["case"], "person": row["person"], "changes": told}
+def _case_dispatched(row: Row, changes: Iterable[tuple[str, int]]) -> Row:
+    dispatched = [{"domain": domain, "revision": revision} for domain, revision in changes]
+    return {"case": row["case"], "person": row["person"], "changes": dispatched}
 
 
-def _rejected(row: Row, refusal: RejectionCode) -> list[Out]:
-    rejected = Rejections()
-    rejected.add(row, refusal)
+def _rejected(row: Row, code: RejectionCode) -> list[OutputRecord]:
+    rejections = Rejections()
+    rejections.add(row, code)
     return [
-        Out(topic, "rejected", each, each["id"]) for topic, rows in rejected.rows.items() for each in rows
+        OutputRecord(topic, "rejected", rejection, rejection["id"])
+        for topic, rows in rejections.rows.items()
+        for rejection in rows
     ]
 
 
-RULES: Final[Mapping[str, type[Rules]]] = {"household": Household, "fan-out": FanOut}
+RULES: Final[Mapping[str, type[StepRules]]] = {"household": HouseholdRules, "fan-out": FanOutRules}

@@ -1,4 +1,4 @@
-"""The sink's sides: the worker from topic to store, the sink alone, and what PostgreSQL can take."""
+"""The sides of the sink: the worker from topic to store, the sink without a broker, and COPY with ON CONFLICT."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from connectors.postgres import Access, PostgresSink, postgres_worker, sink_role
+from connectors.postgres import PostgresSink, SinkAccess, postgres_worker, sink_role
 from connectors.postgres.table_definitions import PERSON, Table, tables_of
 from connectors.sink import batch_of
 from infra.apply.installation import Installation
-from infra.codec import codec
+from infra.coding import codec
 from infra.environment import Environment
 from infra.key_file import sealer
 from infra.run.logs import configure
@@ -22,7 +22,7 @@ from schemas.topics import domain_topic, sink_step
 from streams.clients import LocalMessage
 from streams.sealing import Coding
 from tests.bench import log
-from tests.bench.shared import join
+from tests.bench.shared import wait_for_share
 from tests.bench.side import Task
 from tests.bench.sink import COMMIT_RECORDS, DOMAIN, PARTITIONS
 from tests.bench.timing import Run, Stopwatch
@@ -32,47 +32,47 @@ _TOPIC: Final = domain_topic(DOMAIN.id)
 
 
 def run(side: str, task: Task) -> Run:
-    """`more`: files of `records` and of `commits`; `slot` and `share` (of partitions) of a worker."""
+    """Run a side. Options: `records` and `commits` (files); `slot` and `share` (of partitions) of a worker."""
     configure(_STEP, 0)
-    watch = Stopwatch(task.records, task.warm)
+    watch = Stopwatch(task.records, task.warm_up)
     _SIDES[side](task, watch)
     return watch.run
 
 
 def _worker(task: Task, watch: Stopwatch) -> None:
-    """Ours, as it runs in production: read, decode, merge, receipts relayed."""
-    environment, shared = Environment.load(), _coding()
-    access = Access(environment.kafka(_STEP) | {"log_level": "3"}, environment.dsn(sink_role(DOMAIN)))
-    worker = postgres_worker(DOMAIN, int(task.more["slot"]), access, shared)
+    """Run a worker as in production: read, decode, merge, relay the receipts."""
+    environment, coding = Environment.load(), _coding()
+    access = SinkAccess(environment.kafka(_STEP) | {"log_level": "3"}, environment.dsn(sink_role(DOMAIN)))
+    worker = postgres_worker(DOMAIN, int(task.options["slot"]), access, coding)
     worker.start()
-    join(worker, task)
+    wait_for_share(worker, task)
     while not watch.done:
-        # The rows of the outbox that a turn relays are counted as records: one in five thousand.
-        watch.add(worker.run_once())
+        # The outbox rows that `run_once` relays are counted as records too: one in five thousand.
+        watch.record_batch(worker.run_once())
 
 
 def _store(task: Task, watch: Stopwatch) -> None:
-    """Ours without a broker: records in memory are decoded, and brought into the store with receipts and offsets."""
-    shared = _coding()
+    """Write records from memory into the store: decode and merge them, with receipts and offsets, without a broker."""
+    coding = _coding()
     records = [
-        LocalMessage((_TOPIC, number % PARTITIONS), number // PARTITIONS, each.key, each.value)
-        for number, each in enumerate(log.load(Path(task.more["records"])))
+        LocalMessage((_TOPIC, number % PARTITIONS), number // PARTITIONS, record.key, record.value)
+        for number, record in enumerate(log.load(Path(task.options["records"])))
     ]
-    sink = PostgresSink(DOMAIN, Environment.load().dsn(sink_role(DOMAIN)), shared)
+    sink = PostgresSink(DOMAIN, Environment.load().dsn(sink_role(DOMAIN)), coding)
     sink.open(range(PARTITIONS))
-    for at in range(0, len(records), COMMIT_RECORDS):
-        batch = records[at : at + COMMIT_RECORDS]
+    for start in range(0, len(records), COMMIT_RECORDS):
+        batch = records[start : start + COMMIT_RECORDS]
         ends = {record.partition(): record.offset() + 1 for record in batch}
-        sink.put(batch_of(shared.codec, DOMAIN.event, batch, ends))
+        sink.put(batch_of(coding.codec, DOMAIN.event, batch, ends))
         sink.flush()
-        watch.add(len(batch))
+        watch.record_batch(len(batch))
 
 
 def _copy(task: Task, watch: Stopwatch) -> None:
-    """Theirs: the same rows, receipts and offsets, made beforehand."""
-    with pa.memory_map(task.more["commits"]) as source:
+    """Write the same rows, receipts and offsets, prepared beforehand, by COPY and ON CONFLICT."""
+    with pa.memory_map(task.options["commits"]) as source:
         commits = pa.ipc.open_file(source).read_all().to_pylist()
-    table = next(each for each in tables_of(DOMAIN) if each.entity == PERSON)
+    table = next(table for table in tables_of(DOMAIN) if table.entity == PERSON)
     statements = _Statements(table)
     with psycopg.connect(Environment.load().dsn(sink_role(DOMAIN)), autocommit=True) as connection:
         connection.execute(statements.stage)
@@ -80,43 +80,43 @@ def _copy(task: Task, watch: Stopwatch) -> None:
             connection.execute(statements.begin, [_TOPIC, partition])
         for commit in commits:
             with connection.transaction():
-                statements.do(connection, commit)
-            watch.add(commit["rows"])
+                statements.execute(connection, commit)
+            watch.record_batch(commit["rows"])
 
 
 class _Statements:
-    """What each commit executes."""
+    """The statements of each commit."""
 
     def __init__(self, table: Table) -> None:
         comma = sql.SQL(", ")
-        others = [sql.Identifier(name) for name in table.columns if name not in table.key]
-        typed = [
+        non_keys = [sql.Identifier(name) for name in table.columns if name not in table.key]
+        column_definitions = [
             sql.SQL(f"{{}} {table.type_of(name)}").format(sql.Identifier(name)) for name in table.columns
         ]
         parts = {
             "table": sql.Identifier(DOMAIN.schema_name, table.name),
             "outbox": sql.Identifier(DOMAIN.schema_name, "receipt_outbox"),
             "offset": sql.Identifier(DOMAIN.schema_name, "sink_offset"),
-            "typed": comma.join(typed),
+            "typed": comma.join(column_definitions),
             "columns": comma.join(map(sql.Identifier, table.columns)),
             "key": comma.join(map(sql.Identifier, table.key)),
-            "changes": comma.join(sql.SQL("{0} = excluded.{0}").format(each) for each in others),
+            "changes": comma.join(sql.SQL("{0} = excluded.{0}").format(name) for name in non_keys),
         }
 
-        def made(text: Any) -> sql.Composed:
+        def compose(text: Any) -> sql.Composed:
             return sql.SQL(text).format(**parts)
 
-        self.stage = made("CREATE TEMPORARY TABLE stage ({typed}) ON COMMIT DELETE ROWS")
-        self.begin = made("INSERT INTO {offset} (topic, partition, next_offset) VALUES (%s, %s, 0)")
-        self._copy = made("COPY stage ({columns}) FROM STDIN (FORMAT csv)")
-        self._merge = made(
+        self.stage = compose("CREATE TEMPORARY TABLE stage ({typed}) ON COMMIT DELETE ROWS")
+        self.begin = compose("INSERT INTO {offset} (topic, partition, next_offset) VALUES (%s, %s, 0)")
+        self._copy = compose("COPY stage ({columns}) FROM STDIN (FORMAT csv)")
+        self._merge = compose(
             "INSERT INTO {table} ({columns}) SELECT {columns} FROM stage ON CONFLICT ({key}) DO UPDATE SET {changes}"
         )
-        self._receipts = made("INSERT INTO {outbox} (receipts) VALUES (%b)")
-        self._offset = made("UPDATE {offset} SET next_offset = %s WHERE topic = %s AND partition = %s")
+        self._receipts = compose("INSERT INTO {outbox} (receipts) VALUES (%b)")
+        self._offset = compose("UPDATE {offset} SET next_offset = %s WHERE topic = %s AND partition = %s")
 
-    def do(self, connection: psycopg.Connection[Any], commit: Mapping[str, Any]) -> None:
-        """All of one commit."""
+    def execute(self, connection: psycopg.Connection[Any], commit: Mapping[str, Any]) -> None:
+        """Execute one commit."""
         for partition, offset in enumerate(commit["offsets"]):
             connection.execute(self._offset, [offset, _TOPIC, partition])
         with connection.cursor() as cursor, cursor.copy(self._copy) as copy:

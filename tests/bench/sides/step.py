@@ -1,4 +1,4 @@
-"""Ours: a worker of a step as it runs in production, with its own user, group, topics and settings."""
+"""A worker of a step as in production, with the step's user, group, topics and settings."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from infra.environment import Environment
 from infra.run import topology
 from infra.run.logs import configure
 from infra.run.worker import collect_rarely
-from tests.bench.shared import join
+from tests.bench.shared import wait_for_share
 from tests.bench.side import Task
 from tests.bench.timing import Run, Stopwatch
 
 
 def run(step: str, task: Task) -> Run:
-    """Turns until all records are committed.
+    """Run the worker until all records are committed.
 
-    `more`, where it is one of several workers: `slot`, the `topic` that it reads alone, and how many of its partitions
-    are its `share`: it counts from when it has them.
+    Options if it is one of several workers: `slot`, `topic` (the only one that it reads), and `share` (its number of
+    partitions; the measurement begins when it has them).
     """
-    slot = int(task.more.get("slot", 0))
+    slot = int(task.options.get("slot", 0))
     configure(step, slot)
-    if "share" in task.more:
-        # With all the topics that nothing is in, workers have as many partitions each, but not as much work.
-        topology.INPUTS[step] = [task.more["topic"]]
-    worker = topology.pipeline(step, slot, Environment.load(), Installation.of_settings(), time.monotonic)
+    if "share" in task.options:
+        # With all topics, also empty ones, each worker would have as many partitions, but not as much work.
+        topology.INPUTS[step] = [task.options["topic"]]
+    worker = topology.build_pipeline(
+        step, slot, Environment.load(), Installation.of_settings(), time.monotonic
+    )
     collect_rarely()
     worker.start()
-    if "share" in task.more:
-        join(worker, task)
-    watch = Stopwatch(task.records, task.warm)
+    if "share" in task.options:
+        wait_for_share(worker, task)
+    watch = Stopwatch(task.records, task.warm_up)
     while not watch.done:
-        records = worker.run_once()
-        watch.add(records, worker.unsent_records)
+        watch.record_batch(worker.run_once())
     worker.close()
     return watch.run

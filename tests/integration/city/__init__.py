@@ -1,1 +1,1 @@
-"""Whole cities, agencies, accounts and faulty files through real servers, workers and commands."""
+"""Cities, agencies, accounts and faulty files through real servers, workers and commands."""

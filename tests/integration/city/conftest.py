@@ -1,4 +1,4 @@
-"""Each test of this folder begins anew on the session's servers."""
+"""The cluster of each test of this folder."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.cluster import IntegrationCluster, named
+from tests.integration.cluster import IntegrationCluster, selected
 
 
 @pytest.fixture
-def place(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
-    """The session's servers as the test before left them; a test that needs them empty begins anew."""
-    with named(servers):
+def cluster(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
+    """Yield the session's servers as the previous test left them; a test that needs them empty empties them."""
+    with selected(servers):
         yield servers

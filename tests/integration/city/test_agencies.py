@@ -1,4 +1,4 @@
-"""An agency needs nothing of ours: plain clients of Kafka and its registry hand over and read."""
+"""An agency needs no code of the mesh: it produces and consumes with plain clients of Kafka and the registry."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ NOTICE = {
 }
 
 
-def test_agency_hands_over_and_reads_with_plain_clients(place: IntegrationCluster) -> None:
-    """A notice published by a plain producer as the register's user is read by a plain consumer as the tax office's."""
-    place.begin_anew()
-    register, office = exports(place, "juki.131130"), exports(place, "local-tax")
+def test_an_agency_produces_and_consumes_with_plain_clients(cluster: IntegrationCluster) -> None:
+    """A plain producer publishes a notice as the register's user; a plain consumer reads it as the tax office's."""
+    cluster.start_empty()
+    register, tax_office = exports(cluster, "juki.131130"), exports(cluster, "local-tax")
     publish(register, NOTICE)
-    place.settle()
-    assert [row["kana"] for row in place.table("local_tax", "person")] == [PERSON["kana"]]
-    told = first_record(office, "domain.local-tax")
-    assert (told["op"], told["municipality"]) == ("UPSERT", "131130")
-    assert {name: told["person"][name] for name in ("name", "kana", "address")} == {
+    cluster.wait_idle()
+    assert [row["kana"] for row in cluster.table("local_tax", "person")] == [PERSON["kana"]]
+    change = first_record(tax_office, "domain.local-tax")
+    assert (change["op"], change["municipality"]) == ("UPSERT", "131130")
+    assert {name: change["person"][name] for name in ("name", "kana", "address")} == {
         name: PERSON[name] for name in ("name", "kana", "address")
     }
-    assert told["person"]["roman"] == "SHIKEN ICHIRO"
+    assert change["person"]["roman"] == "SHIKEN ICHIRO"
 
 
-def exports(place: IntegrationCluster, user: str) -> dict[str, str]:
-    """What `mesh local env --user` prints, by name."""
-    printed = place.mesh("local", "env", "--user", user)
-    assert printed.returncode == 0, printed.stderr
-    words = [word for line in printed.stdout.splitlines() for word in shlex.split(line)]
+def exports(cluster: IntegrationCluster, user: str) -> dict[str, str]:
+    """Return the variables that `mesh local env --user` prints."""
+    process = cluster.mesh("local", "env", "--user", user)
+    assert process.returncode == 0, process.stderr
+    words = [word for line in process.stdout.splitlines() for word in shlex.split(line)]
     return dict(word.split("=", 1) for word in words if word.startswith("MESH_"))
 
 
 def connection(env: Mapping[str, str]) -> dict[str, Any]:
-    """The properties of any client of Kafka, out of the environment."""
+    """Return the properties of a Kafka client for these variables."""
     return {
         "bootstrap.servers": env["MESH_KAFKA_BOOTSTRAP"],
         "security.protocol": env["MESH_KAFKA_SECURITY_PROTOCOL"],
@@ -72,24 +72,24 @@ def connection(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def publish(env: Mapping[str, str], notice: Mapping[str, Any]) -> None:
-    """Publish with the schema that the registry has last, and wait for the broker."""
+    """Publish a notice with the latest schema of the registry, and wait for the broker."""
     registry = SchemaRegistryClient({"url": env["MESH_REGISTRY_URL"]})
-    write = AvroSerializer(registry, conf={"auto.register.schemas": False, "use.latest.version": True})
+    serialize = AvroSerializer(registry, conf={"auto.register.schemas": False, "use.latest.version": True})
     producer = Producer(connection(env))
-    refused: list[object] = []
-    value = write(notice, SerializationContext(TOPIC, MessageField.VALUE))
+    errors: list[object] = []
+    value = serialize(notice, SerializationContext(TOPIC, MessageField.VALUE))
     registry.close()
     producer.produce(
         TOPIC,
         value,
-        on_delivery=lambda error, _: refused.append(error),
+        on_delivery=lambda error, _: errors.append(error),
     )
     assert producer.flush(CONDITION_TIMEOUT_S) == 0
-    assert refused == [None]
+    assert errors == [None]
 
 
 def first_record(env: Mapping[str, str], topic: str) -> dict[str, Any]:
-    """The first record of a topic that is there or comes, as the plain deserializer reads it."""
+    """Return the first record of a topic as the plain deserializer returns it; wait for it if necessary."""
     registry = SchemaRegistryClient({"url": env["MESH_REGISTRY_URL"]})
     consumer = DeserializingConsumer(
         connection(env)
@@ -110,4 +110,4 @@ def first_record(env: Mapping[str, str], topic: str) -> dict[str, Any]:
     finally:
         consumer.close()
         registry.close()
-    raise AssertionError(f"nothing came in {topic}")
+    raise AssertionError(f"no record in {topic} within {CONDITION_TIMEOUT_S} s")

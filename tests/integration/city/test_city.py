@@ -1,4 +1,4 @@
-"""Whole cities through real servers and real workers: what the stores hold in the end, whatever happens on the way."""
+"""Whole cities through real servers and workers: the stores have the expected contents whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -10,112 +10,116 @@ from pathlib import Path
 
 from infra.apply.reconcile import TRACKER_TOKEN
 from infra.run.slots import RUN_STEPS
-from infra.run.supervisor import WorkerState, supervised
-from infra.store_contents import digest, holdings
+from infra.run.supervisor import WorkerState, running_supervisor
+from infra.store_contents import digest, read_stores
 from infra.tracker.client import Tracker
 from infra.verification.reference import compare, expected
 from infra.verification.synthetic.writing import write_city
 from schemas.topics import AUDITOR
-from tests.integration.cities import cancellations, files_of, held, wanted
-from tests.integration.cluster import IntegrationCluster, until
+from tests.integration.cities import actual_contents, expected_contents, files_of, rejected_cancellations
+from tests.integration.cluster import IntegrationCluster, wait_until
 from tests.samples import SAMPLES
 
 
-def test_city_with_one_worker_whatever_comes_first(place: IntegrationCluster) -> None:
-    """Events and enrolments first, then JSON Lines, then CSV: the stores hold what expected.json says, and no more."""
+def test_a_city_ingested_in_reverse_order(cluster: IntegrationCluster) -> None:
+    """Events and enrolments first, then JSON Lines, then CSV: the stores have exactly the rows of expected.json."""
     folder = SAMPLES / "city"
-    place.begin_anew(workers=1)
-    place.take_in(*reversed(files_of(folder)))
-    place.settle()
-    assert_as_wanted(place, folder)
+    cluster.start_empty(workers=1)
+    cluster.ingest(*reversed(files_of(folder)))
+    cluster.wait_idle()
+    assert_as_expected(cluster, folder)
 
 
-def test_city_with_four_workers_and_every_file_twice(place: IntegrationCluster) -> None:
-    """Four workers of each step, JSON Lines and enrolments first, every file handed over twice: the same."""
+def test_a_city_with_four_workers_and_every_file_twice(cluster: IntegrationCluster) -> None:
+    """With four workers of each step and every file ingested twice, the stores have the rows of expected.json."""
     folder = SAMPLES / "city-2"
-    place.begin_anew(workers=4)
+    cluster.start_empty(workers=4)
     files = files_of(folder)[::-1]
-    place.take_in(*(file for each in files for file in (each, each)))
-    place.settle()
-    assert_as_wanted(place, folder)
-    twice = expected([file for each in files for file in (each, each)])
-    reported = place.refusals(duplicates=True)
+    cluster.ingest(*(copy for file in files for copy in (file, file)))
+    cluster.wait_idle()
+    assert_as_expected(cluster, folder)
+    twice = expected([copy for file in files for copy in (file, file)])
+    reported = cluster.rejections(duplicates=True)
     assert sum(row["kind"] == "DUPLICATE" for row in reported) == len(twice.duplicates)
 
 
-def test_replay_derives_the_same(place: IntegrationCluster) -> None:
-    """Stores, state and derived topics forgotten, and derived again from the in. topics: the same digest."""
+def test_replay_derives_the_same(cluster: IntegrationCluster) -> None:
+    """Stores, state and derived topics are deleted and derived again from the input topics: the digest is the same."""
     folder = SAMPLES / "city"
-    place.begin_anew(workers=1)
-    place.take_in(*files_of(folder))
-    place.settle()
-    before = digest(place.environment.dsn(AUDITOR))
-    replayed = place.mesh("replay", "--yes")
-    assert replayed.returncode == 0, replayed.stderr
-    assert digest(place.environment.dsn(AUDITOR)) == before
-    assert_as_wanted(place, folder)
+    cluster.start_empty(workers=1)
+    cluster.ingest(*files_of(folder))
+    cluster.wait_idle()
+    before = digest(cluster.environment.dsn(AUDITOR))
+    process = cluster.mesh("replay", "--yes")
+    assert process.returncode == 0, process.stderr
+    assert digest(cluster.environment.dsn(AUDITOR)) == before
+    assert_as_expected(cluster, folder)
 
 
-def test_killed_workers_change_nothing(place: IntegrationCluster, tmp_path: Path) -> None:
-    """One worker of each step is killed with records before it; stores and cases come out as if none had been."""
+def test_killed_workers_change_nothing(cluster: IntegrationCluster, tmp_path: Path) -> None:
+    """Kill one worker of each step while it has records to process: stores and cases are as without the kills."""
     write_city(tmp_path / "synthetic", 2_000, 20, seed=7)
     files = files_of(tmp_path / "synthetic")
-    place.begin_anew(workers=1)
+    cluster.start_empty(workers=1)
     assert len(files) >= len(RUN_STEPS)
     for file, step in zip(files, RUN_STEPS, strict=False):
-        kill_at_work(place, step, file)
-    place.take_in(*files[len(RUN_STEPS) :])
-    place.settle()
-    model, refused = expected(files), cancellations(place.refusals())
-    assert not compare(model, replace(holdings(place.environment.dsn(AUDITOR)), refused=refused))
-    assert not place.dead_letters()
-    assert_cases_complete(place, model.accepted.total())
+        kill_while_processing(cluster, step, file)
+    cluster.ingest(*files[len(RUN_STEPS) :])
+    cluster.wait_idle()
+    model, rejected = expected(files), rejected_cancellations(cluster.rejections())
+    assert not compare(
+        model, replace(read_stores(cluster.environment.dsn(AUDITOR)), rejected_cancellations=rejected)
+    )
+    assert not cluster.dead_letters()
+    assert_cases_complete(cluster, model.accepted.total())
 
 
-def assert_as_wanted(place: IntegrationCluster, folder: Path) -> None:
-    """Stores and refusals as the city's expected.json, accounts and conflicts by the reference model, no more."""
-    holding = holdings(place.environment.dsn(AUDITOR))
-    actual = held(holding, cancellations(place.refusals()))
-    for part, right in wanted(folder).items():
-        assert actual[part] == right, part
+def assert_as_expected(cluster: IntegrationCluster, folder: Path) -> None:
+    """Check stores and rejections against expected.json, accounts and conflicts against the reference model."""
+    stores = read_stores(cluster.environment.dsn(AUDITOR))
+    actual = actual_contents(stores, rejected_cancellations(cluster.rejections()))
+    for part, expected_part in expected_contents(folder).items():
+        assert actual[part] == expected_part, part
     model = expected(files_of(folder))
-    assert not compare(model, holding)
-    found = place.conflicts()
-    accounts = [row for row in found if row["kind"].startswith("ACCOUNT_")]
-    idle = [row for row in found if row not in accounts]
-    assert {row["kind"] for row in idle} <= {"ENROLMENT_WITHOUT_RESIDENT"}
-    of_enrolments = ((row["domain"], row["municipality"], str(row["effective_on"])) for row in idle)
-    assert Counter(of_enrolments) == model.conflicts
-    of_accounts = ((row["kind"], str(row["effective_on"])) for row in accounts)
-    assert Counter(of_accounts) == model.account_conflicts
-    assert not place.dead_letters()
+    assert not compare(model, stores)
+    conflicts = cluster.conflicts()
+    accounts = [row for row in conflicts if row["kind"].startswith("ACCOUNT_")]
+    enrolments = [row for row in conflicts if row not in accounts]
+    assert {row["kind"] for row in enrolments} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    enrolment_conflicts = (
+        (row["domain"], row["municipality"], str(row["effective_on"])) for row in enrolments
+    )
+    assert Counter(enrolment_conflicts) == model.conflicts
+    account_conflicts = ((row["kind"], str(row["effective_on"])) for row in accounts)
+    assert Counter(account_conflicts) == model.account_conflicts
+    assert not cluster.dead_letters()
 
 
-def assert_cases_complete(place: IntegrationCluster, accepted: int) -> None:
-    """The tracker, asked over HTTP, has every accepted notice as a case that is complete."""
-    token = place.environment.secrets().password(TRACKER_TOKEN).get_secret_value()
-    tracker = Tracker(place.installation.folder, token)
-    until(lambda: tracker.summary()["complete"] == accepted, "cases are complete")
+def assert_cases_complete(cluster: IntegrationCluster, accepted: int) -> None:
+    """Check over HTTP that the tracker has a complete case for each accepted notice."""
+    token = cluster.environment.secrets().password(TRACKER_TOKEN).get_secret_value()
+    tracker = Tracker(cluster.installation.folder, token)
+    wait_until("cases are complete", lambda: tracker.summary()["complete"] == accepted)
     summary = tracker.summary()
     assert (summary["open"], summary["overdue"]) == (0, 0)
 
 
-def kill_at_work(place: IntegrationCluster, step: str, file: Path) -> None:
-    """Hand a file over while a step's worker is frozen, and kill -9 it once it has begun; return when it is back."""
-    before = worker(place, step)
+def kill_while_processing(cluster: IntegrationCluster, step: str, file: Path) -> None:
+    """Ingest a file while a step's worker is frozen, kill it when it has begun, and wait for its restart."""
+    before = worker(cluster, step)
     assert before.pid is not None
     os.kill(before.pid, signal.SIGSTOP)
-    place.take_in(file)
-    until(lambda: place.left_before(step) > 0, f"something is before {step}")
-    waiting = place.left_before(step)
+    cluster.ingest(file)
+    wait_until(f"{step} has records to process", lambda: cluster.remaining(step) > 0)
+    remaining = cluster.remaining(step)
     os.kill(before.pid, signal.SIGCONT)
-    until(lambda: place.left_before(step) != waiting, f"{step} has begun")
+    wait_until(f"{step} has begun", lambda: cluster.remaining(step) != remaining)
     os.kill(before.pid, signal.SIGKILL)
-    until(lambda: worker(place, step).restarts > before.restarts, f"{step} is noticed to be dead")
+    wait_until(f"{step} is restarted", lambda: worker(cluster, step).restarts > before.restarts)
 
 
-def worker(place: IntegrationCluster, step: str) -> WorkerState:
-    """The first worker of a step, as its supervisor knows it."""
-    found = supervised(place.installation)
-    assert found is not None
-    return next(each for each in found.workers if each.step == step)
+def worker(cluster: IntegrationCluster, step: str) -> WorkerState:
+    """Return the state of the first worker of a step, as its supervisor reports it."""
+    supervisor = running_supervisor(cluster.installation)
+    assert supervisor is not None
+    return next(state for state in supervisor.workers if state.step == step)

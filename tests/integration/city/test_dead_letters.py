@@ -1,4 +1,4 @@
-"""What becomes of a record that can't be processed, by the commands that an officer types, on real servers."""
+"""Dead letters on real servers, handled with the commands of an operator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 
-from infra.codec import codec
-from infra.triage.records import rows as read
+from infra.coding import codec
+from infra.triage.records import read_rows
 from schemas.tables import table_from_rows
 from tests.integration.city.test_agencies import NOTICE, PERSON, TOPIC, connection, exports, publish
 from tests.integration.cluster import IntegrationCluster
@@ -22,141 +22,149 @@ OTHER = {**PERSON, "code": "42990000022", "household": "131139000002", "local_nu
 
 
 def notice(number: int, reason: str, *persons: dict[str, Any]) -> dict[str, Any]:
-    """A notice of the municipality, a day later than the one before it."""
+    """Return a notice of the municipality for day `number` of February."""
     day = f"2026-02-{number:02}"
     head = {"notice": f"13113-9900001{number:02}", "effective_on": day, "recorded_on": day}
     return {**NOTICE, **head, "reason": reason, "persons": list(persons)}
 
 
-def said(place: IntegrationCluster, *words: object, code: int = 0) -> str:
-    """What a command printed, and that it ended so."""
-    ended = place.mesh(*words)
-    assert ended.returncode == code, ended.stderr
-    return ended.stderr if code else ended.stdout
+def run(cluster: IntegrationCluster, *arguments: object, code: int = 0) -> str:
+    """Run a command that must end with exit code `code`; return its output, for an error that of stderr."""
+    process = cluster.mesh(*arguments)
+    assert process.returncode == code, process.stderr
+    return process.stderr if code else process.stdout
 
 
-def letters(place: IntegrationCluster) -> list[dict[str, Any]]:
-    """What `mesh dlq list --json` prints."""
-    return [json.loads(line) for line in said(place, "dlq", "list", "--json").splitlines()]
+def dlq_list(cluster: IntegrationCluster) -> list[dict[str, Any]]:
+    """Return the rows of `mesh dlq list --json`."""
+    return [json.loads(line) for line in run(cluster, "dlq", "list", "--json").splitlines()]
 
 
-def rows(place: IntegrationCluster) -> dict[str, tuple[str, str]]:
-    """Name and address in the tax office's store, by date of birth."""
-    held = place.table("local_tax", "person")
-    return {str(row["birth_date"]): (row["name"], row["address"]) for row in held}
+def rows(cluster: IntegrationCluster) -> dict[str, tuple[str, str]]:
+    """Return name and address in the tax office's store, by date of birth."""
+    persons = cluster.table("local_tax", "person")
+    return {str(row["birth_date"]): (row["name"], row["address"]) for row in persons}
 
 
-def execute(place: IntegrationCluster, statement: str) -> None:
-    """As the database's administrator."""
-    with psycopg.connect(place.environment.dsn("postgres"), autocommit=True) as connection_:
-        connection_.execute(statement.encode())
+def execute(cluster: IntegrationCluster, statement: str) -> None:
+    """Execute an SQL statement as the database's administrator."""
+    with psycopg.connect(cluster.environment.dsn("postgres"), autocommit=True) as database:
+        database.execute(statement.encode())
 
 
-def settled(place: IntegrationCluster) -> None:
-    """All is applied as far as it can be."""
-    said(place, "wait", "--idle", "--timeout", 120)
+def wait_idle(cluster: IntegrationCluster) -> None:
+    """Wait until every submission is applied, except blocked records."""
+    run(cluster, "wait", "--idle", "--timeout", 120)
 
 
-def test_a_row_that_the_store_refuses(place: IntegrationCluster) -> None:
-    """It is set aside, later ones of its person wait, everybody else's go on; retried, all follow in order."""
-    place.begin_anew()
-    register = exports(place, "juki.131130")
+def test_a_row_rejected_by_the_store_blocks_only_its_person(cluster: IntegrationCluster) -> None:
+    """Rows of other persons are applied; after a retry the blocked rows follow in order."""
+    cluster.start_empty()
+    register = exports(cluster, "juki.131130")
     one, other = ONE | {"birth_date": "1980-01-01"}, OTHER | {"birth_date": "1990-01-01"}
     publish(register, notice(1, "初期登録", one))
     publish(register, notice(2, "初期登録", other))
-    settled(place)
-    execute(place, f"ALTER TABLE local_tax.person ADD CONSTRAINT no_secret CHECK (address <> '{SECRET}')")
+    wait_idle(cluster)
+    execute(cluster, f"ALTER TABLE local_tax.person ADD CONSTRAINT no_secret CHECK (address <> '{SECRET}')")
     publish(register, notice(3, "転居", {"code": one["code"], "address": SECRET}))
     publish(
         register, notice(4, "氏名変更", {"code": one["code"], "name": "新名　一", "kana": "シンメイ　ハジメ"})
     )
     publish(register, notice(5, "転居", {"code": other["code"], "address": "東京都渋谷区二丁目"}))
-    settled(place)
-    assert rows(place) == {
+    wait_idle(cluster)
+    assert rows(cluster) == {
         "1980-01-01": (one["name"], one["address"]),
         "1990-01-01": (other["name"], "東京都渋谷区二丁目"),
     }
-    (letter,) = letters(place)
-    assert (letter["step"], letter["status"], letter["blocked"]) == ("sink.local-tax", "OPEN", 1)
-    assert letter["reason"] == "23514 no_secret"
-    assert SECRET not in said(place, "dlq", "list")
-    assert json.loads(said(place, "status", "--json"))["aside"] == {
+    (dead_letter,) = dlq_list(cluster)
+    assert (dead_letter["step"], dead_letter["status"], dead_letter["blocked"]) == (
+        "sink.local-tax",
+        "OPEN",
+        1,
+    )
+    assert dead_letter["reason"] == "23514 no_secret"
+    assert SECRET not in run(cluster, "dlq", "list")
+    assert json.loads(run(cluster, "status", "--json"))["dlq"] == {
         "sink.local-tax": {"dead_letters": 1, "blocked": 1}
     }
-    shown = json.loads(said(place, "dlq", "show", letter["id"]))
+    shown = json.loads(run(cluster, "dlq", "show", dead_letter["id"]))
     assert shown["value"]["person"]["address"] == SECRET
-    assert "retried" in said(place, "dlq", "retry", letter["id"])
-    settled(place)
-    assert [each["status"] for each in letters(place)] == ["OPEN"], "the store refuses it still"
-    execute(place, "ALTER TABLE local_tax.person DROP CONSTRAINT no_secret")
-    said(place, "dlq", "retry", letter["id"])
-    settled(place)
-    assert rows(place)["1980-01-01"] == ("新名　一", SECRET)
-    assert [(each["status"], each["blocked"]) for each in letters(place)] == [("RETRIED", 0)]
-    assert "is not open" in said(place, "dlq", "retry", letter["id"], code=2)
-    assert json.loads(said(place, "status", "--json"))["aside"] == {}
+    assert "retried" in run(cluster, "dlq", "retry", dead_letter["id"])
+    wait_idle(cluster)
+    assert [row["status"] for row in dlq_list(cluster)] == ["OPEN"], "the store rejects the row again"
+    execute(cluster, "ALTER TABLE local_tax.person DROP CONSTRAINT no_secret")
+    run(cluster, "dlq", "retry", dead_letter["id"])
+    wait_idle(cluster)
+    assert rows(cluster)["1980-01-01"] == ("新名　一", SECRET)
+    assert [(row["status"], row["blocked"]) for row in dlq_list(cluster)] == [("RETRIED", 0)]
+    assert "is not open" in run(cluster, "dlq", "retry", dead_letter["id"], code=2)
+    assert json.loads(run(cluster, "status", "--json"))["dlq"] == {}
 
 
 @pytest.mark.proof
-def test_a_change_that_a_step_can_not_process(place: IntegrationCluster, tmp_path: Path) -> None:
-    """Poison in a domain's changes holds back that person there alone; what nobody can read is repaired or dismissed.
+def test_a_poisoned_change_blocks_only_its_person_in_one_domain(
+    cluster: IntegrationCluster, tmp_path: Path
+) -> None:
+    """An operator dismisses the poisoned change, and repairs or dismisses undecodable submissions.
 
-    A replay derives all of it again from what was handed over, acts included.
+    A replay derives the same rows from the input topics, operator commands included.
     """
-    place.begin_anew()
-    register = exports(place, "juki.131130")
+    cluster.start_empty()
+    register = exports(cluster, "juki.131130")
     one, other = ONE | {"birth_date": "1980-01-01"}, OTHER | {"birth_date": "1990-01-01"}
     publish(register, notice(1, "初期登録", one))
-    settled(place)
-    spoil(place, "change.local-tax", person_of(place))
-    raw = Producer(connection(register))
-    raw.produce(TOPIC, b"no notice at all")
-    raw.produce(TOPIC, b"nor this")
-    assert raw.flush(30) == 0
+    wait_idle(cluster)
+    publish_poison(cluster, "change.local-tax", person_of(cluster))
+    producer = Producer(connection(register))
+    producer.produce(TOPIC, b"no notice at all")
+    producer.produce(TOPIC, b"no notice either")
+    assert producer.flush(30) == 0
     publish(
         register, notice(3, "氏名変更", {"code": one["code"], "name": "新名　一", "kana": "シンメイ　ハジメ"})
     )
-    settled(place)
-    assert rows(place)["1980-01-01"][0] == one["name"]
+    wait_idle(cluster)
+    assert rows(cluster)["1980-01-01"][0] == one["name"]
     by_step: dict[str, list[dict[str, Any]]] = {}
-    for letter in letters(place):
-        by_step.setdefault(letter["step"], []).append(letter)
-    (poison,), garbage = by_step["conversion"], by_step["intake"]
+    for dead_letter in dlq_list(cluster):
+        by_step.setdefault(dead_letter["step"], []).append(dead_letter)
+    (poison,), undecodable = by_step["conversion"], by_step["intake"]
     assert (poison["reason"], poison["blocked"]) == ("no-status", 1)
-    assert [each["blocked"] for each in garbage] == [0, 0]
+    assert [row["blocked"] for row in undecodable] == [0, 0]
     value = tmp_path / "value.json"
     value.write_text(json.dumps(notice(2, "初期登録", other), ensure_ascii=False))
-    said(place, "dlq", "repair", garbage[0]["id"], "--value", value)
-    said(place, "dlq", "dismiss", garbage[1]["id"], "--reason", "a test of the line")
-    said(place, "dlq", "dismiss", poison["id"], "--reason", "made by hand")
-    settled(place)
-    found = rows(place)
-    assert {day: name for day, (name, _) in found.items()} == {
+    run(cluster, "dlq", "repair", undecodable[0]["id"], "--value", value)
+    run(cluster, "dlq", "dismiss", undecodable[1]["id"], "--reason", "a test of the line")
+    run(cluster, "dlq", "dismiss", poison["id"], "--reason", "made by hand")
+    wait_idle(cluster)
+    repaired = rows(cluster)
+    assert {day: name for day, (name, _) in repaired.items()} == {
         "1980-01-01": "新名　一",
         "1990-01-01": other["name"],
     }
-    assert sorted(each["status"] for each in letters(place)) == ["DISMISSED", "DISMISSED", "REPAIRED"]
+    assert sorted(row["status"] for row in dlq_list(cluster)) == ["DISMISSED", "DISMISSED", "REPAIRED"]
     value.write_text('{"notice": 1}')
-    assert "not open" in said(place, "dlq", "dismiss", poison["id"], "--reason", "again", code=2)
-    said(place, "replay", "--yes")
-    assert rows(place) == found
-    again = {each["id"]: each["status"] for each in letters(place)}
-    assert again == {garbage[0]["id"]: "REPAIRED", garbage[1]["id"]: "DISMISSED"}
+    assert "not open" in run(cluster, "dlq", "dismiss", poison["id"], "--reason", "again", code=2)
+    run(cluster, "replay", "--yes")
+    assert rows(cluster) == repaired
+    after_replay = {row["id"]: row["status"] for row in dlq_list(cluster)}
+    assert after_replay == {undecodable[0]["id"]: "REPAIRED", undecodable[1]["id"]: "DISMISSED"}
 
 
-def person_of(place: IntegrationCluster) -> str:
-    """The mesh code of the only person."""
-    made = codec(place.environment, place.installation)
-    (code,) = {row["person"] for row in read(place.environment, made, "person-change", ["person.change"])}
+def person_of(cluster: IntegrationCluster) -> str:
+    """Return the mesh code of the only person."""
+    avro = codec(cluster.environment, cluster.installation)
+    (code,) = {
+        row["person"] for row in read_rows(cluster.environment, avro, "person-change", ["person.change"])
+    }
     return str(code)
 
 
-def spoil(place: IntegrationCluster, topic: str, person: str) -> None:
-    """A change of a person that conversion can't convert: a row is set, but nothing says how it stands."""
-    made = codec(place.environment, place.installation)
+def publish_poison(cluster: IntegrationCluster, topic: str, person: str) -> None:
+    """Publish a change that conversion can't convert: it sets a row but has no row status."""
+    avro = codec(cluster.environment, cluster.installation)
     change = {"person": person, "entity": "PERSON", "op": "UPSERT", "revision": 2, "municipality": "131130"}
     change |= {"effective_on": 20_500, "received_at": 0}
     table = table_from_rows("domain-change", [change | {"reason": "MOVED_WITHIN"}])
-    producer = Producer({**place.environment.kafka("admin"), "partitioner": "murmur2_random"})
-    producer.produce(topic, made.encode("domain-change", table).to_pylist()[0], person)
+    producer = Producer({**cluster.environment.kafka("admin"), "partitioner": "murmur2_random"})
+    producer.produce(topic, avro.encode("domain-change", table).to_pylist()[0], person)
     assert producer.flush(30) == 0

@@ -1,4 +1,4 @@
-"""Stores on a real database, made anew for each test."""
+"""Stores on a real database, created again for each test."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from infra.environment import Environment
 from schemas.systems import DOMAINS, Domain
 
 MUNICIPALITIES = ("131041", "141097")
-#: A database of these tests' own on the server, so that no other test's stores are dropped.
+#: A database on the server that only these tests use, so they drop no other test's stores.
 DATABASE = "connectors"
 
 
 @pytest.fixture(scope="session")
 def environment(environment: Environment) -> Environment:
-    """The servers, with a database of these tests' own."""
+    """Return the servers' environment, with the database of these tests."""
     with psycopg.connect(environment.dsn("postgres"), autocommit=True) as connection:
-        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
-        if known is None:
+        query = "SELECT 1 FROM pg_database WHERE datname = %s"
+        if connection.execute(query, [DATABASE]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     return environment.model_copy(update={"database_name": DATABASE})
 
 
 @pytest.fixture(scope="session")
 def admin(environment: Environment) -> Iterator[Connection[Any]]:
-    """A superuser's connection."""
+    """Return a superuser's connection."""
     with psycopg.connect(environment.dsn("postgres"), autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
 def make_store(environment: Environment, admin: Connection[Any]) -> Iterator[Callable[[str], Domain]]:
-    """Makes a domain's store, empty."""
+    """Return a function that creates a domain's store, empty."""
     secrets = environment.secrets()
-    made: list[Domain] = []
+    domains: list[Domain] = []
 
     def make(name: str) -> Domain:
         domain = DOMAINS[name]
@@ -47,9 +47,9 @@ def make_store(environment: Environment, admin: Connection[Any]) -> Iterator[Cal
         secrets.ensure(roles)
         drop_store(admin, domain)
         create_store(admin, domain, MUNICIPALITIES, {role: secrets.password(role) for role in roles})
-        made.append(domain)
+        domains.append(domain)
         return domain
 
     yield make
-    for domain in made:
+    for domain in domains:
         drop_store(admin, domain)

@@ -1,18 +1,21 @@
-"""The sink when the database fails it: nothing doubled, nothing lost, nothing told that is nobody's business."""
+"""The PostgreSQL sink when the database fails: nothing is applied twice or lost, and no error or log shows a row."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 import structlog
-from psycopg import Connection
+from psycopg import Connection, Transaction
+from psycopg.pq import TransactionStatus
 
 from connectors.errors import StoreSchemaError, StoreUnavailableError
 from connectors.postgres import PostgresSettings, PostgresSink, drop_store, sink_role
+from connectors.postgres.store import connection_factory, connection_parameters
 from infra.environment import Environment
 from schemas.systems import Domain
 from tests.contract.sink_suite import (
@@ -21,201 +24,226 @@ from tests.contract.sink_suite import (
     DOMAIN,
     MUNICIPALITY,
     Change,
-    acted,
-    applied,
-    batch,
-    encoded,
+    apply_changes,
+    encode_changes,
+    run_command,
+    sink_batch,
 )
 from tests.integration.connectors import stores
 
 SECRET = "ヒミツ　ハナコ"
 
 
+class AnswerLosingConnection(psycopg.Connection[Any]):
+    """A connection that breaks after each commit for which `answers_to_lose` has an item, and takes the item out."""
+
+    answers_to_lose: list[str]
+
+    @contextmanager
+    def transaction(
+        self, savepoint_name: str | None = None, force_rollback: bool = False
+    ) -> Iterator[Transaction]:
+        """Run a transaction; after its commit the connection may be lost before the client has the answer."""
+        is_savepoint = self.info.transaction_status != TransactionStatus.IDLE
+        with super().transaction(savepoint_name, force_rollback) as transaction:
+            yield transaction
+        if not is_savepoint and self.answers_to_lose:
+            self.answers_to_lose.pop()
+            self.close()
+            raise psycopg.OperationalError("the connection is lost")
+
+
 @pytest.fixture
-def paused() -> list[float]:
-    """The pauses that a sink made."""
+def pauses_s() -> list[float]:
+    """Return the pauses that a sink made between attempts."""
     return []
 
 
 @pytest.fixture
-def sink(
-    environment: Environment, make_store: Callable[[str], Domain], paused: list[float]
-) -> Iterator[PostgresSink]:
-    """A sink of an empty store of local tax, which pauses without waiting."""
+def dsn(environment: Environment, make_store: Callable[[str], Domain]) -> str:
+    """Return the conninfo of the sink's role, for an empty store of local tax."""
     make_store(DOMAIN.id)
+    return environment.dsn(sink_role(DOMAIN))
+
+
+@pytest.fixture
+def sink(dsn: str, pauses_s: list[float]) -> Iterator[PostgresSink]:
+    """Return a sink of the store, which pauses without waiting."""
     settings = PostgresSettings(attempts_max=4, lock_timeout_s=0.2)
-    sink = PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, settings, paused.append)
+    sink = PostgresSink(DOMAIN, dsn, CODING, settings, pauses_s.append)
     yield sink
     sink.close()
 
 
-def end_connections(admin: Connection[Any]) -> None:
-    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s"
-    assert admin.execute(ended, [sink_role(DOMAIN)]).rowcount >= 1
+def terminate_connections(admin: Connection[Any]) -> None:
+    """End all sessions of the sink's role."""
+    statement = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s"
+    assert admin.execute(statement, [sink_role(DOMAIN)]).rowcount >= 1
 
 
 def rows(admin: Connection[Any]) -> dict[tuple[str, str], tuple[str | None, int]]:
+    """Return the persons in the store."""
     return stores.table(admin, DOMAIN, "person", "name")
 
 
-def test_a_connection_that_broke_is_made_again(
-    admin: Connection[Any], sink: PostgresSink, paused: list[float]
+def stalled_transaction(dsn: str, settings: PostgresSettings) -> Connection[Any]:
+    """Return the session of a sink that stalls in a transaction, with the offset of partition 0 locked."""
+    connection = connection_factory(dsn)("stalled", settings)
+    connection.execute("CREATE TEMPORARY TABLE stage (op text)")
+    connection.execute("BEGIN")
+    advanced = connection.execute("UPDATE local_tax.sink_offset SET next_offset = 5 WHERE partition = 0")
+    assert advanced.rowcount == 1
+    return connection
+
+
+def test_a_broken_connection_is_replaced(
+    admin: Connection[Any], sink: PostgresSink, pauses_s: list[float]
 ) -> None:
-    """Between two batches, too: the next one is tried again, and applied once."""
+    """The flush is tried again on a new connection, and applied once."""
     sink.open([0])
-    end_connections(admin)
-    sink.put(batch([Change("a", 1)]))
+    terminate_connections(admin)
+    sink.put(sink_batch([Change("a", 1)]))
     assert dict(sink.flush()) == {0: 1}
-    assert len(paused) == 1
+    assert len(pauses_s) == 1
     assert len(stores.receipts(admin, DOMAIN)) == 1
 
 
-def test_a_commit_whose_answer_was_lost_is_not_done_again(
-    admin: Connection[Any], sink: PostgresSink, monkeypatch: pytest.MonkeyPatch
+def test_a_commit_whose_answer_was_lost_is_not_repeated(
+    admin: Connection[Any], dsn: str, pauses_s: list[float]
 ) -> None:
-    """The offset stored says that it took place: one row, one receipt, one dead letter."""
+    """The stored offset shows that the commit succeeded: one row, one receipt, one dead letter."""
+    answers_to_lose: list[str] = []
+
+    def connect(name: str, settings: PostgresSettings) -> Connection[Any]:
+        connection = AnswerLosingConnection.connect(dsn, **connection_parameters(name, settings))
+        connection.answers_to_lose = answers_to_lose
+        return connection
+
+    sink = PostgresSink(DOMAIN, connect, CODING, pause=pauses_s.append)
     sink.open([0])
-    commit, calls = PostgresSink._commit, []
-
-    def commit_and_lose_the_answer(self: PostgresSink, connection: Connection[Any], *given: Any) -> None:
-        commit(self, connection, *given)
-        calls.append(1)
-        if len(calls) == 1:
-            connection.execute("COMMIT")
-            connection.close()
-            raise psycopg.OperationalError("the connection is lost")
-
-    monkeypatch.setattr(PostgresSink, "_commit", commit_and_lose_the_answer)
-    sink.put(batch([Change("a", 1), b"broken"]))
+    sink.put(sink_batch([Change("a", 1), b"broken"]))
+    answers_to_lose.append("of the flush")
     assert dict(sink.flush()) == {0: 2}
-    assert len(calls) == 2
-    assert (len(stores.receipts(admin, DOMAIN)), len(stores.letters(admin, DOMAIN))) == (1, 1)
-    assert dict(applied(sink, Change("b", 1))) == {0: 3}
+    assert (answers_to_lose, len(pauses_s)) == ([], 1)
+    assert len(stores.receipts(admin, DOMAIN)) == len(stores.open_dead_letters(admin, DOMAIN)) == 1
+    assert dict(apply_changes(sink, Change("b", 1))) == {0: 3}
+    sink.close()
 
 
-def test_a_sink_killed_after_its_commit_has_done_it(admin: Connection[Any], sink: PostgresSink) -> None:
-    """Whoever comes next begins behind the batch, and reads none of it again."""
-    applied(sink, Change("a", 1))
-    end_connections(admin)
+def test_a_sink_killed_after_its_commit_has_applied_the_batch(
+    admin: Connection[Any], sink: PostgresSink
+) -> None:
+    """The next owner starts after the batch, and reads none of it again."""
+    apply_changes(sink, Change("a", 1))
+    terminate_connections(admin)
     assert dict(sink.open([0])) == {0: 1}
     assert len(stores.receipts(admin, DOMAIN)) == 1
 
 
-def test_a_store_that_stays_locked_ends_the_attempts(
-    environment: Environment, admin: Connection[Any], sink: PostgresSink, paused: list[float]
+def test_attempts_at_a_locked_store_end(
+    environment: Environment, admin: Connection[Any], sink: PostgresSink, pauses_s: list[float]
 ) -> None:
-    """Every retry has an end; nothing was committed, and later it goes on from there."""
+    """The retries are limited; nothing was committed, and a later batch continues from the stored offset."""
     sink.open([0])
-    sink.put(batch([Change("a", 1)]))
+    sink.put(sink_batch([Change("a", 1)]))
     with psycopg.connect(environment.dsn("postgres")) as other:
         other.execute("LOCK TABLE local_tax.person IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailableError, match="55P03"):
             sink.flush()
-    assert paused == sorted(paused)
-    assert len(paused) == 3
+    assert pauses_s == sorted(pauses_s)
+    assert len(pauses_s) == 3
     assert rows(admin) == {}
-    assert dict(applied(sink, Change("a", 1))) == {0: 1}
+    assert dict(apply_changes(sink, Change("a", 1))) == {0: 1}
 
 
-def test_a_worker_that_hangs_in_a_transaction_is_ended(
-    environment: Environment, admin: Connection[Any], sink: PostgresSink
-) -> None:
-    """It holds the fence; the server ends it, and the partition's next owner goes on."""
-    hung = PostgresSink(
-        DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, PostgresSettings(idle_transaction_timeout_s=0.3)
-    )
-    hung.open([0])
-    connection = hung._store._connected()
-    connection.execute("BEGIN")
-    assert hung._offsets.advance(connection, {0: 0}, {0: 5})
-    assert dict(applied(sink, Change("a", 1))) == {0: 1}
+def test_a_worker_that_stalls_in_a_transaction_is_ended(dsn: str, sink: PostgresSink) -> None:
+    """It has the offset locked; the server ends it, and the partition's next owner continues."""
+    sink.open([0])
+    stalled = stalled_transaction(dsn, PostgresSettings(idle_transaction_timeout_s=0.3))
+    assert dict(apply_changes(sink, Change("a", 1))) == {0: 1}
     with pytest.raises(psycopg.Error):
-        connection.execute("COMMIT")
-    hung.close()
+        stalled.execute("COMMIT")
+    stalled.close()
 
 
-def test_a_worker_that_hangs_amidst_a_copy_is_ended(
-    environment: Environment, admin: Connection[Any], make_store: Callable[[str], Domain]
-) -> None:
-    """None of the server's limits ends a session that waits for what is copied: the partition's next owner does."""
-    make_store(DOMAIN.id)
+def test_a_worker_that_stalls_during_copy_is_ended(admin: Connection[Any], dsn: str) -> None:
+    """No limit of the server ends a session that waits for the data of a COPY: the partition's next owner does."""
     limits = PostgresSettings(lock_timeout_s=0.3, transaction_timeout_s=0.5, idle_transaction_timeout_s=0.2)
-    hung, following = (
-        PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING, limits) for _ in range(2)
-    )
-    hung.open([0])
-    connection = hung._store._connected()
-    connection.execute("BEGIN")
-    assert hung._offsets.advance(connection, {0: 0}, {0: 5})
-    copied = "COPY pg_temp.stage_person (op) FROM STDIN"
-    with pytest.raises(psycopg.OperationalError), connection.cursor() as cursor, cursor.copy(copied):
-        assert dict(applied(following, Change("a", 1))) == {0: 1}
+    sink = PostgresSink(DOMAIN, dsn, CODING, limits)
+    sink.open([0])
+    stalled = stalled_transaction(dsn, limits)
+    copy_rows = "COPY pg_temp.stage (op) FROM STDIN"
+    with pytest.raises(psycopg.OperationalError), stalled.cursor() as cursor, cursor.copy(copy_rows):
+        assert dict(apply_changes(sink, Change("a", 1))) == {0: 1}
     assert set(rows(admin)) == {("a", MUNICIPALITY)}
-    hung.close()
-    following.close()
+    stalled.close()
+    sink.close()
 
 
-def test_a_letter_that_is_read_again_stays_one(admin: Connection[Any], sink: PostgresSink) -> None:
-    """An operator's mistake sets the offset back: what waited behind the letter still does, and an act finds it."""
+def test_a_dead_letter_that_is_read_again_stays_one(admin: Connection[Any], sink: PostgresSink) -> None:
+    """If an operator sets the offset back: records stay blocked behind the dead letter, and a command finds it."""
     changes = [Change("a", 1, status="unknown"), Change("a", 2)]
-    applied(sink, *changes)
+    apply_changes(sink, *changes)
     admin.execute("UPDATE local_tax.sink_offset SET next_offset = 0")
-    applied(sink, *changes)
-    applied(sink, Change("a", 3), Change("b", 1))
+    apply_changes(sink, *changes)
+    apply_changes(sink, Change("a", 3), Change("b", 1))
     assert set(rows(admin)) == {("b", MUNICIPALITY)}
     assert len(sink.open_dead_letters) == 1
-    acted(sink, "REPAIR", [*changes, Change("a", 3)], Change("a", 1, name="mended"))
+    run_command(sink, "REPAIR", [*changes, Change("a", 3)], Change("a", 1, name="repaired"))
     assert rows(admin)["a", MUNICIPALITY] == ("NAME", 3)
     assert not sink.open_dead_letters
 
 
-def test_an_older_row_of_a_key_that_is_nobodys_is_not_told_without_its_row(
+def test_the_older_row_of_a_key_is_applied_if_the_newer_is_rejected(
     admin: Connection[Any], sink: PostgresSink
 ) -> None:
-    """Its newer one is refused; so it is the newest that can be."""
+    """So too for a code that is too long for an ordering key: the older row and its receipt are stored."""
     code = "x" * 600
-    applied(sink, Change(code, 1), Change(code, 2, status="unknown"))
+    apply_changes(sink, Change(code, 1), Change(code, 2, status="unknown"))
     assert rows(admin) == {(code, MUNICIPALITY): ("NAME", 1)}
-    assert [(each.code, each.revision) for each in stores.receipts(admin, DOMAIN)] == [(code, 1)]
+    receipts = stores.receipts(admin, DOMAIN)
+    assert [(receipt.code, receipt.revision) for receipt in receipts] == [(code, 1)]
 
 
-def test_a_store_that_is_not_there_stops_the_sink(
-    admin: Connection[Any], sink: PostgresSink, paused: list[float]
+def test_a_missing_store_stops_the_sink(
+    admin: Connection[Any], sink: PostgresSink, pauses_s: list[float]
 ) -> None:
-    """Trying again changes nothing: it says what is missing, and stops at once."""
+    """A retry cannot succeed: the error is raised at once and has the SQLSTATE."""
     drop_store(admin, DOMAIN)
     with pytest.raises(StoreSchemaError, match="42"):
         sink.open([0])
-    assert paused == []
+    assert pauses_s == []
 
 
-def test_a_database_that_is_away(environment: Environment, paused: list[float]) -> None:
-    """A named error after the last attempt, without the password."""
+def test_an_unreachable_database_is_reported_without_the_password(
+    environment: Environment, pauses_s: list[float]
+) -> None:
+    """StoreUnavailableError is raised after the last attempt."""
     dsn = psycopg.conninfo.make_conninfo(environment.dsn("postgres"), port=1)
-    sink = PostgresSink(DOMAIN, dsn, CODING, PostgresSettings(attempts_max=2), paused.append)
+    sink = PostgresSink(DOMAIN, dsn, CODING, PostgresSettings(attempts_max=2), pauses_s.append)
     with pytest.raises(StoreUnavailableError) as caught:
         sink.open([0])
-    assert len(paused) == 1
+    assert len(pauses_s) == 1
     password = environment.secrets().password("postgres").get_secret_value()
     assert password not in "".join(traceback.format_exception(caught.value))
 
 
-def test_one_bad_row_among_five_thousand(admin: Connection[Any], sink: PostgresSink) -> None:
-    """All others are applied, in the same batch."""
+def test_one_invalid_row_among_five_thousand(admin: Connection[Any], sink: PostgresSink) -> None:
+    """All other rows are applied in the same batch."""
     changes = [Change(f"{n:05}", 1) for n in range(5_000)]
     changes[2_345] = changes[2_345]._replace(status="unknown")
-    applied(sink, *changes)
+    apply_changes(sink, *changes)
     assert len(rows(admin)) == 4_999
-    [letter] = stores.letters(admin, DOMAIN)
-    assert (letter.offset, letter.value) == (2_345, encoded([changes[2_345]])[0])
+    [dead_letter] = stores.open_dead_letters(admin, DOMAIN)
+    assert (dead_letter.offset, dead_letter.value) == (2_345, encode_changes([changes[2_345]])[0])
     assert len(stores.receipts(admin, DOMAIN)) == 4_999
 
 
-def test_where_the_newest_is_refused_the_one_before_it_counts(
+def test_records_after_a_rejected_one_are_blocked_and_those_before_applied(
     admin: Connection[Any], sink: PostgresSink
 ) -> None:
-    """As if they had come one after the other; those after it wait, refused or not."""
-    applied(
+    """As if they were applied one by one; later ones are blocked, whether the store would reject them or not."""
+    apply_changes(
         sink,
         Change("a", 1, name="1"),
         Change("a", 2, name="2"),
@@ -224,70 +252,70 @@ def test_where_the_newest_is_refused_the_one_before_it_counts(
         Change("b", 1),
     )
     assert rows(admin) == {("a", MUNICIPALITY): ("2", 2), ("b", MUNICIPALITY): ("NAME", 1)}
-    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == [2]
-    assert stores.parked(admin, DOMAIN) == [(2, "DEAD_LETTER"), (3, "BLOCKED")]
+    assert [dead_letter.offset for dead_letter in stores.open_dead_letters(admin, DOMAIN)] == [2]
+    assert stores.dlq_rows(admin, DOMAIN) == [(2, "DEAD_LETTER"), (3, "BLOCKED")]
 
 
-def test_reasons_and_logs_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
-    """PostgreSQL's own words show the row that it refuses; ours name the constraint."""
+def test_reasons_and_logs_show_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
+    """PostgreSQL's message shows the rejected row; the dead letter's reason names the constraint only."""
     with structlog.testing.capture_logs() as logs:
-        applied(sink, Change("code-of-somebody", 1, name=SECRET, status="unknown"), Change("b", 1))
+        apply_changes(sink, Change("code-of-somebody", 1, name=SECRET, status="unknown"), Change("b", 1))
     query = "SELECT value FROM local_tax.dead_letter_outbox"
     values = [value for (value,) in admin.execute(query)]
-    [letter] = CODEC.decode("dead-letter", values).table.to_pylist()
-    assert letter["reason"] == "23514 person_status_check"
+    [dead_letter] = CODEC.decode("dead-letter", values).table.to_pylist()
+    assert dead_letter["reason"] == "23514 person_status_check"
     assert SECRET not in repr(logs)
     assert "code-of-somebody" not in repr(logs)
-    assert [line["reason"] for line in logs if line["event"] == "record.dead-lettered"] == [letter["reason"]]
+    reasons = [line["reason"] for line in logs if line["event"] == "record.dead-lettered"]
+    assert reasons == [dead_letter["reason"]]
 
 
-def test_errors_hold_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
-    """Nor does an error that stops the sink, with all that led to it."""
+def test_errors_show_no_row(admin: Connection[Any], sink: PostgresSink) -> None:
+    """An error that stops the sink shows none either, with its whole chain of causes."""
     sink.open([0])
     admin.execute("ALTER TABLE local_tax.person ALTER COLUMN name TYPE integer USING 0")
     with pytest.raises(StoreSchemaError) as caught:
-        applied(sink, Change("code-of-somebody", 1, name=SECRET))
-    told = "".join(traceback.format_exception(caught.value))
-    assert SECRET not in told
-    assert "code-of-somebody" not in told.replace('Change("code-of-somebody"', "")
+        apply_changes(sink, Change("code-of-somebody", 1, name=SECRET))
+    text = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in text
+    assert "code-of-somebody" not in text.replace('Change("code-of-somebody"', "")
 
 
-def test_many_bad_rows_are_told_apart(admin: Connection[Any], sink: PostgresSink) -> None:
-    """Also among texts with line breaks, where the database's line says little; and by a constraint made meanwhile."""
-    applied(sink, Change("first", 1))
+def test_many_invalid_rows_are_found(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Also among texts with line breaks, where the reported line is no row; and by a constraint added meanwhile."""
+    apply_changes(sink, Change("first", 1))
     admin.execute("ALTER TABLE local_tax.person ADD CONSTRAINT no_bad CHECK (name <> 'BAD')")
-    bad: dict[str, dict[str, Any]] = {
-        "status": {"status": "unknown"},
-        "late": {"name": "BAD"},
-        "bytes": {"name": "\x00"},
-    }
+    invalid_fields: list[dict[str, Any]] = [{"status": "unknown"}, {"name": "BAD"}, {"name": "\x00"}]
     changes = [Change(f"{n:04}", 1, name="two\nlines" if n % 3 == 0 else "one") for n in range(600)]
-    for number, spoiled in enumerate(bad.values()):
-        for at in range(number, 600, 60):
-            changes[at] = changes[at]._replace(**spoiled)
-    applied(sink, *changes)
-    wrong = [
-        at + 1 for at, each in enumerate(changes) if each.status == "unknown" or each.name in ("BAD", "\x00")
+    for number, fields in enumerate(invalid_fields):
+        for index in range(number, 600, 60):
+            changes[index] = changes[index]._replace(**fields)
+    apply_changes(sink, *changes)
+    invalid_offsets = [
+        index + 1
+        for index, change in enumerate(changes)
+        if change.status == "unknown" or change.name in ("BAD", "\x00")
     ]
-    assert [letter.offset for letter in stores.letters(admin, DOMAIN)] == wrong
-    assert len(rows(admin)) == 601 - len(wrong)
+    dead_letters = stores.open_dead_letters(admin, DOMAIN)
+    assert [dead_letter.offset for dead_letter in dead_letters] == invalid_offsets
+    assert len(rows(admin)) == 601 - len(invalid_offsets)
 
 
-def test_a_constraint_that_was_taken_back_refuses_nothing(admin: Connection[Any], sink: PostgresSink) -> None:
-    """Neither what a connection from before still knows of it, nor for records that waited for that."""
+def test_a_dropped_constraint_rejects_nothing(admin: Connection[Any], sink: PostgresSink) -> None:
+    """Although an open connection still knows the constraint; blocked records follow a retry."""
     admin.execute("ALTER TABLE local_tax.person ADD CONSTRAINT no_bad CHECK (name <> 'BAD')")
     changes = [Change("a", 1, name="BAD"), Change("a", 2)]
-    applied(sink, *changes)
+    apply_changes(sink, *changes)
     assert rows(admin) == {}
     admin.execute("ALTER TABLE local_tax.person DROP CONSTRAINT no_bad")
-    applied(sink, Change("b", 1, name="BAD"))
-    acted(sink, "RETRY", changes)
+    apply_changes(sink, Change("b", 1, name="BAD"))
+    run_command(sink, "RETRY", changes)
     assert rows(admin) == {("a", MUNICIPALITY): ("NAME", 2), ("b", MUNICIPALITY): ("BAD", 1)}
-    assert stores.parked(admin, DOMAIN) == []
+    assert stores.dlq_rows(admin, DOMAIN) == []
 
 
-def test_what_only_the_table_refuses_is_found(admin: Connection[Any], sink: PostgresSink) -> None:
-    """A trigger says no while the rows are merged, not while they are copied."""
+def test_a_row_that_only_the_table_rejects_is_found(admin: Connection[Any], sink: PostgresSink) -> None:
+    """A trigger rejects it while rows are merged, not while they are copied."""
     admin.execute(
         "CREATE FUNCTION local_tax.no_bad() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN IF NEW.name = 'BAD' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$"
@@ -298,8 +326,9 @@ def test_what_only_the_table_refuses_is_found(admin: Connection[Any], sink: Post
     changes = [Change(f"{n:04}", 1) for n in range(200)]
     changes[77] = changes[77]._replace(name="BAD")
     account = Change("0077", 1, entity="ACCOUNT")
-    applied(sink, *changes, account, Change("0078", 2))
-    applied(sink, Change("0077", 2))
+    apply_changes(sink, *changes, account, Change("0078", 2))
+    apply_changes(sink, Change("0077", 2))
     assert len(rows(admin)) == 199
-    assert stores.parked(admin, DOMAIN) == [(77, "DEAD_LETTER"), (200, "BLOCKED"), (202, "BLOCKED")]
+    expected = [(77, "DEAD_LETTER"), (200, "BLOCKED"), (202, "BLOCKED")]
+    assert stores.dlq_rows(admin, DOMAIN) == expected
     assert rows(admin)["0078", MUNICIPALITY] == ("NAME", 2)

@@ -1,9 +1,12 @@
-"""Any sequence of changes, cut into any batches, by one sink or two, on the real database: as a plain model has it."""
+"""Sequences of changes and commands by one PostgreSQL sink or two: their store ends like the one of the reference.
+
+The reference is `tests.contract.memory_sink`, which applies one record after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,29 +16,31 @@ from psycopg import Connection, sql
 
 from connectors.errors import SinkFencedError
 from connectors.postgres import PostgresSink, sink_role, store_status
-from connectors.sink import batch_of
+from connectors.sink import Sink, batch_of
 from infra.environment import Environment
 from schemas.systems import DOMAINS, Domain
 from schemas.tables import table_from_rows
+from tests.contract.memory_sink import MemorySink, MemoryStore
 from tests.contract.sink_suite import (
     CODEC,
     CODING,
     DAY,
     DOMAIN,
     MUNICIPALITY,
+    STEP,
     Change,
-    Given,
-    acted,
-    applied,
-    batch,
+    apply_changes,
+    record_of,
+    run_command,
+    sink_batch,
 )
 from tests.integration.connectors import stores
 
-#: Changes of three codes in any order of revisions; a revision always says the same, as it comes of one record.
+#: Every third revision is a deletion, and of the others every seventh is rejected by the store.
 DELETED_EVERY = 3
-REFUSED_EVERY = 7
-PLACES = (MUNICIPALITY, "141097")
-OWN_TABLES = (
+REJECTED_EVERY = 7
+MUNICIPALITIES = (MUNICIPALITY, "141097")
+SINK_TABLES = (
     "deleted_revision",
     "receipt_outbox",
     "dead_letter_outbox",
@@ -47,166 +52,116 @@ PORTAL = DOMAINS["portal"]
 
 
 def change(code: str, revision: int, entity: str = "PERSON", municipality: str = MUNICIPALITY) -> Change:
-    """The only change of this row with this revision."""
+    """Return the only change of this row with this revision: a revision has one content, as it comes of one record."""
     if revision % DELETED_EVERY == 0:
         return Change(code, revision, "DELETE", entity=entity, municipality=municipality)
-    status = "unknown" if revision % REFUSED_EVERY == 0 else "active"
+    status = "unknown" if revision % REJECTED_EVERY == 0 else "active"
     name = f"{code}{entity}{municipality}{revision}"
     return Change(code, revision, name=name, status=status, entity=entity, municipality=municipality)
 
 
 codes, revisions = st.sampled_from("abc"), st.integers(1, 15)
-changes = st.builds(change, codes, revisions, st.sampled_from(["PERSON", "ACCOUNT"]), st.sampled_from(PLACES))
+entities = st.sampled_from(["PERSON", "ACCOUNT"])
+changes = st.builds(change, codes, revisions, entities, st.sampled_from(MUNICIPALITIES))
 batches = st.lists(changes, min_size=1, max_size=8)
-deeds = st.tuples(st.sampled_from(["RETRY", "REPAIR", "DISMISS"]), st.integers(0, 5))
-Key = tuple[str, str]
-Content = tuple[str | None, int]
-Tables = dict[str, dict[Key, Content]]
+command_types = st.sampled_from(["RETRY", "REPAIR", "DISMISS"])
+commands = st.tuples(command_types, st.integers(0, 5))
 
 
-Person = tuple[str, str]
+class Reference(MemorySink):
+    """The sink in memory, and the log of all changes applied to it so far."""
+
+    def __init__(self) -> None:
+        self.store, self.log = MemoryStore(), list[Change]()
+        super().__init__(self.store, CODING, DOMAIN.event, STEP)
+        self.open([0])
+
+    def apply(self, changes: list[Change]) -> None:
+        """Apply the next changes, if there are any."""
+        if changes:
+            self.put(sink_batch(changes, len(self.log)))
+            self.flush()
+            self.log += changes
+
+    def first_offset(self, digest: str) -> int:
+        """Return the offset of the first record that a command on this dead letter needs."""
+        return self.affected_offsets(digest)[0][0]
 
 
-@dataclass
-class Model:
-    """One after the other: a newer revision counts, also after a deletion; behind a refused change its person waits."""
-
-    newest: dict[tuple[str, Person], Change] = field(default_factory=dict)
-    waiting: dict[Person, list[Change]] = field(default_factory=dict)
-    done: int = 0
-
-    @classmethod
-    def of(cls, log: list[Change]) -> Model:
-        """After these."""
-        made = cls()
-        for each in log:
-            made.take(each)
-        return made
-
-    def take(self, each: Change) -> None:
-        """One more change."""
-        person = each.code, str(each.municipality)
-        if person in self.waiting or each.status == "unknown":
-            self.waiting.setdefault(person, []).append(each)
-            return
-        self.done += 1
-        key = each.entity, person
-        if key not in self.newest or self.newest[key].revision < each.revision:
-            self.newest[key] = each
-
-    def act(self, person: Person, deed: str) -> None:
-        """What becomes of a person's letter, and of what waits for it."""
-        letter, *behind = self.waiting.pop(person)
-        if deed == "RETRY":
-            self.take(letter)
-        elif deed == "REPAIR":
-            self.take(mended(letter))
-        for each in behind:
-            self.take(each)
-
-    @property
-    def tables(self) -> Tables:
-        """What the store must hold."""
-        found: Tables = {"PERSON": {}, "ACCOUNT": {}}
-        for (entity, person), kept in self.newest.items():
-            if kept.op == "UPSERT":
-                found[entity][person] = kept.name, kept.revision
-        return found
-
-    @property
-    def aside(self) -> int:
-        """How many are set aside."""
-        return sum(map(len, self.waiting.values()))
+def send(sink: Sink, command_type: str, digest: str, reference: Reference) -> bool:
+    """Handle a command with the sink and the reference; return False if the sink does not know the dead letter."""
+    if digest not in sink.open_dead_letters or not sink.affected_offsets(digest):
+        return False
+    dead_letter = reference.log[reference.first_offset(digest)]
+    repaired = dead_letter._replace(status="active") if command_type == "REPAIR" else None
+    for handling in (sink, reference):
+        run_command(handling, command_type, reference.log, repaired, digest=digest)
+    return True
 
 
-def mended(letter: Change) -> Change:
-    """What an officer makes of a refused change."""
-    return letter._replace(status="active")
-
-
-def held(admin: Connection[Any]) -> Tables:
-    """The rows that are in the store."""
-    return {
-        "PERSON": stores.table(admin, DOMAIN, "person", "name"),
-        "ACCOUNT": stores.table(admin, DOMAIN, "account", "holder_kana"),
-    }
-
-
-def emptied(admin: Connection[Any], domain: Domain, *tables: str) -> None:
-    """Forgets what the example before left."""
-    for name in (*tables, *OWN_TABLES):
+def clear_tables(admin: Connection[Any], domain: Domain, *tables: str) -> None:
+    """Delete the rows of the previous example."""
+    for name in (*tables, *SINK_TABLES):
         admin.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(domain.schema_name, name)))
 
 
-def same(admin: Connection[Any], model: Model) -> None:
-    """Rows are the model's; every record has its receipt, or is set aside."""
-    assert held(admin) == model.tables
-    assert len(stores.receipts(admin, DOMAIN)) == model.done
-    assert len(stores.parked(admin, DOMAIN)) == model.aside
+def assert_like(admin: Connection[Any], store: MemoryStore) -> None:
+    """Compare rows, receipts and the dead-letter queue with those of the store in memory."""
+    assert stores.table(admin, DOMAIN, "person", "name") == store.rows_of("PERSON", "name")
+    assert stores.table(admin, DOMAIN, "account", "holder_kana") == store.rows_of("ACCOUNT", "holder_kana")
+    assert sorted(stores.receipts(admin, DOMAIN)) == sorted(store.receipts)
+    assert stores.dlq_rows(admin, DOMAIN) == store.queue_kinds()
 
 
 @pytest.fixture
 def make_sink(
     environment: Environment, make_store: Callable[[str], Domain]
 ) -> Iterator[Callable[[], PostgresSink]]:
-    """Sinks of one store, which is empty."""
+    """Return a function that makes sinks of one store, which is empty."""
     make_store(DOMAIN.id)
-    made: list[PostgresSink] = []
+    sinks: list[PostgresSink] = []
 
     def make() -> PostgresSink:
-        made.append(PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING))
-        return made[-1]
+        sinks.append(PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING))
+        return sinks[-1]
 
     yield make
-    for sink in made:
+    for sink in sinks:
         sink.close()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(happenings=st.lists(batches | deeds, min_size=1, max_size=7))
-def test_a_store_ends_as_the_model(
+@given(sequence=st.lists(batches | commands, min_size=1, max_size=7))
+def test_one_sink_ends_like_the_reference(
     admin: Connection[Any],
     make_sink: Callable[[], PostgresSink],
-    happenings: list[list[Change] | tuple[str, int]],
+    sequence: list[list[Change] | tuple[str, int]],
 ) -> None:
-    """Whatever the order, the cut and the acts: nothing lost, doubled or overtaken."""
-    emptied(admin, DOMAIN, "person", "account")
-    sink, model, log = make_sink(), Model(), list[Change]()
-    for each in happenings:
-        if isinstance(each, list):
-            applied(sink, *each)
-            log += each
-            for one in each:
-                model.take(one)
-        elif model.waiting:
-            person = sorted(model.waiting)[each[1] % len(model.waiting)]
-            act(sink, model.waiting[person][0], log, each[0])
-            model.act(person, each[0])
-    same(admin, model)
-    assert dict(sink.open([0])) == {0: len(log)}
+    """Whatever the order, the batches and the commands: nothing is lost, duplicated or overtaken."""
+    clear_tables(admin, DOMAIN, "person", "account")
+    sink, reference = make_sink(), Reference()
+    for step in sequence:
+        if isinstance(step, list):
+            apply_changes(sink, *step)
+            reference.apply(step)
+        elif open_digests := sorted(reference.open_dead_letters):
+            command_type, number = step
+            assert send(sink, command_type, open_digests[number % len(open_digests)], reference)
+    assert_like(admin, reference.store)
+    assert dict(sink.open([0])) == {0: len(reference.log)}
     sink.close()
 
 
-def act(sink: PostgresSink, letter: Change, log: list[Change], deed: str) -> bool:
-    """An act on the letter of this change; False where the sink doesn't know of it."""
-    for name in sink.open_dead_letters:
-        offsets = sink.affected_offsets(name).get(0, ())
-        if offsets and log[offsets[0]] == letter:
-            acted(sink, deed, log, mended(letter) if deed == "REPAIR" else None, name=name)
-            return True
-    return False
-
-
 class Turn(NamedTuple):
-    """One of two workers takes so many records, from where it thinks it is; it may have looked up the store before.
+    """The next step of one of two workers: apply records, or handle a command if there is one.
 
-    With a deed it does that to a letter instead.
+    The worker continues from the offset that it knows; if it `reopens`, it reads the stored offset first.
     """
 
     worker: int
     records: int
-    looks: bool
-    deed: str | None = None
+    reopens: bool
+    command_type: str | None = None
 
 
 turns = st.lists(
@@ -222,63 +177,62 @@ turns = st.lists(
 
 
 @dataclass
-class Worker:
-    """One of them: its sink, and the offset from which it thinks it goes on."""
+class SequenceWorker:
+    """One of two workers: its sink, and its position as it knows it."""
 
     sink: PostgresSink
-    known: int = 0
+    position: int = 0
 
-    def look(self) -> None:
-        """As the store has it."""
-        self.known = self.sink.open([0])[0]
+    def reopen(self) -> None:
+        """Read the stored offset."""
+        self.position = self.sink.open([0])[0]
 
-    def take(self, log: list[Change], records: int) -> None:
-        """Applies so many records."""
-        if log[self.known : self.known + records]:
-            self.sink.put(batch(log[self.known : self.known + records], self.known))
-        self.known = self.sink.flush()[0]
+    def apply(self, log: list[Change], records: int) -> None:
+        """Apply up to so many of the next records."""
+        following = log[self.position : self.position + records]
+        if following:
+            self.sink.put(sink_batch(following, self.position))
+        self.position = self.sink.flush()[0]
 
-    def turn(self, turn: Turn, log: list[Change], model: Model) -> None:
-        """Takes records, or does an act on the first letter; fenced, it looks again."""
-        if turn.looks:
-            self.look()
-        person = min(model.waiting, default=None)
+    def take(self, turn: Turn, log: list[Change], reference: Reference) -> None:
+        """Apply records, or handle a command on the first dead letter; if fenced, reopen."""
+        if turn.reopens:
+            self.reopen()
+        digest = min(reference.open_dead_letters, default=None)
         try:
-            if turn.deed is None:
-                self.take(log, turn.records)
-            elif person is not None and act(self.sink, model.waiting[person][0], log, turn.deed):
-                model.act(person, turn.deed)
+            if turn.command_type is None:
+                self.apply(log, turn.records)
+            elif digest is not None:
+                send(self.sink, turn.command_type, digest, reference)
         except SinkFencedError:
-            self.look()
+            self.reopen()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=st.lists(changes, min_size=1, max_size=25), course=turns)
-def test_two_workers_of_one_partition_end_as_the_model(
+def test_two_sinks_of_one_partition_end_like_the_reference(
     admin: Connection[Any], make_sink: Callable[[], PostgresSink], log: list[Change], course: list[Turn]
 ) -> None:
-    """Each thinks the partition its own: whoever is behind is fenced, and every record counts once, in its order.
+    """Each worker assumes that it owns the partition: a stale one is fenced, and each record is applied once, in order.
 
-    After each turn the rows are those of the log as far as the stored offset, with what the acts came to.
+    After each turn the store has the rows of the log up to the stored offset, and the results of the commands.
     """
-    emptied(admin, DOMAIN, "person", "account")
-    workers, model, counted = [Worker(make_sink()), Worker(make_sink())], Model(), 0
+    clear_tables(admin, DOMAIN, "person", "account")
+    workers, reference = [SequenceWorker(make_sink()), SequenceWorker(make_sink())], Reference()
     for worker in workers:
-        worker.look()
+        worker.reopen()
     for turn in [*course, Turn(0, len(log), True)]:
-        workers[turn.worker].turn(turn, log, model)
+        workers[turn.worker].take(turn, log, reference)
         stored = store_status(admin, DOMAIN).next_offsets[0]
-        for each in log[counted:stored]:
-            model.take(each)
-        counted = stored
-        same(admin, model)
-    assert counted == len(log)
+        reference.apply(log[len(reference.log) : stored])
+        assert_like(admin, reference.store)
+    assert reference.log == log
     for worker in workers:
         worker.sink.close()
 
 
-class Note(NamedTuple):
-    """A message of the portal to a person about a case."""
+class MessageChange(NamedTuple):
+    """A change of the portal's message to a person about a case."""
 
     code: str
     case: str
@@ -286,7 +240,7 @@ class Note(NamedTuple):
 
     @property
     def event(self) -> dict[str, Any]:
-        """The event of the domain's topic; every third takes the message back."""
+        """The event of the domain's topic; every third revision deletes the message."""
         event: dict[str, Any] = {
             "code": self.code,
             "entity": "MESSAGE",
@@ -300,11 +254,12 @@ class Note(NamedTuple):
         return event
 
 
-notes = st.builds(Note, codes, st.sampled_from("xy"), revisions)
+message_changes = st.builds(MessageChange, codes, st.sampled_from("xy"), revisions)
 
 
 @pytest.fixture
 def portal(environment: Environment, make_store: Callable[[str], Domain]) -> Iterator[PostgresSink]:
+    """Return a sink of the portal's store, which is empty."""
     make_store(PORTAL.id)
     sink = PostgresSink(PORTAL, environment.dsn(sink_role(PORTAL)), CODING)
     yield sink
@@ -312,30 +267,30 @@ def portal(environment: Environment, make_store: Callable[[str], Domain]) -> Ite
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sequence=st.lists(st.lists(notes, min_size=1, max_size=8), min_size=1, max_size=5))
-def test_messages_end_as_the_model(
-    admin: Connection[Any], portal: PostgresSink, sequence: list[list[Note]]
+@given(sequence=st.lists(st.lists(message_changes, min_size=1, max_size=8), min_size=1, max_size=5))
+def test_the_newest_message_of_a_person_and_case_is_stored(
+    admin: Connection[Any], portal: PostgresSink, sequence: list[list[MessageChange]]
 ) -> None:
-    """A message is one of a person and a case; its revisions count as a row's do."""
-    emptied(admin, PORTAL, "notice")
-    newest: dict[Key, Note] = {}
-    for each in sequence:
+    """A message is keyed by person and case, and its newest revision wins."""
+    clear_tables(admin, PORTAL, "notice")
+    newest: dict[tuple[str, str], MessageChange] = {}
+    for batch in sequence:
         start = portal.open([0])[0]
-        rows = table_from_rows(PORTAL.event, [note.event for note in each])
+        rows = table_from_rows(PORTAL.event, [message.event for message in batch])
         values = CODEC.encode(PORTAL.event, rows).to_pylist()
-        records = [Given(start + index, value) for index, value in enumerate(values)]
+        records = [record_of(start + index, value) for index, value in enumerate(values)]
         portal.put(batch_of(CODEC, PORTAL.event, records, {0: start + len(records)}))
         portal.flush()
-        for note in each:
-            before = newest.get((note.code, note.case))
-            if before is None or before.revision < note.revision:
-                newest[note.code, note.case] = note
+        for message in batch:
+            before = newest.get((message.code, message.case))
+            if before is None or before.revision < message.revision:
+                newest[message.code, message.case] = message
     query = sql.SQL("SELECT code, case_code, text, revision FROM {}").format(
         sql.Identifier(PORTAL.schema_name, "notice")
     )
-    found = {(code, case): (text, revision) for code, case, text, revision in admin.execute(query)}
-    assert found == {
-        key: (str(note.revision), note.revision)
-        for key, note in newest.items()
-        if note.revision % DELETED_EVERY
+    stored = {(code, case): (text, revision) for code, case, text, revision in admin.execute(query)}
+    assert stored == {
+        key: (str(message.revision), message.revision)
+        for key, message in newest.items()
+        if message.revision % DELETED_EVERY
     }

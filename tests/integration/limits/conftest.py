@@ -1,4 +1,4 @@
-"""Servers that are stopped and frozen, and workers started one by one."""
+"""Servers that tests stop and freeze, and workers that they start one by one."""
 
 from __future__ import annotations
 
@@ -19,69 +19,71 @@ import psutil
 import pytest
 
 from infra.local import kafka_server, postgres_server, registry_server
-from tests.integration.cluster import IntegrationCluster, named
+from tests.integration.cluster import IntegrationCluster, selected
 
 READY_S = 60.0
 
 
 @dataclass(frozen=True)
-class Started:
-    """A worker's process, and the lines of its log."""
+class StartedWorker:
+    """A worker's process, log file and heartbeat file."""
 
     process: subprocess.Popen[bytes]
     log: Path
     heartbeat: Path
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The lines of one event; librdkafka's own lines aren't JSON, and the last may still be being written."""
-        *written, _ = self.log.read_bytes().split(b"\n")
-        lines = [line for line in written if line.startswith(b"{")]
+        """Return the log lines of one event. librdkafka's own lines aren't JSON; the last line may be incomplete."""
+        *complete, _ = self.log.read_bytes().split(b"\n")
+        lines = [line for line in complete if line.startswith(b"{")]
         return [line for line in map(orjson.loads, lines) if line["event"] == name]
 
-    def until(self, what: str, condition: Callable[[], object]) -> None:
-        """Returns when the condition holds; looks again twenty times a second, or when the worker ends."""
+    def wait_until(self, description: str, condition: Callable[[], object]) -> None:
+        """Return when the condition is true; evaluate it 20 times per second, and when the worker ends."""
         deadline = time.monotonic() + READY_S
         while not condition():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self.process.wait(0.05)
-                assert condition(), f"ended with {code} before {what}: {self.log.read_text()}"
-            assert time.monotonic() < deadline, f"waited in vain until {what}: {self.log.read_text()}"
+                assert condition(), f"ended with {code} before {description}: {self.log.read_text()}"
+            assert time.monotonic() < deadline, (
+                f"not within {READY_S} s: {description}: {self.log.read_text()}"
+            )
 
-    def until_told(self, event: str, count: int = 1) -> None:
-        """Returns when its log has so many lines of an event."""
-        self.until(event, lambda: len(self.events(event)) >= count)
+    def wait_for_event(self, event: str, count: int = 1) -> None:
+        """Return when the log has `count` lines of an event."""
+        self.wait_until(event, lambda: len(self.events(event)) >= count)
 
     @property
     def state(self) -> str:
-        """What its heartbeat says."""
+        """The state in the heartbeat file; empty before the worker's first heartbeat."""
         with contextlib.suppress(FileNotFoundError):
             beat = orjson.loads(self.heartbeat.read_bytes())
             return str(beat["state"]) if beat["pid"] == self.process.pid else ""
         return ""
 
-    def stopped(self, within_s: float) -> int:
-        """Tells it to stop; its exit code. TimeoutExpired where it takes longer."""
+    def stop(self, within_s: float) -> int:
+        """Send SIGTERM and return the exit code. Raise TimeoutExpired if the worker runs longer than `within_s`."""
         self.process.terminate()
         return self.process.wait(within_s)
 
 
-Begin = Callable[..., Started]
+StartWorker = Callable[..., StartedWorker]
 
 
 @pytest.fixture(scope="module")
-def place(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
-    """The session's servers, emptied and applied for each module, whose tests share what they add; no workers run."""
-    with named(servers):
-        servers.forget()
+def cluster(servers: IntegrationCluster) -> Iterator[IntegrationCluster]:
+    """Yield the session's servers, emptied once per module; the module's tests share the data, and no worker runs."""
+    with selected(servers):
+        servers.reset()
         yield servers
 
 
 @pytest.fixture
-def begin(place: IntegrationCluster, tmp_path: Path) -> Iterator[Begin]:
-    """Starts a worker as the supervisor does; it ends with the test."""
-    started: list[Started] = []
+def start_worker(cluster: IntegrationCluster, tmp_path: Path) -> Iterator[StartWorker]:
+    """Yield a function that starts a worker as the supervisor does; the worker ends with the test."""
+    started: list[StartedWorker] = []
 
-    def make(step: str, **settings: str) -> Started:
+    def start(step: str, **settings: str) -> StartedWorker:
         log = tmp_path / f"{step}.{len(started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -90,20 +92,20 @@ def begin(place: IntegrationCluster, tmp_path: Path) -> Iterator[Begin]:
                 stderr=output,
                 env=os.environ | settings,
             )
-        place.installation.run.mkdir(parents=True, exist_ok=True)
-        heartbeat = place.installation.run / f"{step}.0.json"
-        started.append(Started(process, log, heartbeat))
+        cluster.installation.run_folder.mkdir(parents=True, exist_ok=True)
+        heartbeat = cluster.installation.run_folder / f"{step}.0.json"
+        started.append(StartedWorker(process, log, heartbeat))
         return started[-1]
 
-    yield make
-    for each in started:
-        each.process.kill()
-        each.process.wait(10)
+    yield start
+    for worker in started:
+        worker.process.kill()
+        worker.process.wait(10)
 
 
-def processes(place: IntegrationCluster, server: str) -> Sequence[psutil.Process]:
-    """A server's process, and those that it started."""
-    home = place.stack.home
+def processes(cluster: IntegrationCluster, server: str) -> Sequence[psutil.Process]:
+    """Return a server's process and its children."""
+    home = cluster.stack.home
     servers = {
         "kafka": lambda: kafka_server.server(home),
         "registry": lambda: registry_server.server(home),
@@ -115,25 +117,25 @@ def processes(place: IntegrationCluster, server: str) -> Sequence[psutil.Process
 
 
 @contextmanager
-def frozen(place: IntegrationCluster, server: str) -> Iterator[None]:
-    """A server that doesn't answer: its connections stand, and nothing comes."""
-    found = processes(place, server)
-    for process in found:
+def frozen(cluster: IntegrationCluster, server: str) -> Iterator[None]:
+    """Freeze a server: its connections stay open, but it does not answer."""
+    server_processes = processes(cluster, server)
+    for process in server_processes:
         process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in found:
+        for process in server_processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
 
 
-def with_secrets(place: IntegrationCluster, folder: Path, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Settings of an environment that is the place's, but for these passwords."""
-    environment = place.environment
-    known = orjson.loads(environment.secrets_file.read_bytes())
+def with_secrets(cluster: IntegrationCluster, folder: Path, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Return the cluster's settings as MESH_* variables, with these passwords instead of the right ones."""
+    environment = cluster.environment
+    secrets = orjson.loads(environment.secrets_file.read_bytes())
     file = folder / "secrets.json"
-    file.write_bytes(orjson.dumps(known | dict(passwords)))
+    file.write_bytes(orjson.dumps(secrets | dict(passwords)))
     database = f"{environment.database_host}:{environment.database_port}/{environment.database_name}"
     return {
         "MESH_SECRETS": str(file),

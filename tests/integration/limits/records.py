@@ -1,4 +1,4 @@
-"""Records as any client may write them."""
+"""Records that a client without the mesh's checks could write."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.integration.cluster import IntegrationCluster
 TIMEOUT_S = 60.0
 
 
-def write(place: IntegrationCluster, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
-    """By the administrator; returns when the broker has them."""
-    producer = Producer({**place.environment.kafka("admin"), "linger.ms": 20})
+def write(cluster: IntegrationCluster, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+    """Write records as the administrator; return when the broker has them."""
+    producer = Producer({**cluster.environment.kafka("admin"), "linger.ms": 20})
     for key, value in records:
         producer.produce(topic, value, key)
     assert producer.flush(TIMEOUT_S) == 0
@@ -26,7 +26,7 @@ def write(place: IntegrationCluster, topic: str, records: Iterable[tuple[bytes |
 def changes(
     domain: Domain, codec: Codec, codes: Sequence[str], name: str = "NAME", revision: int = 1
 ) -> list[tuple[bytes, bytes]]:
-    """A person each, as conversion would write them for this domain."""
+    """Return one record per code, as conversion writes them for this domain: key and value."""
     rows = [
         {
             "code": code,

@@ -1,1 +1,1 @@
-"""The whole mesh on real servers."""
+"""`mesh apply` on real servers."""

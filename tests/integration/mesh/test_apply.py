@@ -1,8 +1,6 @@
-"""`mesh apply` on real servers: repeatable, and nobody may more than is declared."""
+"""`mesh apply` on real servers: it is repeatable, and no user may do more than is declared."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -20,22 +18,23 @@ from confluent_kafka.admin import (
 from confluent_kafka.schema_registry import ConfigCompatibilityLevel, SchemaRegistryClient
 
 from infra.apply import topics_and_acls
-from infra.apply.reconcile import apply, declared
+from infra.apply.reconcile import apply, declared_topics
 from schemas.systems import DOMAINS
 from schemas.topics import subject
-from tests.integration.mesh.conftest import MUNICIPALITIES, Mesh
+from tests.integration.cluster import MUNICIPALITIES
+from tests.integration.mesh.conftest import Mesh
 
 TIMEOUT_S = 15.0
 
 
-def test_applied_twice_nothing_changes(mesh: Mesh) -> None:
-    """No user, topic, right, subject or store."""
+def test_applying_twice_changes_nothing(mesh: Mesh) -> None:
+    """The second `apply` changes no user, topic, ACL, subject or store."""
     apply(mesh.environment, mesh.installation, MUNICIPALITIES)
     assert apply(mesh.environment, mesh.installation, MUNICIPALITIES).changes == 0
 
 
-def test_a_right_that_is_not_declared_is_taken(mesh: Mesh) -> None:
-    """Somebody gave it by hand, or a declaration went."""
+def test_an_acl_that_is_not_declared_is_removed(mesh: Mesh) -> None:
+    """It may have been added by hand, or its declaration may have been deleted."""
     stale = AclBinding(
         ResourceType.TOPIC,
         "notice",
@@ -47,35 +46,35 @@ def test_a_right_that_is_not_declared_is_taken(mesh: Mesh) -> None:
     )
     client = AdminClient({**mesh.environment.kafka("admin")})
     client.create_acls([stale])[stale].result(TIMEOUT_S)
-    topics_and_acls.wait_in_force(client)
+    topics_and_acls.wait_until_enforced(client)
     applied = apply(mesh.environment, mesh.installation)
-    assert (applied.rights_taken, applied.changes) == (1, 1)
+    assert (applied.acls_removed, applied.changes) == (1, 1)
 
 
-def test_a_setting_that_was_changed_is_set_right(mesh: Mesh) -> None:
-    """An age limit would lose what happened long ago."""
+def test_a_changed_topic_setting_is_restored(mesh: Mesh) -> None:
+    """A retention time would delete old records."""
     client = AdminClient({**mesh.environment.kafka("admin")})
     wrong = ConfigEntry("retention.ms", "1000000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, "notice", incremental_configs=[wrong])
     client.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
-    topics_and_acls.wait_in_force(client)
+    topics_and_acls.wait_until_enforced(client)
     assert apply(mesh.environment, mesh.installation).topics == 1
-    found = client.describe_configs([ConfigResource(ResourceType.TOPIC, "notice")])
-    config = next(iter(found.values())).result(TIMEOUT_S)
+    configs = client.describe_configs([ConfigResource(ResourceType.TOPIC, "notice")])
+    config = next(iter(configs.values())).result(TIMEOUT_S)
     assert config["retention.ms"].value == "-1"
 
 
-def test_every_topic_has_its_schema_under_full_transitive(mesh: Mesh) -> None:
-    """Any client's registry knows them."""
+def test_every_topic_has_its_schema_and_compatibility_is_full_transitive(mesh: Mesh) -> None:
+    """A plain client of the registry sees the subjects."""
     with SchemaRegistryClient({"url": mesh.environment.registry_url}) as client:
         known = set(client.get_subjects())
         compatibility = client.get_config().compatibility_level
-    assert {subject(topic.name) for topic in declared(mesh.installation)} <= known
+    assert {subject(topic.name) for topic in declared_topics(mesh.installation)} <= known
     assert compatibility == ConfigCompatibilityLevel.FULL_TRANSITIVE
 
 
-def errors_of(mesh: Mesh, user: str, topic: str) -> list[str]:
-    """What a user is told who writes to a topic."""
+def write_errors(mesh: Mesh, user: str, topic: str) -> list[str]:
+    """Write a record as a user; return the name of the error, or `none`."""
     errors: list[str] = []
 
     def delivered(error: KafkaError | None, _: object) -> None:
@@ -100,13 +99,13 @@ def errors_of(mesh: Mesh, user: str, topic: str) -> list[str]:
         ("sink.child", "receipt.care"),
     ],
 )
-def test_nobody_writes_what_is_not_his(mesh: Mesh, user: str, topic: str) -> None:
-    """A source its own topic only; no one speaks for another municipality."""
-    assert errors_of(mesh, user, topic) == ["TOPIC_AUTHORIZATION_FAILED"]
+def test_a_user_can_not_write_topics_of_others(mesh: Mesh, user: str, topic: str) -> None:
+    """A source writes only its own topic; none can submit for another municipality."""
+    assert write_errors(mesh, user, topic) == ["TOPIC_AUTHORIZATION_FAILED"]
 
 
 def read_alone(mesh: Mesh, user: str, topic: str) -> str:
-    """What a user is told who reads a topic: of the topic itself, or with the first record."""
+    """Read a topic as a user without other members; return an error name, `a record` or `nothing`."""
     properties = {**mesh.environment.kafka(user), "group.id": f"{user}.test", "enable.partition.eof": True}
     consumer = Consumer({**properties, "log_level": 0})
     try:
@@ -135,43 +134,38 @@ READABLE_BY_NO_DOMAIN = ("notice", "person.change", "state.fan-out.persons", "in
         ("tracker", "conflict"),
     ],
 )
-def test_nobody_reads_what_is_not_his(mesh: Mesh, user: str, topic: str) -> None:
-    """A domain what it is told; nobody but its step a state."""
-    # A source has no group either, and may be told of that first.
-    told = read_alone(mesh, user, topic)
-    assert told in {"TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"}
+def test_a_user_can_not_read_topics_of_others(mesh: Mesh, user: str, topic: str) -> None:
+    """A domain reads only its own topic; only a step reads its state."""
+    # A source has no group either; the broker may report that first.
+    error = read_alone(mesh, user, topic)
+    assert error in {"TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_domain_reads_what_it_is_told(mesh: Mesh, domain: str) -> None:
-    """It has the right to its own topic: a record, or its end."""
+def test_a_domain_reads_its_own_topic(mesh: Mesh, domain: str) -> None:
+    """The broker returns a record, or the end of the topic."""
     assert read_alone(mesh, domain, f"domain.{domain}") in {"a record", "_PARTITION_EOF"}
 
 
 @pytest.mark.parametrize(
     ("user", "topic"), [("auditor", "notice"), ("pension", "domain.pension"), ("household", "notice")]
 )
-def test_nobody_joins_a_group_of_another(mesh: Mesh, user: str, topic: str) -> None:
-    """Whoever could, would take a step's partitions away."""
+def test_a_user_can_not_join_the_group_of_another(mesh: Mesh, user: str, topic: str) -> None:
+    """A member of a step's group would take partitions from its workers."""
     properties = {**mesh.environment.kafka(user), "group.id": "mesh.intake", "log_level": 0}
     consumer = Consumer(properties)
     try:
         consumer.subscribe([topic])
-        told = [message.error() for message in consumer.consume(1, TIMEOUT_S)]
+        errors = [message.error() for message in consumer.consume(1, TIMEOUT_S)]
     finally:
         consumer.close()
-    assert [error.name() for error in told if error] == ["GROUP_AUTHORIZATION_FAILED"]
+    assert [error.name() for error in errors if error] == ["GROUP_AUTHORIZATION_FAILED"]
 
 
-def fence(mesh: Mesh, user: str, transactional_id: str) -> Callable[[], None]:
-    """Taking over somebody's transactions."""
-    properties = {**mesh.environment.kafka(user), "transactional.id": transactional_id, "log_level": 0}
+def test_a_user_can_not_fence_the_workers_of_a_step(mesh: Mesh) -> None:
+    """Otherwise a domain's user could stop the mesh."""
+    properties = {**mesh.environment.kafka("pension"), "transactional.id": "mesh.household.0", "log_level": 0}
     producer = Producer(properties)
-    return lambda: producer.init_transactions(TIMEOUT_S)
-
-
-def test_nobody_fences_another_steps_workers(mesh: Mesh) -> None:
-    """A domain's user could stop the mesh otherwise."""
-    with pytest.raises(KafkaException) as refused:
-        fence(mesh, "pension", "mesh.household.0")()
-    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    with pytest.raises(KafkaException) as denied:
+        producer.init_transactions(TIMEOUT_S)
+    assert denied.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED

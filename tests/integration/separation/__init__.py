@@ -1,1 +1,1 @@
-"""One city on servers of its own: who sees what, and what is said of whom."""
+"""One city on servers of its own: which user sees which data, and which data names a person."""

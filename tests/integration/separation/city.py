@@ -1,9 +1,8 @@
-"""A city of about 300 residents through a whole mesh, with everything going wrong beside it that can."""
+"""A city of about 300 residents through a whole mesh, with faulty files, poison and database errors beside it."""
 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
-import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from psycopg import sql
 
 from infra.apply.installation import Installation
 from infra.apply.reconcile import apply
-from infra.demo.run import municipalities
+from infra.demo.run import municipalities as municipalities_of
 from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.stack import Stack
@@ -33,97 +31,100 @@ from infra.verification.synthetic.writing import write_city
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from streams.registry import RegistrySchemaIds
-from tests.integration.separation.residents import Residents, residents_of, text_of
+from tests.integration.cluster import only_settings
+from tests.integration.separation.residents import Residents, residents_of
+from tests.register_files import text_of
 
 RESIDENTS, DAYS, SEED = 300, 20, 7
 TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 120.0
 COMMAND_TIMEOUT_S = 60.0
-#: Topics to which an administrator by mistake writes what is no record.
-POISONED = ("notice", "person.change", "change.local-tax", "domain.local-tax", "domain.child", "receipt.care")
+#: Topics to which an administrator writes bytes that are no record.
+POISONED_TOPICS = (
+    "notice",
+    "person.change",
+    "change.local-tax",
+    "domain.local-tax",
+    "domain.child",
+    "receipt.care",
+)
 
 
 @dataclass
 class IsolatedCity:
-    """Servers, files and people; `told` is all that commands said."""
+    """Servers, files and residents; `output` has everything that commands have printed."""
 
     environment: Environment
     installation: Installation
     files: Path
     residents: Residents
     metrics_port: int
-    settings: dict[str, str]
+    variables: dict[str, str]
     codec: Codec
-    told: list[bytes] = field(default_factory=list)
+    output: list[bytes] = field(default_factory=list)
 
     @property
-    def places(self) -> list[str]:
-        """Municipalities that take part."""
-        return sorted(municipalities(self.files))
+    def municipalities(self) -> list[str]:
+        """The municipalities that take part."""
+        return sorted(municipalities_of(self.files))
 
     @property
-    def refused_by_check(self) -> str:
-        """Reading of the resident whose row the store of local tax doesn't take."""
+    def rejected_by_check(self) -> str:
+        """Reading of the resident whose row the store of local tax rejects."""
         return self.residents.steady()[0]
 
     @property
-    def refused_by_trigger(self) -> str:
-        """Reading of the resident whose row the stores of pension and nta don't take."""
+    def rejected_by_trigger(self) -> str:
+        """Reading of the resident whose row the stores of pension and nta reject."""
         return self.residents.steady()[1]
 
     def poison(self) -> bytes:
-        """No record of any schema, with a name in it that must not be told."""
-        return b"\x00\xff\xff\xff\xff" + self.refused_by_check.encode() + min(self.residents.codes).encode()
+        """Return bytes that are no record of any schema and contain personal data, which must not be printed."""
+        return b"\x00\xff\xff\xff\xff" + self.rejected_by_check.encode() + min(self.residents.codes).encode()
 
     def mesh(self, *arguments: object) -> subprocess.CompletedProcess[bytes]:
-        """A command line as an operator types it."""
-        words = [sys.executable, "-c", "from infra.cli import main; main()", *map(str, arguments)]
-        done = subprocess.run(
-            words, env=self.settings, capture_output=True, check=False, timeout=COMMAND_TIMEOUT_S
+        """Run a command of `mesh` and keep its output."""
+        command = [sys.executable, "-c", "from infra.cli import main; main()", *map(str, arguments)]
+        process = subprocess.run(
+            command, env=self.variables, capture_output=True, check=False, timeout=COMMAND_TIMEOUT_S
         )
-        self.told += [done.stdout, done.stderr]
-        return done
+        self.output += [process.stdout, process.stderr]
+        return process
+
+
+def settings_of(home: Path, port: int) -> dict[str, str]:
+    """Return the MESH_* settings of a mesh in `home`."""
+    return {"MESH_HOME": str(home), "MESH_METRICS_PORT": str(port)}
 
 
 def produce(environment: Environment, user: str, topic: str, value: bytes) -> str:
-    """Hands one record over; `none`, or the name of the error."""
-    told: list[str] = []
+    """Publish one record; return `none` or the name of the error."""
+    errors: list[str] = []
 
     def delivered(error: KafkaError | None, _: object) -> None:
-        told.append(error.name() if error else "none")
+        errors.append(error.name() if error else "none")
 
     producer = Producer({**environment.kafka(user), "log_level": 0, "message.timeout.ms": 10_000})
     producer.produce(topic, value, on_delivery=delivered)
     assert producer.flush(TIMEOUT_S) == 0
-    return told[0]
+    return errors[0]
 
 
 @contextmanager
-def settings_of(home: Path, port: int) -> Iterator[dict[str, str]]:
-    """This process's settings are those of a mesh in `home`, and no others."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("MESH_")]:
-            patch.delenv(name)
-        patch.setenv("MESH_HOME", str(home))
-        patch.setenv("MESH_METRICS_PORT", str(port))
-        yield dict(os.environ)
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[IsolatedCity]:
-    """The city taken in, what is bad beside it too, and all of it gone through."""
+def ingested_in(folder: Path) -> Iterator[IsolatedCity]:
+    """Ingest the city and faulty input in `folder`, and yield it when everything is processed; delete it afterwards."""
     files, port = folder / "city", free_ports()
     write_city(files, RESIDENTS, DAYS, SEED)
     stack = Stack(Home(folder / "home"))
     installation = Installation(stack.home.folder)
     try:
-        with settings_of(installation.folder, port) as settings:
+        with only_settings(settings_of(installation.folder, port)) as variables:
             stack.up()
             environment = Environment.of_stack(stack.home)
-            apply(environment, installation, municipalities(files))
+            apply(environment, installation, municipalities_of(files))
         with reader(environment, installation) as codec:
-            city = IsolatedCity(environment, installation, files, residents_of(files), port, settings, codec)
-            take_in(city, folder / "bad")
+            city = IsolatedCity(environment, installation, files, residents_of(files), port, variables, codec)
+            ingest_everything(city, folder / "faulty")
             yield city
     finally:
         background.stop(installation)
@@ -132,28 +133,32 @@ def running(folder: Path) -> Iterator[IsolatedCity]:
 
 @contextmanager
 def reader(environment: Environment, installation: Installation) -> Iterator[Codec]:
-    """Reads records of every topic; what it asks the registry with is closed in the end."""
-    found: dict[str, dict[str, int]] = json.loads(installation.schema_ids.read_bytes())
-    ids = {(name, int(version)): number for name, of in found.items() for version, number in of.items()}
+    """Yield a codec for records of every topic; it closes its client of the registry at the end."""
+    schema_ids: dict[str, dict[str, int]] = json.loads(installation.schema_ids.read_bytes())
+    ids = {
+        (name, int(version)): number
+        for name, versions in schema_ids.items()
+        for version, number in versions.items()
+    }
     with SchemaRegistryClient({"url": environment.registry_url}) as client:
         foreign = installation.folder / "foreign-schemas-of-tests.json"
         yield Codec(catalogue(), RegistrySchemaIds(catalogue(), ids, client, foreign))
 
 
-def take_in(city: IsolatedCity, bad: Path) -> None:
-    """Workers start, everything is handed over, and has gone through."""
-    refuse_rows(city)
-    with settings_of(city.installation.folder, city.metrics_port):
+def ingest_everything(city: IsolatedCity, faulty: Path) -> None:
+    """Start the workers, ingest everything, and wait until it is processed."""
+    reject_rows(city)
+    with only_settings(settings_of(city.installation.folder, city.metrics_port)):
         start_workers(city.environment, city.installation)
-    hand_over(city)
-    hand_over_what_is_bad(city, bad)
-    for topic in POISONED:
+    ingest_city(city)
+    ingest_faulty_input(city, faulty)
+    for topic in POISONED_TOPICS:
         assert produce(city.environment, "admin", topic, city.poison()) == "none"
     wait_idle(city.environment, city.installation, timeout_s=IDLE_TIMEOUT_S)
 
 
-def hand_over(city: IsolatedCity) -> None:
-    """All files of the city, by the commands for them."""
+def ingest_city(city: IsolatedCity) -> None:
+    """Ingest all files of the city."""
     kinds: list[tuple[tuple[str, ...], str]] = [
         (("juki-cs",), "juki_*.csv"),
         (("notices",), "notices_*.jsonl"),
@@ -161,43 +166,43 @@ def hand_over(city: IsolatedCity) -> None:
         (("events", "--system", "portal"), "events_portal*.jsonl"),
     ]
     for command, pattern in kinds:
-        done = city.mesh("ingest", *command, *sorted(city.files.glob(pattern)))
-        assert done.returncode == 0, command
+        process = city.mesh("ingest", *command, *sorted(city.files.glob(pattern)))
+        assert process.returncode == 0, command
 
 
-def refuse_rows(city: IsolatedCity) -> None:
-    """Two residents' rows break rules of the database, whose messages would show them."""
-    check: LiteralString = "ALTER TABLE local_tax.person ADD CONSTRAINT refused CHECK (kana <> {})"
-    function: LiteralString = """CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF NEW.kana = {} THEN RAISE EXCEPTION 'refused: % % %', NEW.name, NEW.kana, NEW.address; END IF;
+def reject_rows(city: IsolatedCity) -> None:
+    """Make the database reject two residents' rows, with error messages that contain the rows."""
+    check: LiteralString = "ALTER TABLE local_tax.person ADD CONSTRAINT rejected CHECK (kana <> {})"
+    function: LiteralString = """CREATE FUNCTION public.reject() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF NEW.kana = {} THEN RAISE EXCEPTION 'rejected: % % %', NEW.name, NEW.kana, NEW.address; END IF;
         RETURN NEW; END $$"""
     with psycopg.connect(city.environment.dsn("postgres")) as connection:
-        connection.execute(sql.SQL(check).format(sql.Literal(city.refused_by_check)))
-        connection.execute(sql.SQL(function).format(sql.Literal(city.refused_by_trigger)))
+        connection.execute(sql.SQL(check).format(sql.Literal(city.rejected_by_check)))
+        connection.execute(sql.SQL(function).format(sql.Literal(city.rejected_by_trigger)))
         for schema in ("pension", "nta"):
             connection.execute(
                 sql.SQL(
-                    "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+                    "CREATE TRIGGER reject BEFORE INSERT OR UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION public.reject()"
                 ).format(sql.Identifier(schema, "person"))
             )
 
 
-def hand_over_what_is_bad(city: IsolatedCity, folder: Path) -> None:
-    """Files and records that are refused, each full of people."""
+def ingest_faulty_input(city: IsolatedCity, folder: Path) -> None:
+    """Ingest files and records that are rejected, each full of personal data."""
     folder.mkdir()
     source = next(
         path for path in sorted(city.files.glob("juki_*.csv")) if path.read_bytes()[:3] == b"\xef\xbb\xbf"
     )
-    place = source.stem.split("_")[1]
+    municipality = source.stem.split("_")[1]
     header, *rows = text_of(source).splitlines()
     lines = [header.encode(), *(row.encode() for row in _broken(rows))]
     files: dict[str, bytes] = {
-        f"juki_{place}_rows.csv": b"\r\n".join(lines),
-        f"juki_{place}_binary.csv": b"\x00" + source.read_bytes(),
-        f"juki_{place}_format.csv": source.read_bytes().split(b"\r\n", 1)[1],
-        f"juki_{place}_long.csv": lines[0] + b"\r\n" + rows[0].encode() * 50_000,
-        f"juki_{place}_empty.csv": b"",
-        f"notices_{place}_format.jsonl": source.read_bytes(),
+        f"juki_{municipality}_rows.csv": b"\r\n".join(lines),
+        f"juki_{municipality}_binary.csv": b"\x00" + source.read_bytes(),
+        f"juki_{municipality}_format.csv": source.read_bytes().split(b"\r\n", 1)[1],
+        f"juki_{municipality}_long.csv": lines[0] + b"\r\n" + rows[0].encode() * 50_000,
+        f"juki_{municipality}_empty.csv": b"",
+        f"notices_{municipality}_format.jsonl": source.read_bytes(),
         "enrolments_format.csv": source.read_bytes(),
     }
     codes = {}
@@ -205,14 +210,14 @@ def hand_over_what_is_bad(city: IsolatedCity, folder: Path) -> None:
         (folder / name).write_bytes(content)
         command = {"juki": "juki-cs", "notices": "notices", "enrolments": "enrolments"}[name.split("_")[0]]
         codes[name] = city.mesh("ingest", command, folder / name).returncode
-    assert codes[f"juki_{place}_rows.csv"] == 0, city.told[-1]
-    for system, municipality in (("juki-cs", place), ("juki", place), ("child", place), ("pension", None)):
-        user = f"{system}.{municipality}" if municipality else system
+    assert codes[f"juki_{municipality}_rows.csv"] == 0, city.output[-1]
+    municipal = [f"{system}.{municipality}" for system in ("juki-cs", "juki", "child")]
+    for user in (*municipal, "pension"):
         assert produce(city.environment, user, f"in.{user}", city.poison()) == "none"
 
 
 def _broken(rows: list[str]) -> Iterator[str]:
-    """Rows that each break one rule, under numbers of their own."""
+    """Yield rows that each break one rule, with notice numbers of their own."""
     for index, row in enumerate(rows[:5]):
         columns = row.split(",")
         columns[0], columns[1] = str(index + 1), f"{columns[1][:6]}99999990{index}"
@@ -230,20 +235,20 @@ def _broken(rows: list[str]) -> Iterator[str]:
 
 
 def free_ports() -> int:
-    """The first of a range of ports on which nobody listens now, one for each worker that there may be."""
+    """Return the first of a range of unused ports, one for each possible worker."""
     for first in range(21_000, 30_000, len(RUN_STEPS) * WORKERS_MAX):
-        if all(_free(first + place * WORKERS_MAX) for place in range(len(RUN_STEPS))):
+        if all(_free(first + index * WORKERS_MAX) for index in range(len(RUN_STEPS))):
             return first
-    raise AssertionError("no free ports")
+    raise AssertionError("no range of unused ports below 30000")
 
 
 def _free(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) != 0
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
 
 
-def as_lines(city: IsolatedCity, *arguments: str) -> list[dict[str, Any]]:
-    """What a command lists with --json."""
-    done = city.mesh(*arguments, "--json")
-    assert done.returncode == 0
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def json_rows(city: IsolatedCity, *arguments: str) -> list[dict[str, Any]]:
+    """Return the rows that a command prints with --json."""
+    process = city.mesh(*arguments, "--json")
+    assert process.returncode == 0
+    return [json.loads(line) for line in process.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""What there is of each person in each domain's topics and store, person by person: the key ring is the oracle."""
+"""All values that each domain's topics and store have of each person; the key ring identifies the persons."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from schemas.topics import disclosure_topic, domain_receipt_topic, domain_topic
 from streams.kafka_clients import reader_properties
 from tests.integration.separation.city import TIMEOUT_S, IsolatedCity
 
-#: Where a value stands (topic or table, and the fields down to it), and the value as text.
-Seen = tuple[str, str]
+#: Path of a value (the field names down to it), and the value as text.
+Value = tuple[str, str]
 
 
 @dataclass
 class Observed:
-    """By domain and person (mesh code): values by the name of the field that holds each."""
+    """Values by domain and person (mesh code), and what was counted while reading."""
 
-    by_person: dict[str, dict[str, set[Seen]]] = field(
+    by_person: dict[str, dict[str, set[Value]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
     headers: int = 0
     times: list[tuple[str, date, datetime]] = field(default_factory=list)
     unknown_codes: int = 0
 
-    def of_domain(self, domain: str) -> set[Seen]:
-        """All values of all persons."""
-        return {seen for values in self.by_person[domain].values() for seen in values}
+    def of_domain(self, domain: str) -> set[Value]:
+        """Return all values of all persons in a domain."""
+        return {value for values in self.by_person[domain].values() for value in values}
 
     def codes(self, domain: str) -> set[str]:
-        """Every code of a person, household or case."""
+        """Return every code of a person, household or case in a domain."""
         return {value for name, value in self.of_domain(domain) if name.endswith("code")}
 
 
 def observe(city: IsolatedCity) -> Observed:
-    """Everything that stands in what two domains could lay side by side."""
-    found = Observed()
+    """Read the topics and the store of each domain: everything that two domains could compare."""
+    observed = Observed()
     ring = load_keys(city.installation.key_file)
     for domain in DOMAINS.values():
-        rows = [*_records(city, domain, found), *_stored(city, domain)]
+        rows = [*_records(city, domain, observed), *_stored(city, domain)]
         codes = pa.array([row["code"] for row in rows], pa.string())
         persons = mesh_codes(ring.cipher(domain.id), codes, CodeKind.PERSON).to_pylist()
-        found.unknown_codes += persons.count(None)
+        observed.unknown_codes += persons.count(None)
         for person, row in zip(persons, rows, strict=True):
-            found.by_person[domain.id][person] |= set(_values("", row))
-    return found
+            observed.by_person[domain.id][person] |= set(_values("", row))
+    return observed
 
 
 def messages(city: IsolatedCity, topic: str) -> Iterator[Message]:
-    """Every committed record of a topic, up to its ends of now."""
+    """Yield every committed record of a topic, up to its present end."""
     consumer = Consumer(reader_properties(city.environment.kafka("auditor"), "auditor"))
     try:
         unread = set(consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
         consumer.assign([TopicPartition(topic, number, 0) for number in unread])
         while unread:
-            found = consumer.consume(1_000, 0.2) or consumer.consume(1, TIMEOUT_S)
-            assert found, "the broker doesn't answer"
-            for message in found:
+            batch = consumer.consume(1_000, 0.2) or consumer.consume(1, TIMEOUT_S)
+            assert batch, "the broker doesn't answer"
+            for message in batch:
                 error = message.error()
                 if error is None:
                     yield message
@@ -79,7 +79,7 @@ def messages(city: IsolatedCity, topic: str) -> Iterator[Message]:
         consumer.close()
 
 
-def _records(city: IsolatedCity, domain: Domain, found: Observed) -> Iterator[dict[str, Any]]:
+def _records(city: IsolatedCity, domain: Domain, observed: Observed) -> Iterator[dict[str, Any]]:
     topics = {
         domain_topic(domain.id): domain.event,
         disclosure_topic(domain.id): "disclosure",
@@ -88,13 +88,13 @@ def _records(city: IsolatedCity, domain: Domain, found: Observed) -> Iterator[di
     for topic, schema in topics.items():
         records = list(messages(city, topic))
         decoded = city.codec.decode(schema, [record.value() for record in records])
-        kept = [records[index] for index in decoded.row_indices.to_pylist()]
-        for record, row in zip(kept, decoded.table.to_pylist(), strict=True):
-            found.headers += len(record.headers() or [])
-            told_at = datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC)
-            found.times.append((topic, row["effective_on"], told_at))
+        decodable = [records[index] for index in decoded.row_indices.to_pylist()]
+        for record, row in zip(decodable, decoded.table.to_pylist(), strict=True):
+            observed.headers += len(record.headers() or [])
+            timestamp = datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC)
+            observed.times.append((topic, row["effective_on"], timestamp))
             row.setdefault("code", None)
-            yield {**row, "key": (record.key() or b"").decode(), "kafka_time": told_at}
+            yield {**row, "key": (record.key() or b"").decode(), "kafka_time": timestamp}
 
 
 def _stored(city: IsolatedCity, domain: Domain) -> Iterator[dict[str, Any]]:
@@ -105,12 +105,12 @@ def _stored(city: IsolatedCity, domain: Domain) -> Iterator[dict[str, Any]]:
 
 
 def tables(connection: psycopg.Connection[Any], schema: str) -> list[str]:
-    """All of a schema's tables."""
+    """Return the names of a schema's tables."""
     query = "SELECT tablename AS name FROM pg_tables WHERE schemaname = %s ORDER BY 1"
     return [dict(row)["name"] for row in connection.execute(query, [schema]).fetchall()]
 
 
-def _values(name: str, value: Any) -> Iterator[Seen]:
+def _values(name: str, value: Any) -> Iterator[Value]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _values(f"{name}.{key}" if name else key, part)

@@ -1,9 +1,7 @@
-"""What the files of a city say of its residents: everything that no log, metric or error may show."""
+"""The personal data in the files of a city, none of which a log, metric or error message may show."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Names of a fact in the files of each kind.
+from tests.register_files import csv_rows, json_lines
+
+#: The field names of each kind of value, in all file formats.
 NAMES = ("氏名", "name")
 KANA = ("氏名カナ", "kana", "holder_kana")
 CODES = ("住民票コード", "code")
@@ -22,7 +22,7 @@ NUMBERS = ("number",)
 
 @dataclass(frozen=True)
 class Residents:
-    """Every value of each kind in the whole city; `kana_by_code` tells whose readings changed."""
+    """Every value of each kind in the whole city, and the readings of each resident record code."""
 
     names: frozenset[str]
     kana: frozenset[str]
@@ -32,48 +32,39 @@ class Residents:
     kana_by_code: Mapping[str, frozenset[str]]
 
     def steady(self) -> list[str]:
-        """Readings that one resident alone has, and has had all along; in a stable order."""
+        """Return readings that exactly one resident has, and has had from the start; sorted."""
         owners: dict[str, set[str]] = defaultdict(set)
         for code, readings in self.kana_by_code.items():
             for reading in readings:
                 owners[reading].add(code)
-        alone = (kana for kana, codes in owners.items() if len(codes) == 1)
-        return sorted(kana for kana in alone if all(len(self.kana_by_code[c]) == 1 for c in owners[kana]))
+        unique = (kana for kana, codes in owners.items() if len(codes) == 1)
+        return sorted(kana for kana in unique if all(len(self.kana_by_code[c]) == 1 for c in owners[kana]))
 
 
 def residents_of(folder: Path) -> Residents:
-    """Read from the files as they stand."""
-    found = [fact for path in sorted(folder.iterdir()) for fact in _facts(path)]
+    """Read the residents from the files of a city."""
+    facts = [fact for path in sorted(folder.iterdir()) for fact in _facts(path)]
     kana: dict[str, set[str]] = defaultdict(set)
-    for fact in found:
-        code, reading = _of(fact, CODES), _of(fact, KANA)
+    for fact in facts:
+        code, reading = _first_value(fact, CODES), _first_value(fact, KANA)
         if code and reading and "holder_kana" not in fact:
             kana[code].add(reading)
     return Residents(
-        _all(found, NAMES),
-        _all(found, KANA),
-        _all(found, CODES),
-        _all(found, ADDRESSES),
-        _all([fact for fact in found if "holder_kana" in fact], NUMBERS),
+        _values(facts, NAMES),
+        _values(facts, KANA),
+        _values(facts, CODES),
+        _values(facts, ADDRESSES),
+        _values([fact for fact in facts if "holder_kana" in fact], NUMBERS),
         {code: frozenset(readings) for code, readings in kana.items()},
     )
 
 
-def text_of(path: Path) -> str:
-    """A register's file in whichever encoding it has."""
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp932")
-
-
 def _facts(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix == ".csv":
-        yield from csv.DictReader(io.StringIO(text_of(path)))
+        yield from (row for _, row in csv_rows(path))
     elif path.suffix == ".jsonl":
-        for line in text_of(path).splitlines():
-            yield from _records(json.loads(line))
+        for _, text in json_lines(path):
+            yield from _records(json.loads(text))
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -86,9 +77,9 @@ def _records(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from _records(part)
 
 
-def _of(fact: Mapping[str, Any], names: tuple[str, ...]) -> str:
+def _first_value(fact: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return next((str(fact[name]) for name in names if fact.get(name)), "")
 
 
-def _all(facts: list[Mapping[str, Any]], names: tuple[str, ...]) -> frozenset[str]:
+def _values(facts: list[Mapping[str, Any]], names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(str(fact[name]) for fact in facts for name in names if fact.get(name)) - {"国外"}

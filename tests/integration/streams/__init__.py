@@ -1,1 +1,1 @@
-"""Streams against a real broker."""
+"""Integration tests of `streams` on a real broker."""

@@ -1,4 +1,8 @@
-"""A worker of a toy step as a process of its own; it is told by JSON on its standard input."""
+"""A worker of a toy step as a process of its own, configured by JSON on its standard input.
+
+Keys: `connection`, `prefix`, `kind`, `slot`, and optionally `settings`, `log` and `heartbeat` (paths), `die_at` (the
+number of the batch in whose transaction the process kills itself).
+"""
 
 from __future__ import annotations
 
@@ -11,53 +15,41 @@ from typing import Any
 import orjson
 import structlog
 
-from infra.run.logs import without_persons
+from infra.run.logs import drop_unsafe
 from streams.worker import Worker
-from tests.integration.streams.conftest import Broker
+from tests.integration.streams.broker import Broker, ProducerWrapper
 
 
-class Dying:
-    """A producer that dies where it should commit a batch; marks (`streams.barrier`) are none, and have no values."""
+class DyingProducer(ProducerWrapper):
+    """A producer that kills its process instead of committing batch number `die_at`; counts from 1."""
 
-    def __init__(self, inner: Any, at: int) -> None:
-        self._inner, self._left, self._values = inner, at, False
+    def __init__(self, inner: Any, die_at: int) -> None:
+        super().__init__(inner)
+        self._batches_left = die_at
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def produce(self, topic: str, value: bytes | None, *given: Any, **named: Any) -> None:
-        """Notes whether it has a value."""
-        self._values = self._values or value is not None
-        self._inner.produce(topic, value, *given, **named)
-
-    def commit_transaction(self, timeout: float) -> None:
-        """The chosen one never takes place."""
-        self._left -= self._values
-        self._values = False
-        if self._left == 0:
-            self._inner.flush(30)
+    def before_commit(self) -> None:
+        """Kill the process if this is the batch; its records and offsets are at the broker."""
+        self._batches_left -= 1
+        if self._batches_left == 0:
+            self.inner.flush(30)
             os.kill(os.getpid(), signal.SIGKILL)
-        self._inner.commit_transaction(timeout)
 
 
 def configure_log(path: Path) -> None:
-    """Lines as JSON, as a worker's own are, in a file."""
+    """Write log lines as JSON to a file, as a real worker does."""
     structlog.configure(
-        processors=[without_persons, structlog.processors.JSONRenderer()],
+        processors=[drop_unsafe, structlog.processors.JSONRenderer()],
         logger_factory=structlog.WriteLoggerFactory(path.open("a", buffering=1)),
     )
 
 
 def main(spec: dict[str, Any]) -> int:
-    """Runs until SIGTERM, or dies in the transaction of its batch `die_at`."""
+    """Run until SIGTERM, or until the transaction of batch `die_at`; return the exit code."""
     if "log" in spec:
         configure_log(Path(spec["log"]))
-    broker = Broker(spec["connection"], spec["prefix"])
-    pipeline = broker.pipeline(spec["kind"], spec["slot"], spec.get("settings"))
-    if spec.get("die_at"):
-        clients = pipeline._transactions._clients
-        make = clients.producer
-        clients.producer = lambda: Dying(make(), spec["die_at"])  # type: ignore[method-assign]
+    broker, die_at = Broker(spec["connection"], spec["prefix"]), spec.get("die_at")
+    wrap = (lambda producer: DyingProducer(producer, die_at)) if die_at else None
+    pipeline = broker.pipeline(spec["kind"], spec["slot"], spec.get("settings"), wrap)
     heartbeat = Path(spec["heartbeat"]) if "heartbeat" in spec else None
     return Worker(spec["slot"], lambda: pipeline, spec["kind"], heartbeat).run()
 

@@ -1,4 +1,4 @@
-"""What a broker refuses a step, and will go on refusing, stops it by that name, and not as a broker that is away."""
+"""An error that a retry can't resolve stops the worker and is named, unlike that of an unavailable broker."""
 
 from __future__ import annotations
 
@@ -11,65 +11,67 @@ from streams.kafka_clients import KafkaClients
 from streams.pipeline import Pipeline
 from streams.settings import PipelineSettings
 from streams.transactions import Transactions
-from tests.integration.streams.conftest import Broker, wait_until
-from tests.integration.streams.test_killed_workers import made
+from tests.integration.cluster import wait_until
+from tests.integration.streams.broker import Broker, process
 
 
-def ended(worker: Pipeline) -> StreamError:
-    """What stops a worker."""
-    found: list[StreamError] = []
+def stop_error(worker: Pipeline) -> StreamError:
+    """Run a worker until an error stops it; return the error."""
+    errors: list[StreamError] = []
 
     def stopped() -> bool:
         try:
             worker.run_once()
         except StreamError as error:
-            found.append(error)
-        return bool(found)
+            errors.append(error)
+        return bool(errors)
 
     worker.start()
-    wait_until("it stops", stopped)
+    wait_until("the worker stops", stopped)
     worker.close()
-    return found[0]
+    return errors[0]
 
 
-def test_a_topic_that_is_not_there(broker: Broker) -> None:
-    """An operator has to apply again; the record is not lost, as its offset isn't committed."""
+def test_a_missing_topic_stops_the_worker(broker: Broker) -> None:
+    """An operator must run `mesh apply` again; no record is lost, because its offset isn't committed."""
     topic = f"{broker.prefix}-item"
     broker.create(topic)
-    broker.create(f"state.{broker.name('total')}.sums", compacted=True)
-    broker.feed(topic, [("a", 1)])
-    assert isinstance(ended(broker.pipeline("total")), DeniedError), "what it sets aside has no place"
-    broker.create_aside("total")
-    error = ended(broker.pipeline("total"))
+    broker.create(broker.changelog, compacted=True)
+    broker.write_items(topic, [("a", 1)])
+    assert isinstance(stop_error(broker.pipeline("total")), DeniedError), "the dead-letter queue has no topic"
+    broker.create_dlq_topics("total")
+    error = stop_error(broker.pipeline("total"))
     assert isinstance(error, DeniedError)
     assert str(error) in {"_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"}
     broker.create(f"{broker.prefix}-total")
-    again = broker.pipeline("total")
-    again.start()
-    wait_until("it goes on", lambda: again.run_once() == 1)
-    again.close()
+    restarted = broker.pipeline("total")
+    restarted.start()
+    process(restarted)
+    restarted.close()
 
 
-def test_a_record_that_a_topic_does_not_take(broker: Broker) -> None:
-    """The broker's limit is below the mesh's: said by name."""
-    topic, out = made(broker, 1)
+def test_a_record_over_the_size_limit_of_the_topic_stops_the_worker(broker: Broker) -> None:
+    """The error is named if the broker's limit is below the mesh's."""
+    topic, output = broker.create_total_topics(1)
     limit = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
-    for done in broker.admin.incremental_alter_configs(
-        [ConfigResource(ResourceType.TOPIC, out, incremental_configs=[limit])]
+    for future in broker.admin.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, output, incremental_configs=[limit])]
     ).values():
-        done.result(30)
-    broker.feed(topic, [("x" * 5_000, 1)])
-    error = ended(broker.pipeline("total", settings={"compression_type": "none"}))
+        future.result(30)
+    broker.write_items(topic, [("x" * 5_000, 1)])
+    error = stop_error(broker.pipeline("total", settings={"compression_type": "none"}))
     assert isinstance(error, StoppedError)
     assert str(error) == "MSG_SIZE_TOO_LARGE"
 
 
-@pytest.mark.parametrize("password", ["wrong", None], ids=["a wrong password", "a missing right"])
-def test_a_user_who_may_not(environment: Environment, password: str | None) -> None:
-    """The auditor writes nothing, and nobody comes in with a wrong password."""
+@pytest.mark.parametrize("password", ["wrong", None], ids=["a wrong password", "a missing ACL"])
+def test_a_user_without_access_can_not_start_a_transaction(
+    environment: Environment, password: str | None
+) -> None:
+    """The auditor may not write, and a wrong password is rejected."""
     connection = environment.kafka("auditor") | ({"sasl.password": password} if password else {})
     clients = KafkaClients(connection, "household", 9, PipelineSettings())
-    began = Transactions(clients, PipelineSettings(), lambda: 0.0)
+    transactions = Transactions(clients, PipelineSettings(), lambda: 0.0)
     name = "_AUTHENTICATION" if password else "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
     with pytest.raises(DeniedError, match=name):
-        began.start()
+        transactions.start()

@@ -1,4 +1,4 @@
-"""What chaos looks for in the end: partitions with a transaction that nobody has ended."""
+"""The last check of a chaos run: partitions that still have an open transaction."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from confluent_kafka import Producer
 
 from infra.environment import Environment
 from tests.chaos.evidence import open_at_the_end
-from tests.integration.streams.conftest import DEADLINE_S, Broker, wait_until
+from tests.integration.cluster import wait_until
+from tests.integration.streams.broker import DEADLINE_S, Broker
 
 
-def test_a_transaction_that_is_open_is_seen_until_it_is_ended(
-    broker: Broker, environment: Environment
-) -> None:
-    """In the partition that it has written to, and in no other of its topic; afterwards it isn't any more."""
+def test_an_open_transaction_is_reported_until_it_ends(broker: Broker, environment: Environment) -> None:
+    """Only the partition that the transaction has written to is reported."""
     topic = f"{broker.prefix}-open"
     broker.create(topic, partitions=2)
     producer = Producer({**broker.connection, "transactional.id": f"{broker.prefix}-open.0"})
@@ -20,14 +19,16 @@ def test_a_transaction_that_is_open_is_seen_until_it_is_ended(
     producer.begin_transaction()
     producer.produce(topic, b"value", b"key", 1)
     assert producer.flush(DEADLINE_S) == 0
-    looks = open_at_the_end(environment, DEADLINE_S)
-    assert [place for place in next(looks) if place[0] == topic] == [(topic, 1)]
+    reports = open_at_the_end(environment, DEADLINE_S)
+    assert [partition for partition in next(reports) if partition[0] == topic] == [(topic, 1)]
     producer.commit_transaction(DEADLINE_S)
-    wait_until("it is ended", lambda: all(place[0] != topic for place in next(looks)))
+    wait_until("it has ended", lambda: all(partition[0] != topic for partition in next(reports)))
 
 
-def test_what_stays_open_is_told_when_the_time_is_over(broker: Broker, environment: Environment) -> None:
-    """The last look's is what is found."""
+def test_a_transaction_that_stays_open_is_in_the_last_report(
+    broker: Broker, environment: Environment
+) -> None:
+    """The reports end after the given time."""
     topic = f"{broker.prefix}-left"
     broker.create(topic)
     producer = Producer({**broker.connection, "transactional.id": f"{broker.prefix}-left.0"})

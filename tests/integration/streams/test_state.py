@@ -1,4 +1,4 @@
-"""State that can't rot: a changelog is compacted and yet complete, and what is restored is what was lost."""
+"""State and changelogs: a compacted changelog is complete, and restored state equals the state that was lost."""
 
 from __future__ import annotations
 
@@ -25,83 +25,74 @@ from streams.restore import Restorer
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.testing.driver import SEALER
-from tests.integration.figures import leave
-from tests.integration.streams.conftest import Broker, wait_until
-from tests.integration.streams.test_killed_workers import Worker, idle, made, start, sums, workers
+from tests.integration.cluster import wait_until
+from tests.integration.figures import write_figures
+from tests.integration.streams.broker import Broker, WorkerProcess, only_task, process
 from tests.unit.streams import toys
 
-__all__ = ["workers"]
-
 ENTRIES = 2_000_000
-#: About what a person's history takes after a month.
+#: About the size of a person's history after a month.
 VALUE_BYTES = 500
 RESTORE_MAX_S = 20.0
-#: What a restoration reads up to.
-MARK = "mark/1"
+#: The key of the barrier record up to which a changelog is read.
+BARRIER_KEY = "mark/1"
 
 Amounts = list[tuple[str, int]]
 
 
-def changelog(broker: Broker) -> str:
-    """The changelog of the step `total`."""
-    return f"state.{broker.name('total')}.sums"
-
-
-def configured(broker: Broker, resource_: ConfigResource, **values: str) -> None:
-    """Sets configurations of a topic or of all brokers."""
+def configure(broker: Broker, resource: ConfigResource, **values: str) -> None:
+    """Set configuration values of a topic or a broker; `_` in a name stands for `.`."""
     for name, value in values.items():
         entry = ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
-        resource_.add_incremental_config(entry)
-    for done in broker.admin.incremental_alter_configs([resource_]).values():
-        done.result(30)
+        resource.add_incremental_config(entry)
+    for future in broker.admin.incremental_alter_configs([resource]).values():
+        future.result(30)
 
 
-def state_of(worker: Pipeline) -> tuple[int, str]:
-    """Entries and digest of its only partition."""
-    (state,) = worker._assignment.tasks.values()
-    return state.entries, state.digest
+def entries_and_digest(worker: Pipeline) -> tuple[int, str]:
+    """Return the number of entries and the digest of the worker's only partition."""
+    task = only_task(worker)
+    return task.entries, task.digest
 
 
-def ready(worker: Pipeline) -> None:
-    """Its partition's state is whole."""
+def start_restored(worker: Pipeline) -> None:
+    """Start a worker and run it until its partition is restored."""
     worker.start()
-    wait_until("restored", lambda: bool(worker.run_once() or (worker.partitions and not worker.restoring)))
+    wait_until(
+        "state is restored",
+        lambda: bool(worker.run_once() or (worker.partitions and not worker.restoring)),
+    )
 
 
 @pytest.fixture
 def eager_cleaner(broker: Broker) -> Iterator[None]:
-    """The broker compacts as soon as there is anything to compact."""
-    every = [str(number) for number in broker.admin.list_topics(timeout=10).brokers]
-    for number in every:
-        configured(broker, ConfigResource(ResourceType.BROKER, number), log_cleaner_backoff_ms="200")
+    """Make the broker compact as soon as there is anything to compact."""
+    brokers = [str(number) for number in broker.admin.list_topics(timeout=10).brokers]
+    for number in brokers:
+        configure(broker, ConfigResource(ResourceType.BROKER, number), log_cleaner_backoff_ms="200")
     yield
-    for number in every:
-        configured(broker, ConfigResource(ResourceType.BROKER, number), log_cleaner_backoff_ms="15000")
+    for number in brokers:
+        configure(broker, ConfigResource(ResourceType.BROKER, number), log_cleaner_backoff_ms="15000")
 
 
-def told(broker: Broker, worker: Pipeline, topic: str, amounts: Amounts, sums_: dict[str, list[int]]) -> None:
-    """Writes items, has them processed, and notes each name's running sums."""
-    broker.feed(topic, amounts)
+def process_items(
+    broker: Broker, worker: Pipeline, topic: str, amounts: Amounts, expected: dict[str, list[int]]
+) -> None:
+    """Write items and process them; append each name's sum to `expected`."""
+    broker.write_items(topic, amounts)
     for name, amount in amounts:
-        before = sums_.setdefault(name, [])
-        before.append((before[-1] if before else 0) + amount)
-    left = [len(amounts)]
-
-    def processed() -> bool:
-        left[0] -= worker.run_once()
-        return left[0] <= 0
-
-    wait_until("processed", processed)
+        sums = expected.setdefault(name, [])
+        sums.append((sums[-1] if sums else 0) + amount)
+    process(worker, records=len(amounts))
 
 
 @pytest.mark.usefixtures("eager_cleaner")
 def test_a_compacted_changelog_is_complete(broker: Broker) -> None:
-    """Most of its records are gone, tombstones too; what is restored is what was there, without what was deleted."""
-    topic, out = made(broker, 1)
-    tiny = ConfigResource(ResourceType.TOPIC, changelog(broker))
-    configured(
+    """Compaction has removed most records and the tombstones; the restored state has every entry and no deleted one."""
+    topic, _ = broker.create_total_topics(1)
+    configure(
         broker,
-        tiny,
+        ConfigResource(ResourceType.TOPIC, broker.changelog),
         segment_ms="100",
         min_cleanable_dirty_ratio="0.001",
         delete_retention_ms="0",
@@ -109,152 +100,155 @@ def test_a_compacted_changelog_is_complete(broker: Broker) -> None:
     )
     names = [f"n{number}" for number in range(50)]
     worker = broker.pipeline("total")
-    ready(worker)
+    start_restored(worker)
     expected: dict[str, list[int]] = {}
-    # Every fifth comes to nothing, and is forgotten; every tenth comes anew.
-    for some, amount in ((names, 1), (names, 1), (names[::5], -2), (names[::10], 1)):
-        told(broker, worker, topic, [(name, amount) for name in some], expected)
+    # The sum of every fifth name becomes 0, which deletes its entry; every tenth is then inserted again.
+    for chosen, amount in ((names, 1), (names, 1), (names[::5], -2), (names[::10], 1)):
+        process_items(broker, worker, topic, [(name, amount) for name in chosen], expected)
 
     def compacted() -> bool:
-        # A segment is closed by the next record after its time; the one that ticks is a key like any other.
-        told(broker, worker, topic, [("tick", 1)], expected)
-        left = broker.read(changelog(broker))
-        return all(record.value() is not None for record in left) and len(left) < len(names) + 20
+        # Only the next record after segment.ms closes a segment: so another key is written until all are compacted.
+        process_items(broker, worker, topic, [("tick", 1)], expected)
+        records = broker.read(broker.changelog)
+        return all(record.value() is not None for record in records) and len(records) < len(names) + 20
 
-    wait_until("it is compacted, tombstones too", compacted)
-    before = state_of(worker)
+    wait_until("the changelog is compacted, tombstones included", compacted)
+    before = entries_and_digest(worker)
     worker.close()
-    again = broker.pipeline("total")
-    ready(again)
-    assert state_of(again) == before
-    held = {name: of[-1] for name, of in expected.items() if of[-1]}
-    found = next(iter(again._assignment.tasks.values())).state["sums"].get_many(expected)
-    assert {name: row["sum"] for name, row in found.items()} == held
-    assert len(held) == before[0] == len(expected) - 5
-    again.close()
-    assert sums(broker, out) == expected
+    restarted = broker.pipeline("total")
+    start_restored(restarted)
+    assert entries_and_digest(restarted) == before
+    expected_state = {name: sums[-1] for name, sums in expected.items() if sums[-1]}
+    rows = only_task(restarted).state["sums"].get_many(expected)
+    assert {name: row["sum"] for name, row in rows.items()} == expected_state
+    assert len(expected_state) == before[0] == len(expected) - 5
+    restarted.close()
+    assert broker.sums() == expected
 
 
-def test_what_is_restored_after_a_kill_has_the_digest_of_what_was_lost(
-    broker: Broker, workers: list[Worker], tmp_path: Path
+def test_state_restored_after_a_kill_has_the_digest_of_the_lost_state(
+    broker: Broker, workers: list[WorkerProcess], tmp_path: Path
 ) -> None:
-    """Dead in a transaction; the log tells each partition's digest with its last commit and with its restoration."""
-    topic, _ = made(broker, 2)
+    """The log has each partition's digest at its last commit and when it was restored."""
+    topic, _ = broker.create_total_topics(2)
     log, settings = tmp_path / "log", {"batch_records_max": 20}
-    broker.feed(topic, [(f"n{number % 40}", 1 - 2 * (number % 3 == 0)) for number in range(400)])
-    dead = start(workers, broker, "total", die_at=16, settings=settings, log=str(log))
+    broker.write_items(topic, [(f"n{number % 40}", 1 - 2 * (number % 3 == 0)) for number in range(400)])
+    dead = broker.start_worker(workers, "total", die_at=16, settings=settings, log=str(log))
     assert dead.wait(60) == -signal.SIGKILL
     lost = digests(log, "batch.committed")
     assert len(lost) == 2
     log.write_bytes(b"")
-    again = start(workers, broker, "total", settings=settings, log=str(log))
-    wait_until("all processed", lambda: idle(broker, topic))
-    again.terminate()
-    assert again.wait(10) == 0
+    restarted = broker.start_worker(workers, "total", settings=settings, log=str(log))
+    wait_until("all records are processed", lambda: broker.is_idle(topic))
+    restarted.terminate()
+    assert restarted.wait(10) == 0
     assert digests(log, "state.restored") == lost
     assert digests(log, "batch.committed") != lost
 
 
 def digests(log: Path, event: str) -> dict[int, str]:
-    """The last that the log tells of each partition."""
+    """Return the digest of each partition in the last log line with this event."""
     lines = [orjson.loads(line) for line in log.read_bytes().splitlines()]
     return {line["partition"]: line["digest"] for line in lines if line["event"] == event}
 
 
 def catalogue(engine: str, versions: int) -> Catalogue:
-    """The toys' schemas; a total has a nullable field of each version's own, of bytes where fastavro is to read it."""
-    kind = "bytes" if engine == "fastavro" else "string"
-    own = [{"name": f"note{n}", "type": ["null", kind], "default": None} for n in range(1, versions + 1)]
-    basis = orjson.loads(toys.CATALOGUE.schema("total").text)
+    """Return the toys' schemas; each version of `total` has one more nullable field, of bytes for engine `fastavro`."""
+    field_type = "bytes" if engine == "fastavro" else "string"
+    notes = [
+        {"name": f"note{n}", "type": ["null", field_type], "default": None} for n in range(1, versions + 1)
+    ]
+    total = orjson.loads(toys.CATALOGUE.schema("total").text)
     texts = {
-        number: orjson.dumps(basis | {"fields": basis["fields"] + own[:number]}).decode()
+        number: orjson.dumps(total | {"fields": total["fields"] + notes[:number]}).decode()
         for number in range(1, versions + 1)
     }
-    same = ("dead-letter", "item", "dlq-entry", "dead-letter-command")
     others = {
         name: {number: toys.CATALOGUE.schema(name, number).text for number in toys.CATALOGUE.versions(name)}
-        for name in same
+        for name in ("dead-letter", "item", "dlq-entry", "dead-letter-command")
     }
     return Catalogue(others | {"total": texts})
 
 
 @pytest.mark.parametrize("engine", ["pyruhvro", "fastavro"])
 def test_an_old_changelog_is_read_after_a_schema_change(broker: Broker, engine: str) -> None:
-    """Values of version 1 and of version 2 stand side by side, and both are read as version 2 has them."""
-    topic, _ = made(broker, 1)
+    """A changelog with values of version 1 and of version 2 is read in version 2."""
+    topic, _ = broker.create_total_topics(1)
     settings = PipelineSettings(session_timeout_ms=6_000, linger_ms=5, poll_timeout_s=0.2)
 
-    def released(versions: int) -> Pipeline:
-        known = catalogue(engine, versions)
-        assert known.engine("total") == engine
-        clients = KafkaClients(broker.connection, broker.name("total"), 0, settings)
-        coding = Coding(Codec(known, LocalSchemaIds(known)), SEALER)
+    def worker_with(versions: int) -> Pipeline:
+        schemas = catalogue(engine, versions)
+        assert schemas.engine("total") == engine
+        clients = KafkaClients(broker.connection, broker.step_name("total"), 0, settings)
+        coding = Coding(Codec(schemas, LocalSchemaIds(schemas)), SEALER)
         return Pipeline(broker.step("total"), clients, coding, settings, time.monotonic)
 
     expected: dict[str, list[int]] = {}
-    old = released(1)
-    ready(old)
-    told(broker, old, topic, [("a", 1), ("b", 2), ("c", 3)], expected)
-    lost = state_of(old)
+    old = worker_with(1)
+    start_restored(old)
+    process_items(broker, old, topic, [("a", 1), ("b", 2), ("c", 3)], expected)
+    before = entries_and_digest(old)
     old.close()
-    new = released(2)
-    ready(new)
-    assert state_of(new) == lost
-    told(broker, new, topic, [("a", 1), ("c", -3), ("d", 4)], expected)
-    lost = state_of(new)
+    new = worker_with(2)
+    start_restored(new)
+    assert entries_and_digest(new) == before
+    process_items(broker, new, topic, [("a", 1), ("c", -3), ("d", 4)], expected)
+    before = entries_and_digest(new)
     new.close()
-    again = released(2)
-    ready(again)
-    assert state_of(again) == lost
-    (kept,) = again._assignment.tasks.values()
-    prefixes = {value[:5] for value in kept.state["sums"].committed.values()}
-    assert len(prefixes) == 2, "b is as version 1 wrote it"
-    rows = kept.state["sums"].get_many(["a", "b", "c", "d"])
+    restarted = worker_with(2)
+    start_restored(restarted)
+    assert entries_and_digest(restarted) == before
+    store = only_task(restarted).state["sums"]
+    schema_ids = {value[:5] for value in store.committed.values()}
+    assert len(schema_ids) == 2, "b is still in version 1"
+    rows = store.get_many(["a", "b", "c", "d"])
     assert {name: row["sum"] for name, row in rows.items()} == {"a": 2, "b": 2, "d": 4}
     assert all(row["note1"] is None and row["note2"] is None for row in rows.values())
-    told(broker, again, topic, [("b", 1)], expected)
-    again.close()
+    process_items(broker, restarted, topic, [("b", 1)], expected)
+    restarted.close()
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
-    """In less than 20 s on two cores, from the changelog of one partition."""
-    made(broker, 1)
-    write_entries(broker, changelog(broker))
-    for each in (changelog(broker), dlq_state_topic(broker.name("total"))):
-        broker.write(each, [(MARK, None)], 0)
-    settings = PipelineSettings()
-    place = ("item", 0)
-    kept = Processing(broker.step("total"), toys.CODEC, settings, SEALER).new(place)
-    clients = KafkaClients(broker.connection, broker.name("total"), 0, settings)
+    """The changelog of one partition is restored in less than 20 s on two cores."""
+    broker.create_total_topics(1)
+    write_entries(broker, broker.changelog)
+    for topic in (broker.changelog, dlq_state_topic(broker.step_name("total"))):
+        broker.write(topic, [(BARRIER_KEY, None)], 0)
+    settings, partition = PipelineSettings(), ("item", 0)
+    task = Processing(broker.step("total"), toys.CODEC, settings, SEALER).create_task(partition)
+    clients = KafkaClients(broker.connection, broker.step_name("total"), 0, settings)
     restorer = Restorer(broker.step("total"), clients, settings, time.monotonic)
-    held = psutil.Process().memory_info().rss
-    begun, cpu = time.monotonic(), time.process_time()
-    restorer.begin({place: kept}, MARK)
-    wait_until("restored", lambda: restorer.poll(settings.gather_timeout_s) == [place], 120)
-    took_s, cpu_s = time.monotonic() - begun, time.process_time() - cpu
-    leave(
+    memory_before = psutil.Process().memory_info().rss
+    began, cpu_began = time.monotonic(), time.process_time()
+    restorer.begin({partition: task}, BARRIER_KEY)
+    wait_until("state is restored", lambda: restorer.poll(settings.gather_timeout_s) == [partition], 120)
+    took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
+    write_figures(
         "restore",
-        entries=kept.entries,
+        entries=task.entries,
         value_bytes=VALUE_BYTES,
         duration_s=round(took_s, 2),
-        entries_per_s=round(kept.entries / took_s),
-        cpu_us_per_entry=round(1e6 * cpu_s / kept.entries, 2),
-        memory_bytes_per_entry=round((psutil.Process().memory_info().rss - held) / kept.entries),
-        digest=kept.digest,
+        entries_per_s=round(task.entries / took_s),
+        cpu_us_per_entry=round(1e6 * cpu_s / task.entries, 2),
+        memory_bytes_per_entry=round((psutil.Process().memory_info().rss - memory_before) / task.entries),
+        digest=task.digest,
     )
-    assert kept.entries == ENTRIES
+    assert task.entries == ENTRIES
     assert took_s < RESTORE_MAX_S, f"took {took_s} s"
 
 
 def write_entries(broker: Broker, topic: str) -> None:
-    """So many entries of distinct keys, as a step would write them."""
+    """Write `ENTRIES` entries with distinct keys, as a step would."""
     batching = {"linger.ms": 50, "batch.size": 1_000_000, "compression.type": "lz4"}
     producer = Producer({**broker.connection, **batching})
     head = secrets.token_bytes(VALUE_BYTES - 8)
     for number in range(ENTRIES):
         if number % 10_000 == 0:
-            wait_until("there is room", lambda: len(producer) < 50_000 or producer.flush(0.05) < 50_000)
+            wait_until(
+                "the producer's queue has room",
+                lambda: len(producer) < 50_000 or producer.flush(0.05) < 50_000,
+            )
         producer.produce(topic, head + b"%08d" % number, f"person-{number:028d}", 0)
     assert producer.flush(120) == 0

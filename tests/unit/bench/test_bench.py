@@ -1,4 +1,4 @@
-"""`make bench`: what was measured is told as it is, in list, table and pictures; and nothing is fetched unpinned."""
+"""`make bench`: measuring, reporting in list, table and pictures, and pinned downloads."""
 
 from __future__ import annotations
 
@@ -25,72 +25,70 @@ FIGURES = [
     Figure("step: CPU", 8.0, 4.0, "µs/record", at_most(0.7)),
     Figure("step: memory", 250.0, None, "MB"),
     Figure("wait", 0.4, None, "s", at_most(1)),
-    Figure("other: against theirs", 5.0, None, "records/s", at_least(2), "no JDK here"),
+    Figure("other: against an alternative", 5.0, None, "records/s", at_least(2), "no JDK here"),
 ]
 
 
-def test_a_goal_is_of_the_ratio_or_of_ours_alone() -> None:
-    """Never met where the other side could not be had."""
-    assert [each.met for each in FIGURES] == [True, False, None, True, None]
-    assert [each.ratio for each in FIGURES] == [pytest.approx(1.2, abs=1e-3), 2.0, None, None, None]
+def test_a_goal_applies_to_the_ratio_or_to_the_value_alone() -> None:
+    """It is neither met nor missed if the alternative isn't available."""
+    assert [figure.is_met for figure in FIGURES] == [True, False, None, True, None]
+    assert [figure.ratio for figure in FIGURES] == [pytest.approx(1.2, abs=1e-3), 2.0, None, None, None]
 
 
-def test_the_list_has_what_readers_rely_on(tmp_path: Path) -> None:
-    """Name, ours, theirs, unit, ratio, goal, met of each; and why there is no other side."""
+def test_bench_json_has_the_documented_keys(tmp_path: Path) -> None:
+    """Each figure has the keys, and a note if the alternative isn't available."""
     figures.save(tmp_path / "build" / "bench.json", FIGURES)
-    found = orjson.loads((tmp_path / "build" / "bench.json").read_bytes())
-    keys = {"name", "ours", "theirs", "unit", "ratio", "goal", "met"}
-    assert [set(each) - {"note"} for each in found] == [keys] * len(FIGURES)
-    assert found[0] == {
+    saved = orjson.loads((tmp_path / "build" / "bench.json").read_bytes())
+    keys = {"name", "value", "compared_with", "unit", "ratio", "goal", "met"}
+    assert [set(figure) - {"note"} for figure in saved] == [keys] * len(FIGURES)
+    assert saved[0] == {
         "name": "step: against <the loop>",
-        "ours": 120_000,
-        "theirs": 100_000,
+        "value": 120_000,
+        "compared_with": 100_000,
         "unit": "records/s",
         "ratio": 1.2,
         "goal": "≥ 0.85",
         "met": True,
     }
-    assert found[-1]["note"] == "no JDK here"
+    assert saved[-1]["note"] == "no JDK here"
 
 
-def test_only_what_comes_after_the_first_counts() -> None:
-    """A stopwatch begins when the warm records are done, and ends with the last."""
-    watch = Stopwatch(records=100, warm=20)
+def test_the_warm_up_is_not_measured() -> None:
+    """The measurement begins after the warm-up records and ends with the last record."""
+    watch = Stopwatch(records=100, warm_up=20)
     for records in (10, 30, 30):
-        watch.add(records)
+        watch.record_batch(records)
     assert not watch.done
     with pytest.raises(ValueError, match="not all"):
         _ = watch.run
-    watch.add(40)
+    watch.record_batch(40)
     assert watch.run.records == 70
     assert watch.run.memory_mb > 1
 
 
-def test_one_batch_measures_nothing() -> None:
-    """It is an error, not a figure."""
+def test_one_batch_with_all_records_is_an_error() -> None:
+    """Nothing is left to measure after the warm-up."""
     with pytest.raises(ValueError, match="one batch"):
-        Stopwatch(records=100, warm=20).add(100)
+        Stopwatch(records=100, warm_up=20).record_batch(100)
 
 
-def test_sides_take_turns_and_the_middle_counts() -> None:
-    """Who goes first changes from round to round; one bad run doesn't count."""
+def test_sides_alternate_and_the_median_is_reported() -> None:
+    """The order changes from round to round; one outlier doesn't change the result."""
     order: list[str] = []
-    rates = {"ours": iter([10.0, 900.0, 11.0]), "theirs": iter([5.0, 6.0, 7.0])}
+    rates = {"mesh": iter([10.0, 900.0, 11.0]), "other": iter([5.0, 6.0, 7.0])}
 
     def side(name: str) -> Run:
         order.append(name)
         return Run(100, 100 / next(rates[name]), 1.0, 10.0)
 
     sides = {name: partial(side, name) for name in rates}
-    runs = timing.alternate(sides, 3, lambda: order.append("feed"), lambda _: None)
-    assert order == ["feed", "ours", "theirs", "feed", "theirs", "ours", "feed", "ours", "theirs"]
-    assert timing.rate(runs["ours"]) == pytest.approx(11)
+    runs = timing.alternate(sides, 3, lambda: order.append("round"), lambda _: None)
+    assert order == ["round", "mesh", "other", "round", "other", "mesh", "round", "mesh", "other"]
+    assert timing.rate(runs["mesh"]) == pytest.approx(11)
 
 
-def test_the_section_takes_the_place_of_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All else of the document stays, and no figure of before is left."""
+def test_a_report_replaces_the_previous_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the document is unchanged, and no earlier figure remains."""
     document = tmp_path / "performance.md"
     document.write_text(f"# Before\n\n{report.BEGIN}\nold\n{report.END}\n\n# After\n", encoding="utf-8")
     monkeypatch.setattr(report, "DOCUMENT", document)
@@ -107,40 +105,40 @@ def test_the_section_takes_the_place_of_the_one_before(
 
 
 @pytest.mark.parametrize(("draw", "bars"), [(picture.ratios, 3), (picture.cpu, 2)])
-def test_pictures_can_be_drawn(draw: Callable[[Sequence[Figure]], str], bars: int) -> None:
-    """Well-formed, with a bar for each figure that belongs in it, whatever stands in a name."""
-    root = ET.fromstring(draw(FIGURES))  # noqa: S314 - our own
-    drawn = [each for each in root.iter("{http://www.w3.org/2000/svg}rect") if each.get("fill") != "#fff"]
-    assert len(drawn) == bars
+def test_pictures_have_a_bar_per_figure(draw: Callable[[Sequence[Figure]], str], bars: int) -> None:
+    """The SVG is well-formed, also if a name has special characters."""
+    root = ET.fromstring(draw(FIGURES))  # noqa: S314 - generated by the code under test
+    rectangles = [bar for bar in root.iter("{http://www.w3.org/2000/svg}rect") if bar.get("fill") != "#fff"]
+    assert len(rectangles) == bars
 
 
-def test_all_parts_are_run_by_default() -> None:
-    """Or those that are named; a misspelt one is an error."""
+def test_all_parts_run_by_default() -> None:
+    """Named parts run instead; an unknown name is an error."""
     assert list(arguments().parse_args([]).parts) == list(PARTS)
     assert arguments().parse_args(["sink", "--quick"]).parts == ["sink"]
     with pytest.raises(SystemExit):
         arguments().parse_args(["sinks"])
 
 
-def test_the_document_has_its_place() -> None:
-    """Once, and it says how a part is run by itself."""
+def test_the_document_has_one_generated_section() -> None:
+    """The README names the command."""
     text = report.DOCUMENT.read_text(encoding="utf-8")
     assert (text.count(report.BEGIN), text.count(report.END)) == (1, 1)
     assert "make bench" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_can_be_measured_and_is_documented(part: str) -> None:
-    """A module with one function, named where a reader looks."""
+def test_every_part_has_a_measure_function_and_is_documented(part: str) -> None:
+    """The document names the part."""
     assert callable(importlib.import_module(f"tests.bench.{part}").measure)
     assert f"`{part}`" in report.DOCUMENT.read_text(encoding="utf-8")
 
 
-def test_others_are_fetched_by_hash() -> None:
-    """Every package and jar of theirs is pinned, and none is a dependency of the project."""
+def test_alternatives_are_pinned_by_hash() -> None:
+    """Every package and jar of them has a hash, and none is a dependency of the project."""
     packages = re.findall(r"^\S.*==.*$", quix.LOCK.read_text(encoding="utf-8"), re.MULTILINE)
-    assert all(each.endswith("\\") for each in packages)
-    assert any(each.startswith("quixstreams==") for each in packages)
-    assert all(Artifact(**each).sha256 for each in orjson.loads(PINNED.read_bytes()))
-    own = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    assert "quixstreams" not in own
+    assert all(line.endswith("\\") for line in packages)
+    assert any(line.startswith("quixstreams==") for line in packages)
+    assert all(Artifact(**fields).sha256 for fields in orjson.loads(PINNED.read_bytes()))
+    dependencies = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "quixstreams" not in dependencies

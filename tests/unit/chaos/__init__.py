@@ -1,1 +1,1 @@
-"""Tests of the chaos harness itself: the checker on made-up histories, the proxy on real sockets."""
+"""Tests of the chaos harness: the checker on constructed evidence, the proxy on real sockets."""

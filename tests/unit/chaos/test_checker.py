@@ -1,4 +1,4 @@
-"""The checker on made-up histories: nothing is found where all is right, and each anomaly where it is put."""
+"""The checker on constructed evidence: it finds nothing in a correct run, and each anomaly where one is injected."""
 
 from __future__ import annotations
 
@@ -10,218 +10,266 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.model import (
-    Change,
+    CaseOpenedRecord,
     ChangeRecord,
     CommittedBatch,
-    Converted,
+    ConvertedReceiptRecord,
     DispatchRecord,
     Evidence,
-    Notice,
-    Opened,
+    NoticeRecord,
     Origin,
-    Receipt,
-    Restored,
+    PersonChangeRecord,
+    ReceiptRecord,
+    RestoredState,
 )
-from tests.chaos.store_watch import RowKey, Seen, StoreSnapshot
-from tests.unit.chaos.made_up import CASE, ENROLLED, IN, ROW_A, ROW_B, right
+from tests.chaos.store_watch import ObservedStore, RowKey, StoreSnapshot
+from tests.unit.chaos.sample_evidence import (
+    CASE,
+    ENROLMENTS_TOPIC,
+    NOTICES_TOPIC,
+    ROW_A,
+    ROW_B,
+    correct_evidence,
+)
 
 PENSION = "pension"
-Broken = Callable[[Evidence], dict[str, Any]]
+#: Returns the fields of the evidence that an anomaly changes.
+Corruption = Callable[[Evidence], dict[str, Any]]
 
 
 def kinds(evidence: Evidence) -> set[str]:
-    return {each.kind for each in check(evidence)}
+    """Return the kinds of anomalies that the checker finds."""
+    return {anomaly.kind for anomaly in check(evidence)}
 
 
-def test_nothing_is_found_where_all_is_right() -> None:
-    """Nor where a receipt was relayed twice, which is harmless."""
-    evidence = right()
+def test_nothing_is_found_in_a_correct_run() -> None:
+    """A receipt that was relayed twice is no anomaly either."""
+    evidence = correct_evidence()
     assert check(evidence) == []
-    twice = [*evidence.receipts[PENSION], evidence.receipts[PENSION][0]]
-    again = [*evidence.converted, evidence.converted[0]]
-    assert check(replace(evidence, receipts={PENSION: twice}, converted=again)) == []
+    receipts = [*evidence.receipts[PENSION], evidence.receipts[PENSION][0]]
+    converted = [*evidence.converted_receipts, evidence.converted_receipts[0]]
+    assert check(replace(evidence, receipts={PENSION: receipts}, converted_receipts=converted)) == []
 
 
-def test_a_state_of_a_batch_that_nobody_told_of_is_right() -> None:
-    """Its worker was killed between the commit and the word of it; and one that was paused tells of it later."""
-    evidence = right()
-    silent = replace(evidence, batches=evidence.batches[:1], restored=[Restored("household", 0, 13.0, "two")])
-    assert check(silent) == []
-    late = [evidence.batches[0], evidence.batches[1]._replace(at=20.0)]
-    assert check(replace(evidence, batches=late, restored=[Restored("household", 0, 13.0, "two")])) == []
+def test_the_state_of_an_unlogged_batch_is_correct() -> None:
+    """A worker may be killed between a commit and its log line, or paused and log the batch later."""
+    evidence = correct_evidence()
+    restored = [RestoredState("household", 0, 13.0, "two")]
+    unlogged = replace(evidence, batches=evidence.batches[:1], restored=restored)
+    assert check(unlogged) == []
+    logged_later = [evidence.batches[0], evidence.batches[1]._replace(logged_at=20.0)]
+    assert check(replace(evidence, batches=logged_later, restored=restored)) == []
 
 
-BREAKS: dict[str, tuple[str, Broken]] = {
-    "a hand-over is lost": ("hand-over-lost", lambda e: {"taken": {**e.taken, IN: [b"1"]}}),
-    "a hand-over stands twice": (
-        "hand-over-doubled",
-        lambda e: {"taken": {**e.taken, IN: [b"1", b"1", b"2"]}},
+CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
+    "a submission is lost": (
+        "submission-lost",
+        lambda e: {"input_records": {**e.input_records, NOTICES_TOPIC: [b"1"]}},
     ),
-    "two hand-overs changed places": (
-        "hand-over-doubled",
-        lambda e: {"taken": {**e.taken, IN: [b"2", b"1"]}},
+    "a submission is in its topic twice": (
+        "submission-duplicated",
+        lambda e: {"input_records": {**e.input_records, NOTICES_TOPIC: [b"1", b"1", b"2"]}},
     ),
-    "a hand-over came to nothing": ("no-effect", lambda e: {"changes": e.changes[:2]}),
+    "two submissions are swapped": (
+        "submission-duplicated",
+        lambda e: {"input_records": {**e.input_records, NOTICES_TOPIC: [b"2", b"1"]}},
+    ),
+    "a submission has no effect": ("no-effect", lambda e: {"person_changes": e.person_changes[:2]}),
     "an accepted notice opened no case": ("no-effect", lambda e: {"rejected": []}),
-    "a hand-over came to two notices": ("two-effects", lambda e: {"notices": [*e.notices, e.notices[0]]}),
-    "a case was opened twice": ("two-effects", lambda e: {"opened": [*e.opened, e.opened[0]]}),
-    "an enrolment took effect and was refused": (
+    "a submission became two notices": (
         "two-effects",
-        lambda e: {"rejected": [*e.rejected, Origin(ENROLLED, 0)]},
+        lambda e: {"notices": [*e.notices, e.notices[0]]},
     ),
-    "one person of a case has no change": ("torn-case", lambda e: {"changes": [e.changes[0], e.changes[2]]}),
-    "one person of a case has no part": ("torn-case", lambda e: {"parts": e.parts[:1]}),
-    "a part stands twice": ("torn-case", lambda e: {"parts": [*e.parts, e.parts[0]]}),
-    "changes of a case that nobody opened": (
-        "torn-case",
-        lambda e: {"changes": [*e.changes, Change(Origin(IN, 0), "a", ("131041", "n9"))]},
+    "a case was opened twice": (
+        "two-effects",
+        lambda e: {"opened_cases": [*e.opened_cases, e.opened_cases[0]]},
     ),
-    "a part names what was never told": (
+    "an enrolment was accepted and rejected": (
+        "two-effects",
+        lambda e: {"rejected": [*e.rejected, Origin(ENROLMENTS_TOPIC, 0)]},
+    ),
+    "one person of a case has no change": (
+        "incomplete-case",
+        lambda e: {"person_changes": [e.person_changes[0], e.person_changes[2]]},
+    ),
+    "one person of a case has no dispatch record": (
+        "incomplete-case",
+        lambda e: {"dispatches": e.dispatches[:1]},
+    ),
+    "a dispatch record is duplicated": (
+        "incomplete-case",
+        lambda e: {"dispatches": [*e.dispatches, e.dispatches[0]]},
+    ),
+    "a change belongs to a case that was never opened": (
+        "incomplete-case",
+        lambda e: {
+            "person_changes": [
+                *e.person_changes,
+                PersonChangeRecord(Origin(NOTICES_TOPIC, 0), "a", ("131041", "n9")),
+            ]
+        },
+    ),
+    "a dispatch record names a change that was never published": (
         "revision-missing",
-        lambda e: {"parts": [DispatchRecord(CASE, "a", [(PENSION, 1), (PENSION, 9)]), e.parts[1]]},
+        lambda e: {"dispatches": [DispatchRecord(CASE, "a", [(PENSION, 1), (PENSION, 9)]), e.dispatches[1]]},
     ),
-    "a change of a case is in no part": (
-        "torn-case",
-        lambda e: {"parts": [DispatchRecord(CASE, "a", []), e.parts[1]]},
+    "a change of a case is in no dispatch record": (
+        "incomplete-case",
+        lambda e: {"dispatches": [DispatchRecord(CASE, "a", []), e.dispatches[1]]},
     ),
-    "a revision is missing": ("revision-missing", lambda e: {"told": {PENSION: e.told[PENSION][1:]}}),
-    "a revision stands twice": (
-        "revision-doubled",
-        lambda e: {"told": {PENSION: [*e.told[PENSION], ChangeRecord("a", 2, False, 0, 5)]}},
+    "a revision is missing": (
+        "revision-missing",
+        lambda e: {"changes": {PENSION: e.changes[PENSION][1:]}},
     ),
-    "revisions changed places": (
+    "a revision is duplicated": (
+        "revision-duplicated",
+        lambda e: {"changes": {PENSION: [*e.changes[PENSION], ChangeRecord("a", 2, False, 0, 5)]}},
+    ),
+    "two revisions are swapped": (
         "revision-out-of-order",
         lambda e: {
-            "told": {
+            "changes": {
                 PENSION: [
                     ChangeRecord("a", 2, False, 0, 0),
-                    e.told[PENSION][1],
+                    e.changes[PENSION][1],
                     ChangeRecord("a", 1, True, 0, 2),
                 ]
             }
         },
     ),
-    "a change was not converted": ("not-converted", lambda e: {"given": {PENSION: e.given[PENSION][:2]}}),
+    "a change was not converted": (
+        "not-converted",
+        lambda e: {"domain_records": {PENSION: e.domain_records[PENSION][:2]}},
+    ),
     "a change was converted twice": (
         "converted-twice",
-        lambda e: {"given": {PENSION: [*e.given[PENSION], e.given[PENSION][0]]}},
+        lambda e: {"domain_records": {PENSION: [*e.domain_records[PENSION], e.domain_records[PENSION][0]]}},
     ),
-    "a disclosure left no record": (
+    "a disclosure was not recorded": (
         "not-converted",
-        lambda e: {"disclosed": {PENSION: e.disclosed[PENSION][:2]}},
+        lambda e: {"disclosures": {PENSION: e.disclosures[PENSION][:2]}},
     ),
-    "a receipt is missing": ("receipt-missing", lambda e: {"receipts": {PENSION: e.receipts[PENSION][1:]}}),
-    "a receipt of nothing": (
+    "a receipt is missing": (
+        "receipt-missing",
+        lambda e: {"receipts": {PENSION: e.receipts[PENSION][1:]}},
+    ),
+    "a receipt has no change": (
         "receipt-unknown",
-        lambda e: {"receipts": {PENSION: [*e.receipts[PENSION], Receipt("code-a.PERSON..9", 7)]}},
+        lambda e: {"receipts": {PENSION: [*e.receipts[PENSION], ReceiptRecord("code-a.PERSON..9", 7)]}},
     ),
-    "copies of a receipt differ": (
+    "duplicates of a receipt differ": (
         "receipt-differs",
-        lambda e: {"receipts": {PENSION: [*e.receipts[PENSION], Receipt("code-a.PERSON..1", 8)]}},
+        lambda e: {"receipts": {PENSION: [*e.receipts[PENSION], ReceiptRecord("code-a.PERSON..1", 8)]}},
     ),
-    "a receipt never came back": ("receipt-missing", lambda e: {"converted": e.converted[1:]}),
-    "a receipt came back for nobody": (
+    "a receipt was not converted": (
+        "receipt-missing",
+        lambda e: {"converted_receipts": e.converted_receipts[1:]},
+    ),
+    "a converted receipt is of an unknown person": (
         "receipt-unknown",
-        lambda e: {"converted": [*e.converted, Converted(PENSION, "c", 1, 7)]},
+        lambda e: {"converted_receipts": [*e.converted_receipts, ConvertedReceiptRecord(PENSION, "c", 1, 7)]},
     ),
-    "a receipt came back once more than it was sent": (
+    "a receipt was converted more often than it was relayed": (
         "receipt-unknown",
-        lambda e: {"converted": [*e.converted, e.converted[0]]},
+        lambda e: {"converted_receipts": [*e.converted_receipts, e.converted_receipts[0]]},
     ),
-    "a row of what was never committed was there": (
+    "a row appeared that no committed record has": (
         "aborted-read",
-        lambda e: {"looks": [StoreSnapshot(PENSION, {ROW_A: 7}, {0: 9, 1: 0})]},
+        lambda e: {"snapshots": [StoreSnapshot(PENSION, {ROW_A: 7}, {0: 9, 1: 0})]},
     ),
-    "a state was restored that nobody had": (
+    "a restored state was never committed": (
         "state-differs",
-        lambda e: {"restored": [*e.restored, Restored("household", 0, 11.0, "half")]},
+        lambda e: {"restored": [*e.restored, RestoredState("household", 0, 11.0, "half")]},
     ),
-    "a state was restored that was no longer so": (
+    "a restored state is outdated": (
         "state-differs",
-        lambda e: {"restored": [*e.restored, Restored("household", 0, 13.0, "one")]},
+        lambda e: {"restored": [*e.restored, RestoredState("household", 0, 13.0, "one")]},
     ),
-    "a state was lost as a whole": (
+    "a restored state is empty": (
         "state-differs",
-        lambda e: {"restored": [*e.restored, Restored("household", 0, 13.0, "empty")]},
+        lambda e: {"restored": [*e.restored, RestoredState("household", 0, 13.0, "empty")]},
     ),
-    "changelogs hold another state in the end": (
+    "changelogs end with another state": (
         "state-differs",
-        lambda e: {"states": {("household", 0): "half"}},
+        lambda e: {"final_digests": {("household", 0): "half"}},
     ),
     "a row is missing": ("row-missing", lambda e: {"rows": {ROW_A: 2}}),
-    "a row of nobody": (
+    "a row has no record": (
         "row-unexpected",
         lambda e: {"rows": {**e.rows, RowKey(PENSION, "PERSON", "c", ""): 1}},
     ),
-    "a row is behind": ("row-behind", lambda e: {"rows": {ROW_A: 1, ROW_B: 1}}),
-    "a row was there before its offset": (
-        "row-apart-from-offset",
-        lambda e: {"looks": [StoreSnapshot(PENSION, {ROW_A: 1}, {0: 0, 1: 0})]},
+    "a row is outdated": ("row-outdated", lambda e: {"rows": {ROW_A: 1, ROW_B: 1}}),
+    "a row appeared before its offset": (
+        "row-offset-mismatch",
+        lambda e: {"snapshots": [StoreSnapshot(PENSION, {ROW_A: 1}, {0: 0, 1: 0})]},
     ),
-    "an offset was there before its row": (
-        "row-apart-from-offset",
-        lambda e: {"looks": [StoreSnapshot(PENSION, {}, {0: 1, 1: 0})]},
+    "an offset appeared before its row": (
+        "row-offset-mismatch",
+        lambda e: {"snapshots": [StoreSnapshot(PENSION, {}, {0: 1, 1: 0})]},
     ),
     "a batch ended at an aborted record": (
         "aborted-read",
         lambda e: {"batches": [*e.batches, CommittedBatch("household", ("notice", 0), 5)]},
     ),
-    "a batch ended where no record is": (
+    "a batch ended at an offset without a record": (
         "aborted-read",
         lambda e: {"batches": [*e.batches, CommittedBatch("household", ("notice", 0), 4)]},
     ),
 }
 
 
-@pytest.mark.parametrize("name", list(BREAKS))
-def test_each_anomaly_is_found(name: str) -> None:
-    """And called by its name."""
-    kind, broken = BREAKS[name]
-    evidence = right()
-    assert kind in kinds(replace(evidence, **broken(evidence)))
+@pytest.mark.parametrize("name", list(CORRUPTIONS))
+def test_each_anomaly_is_found_under_its_kind(name: str) -> None:
+    """Every kind that the checker derives from evidence is covered."""
+    kind, corrupt = CORRUPTIONS[name]
+    evidence = correct_evidence()
+    assert kind in kinds(replace(evidence, **corrupt(evidence)))
 
 
-def test_what_others_saw_counts() -> None:
-    """With how many there were, and some of them told."""
-    (found,) = check(
-        replace(right(), found={"dead-letter": [f"{number}" for number in range(9)], "left-over": []})
-    )
-    assert (found.kind, found.count, len(found.examples)) == ("dead-letter", 9, 5)
+def test_observed_anomalies_are_reported_with_their_count() -> None:
+    """At most five of them are given as examples; a kind without any is not reported."""
+    observed = {"dead-letter": [f"{number}" for number in range(9)], "not-processed": []}
+    (anomaly,) = check(replace(correct_evidence(), observed_anomalies=observed))
+    assert (anomaly.kind, anomaly.count, len(anomaly.examples)) == ("dead-letter", 9, 5)
 
 
-def test_a_notice_judged_twice_and_accepted_once_is_right() -> None:
-    """A number whose first notice was refused can be handed over again."""
-    evidence = right()
-    swapped = [Notice(Origin(IN, 1), CASE), Notice(Origin(IN, 0), CASE)]
+def test_a_notice_number_rejected_once_and_accepted_once_is_correct() -> None:
+    """A notice number whose first submission was rejected may be submitted again."""
+    evidence = correct_evidence()
+    swapped = [NoticeRecord(Origin(NOTICES_TOPIC, 1), CASE), NoticeRecord(Origin(NOTICES_TOPIC, 0), CASE)]
     assert check(replace(evidence, notices=swapped)) == []
-    assert "no-effect" in kinds(replace(evidence, opened=[Opened(("131041", "n2"), 2)]))
+    of_another_case = [CaseOpenedRecord(("131041", "n2"), 2)]
+    assert "no-effect" in kinds(replace(evidence, opened_cases=of_another_case))
 
 
-def test_an_enrolment_that_a_file_has_twice_may_be_refused_as_a_copy() -> None:
-    """By fan-out, which knows what the person has; the first may not be."""
-    evidence = right()
-    first, later = Origin(ENROLLED, 0), Origin(ENROLLED, 1)
-    assert Change(first, "a", None) in evidence.changes
-    twice = replace(
+def test_an_enrolment_repeated_in_a_file_may_be_rejected_as_a_duplicate() -> None:
+    """Fan-out rejects it, because it knows the person's enrolments; it may not reject the first one."""
+    evidence = correct_evidence()
+    first, repeated = Origin(ENROLMENTS_TOPIC, 0), Origin(ENROLMENTS_TOPIC, 1)
+    assert PersonChangeRecord(first, "a", None) in evidence.person_changes
+    with_repeated = replace(
         evidence,
-        submitted={**evidence.submitted, ENROLLED: [*evidence.submitted[ENROLLED], b"again"]},
-        taken={**evidence.taken, ENROLLED: [*evidence.taken[ENROLLED], b"again"]},
-        changes=[*evidence.changes, Change(later, "a", None)],
+        submitted={**evidence.submitted, ENROLMENTS_TOPIC: [*evidence.submitted[ENROLMENTS_TOPIC], b"again"]},
+        input_records={
+            **evidence.input_records,
+            ENROLMENTS_TOPIC: [*evidence.input_records[ENROLMENTS_TOPIC], b"again"],
+        },
+        person_changes=[*evidence.person_changes, PersonChangeRecord(repeated, "a", None)],
     )
-    assert check(replace(twice, rejected=[*evidence.rejected, later])) == []
-    assert "two-effects" in kinds(replace(twice, rejected=[*evidence.rejected, first]))
+    assert check(replace(with_repeated, rejected=[*evidence.rejected, repeated])) == []
+    assert "two-effects" in kinds(replace(with_repeated, rejected=[*evidence.rejected, first]))
 
 
-def test_a_row_that_goes_back_is_seen() -> None:
-    """To an older revision, back from the deleted, or away without a word; what goes on is fine."""
-    seen = Seen(PENSION)
-    seen.note({ROW_A: 1, ROW_B: 1}, {}, {"PERSON": 2})
-    assert seen.note({ROW_A: 3, ROW_B: 1}, {}, {"PERSON": 2}) == {ROW_A: 3}
-    seen.note({}, {ROW_B: 2}, {"PERSON": 1})
-    assert seen.wrong == []
-    seen.note({ROW_A: 2}, {}, {"PERSON": 1})
-    assert seen.wrong == ["pension: a row of PERSON went back to revision 2"]
-    seen.note({ROW_B: 1}, {}, {"PERSON": 2})
-    assert len(seen.wrong) == 2
-    seen.note({}, {}, {"PERSON": 1})
-    assert seen.wrong[2:] == ["pension: 1 rows of PERSON, where 2 were seen"]
+def test_a_row_that_goes_back_is_reported() -> None:
+    """A row may not return to an older revision, reappear after its deletion, or disappear without a deletion."""
+    store = ObservedStore(PENSION)
+    store.observe({ROW_A: 1, ROW_B: 1}, {}, {"PERSON": 2})
+    assert store.observe({ROW_A: 3, ROW_B: 1}, {}, {"PERSON": 2}) == {ROW_A: 3}
+    store.observe({}, {ROW_B: 2}, {"PERSON": 1})
+    assert store.anomalies == []
+    store.observe({ROW_A: 2}, {}, {"PERSON": 1})
+    assert store.anomalies == ["pension: a row of PERSON went back to revision 2"]
+    store.observe({ROW_B: 1}, {}, {"PERSON": 2})
+    assert len(store.anomalies) == 2
+    store.observe({}, {}, {"PERSON": 1})
+    assert store.anomalies[2:] == ["pension: 1 rows of PERSON, expected 2"]

@@ -15,20 +15,21 @@ import pytest
 from tests.chaos.proxy import Proxies
 
 HOST = "127.0.0.1"
+ROUTE = "route"
 TIMEOUT_S = 5.0
-#: Long against a round trip on one machine, short for a test.
-MOMENT_S = 0.3
+#: Long compared with a round trip on one machine, short for a test.
+DELAY_S = 0.3
 
 
 @pytest.fixture
-def echo() -> Iterator[int]:
-    """The port of a server that says everything again."""
+def echo_port() -> Iterator[int]:
+    """Yield the port of a server that returns whatever it receives."""
     with socket.create_server((HOST, 0)) as server:
 
-        def answer(connection: socket.socket) -> None:
+        def echo(connection: socket.socket) -> None:
             with connection, suppress(ConnectionError):
-                while said := connection.recv(1_000):
-                    connection.sendall(said)
+                while data := connection.recv(1_000):
+                    connection.sendall(data)
 
         def serve() -> None:
             while True:
@@ -36,7 +37,7 @@ def echo() -> Iterator[int]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                threading.Thread(target=answer, args=[connection], daemon=True).start()
+                threading.Thread(target=echo, args=[connection], daemon=True).start()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -46,60 +47,64 @@ def echo() -> Iterator[int]:
 
 
 @pytest.fixture
-def through(echo: int) -> Iterator[tuple[Proxies, int]]:
-    """A proxy with one route, `way`, to the server; and its port."""
-    with Proxies("way") as proxies:
-        proxies.lead("way", echo)
-        yield proxies, proxies.ports["way"]
+def proxies(echo_port: int) -> Iterator[Proxies]:
+    """Yield a proxy with one route, to the echo server."""
+    with Proxies(ROUTE) as running:
+        running.set_target(ROUTE, echo_port)
+        yield running
 
 
-def connected(port: int) -> closing[socket.socket]:
-    made = socket.create_connection((HOST, port), TIMEOUT_S)
-    made.settimeout(TIMEOUT_S)
-    return closing(made)
+@pytest.fixture
+def port(proxies: Proxies) -> int:
+    """Return the port of the route."""
+    return proxies.ports[ROUTE]
 
 
-def talk(port: int) -> None:
-    """Connect, say something, and hear nothing but the end."""
-    with connected(port) as connection:
+def connect(port: int) -> closing[socket.socket]:
+    """Return a connection through the proxy, as a context manager."""
+    connection = socket.create_connection((HOST, port), TIMEOUT_S)
+    connection.settimeout(TIMEOUT_S)
+    return closing(connection)
+
+
+def connect_and_send(port: int) -> None:
+    """Connect and send until the connection fails."""
+    with connect(port) as connection:
         connection.sendall(b"x")
         assert not connection.recv(1_000)
         connection.sendall(b"x" * 1_000_000)
 
 
-def test_everything_passes_both_ways(through: tuple[Proxies, int]) -> None:
-    """Until told otherwise."""
-    _, port = through
-    with connected(port) as one, connected(port) as other:
-        for connection, said in ((one, b"one"), (other, b"other"), (one, b"again")):
-            connection.sendall(said)
-            assert connection.recv(1_000) == said
+def test_an_open_route_passes_data_in_both_directions(port: int) -> None:
+    """Several connections don't interfere."""
+    with connect(port) as one, connect(port) as other:
+        for connection, data in ((one, b"one"), (other, b"other"), (one, b"again")):
+            connection.sendall(data)
+            assert connection.recv(1_000) == data
 
 
-def test_a_cut_resets_what_there_is_and_whatever_comes(through: tuple[Proxies, int]) -> None:
-    """Not an end as by a server that says goodbye; and all is well again afterwards."""
-    proxies, port = through
-    with connected(port) as before:
+def test_a_cut_resets_present_and_new_connections(proxies: Proxies, port: int) -> None:
+    """Clients get a reset, not an orderly close as from a server; after the cut they can connect again."""
+    with connect(port) as before:
         before.sendall(b"x")
         assert before.recv(1_000) == b"x"
-        proxies.set("way", "cut")
+        proxies.set_mode(ROUTE, "cut")
         with pytest.raises(ConnectionResetError):
             before.recv(1_000)
     with pytest.raises(ConnectionError):
-        talk(port)
-    proxies.set("way", "open")
-    with connected(port) as after:
+        connect_and_send(port)
+    proxies.set_mode(ROUTE, "open")
+    with connect(port) as after:
         after.sendall(b"y")
         assert after.recv(1_000) == b"y"
 
 
-def test_silence_holds_back_and_loses_nothing(through: tuple[Proxies, int]) -> None:
-    """As where a cable is pulled and put back: the connection lives, what was said arrives late."""
-    proxies, port = through
-    with connected(port) as connection:
-        proxies.set("way", "silent")
+def test_a_silent_route_delays_data_and_loses_none(proxies: Proxies, port: int) -> None:
+    """It is like a cable that is pulled and put back: the connection survives, and data arrives late."""
+    with connect(port) as connection:
+        proxies.set_mode(ROUTE, "silent")
         connection.sendall(b"are you there?")
-        connection.settimeout(MOMENT_S)
+        connection.settimeout(DELAY_S)
         with pytest.raises(TimeoutError):
             connection.recv(1_000)
         connection.settimeout(TIMEOUT_S)
@@ -107,23 +112,23 @@ def test_silence_holds_back_and_loses_nothing(through: tuple[Proxies, int]) -> N
         assert connection.recv(1_000) == b"are you there?"
 
 
-def test_slow_is_late_by_so_much_each_way(through: tuple[Proxies, int]) -> None:
-    """And in the order in which it was sent."""
-    proxies, port = through
-    proxies.set("way", "slow", MOMENT_S)
-    with connected(port) as connection:
+def test_a_slow_route_delays_each_direction_and_keeps_the_order(proxies: Proxies, port: int) -> None:
+    """An echo takes twice the delay."""
+    proxies.set_mode(ROUTE, "slow", DELAY_S)
+    with connect(port) as connection:
         begun = time.monotonic()
         connection.sendall(b"a")
         connection.sendall(b"b")
-        got = connection.recv(1_000)
-        took_s = time.monotonic() - begun
-        while len(got) < 2:
-            got += connection.recv(1_000)
-    assert got == b"ab"
-    assert took_s >= 2 * MOMENT_S
+        received = connection.recv(1_000)
+        duration_s = time.monotonic() - begun
+        while len(received) < 2:
+            received += connection.recv(1_000)
+    assert received == b"ab"
+    assert duration_s >= 2 * DELAY_S
 
 
-ECHOING = """
+#: For each line of its input, the seconds to wait for an answer, it sends data and prints what happened.
+CLIENT = """
 import socket, sys
 connection = None
 for line in sys.stdin:
@@ -131,9 +136,9 @@ for line in sys.stdin:
         connection = connection or socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5.0)
         connection.settimeout(float(line))
         connection.sendall(b"x")
-        print("heard" if connection.recv(1_000) else "ended", flush=True)
+        print("answered" if connection.recv(1_000) else "closed", flush=True)
     except TimeoutError:
-        print("nothing", flush=True)
+        print("silence", flush=True)
     except ConnectionError:
         print("reset", flush=True)
         connection = None
@@ -141,47 +146,46 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def another(through: tuple[Proxies, int]) -> Iterator[subprocess.Popen[str]]:
-    """A process that says something through the proxy for each line that it is told, the seconds it waits to hear."""
-    command = [sys.executable, "-c", ECHOING, str(through[1])]
+def other_client(port: int) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that connects through the proxy, controlled by `exchange`."""
+    command = [sys.executable, "-c", CLIENT, str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
 
 
-def says(process: subprocess.Popen[str], wait_s: float = TIMEOUT_S) -> str:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{wait_s}\n")
-    process.stdin.flush()
-    return process.stdout.readline().strip()
+def exchange(client: subprocess.Popen[str], wait_s: float = TIMEOUT_S) -> str:
+    """Let a client process send data, and return what happened: answered, closed, silence or reset."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(f"{wait_s}\n")
+    client.stdin.flush()
+    return client.stdout.readline().strip()
 
 
-def test_one_process_is_cut_off_and_the_others_go_on(
-    through: tuple[Proxies, int], another: subprocess.Popen[str]
+def test_one_process_can_be_cut_off_alone(
+    proxies: Proxies, port: int, other_client: subprocess.Popen[str]
 ) -> None:
-    """By what it has open, and by what it opens later; without a word, or by resets."""
-    proxies, port = through
-    assert says(another) == "heard"
-    with connected(port) as ours:
-        proxies.set("way", "silent", only=[another.pid])
-        assert says(another, MOMENT_S) == "nothing"
-        ours.sendall(b"y")
-        assert ours.recv(1_000) == b"y"
-        proxies.set("way", "cut", only=[another.pid])
-        assert [says(another), says(another)] == ["reset", "reset"]
-        ours.sendall(b"y")
-        assert ours.recv(1_000) == b"y"
-    with connected(port) as later:
+    """Its present and its new connections are silent or reset; those of other processes continue."""
+    assert exchange(other_client) == "answered"
+    with connect(port) as own:
+        proxies.set_mode(ROUTE, "silent", pids=[other_client.pid])
+        assert exchange(other_client, DELAY_S) == "silence"
+        own.sendall(b"y")
+        assert own.recv(1_000) == b"y"
+        proxies.set_mode(ROUTE, "cut", pids=[other_client.pid])
+        assert [exchange(other_client), exchange(other_client)] == ["reset", "reset"]
+        own.sendall(b"y")
+        assert own.recv(1_000) == b"y"
+    with connect(port) as later:
         later.sendall(b"z")
         assert later.recv(1_000) == b"z"
     proxies.open_all()
-    assert says(another) == "heard"
+    assert exchange(other_client) == "answered"
 
 
-def test_a_route_that_there_is_not_is_an_error(through: tuple[Proxies, int]) -> None:
-    """A fault that strikes nothing would be counted as survived."""
-    proxies, _ = through
+def test_an_unknown_route_is_an_error(proxies: Proxies) -> None:
+    """Otherwise a fault without an effect would count as survived."""
     with pytest.raises(KeyError, match="no route"):
-        proxies.set("another", "cut")
+        proxies.set_mode("another", "cut")

@@ -1,4 +1,4 @@
-"""Enrolments: each row to its domain's own topic."""
+"""The source of enrolments: each row goes to its domain's own input topic."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from connectors.enrolments.enrolment_row import HEADER
 from connectors.errors import UnroutableError
 
 
-def polled(folder: Path, *lines: bytes) -> dict[str, list[dict[str, Any]]]:
+def poll_all(folder: Path, *lines: bytes) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a file with these lines, by topic."""
     path = folder / "enrolments.csv"
     path.write_bytes(b"".join(line + b"\r\n" for line in (HEADER.encode("utf-8-sig"), *lines)))
     source = EnrolmentsSource(path)
     source.open()
-    found: dict[str, list[dict[str, Any]]] = {}
-    while batch := source.poll():
-        for hand_overs in batch:
-            found.setdefault(hand_overs.route.topic, []).extend(hand_overs.table.to_pylist())
-    return found
+    rows: dict[str, list[dict[str, Any]]] = {}
+    while batches := source.poll():
+        for batch in batches:
+            rows.setdefault(batch.route.topic, []).extend(batch.table.to_pylist())
+    return rows
 
 
 def test_each_row_goes_to_its_domains_topic(tmp_path: Path) -> None:
-    """A municipal domain's to the municipality's, a national one's to its own, the portal's as its event."""
-    found = polled(
+    """A municipal domain has a topic per municipality; the portal's row is nested in its own event."""
+    rows = poll_all(
         tmp_path,
         b"child,131041,42990000011,2026-02-01",
         b"nta,,42990000011,2026-02-02",
         b"portal,,42990000011,2026-02-03",
         b"child,141097,42990000012,2026-02-04",
     )
-    assert sorted(found) == ["in.child.131041", "in.child.141097", "in.nta", "in.portal"]
-    [child] = found["in.child.131041"]
-    said = ("child", "131041", "42990000011", "2026-02-01", 2)
-    assert tuple(child[name] for name in ("domain", "municipality", "code", "since", "line")) == said
-    assert found["in.portal"][0]["enrolment"]["since"] == "2026-02-03"
-    assert found["in.portal"][0]["account"] is None
-    assert found["in.nta"][0]["municipality"] == ""
+    assert sorted(rows) == ["in.child.131041", "in.child.141097", "in.nta", "in.portal"]
+    [child] = rows["in.child.131041"]
+    expected = ("child", "131041", "42990000011", "2026-02-01", 2)
+    assert tuple(child[name] for name in ("domain", "municipality", "code", "since", "line")) == expected
+    assert rows["in.portal"][0]["enrolment"]["since"] == "2026-02-03"
+    assert rows["in.portal"][0]["account"] is None
+    assert rows["in.nta"][0]["municipality"] == ""
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,9 @@ def test_each_row_goes_to_its_domains_topic(tmp_path: Path) -> None:
         (b"portal,,\xff,2026-02-01", "encoding"),
     ],
 )
-def test_a_faulty_row_that_names_its_domain_is_carried_raw(tmp_path: Path, line: bytes, fault: str) -> None:
-    """It is for intake to refuse, with file and line."""
-    [[row]] = polled(tmp_path, line).values()
+def test_a_row_with_a_fault_is_carried_raw(tmp_path: Path, line: bytes, fault: str) -> None:
+    """If it names its domain, intake rejects it, with file and line."""
+    [[row]] = poll_all(tmp_path, line).values()
     assert (row["fault"], row["line"], base64.b64decode(row["raw"])) == (fault, 2, line)
 
 
@@ -69,8 +70,8 @@ def test_a_faulty_row_that_names_its_domain_is_carried_raw(tmp_path: Path, line:
         b'"nta',
     ],
 )
-def test_a_row_that_nobody_may_hand_over_refuses_the_file(tmp_path: Path, line: bytes) -> None:
-    """There is no topic for it: the file is refused whole, the line named, its content not."""
+def test_a_row_without_input_topic_rejects_the_whole_file(tmp_path: Path, line: bytes) -> None:
+    """The error names the line and shows no content."""
     with pytest.raises(UnroutableError, match="in line 3") as caught:
-        polled(tmp_path, b"nta,,42990000011,2026-02-01", line)
+        poll_all(tmp_path, b"nta,,42990000011,2026-02-01", line)
     assert "4299" not in str(caught.value)

@@ -1,1 +1,1 @@
-"""The operators' side, without a server."""
+"""Unit tests of commands, workers and settings."""

@@ -1,4 +1,4 @@
-"""What `mesh apply` asks of the controller at once is bounded, however many municipalities take part."""
+"""Requests of `mesh apply` to the controller have a bounded size, however many municipalities take part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from infra.apply import topics_and_acls
 from infra.apply.installation import ApplySettings
-from infra.apply.plan import acls, partitions
+from infra.apply.plan import acls, partition_count
 from infra.environment import Environment
 from schemas.topics import topics_of, users
 
@@ -22,132 +22,139 @@ MUNICIPALITIES = [f"{number:06d}" for number in range(1_741)]
 
 
 class Controller:
-    """Takes note of how much each request is about; knows these topics beforehand, none with a setting as declared."""
+    """A controller that records the size of each request. Its topics have other settings than declared."""
 
     def __init__(self, topics: Mapping[str, Any] | None = None) -> None:
-        self.asked: dict[str, list[int]] = {
+        self.request_sizes: dict[str, list[int]] = {
             "users": [],
             "topics": [],
-            "rights": [],
-            "settings": [],
-            "set": [],
+            "acls": [],
+            "describe": [],
+            "alter": [],
         }
         self._topics = topics or {}
 
     def alter_user_scram_credentials(self, changes: list[Any]) -> dict[Any, Any]:
-        """Users."""
-        return self._noted("users", changes)
+        """Set passwords of users."""
+        return self._record("users", changes)
 
     def create_topics(self, topics: list[Any], operation_timeout: float) -> dict[Any, Any]:
-        """Topics."""
-        return self._noted("topics", topics)
+        """Create topics."""
+        return self._record("topics", topics)
 
     def create_acls(self, bindings: list[Any], request_timeout: float) -> dict[Any, Any]:
-        """Rights."""
-        return self._noted("rights", bindings)
+        """Create ACLs."""
+        return self._record("acls", bindings)
 
     def list_topics(self, timeout: float) -> Any:
-        """Those it knows."""
+        """Return the existing topics."""
         return SimpleNamespace(topics=self._topics)
 
     def describe_configs(self, topics: list[Any], request_timeout: float) -> dict[Any, Any]:
-        """Settings that are not as declared."""
-        self._noted("settings", topics)
+        """Return settings that differ from the declared ones."""
+        self._record("describe", topics)
         return {topic: _done(defaultdict(lambda: SimpleNamespace(value="other"))) for topic in topics}
 
     def incremental_alter_configs(self, topics: list[Any]) -> dict[Any, Any]:
-        """Settings."""
-        return self._noted("set", topics)
+        """Change settings of topics."""
+        return self._record("alter", topics)
 
     def describe_user_scram_credentials(self) -> Future[dict[str, Any]]:
-        """None."""
+        """Return no users."""
         return _done({})
 
     def describe_acls(self, anything: Any) -> Future[list[Any]]:
-        """None."""
+        """Return no ACLs."""
         return _done([])
 
-    def _noted(self, kind: str, given: list[Any]) -> dict[Any, Any]:
-        self.asked[kind].append(len(given))
-        return {number: _done(None) for number in range(len(given))}
+    def _record(self, kind: str, items: list[Any]) -> dict[Any, Any]:
+        self.request_sizes[kind].append(len(items))
+        return {number: _done(None) for number in range(len(items))}
 
 
-def test_a_nation_is_asked_for_in_parts() -> None:
-    """None larger than a request may be, and all of it in the end."""
+def test_creation_for_a_whole_country_is_split_into_requests() -> None:
+    """No request exceeds its limit, and together they contain everything."""
     controller = Controller()
     client = cast("AdminClient", controller)
     secrets = SimpleNamespace(password=lambda user: SecretStr("secret"))
     environment = cast("Environment", SimpleNamespace(secrets=lambda: secrets))
     topics = topics_of(MUNICIPALITIES)
-    everybody, wanted = users(topics), acls(topics)
-    assert topics_and_acls.make_users(client, environment, everybody, renew=False) == len(everybody)
-    assert topics_and_acls.make_topics(client, topics, ApplySettings()) == len(topics)
-    assert topics_and_acls.sync_acls(client, wanted, set(everybody)) == (len(wanted), 0)
-    totals = {"users": len(everybody), "topics": len(topics), "rights": len(wanted)}
+    all_users, rules = users(topics), acls(topics)
+    assert topics_and_acls.set_users(client, environment, all_users, renew=False) == len(all_users)
+    assert topics_and_acls.create_or_alter_topics(client, topics, ApplySettings()) == len(topics)
+    assert topics_and_acls.sync_acls(client, rules, set(all_users)) == (len(rules), 0)
+    totals = {"users": len(all_users), "topics": len(topics), "acls": len(rules)}
     limits = {
         "users": topics_and_acls.USERS_MAX,
         "topics": topics_and_acls.TOPICS_MAX,
-        "rights": topics_and_acls.RIGHTS_MAX,
+        "acls": topics_and_acls.ACLS_MAX,
     }
     for kind, total in totals.items():
-        assert sum(controller.asked[kind]) == total > 3 * limits[kind]
-        assert max(controller.asked[kind]) <= limits[kind]
+        assert sum(controller.request_sizes[kind]) == total > 3 * limits[kind]
+        assert max(controller.request_sizes[kind]) <= limits[kind]
 
 
-def test_a_nation_is_looked_at_in_parts() -> None:
-    """The settings of topics that are there: as many at once as are made at once."""
+def test_changes_for_a_whole_country_are_split_into_requests() -> None:
+    """Settings of existing topics are described and altered in requests of limited size."""
     topics, settings = topics_of(MUNICIPALITIES), ApplySettings()
-    known = {topic.name: SimpleNamespace(partitions=range(partitions(topic, settings))) for topic in topics}
-    controller = Controller(known)
-    assert topics_and_acls.make_topics(cast("AdminClient", controller), topics, settings) == len(topics)
-    for kind in ("settings", "set"):
-        assert sum(controller.asked[kind]) == len(topics)
-        assert max(controller.asked[kind]) <= topics_and_acls.TOPICS_MAX
+    existing = {
+        topic.name: SimpleNamespace(partitions=range(partition_count(topic, settings))) for topic in topics
+    }
+    controller = Controller(existing)
+    assert topics_and_acls.create_or_alter_topics(cast("AdminClient", controller), topics, settings) == len(
+        topics
+    )
+    for kind in ("describe", "alter"):
+        assert sum(controller.request_sizes[kind]) == len(topics)
+        assert max(controller.request_sizes[kind]) <= topics_and_acls.TOPICS_MAX
 
 
 class Broker:
-    """Follows the controller's log: it knows of a mark when it was asked `late` times. One of two."""
+    """One of two brokers that follow the controller's log: it has an ACL only after `delay` requests."""
 
-    def __init__(self, late: int) -> None:
-        self.asked, self.marks, self._late = 0, list[Any](), late
+    def __init__(self, delay: int) -> None:
+        self.requests, self.acls, self._delay = 0, list[Any](), delay
 
     def create_acls(self, bindings: list[Any], request_timeout: float) -> dict[Any, Any]:
-        """The controller has them."""
-        self.marks += bindings
+        """Add ACLs to the controller's log."""
+        self.acls += bindings
         return {number: _done(None) for number in range(len(bindings))}
 
-    def describe_acls(self, asked: Any) -> Future[list[Any]]:
-        """What this broker has."""
-        self.asked += 1
-        return _done([each for each in self.marks if each.name == asked.name and self.asked > self._late])
+    def describe_acls(self, acl_filter: Any) -> Future[list[Any]]:
+        """Return the ACLs that the broker has now."""
+        self.requests += 1
+        return _done(
+            [acl for acl in self.acls if acl.name == acl_filter.name and self.requests > self._delay]
+        )
 
     def delete_acls(self, filters: list[Any], request_timeout: float) -> dict[Any, Any]:
-        """Gone."""
-        self.marks = [each for each in self.marks if each.name not in {one.name for one in filters}]
+        """Remove ACLs from the controller's log."""
+        names = {acl_filter.name for acl_filter in filters}
+        self.acls = [acl for acl in self.acls if acl.name not in names]
         return {number: _done(None) for number in range(len(filters))}
 
     def list_topics(self, timeout: float) -> Any:
-        """Two brokers."""
+        """Return metadata with two brokers."""
         return SimpleNamespace(brokers={1: None, 2: None})
 
 
-def test_it_returns_when_brokers_work_by_it() -> None:
-    """Whoever is admitted may begin: not before every broker knows, and the mark is gone."""
-    broker = Broker(late=3)
+def test_apply_waits_until_all_brokers_have_the_last_acl() -> None:
+    """It returns after as many positive answers in a row as there are brokers, and removes the ACL."""
+    broker = Broker(delay=3)
     pauses: list[float] = []
-    topics_and_acls.wait_in_force(cast("AdminClient", broker), pauses.append)
-    assert broker.asked == 3 + 2
+    topics_and_acls.wait_until_enforced(cast("AdminClient", broker), pauses.append)
+    assert broker.requests == 3 + 2
     assert sum(pauses) == pytest.approx(3 * topics_and_acls.POLL_S)
-    assert broker.marks == []
+    assert broker.acls == []
 
 
-def test_brokers_that_never_follow_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error, not a mesh that refuses its users."""
+def test_brokers_that_never_get_the_last_acl_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise brokers would reject operations that are allowed. The ACL is removed."""
     monkeypatch.setattr(topics_and_acls, "TIMEOUT_S", 0.05)
-    broker = Broker(late=1_000_000_000)
-    with pytest.raises(topics_and_acls.ApplyError, match="brokers do not work by what was applied"):
-        topics_and_acls.wait_in_force(cast("AdminClient", broker))
-    assert broker.marks == []
+    broker = Broker(delay=1_000_000_000)
+    with pytest.raises(topics_and_acls.ApplyError, match="not all brokers enforce the changes"):
+        topics_and_acls.wait_until_enforced(cast("AdminClient", broker))
+    assert broker.acls == []
 
 
 def _done(result: Any) -> Future[Any]:

@@ -1,4 +1,4 @@
-"""What `mesh dlq show` prints can be given back, and what can't be done is said in words."""
+"""Output of `mesh dlq show` is valid input of `repair`; impossible requests get an error message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infra.errors import KeyFileError, OperatorError
 from infra.key_file import sealer
 from infra.keys import ensure_keys
 from infra.triage import dead_letter_listing
-from infra.triage.dead_letter_listing import row_of
+from infra.triage.dead_letter_listing import row_from_json
 from infra.triage.dlq_status import DlqStatus
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
@@ -33,17 +33,17 @@ NAMES = ("person-change", "notice", "domain-change", "domain-portal", "juki-cs-n
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_what_is_shown_can_be_given_back(name: str, data: st.DataObject) -> None:
-    """Dates, moments, lists and all: the same record comes of it."""
+def test_a_shown_value_is_read_back_unchanged(name: str, data: st.DataObject) -> None:
+    """JSON of a record, with dates, times and lists, gives the same record again."""
     schema = catalogue().schema(name)
     for row in data.draw(rows(schema.type, max_size=2)):
         table = table_from_rows(name, [row])
-        told = orjson.loads(orjson.dumps(table.to_pylist()[0]))
-        assert table_from_rows(name, [row_of(told, schema.arrow)]).equals(table)
+        fields = orjson.loads(orjson.dumps(table.to_pylist()[0]))
+        assert table_from_rows(name, [row_from_json(fields, schema.arrow)]).equals(table)
 
 
 @pytest.mark.parametrize(
-    ("told", "error"),
+    ("fields", "error"),
     [
         ({"effective_on": "tomorrow"}, ValueError),
         ({"facts": "none"}, AttributeError),
@@ -51,69 +51,75 @@ def test_what_is_shown_can_be_given_back(name: str, data: st.DataObject) -> None
         ({"nonsense": 1}, EncodeError),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused(told: dict[str, Any], error: type[Exception]) -> None:
-    """Before anything is filed."""
+def test_a_value_that_does_not_fit_the_schema_is_rejected(
+    fields: dict[str, Any], error: type[Exception]
+) -> None:
+    """Values of a wrong type and unknown fields are errors before a command is submitted."""
     with pytest.raises(error):
-        table_from_rows("person-change", [row_of(told, catalogue().arrow_schema("person-change"))])
+        table_from_rows("person-change", [row_from_json(fields, catalogue().arrow_schema("person-change"))])
 
 
-def test_the_store_knows_which_of_a_sinks_letters_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relay that stood still tells OPEN again after the end; of a letter that is open, that is so."""
+def test_the_store_decides_which_dead_letters_of_a_sink_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delayed relay may publish OPEN after RETRIED. The status is OPEN only if the store has the dead letter."""
 
-    def said(offset: int, status: str, step: str = "sink.nta", value: bytes | None = None) -> dict[str, Any]:
-        place = {"topic": "domain.nta", "partition": 0, "offset": offset, "timestamp_ms": 0}
+    def published(
+        offset: int, status: str, step: str = "sink.nta", value: bytes | None = None
+    ) -> dict[str, Any]:
+        position = {"topic": "domain.nta", "partition": 0, "offset": offset, "timestamp_ms": 0}
         row = {"step": step, "digest": f"d{offset}", "status": status, "reason": "23514", "value": value}
-        return {**row, **place, "command": None, "note": None}
+        return {**row, **position, "command": None, "note": None}
 
-    told = [said(1, "OPEN", value=b"x"), said(1, "RETRIED"), said(1, "OPEN", value=b"x")]
-    told += [said(2, "OPEN", value=b"x"), said(2, "RETRIED"), said(2, "OPEN", value=b"x")]
-    told += [said(3, "OPEN", "conversion", value=b"x")]
-    aside = {"sink.nta": DlqStatus({"d2": 4}), "conversion": DlqStatus({"d3": 1})}
-    monkeypatch.setattr(dead_letter_listing, "with_positions", lambda *given: told)
-    monkeypatch.setattr(
-        dead_letter_listing, "DlqInspector", lambda *given: SimpleNamespace(of=lambda steps: aside)
-    )
-    found = dead_letter_listing.listed(None, None)  # type: ignore[arg-type]
-    assert [(row["id"], row["status"], row["blocked"]) for row in found] == [
+    rows = [
+        row
+        for offset in (1, 2)
+        for row in (
+            published(offset, "OPEN", value=b"x"),
+            published(offset, "RETRIED"),
+            published(offset, "OPEN", value=b"x"),
+        )
+    ]
+    rows.append(published(3, "OPEN", "conversion", value=b"x"))
+    statuses = {"sink.nta": DlqStatus({"d2": 4}), "conversion": DlqStatus({"d3": 1})}
+    monkeypatch.setattr(dead_letter_listing, "read_rows_with_positions", lambda *arguments: rows)
+    inspector = SimpleNamespace(statuses=lambda steps: statuses)
+    monkeypatch.setattr(dead_letter_listing, "DlqInspector", lambda *arguments: inspector)
+    listed = dead_letter_listing.list_dead_letters(None, None)  # type: ignore[arg-type]
+    assert [(row["id"], row["status"], row["blocked"]) for row in listed] == [
         ("sink.nta/d1", "RETRIED", 0),
         ("sink.nta/d2", "OPEN", 4),
         ("conversion/d3", "OPEN", 1),
     ]
 
 
-def test_what_a_letter_held_is_shown_with_its_key_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of another installation, or without a key file, nobody learns anything; nor of a letter in another's place."""
+def test_the_content_of_a_dead_letter_needs_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another key, no key file, or a content sealed for another dead letter is an error without content."""
     codec = Codec(catalogue(), LocalSchemaIds(catalogue()))
-    ours, theirs, nobodys = (Installation(tmp_path / name) for name in ("ours", "theirs", "nobodys"))
-    for installation in (ours, theirs):
+    own, other, without_keys = (Installation(tmp_path / name) for name in ("own", "other", "without-keys"))
+    for installation in (own, other):
         ensure_keys(installation.key_file)
-    held = b"a name, and an address"
+    content = b"a name, and an address"
     row = {"step": "conversion", "topic": "change.nta", "partition": 0, "offset": 7, "timestamp_ms": 0}
     row |= {"status": "OPEN", "reason": "poison", "command": None, "note": None, "sealed": True, "key": None}
 
-    def sealed(digest: str, of: str) -> dict[str, Any]:
-        return {
-            **row,
-            "digest": digest,
-            "value": sealer(ours.key_file).seal(held, seal_context("conversion", of, "value")),
-        }
+    def use_dead_letter(digest: str, sealed_for: str) -> None:
+        value = sealer(own.key_file).seal(content, seal_context("conversion", sealed_for, "value"))
+        dead_letter = {**row, "digest": digest, "value": value}
+        monkeypatch.setattr(dead_letter_listing, "read_rows_with_positions", lambda *arguments: [dead_letter])
 
-    monkeypatch.setattr(dead_letter_listing, "with_positions", lambda *given: [sealed("d1", "d1")])
+    use_dead_letter("d1", sealed_for="d1")
 
     def show(installation: Installation) -> dict[str, Any]:
-        return dead_letter_listing.shown(None, codec, installation, "conversion/d1")  # type: ignore[arg-type]
+        return dead_letter_listing.read_dead_letter(None, codec, installation, "conversion/d1")  # type: ignore[arg-type]
 
-    assert base64.b64decode(show(ours)["bytes"]) == held
-    with pytest.raises(OperatorError, match="no longer in the key file") as told:
-        show(theirs)
-    assert "name" not in str(told.value)
+    assert base64.b64decode(show(own)["bytes"]) == content
+    with pytest.raises(OperatorError, match="no longer in the key file") as error:
+        show(other)
+    assert "name" not in str(error.value)
     with pytest.raises(KeyFileError):
-        show(nobodys)
-    monkeypatch.setattr(dead_letter_listing, "with_positions", lambda *given: [sealed("d1", "d2")])
+        show(without_keys)
+    use_dead_letter("d1", sealed_for="d2")
     with pytest.raises(OperatorError):
-        show(ours)
+        show(own)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +131,12 @@ def test_what_a_letter_held_is_shown_with_its_key_only(
         ["retry", "conversion/0123"],
     ],
 )
-def test_what_can_not_be_done_ends_with_two(
+def test_impossible_requests_exit_with_2(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No reason, no file, no servers: a sentence, no traceback."""
+    """Without a reason, a file or servers, the command prints a message and no traceback."""
     monkeypatch.setenv("MESH_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    ended = CliRunner().invoke(app, ["dlq", *words])
-    assert ended.exit_code == 2
-    assert "Traceback" not in ended.output
+    result = CliRunner().invoke(app, ["dlq", *words])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output

@@ -1,4 +1,4 @@
-"""The documents against the code: no command, setting or topic that nobody can read of."""
+"""Every command, setting, topic and exit code is documented."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ GUIDES = sorted([DOCS.parent / "README.md", *DOCS.rglob("*.md")])
 
 
 def commands() -> Iterator[str]:
-    """Every command that can be typed, with its sub-command."""
-    for name, (place, _) in COMMANDS.items():
-        module, _, attribute = place.partition(":")
-        found = typer.main.get_command(getattr(importlib.import_module(module), attribute))
-        inner = getattr(found, "commands", None)
-        yield from (f"mesh {name} {each}" for each in inner) if inner else [f"mesh {name}"]
+    """Yield every command with its sub-command."""
+    for name, (target, _) in COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        subcommands = getattr(command, "commands", None)
+        yield from (f"mesh {name} {sub}" for sub in subcommands) if subcommands else [f"mesh {name}"]
 
 
 @pytest.mark.parametrize("command", list(commands()))
 def test_every_command_is_documented(command: str) -> None:
-    """As it is typed."""
+    """docs/operations.md contains every command."""
     assert command in OPERATIONS
 
 
 @pytest.mark.parametrize("name", [name for settings in SETTINGS for name in variables(settings)])
-def test_every_setting_has_one_row(name: str) -> None:
-    """In the table that is made of the code, and in no other."""
+def test_every_setting_is_in_one_table(name: str) -> None:
+    """It is in the generated table, and in no other."""
     tables = [guide.name for guide in GUIDES if f"| `{name}` |" in guide.read_text(encoding="utf-8")]
     assert tables == ["reference.md"]
     assert REFERENCE.count(f"| `{name}` |") == 1
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
-def test_every_setting_named_exists(guide: Path) -> None:
-    """None that was renamed or went; those of tests are their own."""
+def test_documents_name_only_existing_settings(guide: Path) -> None:
+    """No document names a renamed or deleted setting; settings of tests are excepted."""
     known = {name for settings in SETTINGS for name in variables(settings)}
     named = set(re.findall(r"`\$?(MESH_[A-Z_]+)", guide.read_text(encoding="utf-8")))
     assert {name for name in named if not name.startswith("MESH_TEST_")} <= known
 
 
-def test_who_is_told_of_accounts_is_documented() -> None:
+def test_the_columns_of_accounts_are_documented() -> None:
     """The table of docs/accounts.md names exactly the domains that have accounts, with the columns of their tables."""
     accounts = (DOCS / "accounts.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]+) \| [^|]+ \| ([^|]+) \|$", accounts, re.MULTILINE)
@@ -74,12 +74,12 @@ def test_who_is_told_of_accounts_is_documented() -> None:
 
 @pytest.mark.parametrize("topic", [topic.name for topic in topics_of(["131041"])])
 def test_every_topic_is_documented(topic: str) -> None:
-    """For who reads events, or wants to."""
+    """docs/events.md contains every topic."""
     events = (DOCS / "events.md").read_text(encoding="utf-8")
     assert f"`{topic.replace('131041', '<municipality>')}`" in events
 
 
 def test_every_exit_code_is_documented() -> None:
-    """With its number and its name, for who supervises workers by other means."""
+    """The table in docs/operations.md has the number and name of every exit code, and no other."""
     rows = set(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", OPERATIONS, re.MULTILINE))
     assert rows == {(str(code.value), code.name) for code in ExitCode}

@@ -1,70 +1,72 @@
-"""What the declarations ask of Kafka: who may do what, and how topics are kept."""
+"""The ACLs and topic settings that follow from the declarations."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra.apply.installation import ApplySettings, Installation, UnknownMunicipalityError
-from infra.apply.plan import ANY_TIME_MS, AclRule, acls, partitions, topic_config
+from infra.apply.plan import ANY_TIME_MS, AclRule, acls, partition_count, topic_config
 from schemas.systems import DOMAINS
 from schemas.topics import AUDITOR, STEPS, topics_of
 
 TOPICS = topics_of(["131041", "473812"])
-RIGHTS = acls(TOPICS)
+ACLS = acls(TOPICS)
 SETTINGS = ApplySettings(partitions=3)
 
 
 def on_topics(user: str, operation: str) -> set[str]:
-    """Topics that a user may read or write."""
-    return {r.name for r in RIGHTS if (r.user, r.kind, r.operation) == (user, "TOPIC", operation)}
+    """Return the topics that a user may read or write."""
+    return {
+        rule.name for rule in ACLS if (rule.user, rule.kind, rule.operation) == (user, "TOPIC", operation)
+    }
 
 
 def test_a_register_writes_its_own_topic_and_reads_none() -> None:
-    """A municipality's system can't speak for another, nor listen."""
+    """A municipality's system can't publish for another one, and can't read."""
     assert on_topics("juki-cs.131041", "WRITE") == {"in.juki-cs.131041"}
     assert on_topics("juki-cs.131041", "READ") == set()
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_domain_reads_what_it_is_told_and_nothing_else(domain: str) -> None:
-    """No state, no notice, no other domain's topic; no write beside its own hand-overs."""
+def test_a_domain_reads_its_own_topic_and_nothing_else(domain: str) -> None:
+    """It reads no state, notice or other domain's topic, and writes its own input topics only."""
     assert on_topics(domain, "READ") == {f"domain.{domain}"}
     assert all(name.startswith(f"in.{domain}") for name in on_topics(domain, "WRITE"))
 
 
 def test_the_auditor_reads_everything_and_writes_nothing() -> None:
-    """And may join no group of the mesh's."""
+    """The auditor may join no group of the mesh."""
     assert on_topics(AUDITOR, "READ") == {topic.name for topic in TOPICS}
     assert on_topics(AUDITOR, "WRITE") == set()
-    assert AclRule(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True) in RIGHTS
+    assert AclRule(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True) in ACLS
 
 
-def test_topics_are_named_letter_by_letter() -> None:
-    """A prefix would let a new topic be read by whoever came before it."""
-    assert not [right for right in RIGHTS if right.kind == "TOPIC" and right.prefixed]
+def test_topics_have_literal_acls() -> None:
+    """A prefix would let existing users read topics that are created later."""
+    assert not [rule for rule in ACLS if rule.kind == "TOPIC" and rule.prefixed]
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_has_its_own_group_and_transactions(step: str) -> None:
-    """Nobody can fence another step's workers."""
-    mine = {(r.kind, r.name) for r in RIGHTS if r.user == step and r.kind != "TOPIC"}
-    assert mine == {("GROUP", f"mesh.{step}"), ("TRANSACTIONAL_ID", f"mesh.{step}.")}
+    """No step can fence another step's workers."""
+    own = {(rule.kind, rule.name) for rule in ACLS if rule.user == step and rule.kind != "TOPIC"}
+    assert own == {("GROUP", f"mesh.{step}"), ("TRANSACTIONAL_ID", f"mesh.{step}.")}
 
 
-def test_only_what_stands_between_two_steps_may_be_deleted_by_age() -> None:
-    """Where an operator says so: nothing that was handed over, told, disclosed or set aside, and no tracker's input."""
+def test_only_intermediate_topics_expire() -> None:
+    """With the setting, no input topic, evidence or state expires, and nothing that the tracker reads."""
     settings = ApplySettings(partitions=3, intermediate_retention_days=90)
-    kept = {topic.name: topic_config(topic, settings)["retention.ms"] for topic in TOPICS}
-    found = {name for name, kept_ms in kept.items() if kept_ms != "-1"}
-    assert {kept[name] for name in found} == {str(90 * 86_400_000)}
+    retention = {topic.name: topic_config(topic, settings)["retention.ms"] for topic in TOPICS}
+    expiring = {name for name, retention_ms in retention.items() if retention_ms != "-1"}
+    assert {retention[name] for name in expiring} == {str(90 * 86_400_000)}
     changes, receipts = ({f"{kind}.{domain}" for domain in DOMAINS} for kind in ("change", "receipt"))
-    assert found == {"notice", "person.change", *changes, *receipts}
-    readers = {user for topic in TOPICS if topic.name in found for user in topic.readers}
+    assert expiring == {"notice", "person.change", *changes, *receipts}
+    readers = {user for topic in TOPICS if topic.name in expiring for user in topic.readers}
     assert readers <= {*STEPS, AUDITOR} - {"tracker"}
 
 
-def test_nothing_is_ever_deleted_by_age() -> None:
-    """Records carry old event times, and days of effect that are to come."""
+def test_nothing_expires_by_default() -> None:
+    """Record timestamps may be long past, or days of effect in the future."""
     for topic in TOPICS:
         config = topic_config(topic, SETTINGS)
         assert (config["retention.ms"], config["retention.bytes"]) == ("-1", "-1")
@@ -72,22 +74,22 @@ def test_nothing_is_ever_deleted_by_age() -> None:
         assert (config["cleanup.policy"] == "compact") == topic.compacted
 
 
-def test_who_hands_over_does_not_say_when() -> None:
-    """The broker's clock is when something was received."""
+def test_input_topics_have_the_time_of_the_broker() -> None:
+    """A submitter's clock doesn't decide when a submission was received."""
     for topic in TOPICS:
-        kind = topic_config(topic, SETTINGS)["message.timestamp.type"]
-        assert (kind == "LogAppendTime") == topic.name.startswith("in.")
+        timestamp_type = topic_config(topic, SETTINGS)["message.timestamp.type"]
+        assert (timestamp_type == "LogAppendTime") == topic.name.startswith("in.")
 
 
-def test_keyed_topics_have_the_partitions_of_the_setting() -> None:
-    """All of them the same number, as a change of a person must meet its state; hand-overs one."""
-    by_name = {topic.name: partitions(topic, SETTINGS) for topic in TOPICS}
+def test_keyed_topics_have_the_configured_number_of_partitions() -> None:
+    """State and input of a person need partitions with the same number. Input topics have one partition."""
+    by_name = {topic.name: partition_count(topic, SETTINGS) for topic in TOPICS}
     assert by_name["person.change"] == by_name["state.fan-out.persons"] == by_name["domain.child"] == 3
     assert by_name["in.juki.131041"] == by_name["conflict"] == 1
 
 
-def test_who_is_admitted_stays_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Told once; told again it is nothing new."""
+def test_an_admission_is_permanent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A repeated admission changes nothing."""
     installation = Installation(tmp_path_factory.mktemp("home"))
     assert installation.admit(["473812", "131041"]) == ["131041", "473812"]
     assert installation.admit(["131041"]) == []
@@ -95,8 +97,8 @@ def test_who_is_admitted_stays_so(tmp_path_factory: pytest.TempPathFactory) -> N
 
 
 @pytest.mark.parametrize("code", ["131042", "13104", "999999", "131041 ", ""])
-def test_what_is_no_municipality_is_not_admitted(tmp_path_factory: pytest.TempPathFactory, code: str) -> None:
-    """Nor is who was named beside it."""
+def test_an_invalid_code_is_not_admitted(tmp_path_factory: pytest.TempPathFactory, code: str) -> None:
+    """Valid codes of the same call are not admitted either."""
     installation = Installation(tmp_path_factory.mktemp("home"))
     with pytest.raises(UnknownMunicipalityError):
         installation.admit(["473812", code])

@@ -1,4 +1,4 @@
-"""A spare becomes the worker that it is told to be; where there is none, the supervisor goes without."""
+"""A prewarmed process becomes the worker of a slot; without one, the supervisor starts workers cold."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from infra.run import prewarmed
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.slots import Slot
 
-#: A worker's code where it finds no servers: it has come as far as it can here.
+#: A worker's exit code without servers, which is as far as a worker gets in these tests.
 NO_SERVERS = 10
 TIMEOUT_S = 60.0
 
+StartProcess = Callable[[Sequence[str]], subprocess.Popen[bytes]]
+Processes = list[subprocess.Popen[bytes]]
+
 
 @pytest.fixture
-def begun() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Every spare of a test; none is left behind."""
-    found: list[subprocess.Popen[bytes]] = []
-    yield found
-    for process in found:
+def processes() -> Iterator[Processes]:
+    """Yield the list of processes that a test starts; kill them at its end."""
+    processes: Processes = []
+    yield processes
+    for process in processes:
         process.kill()
         process.wait()
         if process.stdin:
@@ -31,36 +34,35 @@ def begun() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def begin(
-    begun: list[subprocess.Popen[bytes]], tmp_path: Path
-) -> Callable[[Sequence[str]], subprocess.Popen[bytes]]:
+def start_process(processes: Processes, tmp_path: Path) -> StartProcess:
+    """Return a function that starts a process in a MESH_HOME without servers."""
+
     def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
         environment = {"MESH_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-        begun.append(
+        processes.append(
             subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
         )
-        return begun[-1]
+        return processes[-1]
 
     return start
 
 
-Begin = Callable[[Sequence[str]], subprocess.Popen[bytes]]
-
-
 @pytest.fixture
-def spares(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> PrewarmedWorker:
-    """With a spare as soon as one may be made."""
-    monkeypatch.setattr(prewarmed, "AFTER_S", 0.0)
-    made = PrewarmedWorker(begin)
-    made.keep()
-    return made
+def prewarmed_worker(start_process: StartProcess, monkeypatch: pytest.MonkeyPatch) -> PrewarmedWorker:
+    """Return a prewarmed worker whose process is started without delay."""
+    monkeypatch.setattr(prewarmed, "IDLE_BEFORE_PREWARM_S", 0.0)
+    worker = PrewarmedWorker(start_process)
+    worker.ensure()
+    return worker
 
 
-def test_a_spare_is_the_slots_worker_once_it_is_told(spares: PrewarmedWorker, tmp_path: Path) -> None:
-    """It writes to the slot's log, after what stands there, and ends with a worker's code."""
+def test_a_prewarmed_process_becomes_the_worker_of_its_slot(
+    prewarmed_worker: PrewarmedWorker, tmp_path: Path
+) -> None:
+    """It appends to the slot's log and ends with a worker's exit code."""
     log = tmp_path / "household.1.log"
     log.write_text("before\n", "utf-8")
-    worker = spares.take(Slot("household", 1), log)
+    worker = prewarmed_worker.assign(Slot("household", 1), log)
     assert worker is not None
     assert worker.wait(TIMEOUT_S) == NO_SERVERS
     first, *lines = log.read_text("utf-8").splitlines()
@@ -69,51 +71,53 @@ def test_a_spare_is_the_slots_worker_once_it_is_told(spares: PrewarmedWorker, tm
     assert '"worker.no-servers"' in lines[0]
 
 
-def test_a_spare_is_taken_once(
-    spares: PrewarmedWorker, begun: list[subprocess.Popen[bytes]], tmp_path: Path
+def test_a_prewarmed_process_is_assigned_once(
+    prewarmed_worker: PrewarmedWorker, processes: Processes, tmp_path: Path
 ) -> None:
-    """Who comes second starts cold; the next is made when none is there, and not before."""
-    spares.keep()
-    assert len(begun) == 1
-    assert spares.take(Slot("household", 0), tmp_path / "a.log") is begun[0]
-    assert spares.take(Slot("household", 1), tmp_path / "b.log") is None
-    spares.keep()
-    assert len(begun) == 2
+    """The next slot gets none. A new process is started only when there is none."""
+    prewarmed_worker.ensure()
+    assert len(processes) == 1
+    assert prewarmed_worker.assign(Slot("household", 0), tmp_path / "a.log") is processes[0]
+    assert prewarmed_worker.assign(Slot("household", 1), tmp_path / "b.log") is None
+    prewarmed_worker.ensure()
+    assert len(processes) == 2
 
 
-def test_none_is_made_while_workers_start(begin: Begin, begun: list[subprocess.Popen[bytes]]) -> None:
-    """Loading takes what they need."""
-    made = PrewarmedWorker(begin)
-    made.started()
-    made.keep()
-    assert begun == []
-
-
-def test_a_spare_that_died_is_none(
-    spares: PrewarmedWorker, begun: list[subprocess.Popen[bytes]], tmp_path: Path
+def test_no_process_is_prewarmed_while_workers_start(
+    start_process: StartProcess, processes: Processes
 ) -> None:
-    """A worker starts cold then, and another spare is made."""
-    begun[0].kill()
-    begun[0].wait()
-    assert spares.take(Slot("household", 0), tmp_path / "a.log") is None
-    spares.keep()
-    assert len(begun) == 2
+    """Loading would take the CPU that starting workers need."""
+    worker = PrewarmedWorker(start_process)
+    worker.postpone()
+    worker.ensure()
+    assert processes == []
 
 
-def test_the_tracker_starts_cold(spares: PrewarmedWorker, tmp_path: Path) -> None:
-    """Its libraries are its own."""
-    assert spares.take(Slot("tracker", 0), tmp_path / "a.log") is None
-
-
-def test_a_spare_ends_with_its_supervisor(
-    spares: PrewarmedWorker, begun: list[subprocess.Popen[bytes]]
+def test_a_dead_prewarmed_process_is_replaced(
+    prewarmed_worker: PrewarmedWorker, processes: Processes, tmp_path: Path
 ) -> None:
-    """Told nothing any more, it has nothing to wait for; so it is where the supervisor was killed."""
-    assert begun[0].stdin is not None
-    begun[0].stdin.close()
-    assert begun[0].wait(TIMEOUT_S) == 0
-    spares.keep()
-    spares.end()
-    assert begun[1].poll() is not None
-    spares.keep()
-    assert len(begun) == 2
+    """It is not assigned, and another one is started."""
+    processes[0].kill()
+    processes[0].wait()
+    assert prewarmed_worker.assign(Slot("household", 0), tmp_path / "a.log") is None
+    prewarmed_worker.ensure()
+    assert len(processes) == 2
+
+
+def test_the_tracker_gets_no_prewarmed_process(prewarmed_worker: PrewarmedWorker, tmp_path: Path) -> None:
+    """Its libraries are not loaded in a prewarmed process."""
+    assert prewarmed_worker.assign(Slot("tracker", 0), tmp_path / "a.log") is None
+
+
+def test_a_prewarmed_process_ends_with_its_supervisor(
+    prewarmed_worker: PrewarmedWorker, processes: Processes
+) -> None:
+    """It ends when its standard input is closed, as by a killed supervisor, and when it is stopped."""
+    assert processes[0].stdin is not None
+    processes[0].stdin.close()
+    assert processes[0].wait(TIMEOUT_S) == 0
+    prewarmed_worker.ensure()
+    prewarmed_worker.stop()
+    assert processes[1].poll() is not None
+    prewarmed_worker.ensure()
+    assert len(processes) == 2

@@ -5,60 +5,66 @@ from __future__ import annotations
 import pytest
 
 from infra.errors import OperatorError
-from infra.run.logs import ALLOWED, without_persons
-from infra.run.restart_policy import ENDS_MAX, HOPELESS, LONGEST_DELAY_S, STARTED_WELL_S, RestartPolicy
+from infra.run.logs import ALLOWED, drop_unsafe
+from infra.run.restart_policy import (
+    EARLY_ENDS_MAX,
+    LONGEST_DELAY_S,
+    NOT_CONFIGURED,
+    STABLE_AFTER_S,
+    RestartPolicy,
+)
 from infra.run.slots import RUN_STEPS, Slot, groups_of, slots, steps_of
 
 
 def test_all_steps_run_by_default_and_the_tracker_once() -> None:
-    """A process for each step and slot."""
-    chosen = slots([], 3)
-    assert {slot.step for slot in chosen} == set(RUN_STEPS)
-    assert len(chosen) == 3 * (len(RUN_STEPS) - 1) + 1
-    assert Slot("household", 2) in chosen
+    """There is a slot per step and number, and one for the tracker."""
+    all_slots = slots([], 3)
+    assert {slot.step for slot in all_slots} == set(RUN_STEPS)
+    assert len(all_slots) == 3 * (len(RUN_STEPS) - 1) + 1
+    assert Slot("household", 2) in all_slots
 
 
 def test_a_single_sink_can_be_run() -> None:
-    """`sink` is all of them, `sink.child` that one."""
+    """`sink` is the sinks of all domains, `sink.child` is one."""
     assert steps_of("sink.child") == ["sink.child"]
     assert groups_of(slots(["sink.child"], 1)) == ["mesh.sink.child"]
     assert len(groups_of(slots(["sink"], 2))) == 7
 
 
 @pytest.mark.parametrize(("steps", "workers"), [(["intak"], 1), (["intake"], 0), ([], 1000)])
-def test_a_misspelt_step_is_said(steps: list[str], workers: int) -> None:
+def test_unknown_steps_and_invalid_numbers_are_errors(steps: list[str], workers: int) -> None:
     """Nothing is started then."""
     with pytest.raises(OperatorError):
         slots(steps, workers)
 
 
-def test_a_killed_worker_is_back_at_once() -> None:
-    """The first new start comes at once, again and again where it lived well in between."""
+def test_a_killed_worker_is_restarted_at_once() -> None:
+    """There is no delay, however often a worker that had started successfully is killed."""
     restarts = RestartPolicy()
-    delays = [restarts.after(-9, STARTED_WELL_S) for _ in range(100)]
+    delays = [restarts.delay_after(-9, STABLE_AFTER_S) for _ in range(100)]
     assert delays == [0.0] * 100
 
 
-def test_a_worker_that_never_comes_up_is_given_up() -> None:
-    """With pauses that grow, and an end."""
+def test_a_worker_that_never_starts_successfully_is_given_up() -> None:
+    """The delays grow up to a maximum, and the number of restarts is limited."""
     restarts = RestartPolicy()
-    delays = [restarts.after(1, 0.2) for _ in range(ENDS_MAX + 1)]
-    waited = [delay for delay in delays if delay is not None]
+    delays = [restarts.delay_after(1, 0.2) for _ in range(EARLY_ENDS_MAX + 1)]
+    growing = [delay for delay in delays if delay is not None]
     assert delays[-1] is None
-    assert waited == sorted(waited)
-    assert waited[-1] == LONGEST_DELAY_S
-    assert restarts.total == ENDS_MAX
+    assert growing == sorted(growing)
+    assert growing[-1] == LONGEST_DELAY_S
+    assert restarts.total == EARLY_ENDS_MAX
 
 
-def test_a_server_that_is_away_is_waited_for() -> None:
-    """Nothing is wrong with a worker then, however long it takes."""
+def test_a_worker_is_never_given_up_for_an_unavailable_server() -> None:
+    """The worker is not at fault, however long the server is down."""
     restarts = RestartPolicy()
-    assert all(restarts.after(10, 0.2) is not None for _ in range(10_000))
+    assert all(restarts.delay_after(10, 0.2) is not None for _ in range(10_000))
 
 
-def test_what_no_start_mends_is_not_tried_again() -> None:
-    """A missing key file."""
-    assert RestartPolicy().after(HOPELESS, 100.0) is None
+def test_a_worker_that_is_not_configured_is_given_up_at_once() -> None:
+    """No restart fixes a missing key file."""
+    assert RestartPolicy().delay_after(NOT_CONFIGURED, 100.0) is None
 
 
 @pytest.mark.parametrize(
@@ -75,19 +81,19 @@ def test_what_no_start_mends_is_not_tried_again() -> None:
         "a" * 200,
     ],
 )
-def test_no_person_comes_into_a_log(value: object) -> None:
-    """Under a key that is allowed, too."""
-    line = without_persons(None, "info", {"event": "x", "error": value})
+def test_personal_data_is_dropped_from_logs(value: object) -> None:
+    """Names, codes and addresses are dropped even under an allowed key."""
+    line = drop_unsafe(None, "info", {"event": "x", "error": value})
     assert line == {"event": "x", "dropped": 1}
 
 
-def test_an_unknown_key_does_not_pass() -> None:
-    """Whatever it holds."""
-    assert without_persons(None, "info", {"event": "x", "address": "abc"}) == {"event": "x", "dropped": 1}
+def test_an_unknown_key_is_dropped_from_logs() -> None:
+    """It is dropped whatever its value is."""
+    assert drop_unsafe(None, "info", {"event": "x", "address": "abc"}) == {"event": "x", "dropped": 1}
 
 
-def test_what_operators_need_passes() -> None:
-    """Topics, offsets, counts, names of errors."""
+def test_technical_values_stay_in_logs() -> None:
+    """Topics, offsets, counts and code locations pass."""
     line = {"event": "batch.committed", "topic": "in.juki-cs.131041", "records": 5000, "at": "pipeline.py:12"}
     assert line.keys() <= ALLOWED
-    assert without_persons(None, "info", dict(line)) == line
+    assert drop_unsafe(None, "info", dict(line)) == line

@@ -1,4 +1,4 @@
-"""A worker's start is short: it loads what it needs and no more."""
+"""A worker starts fast, because it loads only the modules that it needs."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import pytest
 from infra.apply.installation import Installation
 from infra.keys import ensure_keys
 
-#: What takes long to import and what no step needs: the database's driver, the command line, clients of other servers.
+#: Packages that take long to import and that no step needs: database driver, command line, clients of other servers.
 HEAVY = {"psycopg", "typer", "requests", "authlib", "httpx", "faust", "aiohttp", "jgo"}
 PROGRAM = """
 import sys
 from pathlib import Path
 import infra.run.worker, streams.worker
 from infra.apply.installation import Installation
-from infra.run.topology import step
-step(sys.argv[1], Installation(Path(sys.argv[2])))
+from infra.run.topology import build_step
+build_step(sys.argv[1], Installation(Path(sys.argv[2])))
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
 @pytest.mark.parametrize("step", ["intake", "household", "fan-out", "conversion"])
-def test_a_step_loads_nothing_that_it_has_no_use_for(step: str, tmp_path: Path) -> None:
-    """Up to the processor, ready to run, nothing of what takes long to import and isn't needed."""
+def test_a_step_loads_no_heavy_package(step: str, tmp_path: Path) -> None:
+    """A step with its processor is built without importing any of them."""
     ensure_keys(Installation(tmp_path).key_file)
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM, step, str(tmp_path)], check=True, capture_output=True, text=True
     )
-    loaded = set(told.stdout.split())
+    loaded = set(process.stdout.split())
     assert {"confluent_kafka", "pyarrow", "streams"} <= loaded
     assert not loaded & HEAVY
 
 
-def test_a_worker_has_no_colours(tmp_path: Path) -> None:
-    """Its log is JSON: structlog's part for terminals does without rich. Without servers it ends with that code."""
-    told = subprocess.run(
+def test_a_worker_does_not_load_rich(tmp_path: Path) -> None:
+    """Its log is JSON, so structlog needs no rich. Without servers the worker ends with exit code 10."""
+    process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "infra.run", "intake", "0"],
         check=False,
         capture_output=True,
         text=True,
         env={"MESH_HOME": str(tmp_path), "PATH": ""},
     )
-    assert told.returncode == 10
-    assert '"worker.no-servers"' in told.stdout
-    assert "structlog.dev" in told.stderr
-    assert "rich.console" not in told.stderr
+    assert process.returncode == 10
+    assert '"worker.no-servers"' in process.stdout
+    assert "structlog.dev" in process.stderr
+    assert "rich.console" not in process.stderr

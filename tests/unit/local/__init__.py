@@ -1,1 +1,1 @@
-"""Tests of the local stack that need no server."""
+"""Unit tests of the local stack."""

@@ -1,4 +1,4 @@
-"""Fetching: only what was pinned enters the cache, whoever hands it over."""
+"""Only pinned files enter the cache, from whichever repository they are downloaded."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import ArtifactError
 from infra.local import artifacts
 from infra.local.artifacts import Artifact, fetch, pinned
-from infra.local.errors import ArtifactError
 from infra.local.progress import Silent
 
 CONTENT = b"a jar of the broker"
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing about it."""
+    """An HTTP handler that serves files and logs nothing."""
 
     def log_message(self, *arguments: object) -> None:
-        """Nothing on standard error."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A Maven repository of our own on this machine, with one file in it."""
+    """Yield the folder of one artifact in a Maven repository on this machine, which the settings name."""
     root = tmp_path / "repository"
     folder = root / "org" / "example" / "broker" / "1.0"
     folder.mkdir(parents=True)
@@ -44,24 +44,25 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def pin(monkeypatch: pytest.MonkeyPatch) -> Artifact:
-    """The one artifact that is pinned."""
-    found = Artifact(
+    """Return the only pinned artifact."""
+    artifact = Artifact(
         group="org.example",
         name="broker",
         version="1.0",
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         size_bytes=len(CONTENT),
     )
-    monkeypatch.setattr(artifacts, "pinned", lambda: {"kafka": [found]})
-    return found
+    monkeypatch.setattr(artifacts, "pinned", lambda: {"kafka": [artifact]})
+    return artifact
 
 
 def cached(cache: Path) -> list[Path]:
+    """Return the files in the cache, without its lock."""
     return [path for path in cache.rglob("*") if path.is_file() and path.name != ".lock"]
 
 
-def test_what_is_pinned_is_fetched_once(repository: Path, pin: Artifact, tmp_path: Path) -> None:
-    """The file lies in the cache, whole; the second time nobody is asked."""
+def test_a_pinned_file_is_downloaded_once(repository: Path, pin: Artifact, tmp_path: Path) -> None:
+    """The complete file is in the cache, and the second call doesn't need the repository."""
     cache = tmp_path / "cache"
     (jar,) = fetch(["kafka"], Silent(), cache)["kafka"]
     assert jar.read_bytes() == CONTENT
@@ -70,26 +71,26 @@ def test_what_is_pinned_is_fetched_once(repository: Path, pin: Artifact, tmp_pat
     assert cached(cache) == [jar]
 
 
-def test_another_file_under_the_name_is_refused(repository: Path, pin: Artifact, tmp_path: Path) -> None:
-    """One byte differs: an error that names the artifact, and nothing of it stays."""
+def test_a_file_with_another_hash_is_rejected(repository: Path, pin: Artifact, tmp_path: Path) -> None:
+    """The error names the artifact, and nothing of the file stays in the cache."""
     (repository / "broker-1.0.jar").write_bytes(CONTENT + b"!")
-    with pytest.raises(ArtifactError, match=r"org\.example:broker:jar:1\.0 is not what was pinned"):
+    with pytest.raises(ArtifactError, match=r"org\.example:broker:jar:1\.0 differs from the pinned file"):
         fetch(["kafka"], Silent(), tmp_path / "cache")
     assert cached(tmp_path / "cache") == []
 
 
-def test_a_file_that_is_not_there_is_an_error_after_some_tries(
+def test_a_missing_file_is_an_error_after_some_attempts(
     repository: Path, pin: Artifact, tmp_path: Path
 ) -> None:
-    """Every retry has an end, and the message names what is missing."""
+    """The number of attempts is limited, and the error names the artifact."""
     (repository / "broker-1.0.jar").unlink()
-    with pytest.raises(ArtifactError, match=r"org\.example:broker:jar:1\.0 can't be fetched"):
+    with pytest.raises(ArtifactError, match=r"org\.example:broker:jar:1\.0 can't be downloaded"):
         fetch(["kafka"], Silent(), tmp_path / "cache")
     assert cached(tmp_path / "cache") == []
 
 
-def test_what_a_killed_download_left_is_cleared_away(repository: Path, pin: Artifact, tmp_path: Path) -> None:
-    """Drafts don't pile up in the cache."""
+def test_drafts_of_a_killed_download_are_deleted(repository: Path, pin: Artifact, tmp_path: Path) -> None:
+    """The next download deletes them."""
     cache = tmp_path / "cache"
     (cache / "draft-killed").mkdir(parents=True)
     (cache / "draft-killed" / "half.jar").touch()
@@ -97,15 +98,15 @@ def test_what_a_killed_download_left_is_cleared_away(repository: Path, pin: Arti
     assert cached(cache) == [jar]
 
 
-def test_a_cache_that_cannot_be_written_is_said(pin: Artifact, tmp_path: Path) -> None:
-    """A file where the cache should be: the message names it, and the setting that helps."""
+def test_a_cache_that_cannot_be_written_is_an_error(pin: Artifact, tmp_path: Path) -> None:
+    """The error names the setting that helps."""
     (tmp_path / "cache").touch()
     with pytest.raises(ArtifactError, match="XDG_CACHE_HOME"):
         fetch(["kafka"], Silent(), tmp_path / "cache")
 
 
-def test_everything_is_pinned_for_every_machine() -> None:
-    """Broker, registry, and PostgreSQL for Linux and macOS on both kinds of processors."""
+def test_all_servers_are_pinned_for_every_machine() -> None:
+    """Broker, registry, and PostgreSQL for Linux and macOS on two architectures, without addresses."""
     groups = pinned()
     machines = {
         f"postgres-{system}-{chip}" for system in ("linux", "darwin") for chip in ("amd64", "arm64v8")

@@ -1,4 +1,4 @@
-"""The environment: given addresses or the local stack, and a clear word where there is neither."""
+"""The environment is servers of one's own or the local stack; without either the error says what to do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infra.local.secrets import Secrets
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Servers of an environment's own, by MESH_* settings; the file of its passwords."""
+def secrets_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set MESH_* settings of servers, and return the file of their passwords."""
     file = tmp_path / "secrets.json"
     Secrets(file).ensure(["admin", "apply", "auditor", "local-tax", "local_tax"])
     for name, value in {
@@ -31,10 +31,10 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_given_addresses_are_used(given: Path) -> None:
-    """Each user connects to the given servers, with the password of the given file."""
+def test_servers_of_the_settings_are_used(secrets_file: Path) -> None:
+    """Each user connects to the servers of the settings, with the password in the file."""
     environment = Environment.load()
-    password = Secrets(given).password("admin").get_secret_value()
+    password = Secrets(secrets_file).password("admin").get_secret_value()
     assert environment.kafka("admin") == {
         "bootstrap.servers": "broker.example:9093",
         "security.protocol": "SASL_SSL",
@@ -52,25 +52,27 @@ def test_given_addresses_are_used(given: Path) -> None:
     }
 
 
-def test_only_apply_gets_a_login_to_the_registry(given: Path) -> None:
-    """Readers need none, and get none."""
+def test_only_apply_has_credentials_for_the_registry(secrets_file: Path) -> None:
+    """Readers need none."""
     environment = Environment.load()
     assert "basic.auth.user.info" in environment.registry("apply")
     assert environment.registry("auditor") == {"url": "https://registry.example/apis/ccompat/v7"}
 
 
 @pytest.mark.parametrize("missing", ["MESH_KAFKA_BOOTSTRAP", "MESH_REGISTRY_URL", "MESH_DATABASE_URL"])
-def test_half_an_address_is_named(given: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    """What is missing is said, not guessed."""
+def test_a_missing_setting_is_named(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """The error names the setting that is missing beside MESH_SECRETS."""
     monkeypatch.delenv(missing)
     with pytest.raises(NoEnvironmentError, match=missing):
         Environment.load()
 
 
-def test_a_setting_that_cannot_be_is_named_without_its_value(
-    given: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_invalid_setting_is_named_without_its_value(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A misspelt protocol, and a database URL whose text holds a password."""
+    """The value of a database URL may contain a password."""
     monkeypatch.setenv("MESH_DATABASE_URL", "postgresql://auditor:secret@[db")
     with pytest.raises(NoEnvironmentError, match="MESH_DATABASE_URL") as error:
         Environment.load()
@@ -80,8 +82,8 @@ def test_a_setting_that_cannot_be_is_named_without_its_value(
         Environment.load()
 
 
-def test_without_a_stack_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses that a shell still has from `mesh local env` do not stand for servers and passwords."""
+def test_without_servers_the_error_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses that a shell has from `mesh local env` are not used without MESH_SECRETS."""
     monkeypatch.delenv("MESH_SECRETS", raising=False)
     monkeypatch.setenv("MESH_HOME", str(tmp_path / "none"))
     monkeypatch.setenv("MESH_KAFKA_BOOTSTRAP", "127.0.0.1:1")
@@ -89,18 +91,18 @@ def test_without_a_stack_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
         Environment.load()
 
 
-def test_exports_survive_a_shell(given: Path) -> None:
-    """What a shell makes of the exports is what was meant; a domain's role is its name with `_`."""
-    wanted = exports(Environment.load(), "local-tax")
-    lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in wanted.items())
-    shown = subprocess.run(
+def test_a_shell_reads_the_exports_unchanged(secrets_file: Path) -> None:
+    """The quoting is right for a shell. A domain's database role has `_` for `-` in its name."""
+    variables = exports(Environment.load(), "local-tax")
+    lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    process = subprocess.run(
         ["sh", "-c", f"{lines}\nenv"],
         capture_output=True,
         text=True,
         check=True,
         env={"PATH": "/usr/bin:/bin"},
     )
-    found = dict(line.split("=", 1) for line in shown.stdout.splitlines() if line.startswith("MESH_"))
-    assert found == wanted
-    assert wanted["MESH_DATABASE_URL"].startswith("postgresql://local_tax:")
-    assert wanted["MESH_KAFKA_SASL_USERNAME"] == "local-tax"
+    in_shell = dict(line.split("=", 1) for line in process.stdout.splitlines() if line.startswith("MESH_"))
+    assert in_shell == variables
+    assert variables["MESH_DATABASE_URL"].startswith("postgresql://local_tax:")
+    assert variables["MESH_KAFKA_SASL_USERNAME"] == "local-tax"

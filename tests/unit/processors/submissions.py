@@ -1,11 +1,9 @@
-"""Hand-overs for tests: sample files as records of the `in.` topics, a key ring, and good hand-overs to spoil."""
+"""Submissions for tests: sample files as records of input topics, valid submissions to override, and a key ring."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from processors.intake.csv_notices import COLUMNS
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from streams.contract import META, Batch, Result
+from tests.register_files import csv_lines, group_notices, json_lines
 
 Row = dict[str, Any]
 
@@ -24,104 +23,99 @@ RECEIVED_MS = 1_767_225_600_000
 
 
 def key_ring(first: int = 1) -> KeyRing:
-    """A key for each name, none like another."""
+    """Return a key ring with a different key for each name; keys repeat the bytes `first`, `first` + 1, …"""
     names = (MESH, DIGEST, *DOMAINS)
-    return KeyRing({name: (bytes([first + place]) * KEY_BYTES,) for place, name in enumerate(names)})
+    return KeyRing({name: (bytes([first + index]) * KEY_BYTES,) for index, name in enumerate(names)})
 
 
 def batch(schema: str, topic: str, rows: Sequence[Mapping[str, Any]], first_offset: int = 0) -> Batch:
-    """Records of one topic, a millisecond apart."""
+    """Return records of one topic, with timestamps one millisecond apart."""
     meta = [
-        {"topic": topic, "partition": 0, "offset": place, "timestamp_ms": RECEIVED_MS + place, "key": None}
-        for place in range(first_offset, first_offset + len(rows))
+        {"topic": topic, "partition": 0, "offset": offset, "timestamp_ms": RECEIVED_MS + offset, "key": None}
+        for offset in range(first_offset, first_offset + len(rows))
     ]
     return Batch(schema, table_from_rows(schema, rows), pa.Table.from_pylist(meta, schema=META))
 
 
-def row(**spoiled: Any) -> Row:
-    """A good row of CSV (a move within 新宿区), spoiled as told."""
+def csv_row(**overrides: Any) -> Row:
+    """Return a valid CSV row (a move within 新宿区) with some fields overridden."""
     texts = (
         "1,13104-900011,131041,転居,2026-03-03,2026-03-03,131049000001,1310490000001,42990000011,試験　一郎,"
         "シケン　イチロウ,1980-05-05,男,世帯主,東京都新宿区高田馬場2丁目2番2号,,,0,"
     )
-    return {**dict(zip(COLUMNS, texts.split(","), strict=True)), "line": 2, **spoiled}
+    return {**dict(zip(COLUMNS, texts.split(","), strict=True)), "line": 2, **overrides}
 
 
-def rows_batch(*notices: Sequence[Row], topic: str = CSV_TOPIC) -> Batch:
-    """Notices of the gateway server, each its rows."""
-    filed = [{"file": "juki_131041.csv", "line": n[0]["line"] if n else 0, "rows": list(n)} for n in notices]
-    return batch("juki-cs-notice", topic, filed)
+def csv_notices(*notices: Sequence[Row], topic: str = CSV_TOPIC) -> Batch:
+    """Return CSV notices, each of its rows."""
+    submissions = [
+        {"file": "juki_131041.csv", "line": rows[0]["line"] if rows else 0, "rows": list(rows)}
+        for rows in notices
+    ]
+    return batch("juki-cs-notice", topic, submissions)
 
 
-def person(**spoiled: Any) -> Row:
-    """A person of an event, all fields given."""
-    fields = {name: row()[name] for name in ("code", "local_number", "name", "kana", "birth_date", "sex")}
-    others = {name: row()[name] for name in ("relationship", "household", "address")}
-    return {**fields, **others, "protected": False, **spoiled}
+def json_person(**overrides: Any) -> Row:
+    """Return a person of a JSON notice with all fields, some of them overridden."""
+    facts = ("name", "kana", "birth_date", "sex", "relationship", "household", "address")
+    return {
+        **{name: csv_row()[name] for name in ("code", "local_number", *facts)},
+        "protected": False,
+        **overrides,
+    }
 
 
-def event(**spoiled: Any) -> Row:
-    """A good event of a register (a first registration), spoiled as told."""
-    named = {name: row()[name] for name in ("notice", "municipality", "effective_on", "recorded_on")}
-    return {"line": 1, **named, "reason": "初期登録", "persons": [person()], **spoiled}
+def json_notice(**overrides: Any) -> Row:
+    """Return a valid JSON notice (a first registration) with some fields overridden."""
+    fields = {name: csv_row()[name] for name in ("notice", "municipality", "effective_on", "recorded_on")}
+    return {"line": 1, **fields, "reason": "初期登録", "persons": [json_person()], **overrides}
 
 
-def events_batch(*events: Row, topic: str = JSON_TOPIC) -> Batch:
-    """Events of a municipality's own register."""
-    return batch("juki-notice", topic, events)
+def json_notices(*notices: Row, topic: str = JSON_TOPIC) -> Batch:
+    """Return JSON notices of a municipality's register."""
+    return batch("juki-notice", topic, notices)
 
 
-def rows_of(result: Result, topic: str) -> list[Row]:
-    """The records of a topic."""
-    return [each for output in result.outputs if output.topic == topic for each in output.table.to_pylist()]
+def records_of(result: Result, topic: str) -> list[Row]:
+    """Return the output records of a topic."""
+    return [row for output in result.outputs if output.topic == topic for row in output.table.to_pylist()]
 
 
-def refusals(result: Result) -> list[tuple[str | None, str]]:
-    """Number and code of what was refused."""
-    every = (each for out in result.outputs if out.schema == "rejected" for each in out.table.to_pylist())
-    return [(each["notice"], each["code"]) for each in every]
+def rejections(result: Result) -> list[tuple[str | None, str]]:
+    """Return notice number and code of each rejection."""
+    rows = (row for out in result.outputs if out.schema == "rejected" for row in out.table.to_pylist())
+    return [(row["notice"], row["code"]) for row in rows]
 
 
-def csv_batch(path: Path, encoding: str = "utf-8-sig", first_offset: int = 0) -> Batch:
-    """A register's file of CSV: one hand-over for each number, or person repeated under it."""
-    topic = f"in.juki-cs.{path.stem.split('_')[1]}"
-    return batch("juki-cs-notice", topic, list(_notices(path, encoding)), first_offset)
+def csv_batch(path: Path, first_offset: int = 0) -> Batch:
+    """Return a register's CSV file as submissions: one for each notice number, or for a person repeated under it."""
+    rows = [_csv_file_row(line, values) for line, values in csv_lines(path)]
+    submissions = [
+        {"file": path.name, "line": group[0]["line"], "rows": group}
+        for group in group_notices(rows, lambda row: row["notice"], lambda row: row["code"])
+    ]
+    return batch("juki-cs-notice", f"in.juki-cs.{path.stem.split('_')[1]}", submissions, first_offset)
 
 
-def _notices(path: Path, encoding: str) -> Iterator[Row]:
-    lines = csv.reader(io.StringIO(path.read_bytes().decode(encoding), newline=""))
-    notice: Row = {"rows": []}
-    for line, texts in enumerate(lines, start=1):
-        fault = None if len(texts) == len(COLUMNS) else "columns"
-        given = dict(zip(COLUMNS, (*texts, *[None] * len(COLUMNS)), strict=False))
-        filed = {**given, "line": line, "fault": fault, "raw": None}
-        earlier = notice["rows"]
-        begins = not earlier or earlier[0]["notice"] != given["notice"]
-        if line > 1 and (begins or given["code"] in [each["code"] for each in earlier]):
-            if earlier:
-                yield notice
-            notice = {"file": path.name, "line": line, "rows": []}
-        if line > 1:
-            notice["rows"].append(filed)
-    yield notice
+def _csv_file_row(line: int, values: Sequence[str]) -> Row:
+    fields = dict(zip(COLUMNS, (*values, *[None] * len(COLUMNS)), strict=False))
+    return {**fields, "line": line, "fault": None if len(values) == len(COLUMNS) else "columns", "raw": None}
 
 
 def json_batch(path: Path) -> Batch:
-    """A register's file of JSON Lines."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(text) | {"file": path.name, "line": line} for line, text in enumerate(lines, start=1)]
+    """Return a register's JSON Lines file as submissions."""
+    rows = [json.loads(text) | {"file": path.name, "line": line} for line, text in json_lines(path)]
     return batch("juki-notice", f"in.juki.{path.stem.split('_')[1]}", rows)
 
 
 def enrolment_batches(path: Path) -> list[Batch]:
-    """A file of enrolments, by the topics they are handed over to."""
+    """Return a file of enrolments as submissions, one batch per input topic."""
     by_topic: dict[str, list[Row]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line, (domain, municipality, code, since) in enumerate(list(csv.reader(file))[1:], start=2):
-            given = {"domain": domain, "municipality": municipality, "code": code, "since": since}
-            topic = f"in.{domain}.{municipality}" if municipality else f"in.{domain}"
-            filed = {"enrolment": given} if domain == "portal" else given
-            by_topic.setdefault(topic, []).append({"file": path.name, "line": line, **filed})
+    for line, (domain, municipality, code, since) in csv_lines(path):
+        enrolment = {"domain": domain, "municipality": municipality, "code": code, "since": since}
+        topic = f"in.{domain}.{municipality}" if municipality else f"in.{domain}"
+        fields = {"enrolment": enrolment} if domain == "portal" else enrolment
+        by_topic.setdefault(topic, []).append({"file": path.name, "line": line, **fields})
     return [
         batch("portal-event" if topic == "in.portal" else "enrolment", topic, rows)
         for topic, rows in sorted(by_topic.items())

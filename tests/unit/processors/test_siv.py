@@ -1,4 +1,4 @@
-"""AES-SIV of a column: what the library gives for each value by itself."""
+"""AES-SIV of a column, compared with the library's result for each value."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from processors.siv import Siv
     skipped=st.integers(0, 2),
 )
 @example(key=bytes(64), values=[bytes(16), bytes([255]) * 16], associated=b"case", skipped=0)
-def test_a_column_is_the_librarys_values(
+def test_a_column_equals_the_library(
     key: bytes, values: list[bytes], associated: bytes, skipped: int
 ) -> None:
-    """Of every length and key, and of a part of a column too."""
+    """Values of every length and key, and a slice of a column, are encrypted."""
     if not values:
         return
     column = pa.array(values, pa.binary(len(values[0]))).slice(skipped)
     library = AESSIV(key)
-    wanted = [library.encrypt(value, [associated]) for value in values[skipped:]]
-    assert Siv(key).encrypted(column, associated).to_pylist() == wanted
+    expected = [library.encrypt(value, [associated]) for value in values[skipped:]]
+    assert Siv(key).encrypt_column(column, associated).to_pylist() == expected
 
 
 def test_the_counter_carries() -> None:
-    """Vectors whose last bytes are all ones: found among many."""
+    """Among many ciphertexts are some whose counter begins with its last byte near overflow."""
     library, key = AESSIV(bytes(range(64))), bytes(range(64))
     values = [number.to_bytes(40, "big") for number in range(3_000)]
-    found = Siv(key).encrypted(pa.array(values, pa.binary(40)), b"case").to_pylist()
-    assert any(code[15] in (254, 255) for code in found)
-    assert found == [library.encrypt(value, [b"case"]) for value in values]
+    codes = Siv(key).encrypt_column(pa.array(values, pa.binary(40)), b"case").to_pylist()
+    assert any(code[15] in (254, 255) for code in codes)
+    assert codes == [library.encrypt(value, [b"case"]) for value in values]
 
 
-def test_a_vector_of_the_standard() -> None:
+def test_the_test_vector_of_the_standard() -> None:
     """RFC 5297, A.1: one associated string, 14 bytes of plaintext."""
     key = bytes.fromhex("fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff")
     associated = bytes.fromhex("101112131415161718191a1b1c1d1e1f2021222324252627")
     plain = pa.array([bytes.fromhex("112233445566778899aabbccddee")], pa.binary(14))
-    wanted = "85632d07c6e8f37f950acd320a2ecc9340c02b9690c4dc04daef7f6afe5c"
-    assert Siv(key).encrypted(plain, associated)[0].as_py().hex() == wanted
+    expected = "85632d07c6e8f37f950acd320a2ecc9340c02b9690c4dc04daef7f6afe5c"
+    assert Siv(key).encrypt_column(plain, associated)[0].as_py().hex() == expected
 
 
-def test_other_columns_are_refused() -> None:
-    """Null and empty values have no place in it."""
+def test_columns_with_null_or_empty_values_are_rejected() -> None:
+    """Raise ValueError."""
     for column in (pa.array([b"a", None], pa.binary(1)), pa.array([b"", b""], pa.binary(0))):
-        with pytest.raises(ValueError, match="one width"):
-            Siv(bytes(64)).encrypted(column, b"person")
+        with pytest.raises(ValueError, match="fixed width"):
+            Siv(bytes(64)).encrypt_column(column, b"person")

@@ -1,4 +1,4 @@
-"""Rows for any schema, and schemas evolved from any schema."""
+"""Hypothesis strategies for rows of any schema, and a next version of any schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59
 
 
 def rows(record: AvroType, *, max_size: int = 8) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Lists of rows that the record's schema allows."""
+    """Return a strategy for lists of rows that the record's schema allows."""
     return st.lists(_values(record), min_size=1, max_size=max_size)
 
 
@@ -36,7 +36,7 @@ def _required(avro: AvroType) -> st.SearchStrategy[Any]:
     return _SCALARS[avro.kind]
 
 
-def _instants(unit: timedelta) -> st.SearchStrategy[datetime]:
+def _timestamps(unit: timedelta) -> st.SearchStrategy[datetime]:
     first, last = (_FIRST - _EPOCH) // unit, (_LAST - _EPOCH) // unit
     return st.integers(first, last).map(lambda count: _EPOCH + count * unit)
 
@@ -50,19 +50,19 @@ _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.binary(max_size=20),
     "string": st.text(max_size=10) | st.sampled_from(["葛󠄀西　京子", "𠮷田", "髙橋　花子"]),
     "date": st.dates(date.min, date.max),
-    "timestamp-millis": _instants(timedelta(milliseconds=1)),
-    "timestamp-micros": _instants(timedelta(microseconds=1)),
+    "timestamp-millis": _timestamps(timedelta(milliseconds=1)),
+    "timestamp-micros": _timestamps(timedelta(microseconds=1)),
 }
 
 
 def evolved(schema: Any) -> Any:
-    """A next version as they come: each record gains two fields and loses one, each enum gains a symbol."""
+    """Return a typical next version: each record gains two fields and loses one, each enum gains a symbol."""
     return _evolved(copy.deepcopy(schema))
 
 
 def _evolved(node: Any) -> Any:
     if isinstance(node, list):
-        return [_evolved(each) for each in node]
+        return [_evolved(item) for item in node]
     if not isinstance(node, dict):
         return node
     changed = {
@@ -76,13 +76,13 @@ def _evolved(node: Any) -> Any:
 
 
 def _evolved_fields(fields: list[Any]) -> list[Any]:
-    """The field that goes is one with a default that defines no type which another field names."""
-    going = next(
+    """Add two fields and remove one: it must have a default, and define no type that another field refers to."""
+    removed = next(
         (field["name"] for field in fields if "default" in field and "name" not in str(field["type"])), None
     )
-    kept = [{**field, "type": _evolved(field["type"])} for field in fields if field["name"] != going]
+    remaining = [{**field, "type": _evolved(field["type"])} for field in fields if field["name"] != removed]
     return [
         {"name": "added_count", "type": "long", "default": 7},
-        *kept,
+        *remaining,
         {"name": "added_notes", "type": {"type": "array", "items": "string"}, "default": ["なし"]},
     ]

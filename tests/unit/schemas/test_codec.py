@@ -1,4 +1,4 @@
-"""Tables to values and back: both libraries, any slice, old and new writers."""
+"""Encoding and decoding of tables: with both libraries, for any slice, and between old and new versions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FEW = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 EVERY_NAME = pytest.mark.parametrize("name", CATALOGUE.names)
 
 
-def of_two(name: str, first: str, second: str) -> Catalogue:
-    """A catalogue of one name with two versions."""
+def two_versions(name: str, first: str, second: str) -> Catalogue:
+    """Return a catalogue of one name with two versions."""
     return Catalogue({name: {1: first, 2: second}})
 
 
@@ -36,7 +36,7 @@ def of_two(name: str, first: str, second: str) -> Catalogue:
 @given(data=st.data())
 @FEW
 def test_pyruhvro_and_fastavro_agree(name: str, data: st.DataObject) -> None:
-    """Same records for the same table, same table for the same records."""
+    """Both libraries write the same records for a table, and read the same table from records."""
     schema = CATALOGUE.schema(name)
     table = table_from_rows(name, data.draw(rows(schema.type)))
     records = engines.WRITERS["fastavro"](schema, table)
@@ -49,25 +49,26 @@ def test_pyruhvro_and_fastavro_agree(name: str, data: st.DataObject) -> None:
 @EVERY_NAME
 @given(data=st.data())
 @FEW
-def test_what_is_encoded_is_decoded(name: str, data: st.DataObject) -> None:
-    """Any slice of any table comes back as it was, in order, and nothing else."""
+def test_decoding_returns_the_encoded_table(name: str, data: st.DataObject) -> None:
+    """Encoding and decoding any slice of any table returns it unchanged and in order."""
     table = _any_slice(name, data)
     decoded = CODEC.decode(name, CODEC.encode(name, table))
     assert decoded.table.equals(table)
     assert decoded.row_indices.to_pylist() == list(range(table.num_rows))
-    assert not decoded.faults
+    assert not decoded.failures
     assert not decoded.tombstones
 
 
 @EVERY_NAME
 @given(data=st.data())
 @FEW
-def test_rows_are_as_arrow_has_them(name: str, data: st.DataObject) -> None:
-    """Of any slice of any table; instants are numbers. They make the same table again."""
-    part = _any_slice(name, data)
-    found = rows_from_table(part)
-    assert found == part.cast(pa.schema([_numbers(field) for field in part.schema])).to_pylist()
-    assert table_from_rows(name, found).equals(part)
+def test_rows_equal_those_of_arrow(name: str, data: st.DataObject) -> None:
+    """`rows_from_table` equals Arrow's rows, with numbers for timestamps; `table_from_rows` restores the table."""
+    table = _any_slice(name, data)
+    converted = rows_from_table(table)
+    numbers = pa.schema([_with_numbers(field) for field in table.schema])
+    assert converted == table.cast(numbers).to_pylist()
+    assert table_from_rows(name, converted).equals(table)
 
 
 def _any_slice(name: str, data: st.DataObject) -> pa.Table:
@@ -75,14 +76,14 @@ def _any_slice(name: str, data: st.DataObject) -> pa.Table:
     return table.slice(data.draw(st.integers(0, table.num_rows)), data.draw(st.integers(0, table.num_rows)))
 
 
-def _numbers(field: pa.Field) -> pa.Field:
-    """The field with numbers in place of instants."""
+def _with_numbers(field: pa.Field) -> pa.Field:
+    """Return the field with numbers in place of timestamps."""
     if pa.types.is_timestamp(field.type):
         return field.with_type(pa.int64())
     if pa.types.is_struct(field.type):
-        return field.with_type(pa.struct([_numbers(each) for each in field.type]))
+        return field.with_type(pa.struct([_with_numbers(inner) for inner in field.type]))
     if pa.types.is_list(field.type):
-        return field.with_type(pa.list_(_numbers(field.type.value_field)))
+        return field.with_type(pa.list_(_with_numbers(field.type.value_field)))
     return field
 
 
@@ -90,17 +91,17 @@ def _numbers(field: pa.Field) -> pa.Field:
 @pytest.mark.parametrize("upgraded", [True, False])
 @given(data=st.data())
 @FEW
-def test_old_and_new_read_each_other(name: str, upgraded: bool, data: st.DataObject) -> None:
-    """Old writer to new reader, and new writer to old reader, as fastavro's own resolution has it."""
+def test_old_and_new_versions_read_each_other(name: str, upgraded: bool, data: st.DataObject) -> None:
+    """An old writer's records in a new reader's schema, and the reverse, equal those of fastavro's resolution."""
     old = CATALOGUE.schema(name).text
     new = json.dumps(evolved(json.loads(old)))
-    schemas = of_two(name, old, new) if upgraded else of_two(name, new, old)
+    schemas = two_versions(name, old, new) if upgraded else two_versions(name, new, old)
     ids = LocalSchemaIds(schemas)
     written = data.draw(rows(schemas.schema(name, 1).type))
     table = pa.Table.from_pylist(written, schema=schemas.schema(name, 1).arrow)
     values = Codec(schemas, ids).encode(name, table, version=1)
     decoded = Codec(schemas, ids).decode(name, values)
-    assert not decoded.faults
+    assert not decoded.failures
     assert decoded.table.equals(
         _by_fastavro(schemas.schema(name, 1), schemas.schema(name), values.to_pylist())
     )
@@ -134,8 +135,8 @@ def record(*fields: dict[str, Any]) -> str:
     ],
 )
 def test_promotions(written: Any, read: Any, value: Any, expected: Any) -> None:
-    """Avro's promotions, alone, nullable, and within lists and maps."""
-    schemas = of_two("r", record({"name": "x", "type": written}), record({"name": "x", "type": read}))
+    """Avro's promotions work for plain and nullable fields and within arrays and maps."""
+    schemas = two_versions("r", record({"name": "x", "type": written}), record({"name": "x", "type": read}))
     codec = Codec(schemas, LocalSchemaIds(schemas))
     table = pa.Table.from_pylist([{"id": "1", "x": value}], schema=schemas.schema("r", 1).arrow)
     assert codec.decode("r", codec.encode("r", table, version=1)).table["x"].to_pylist() == [expected]
@@ -152,16 +153,16 @@ def test_promotions(written: Any, read: Any, value: Any, expected: Any) -> None:
     ],
 )
 def test_defaults_of_added_fields(avro: Any, default: Any, expected: Any) -> None:
-    """A field the writer didn't have yet is the reader's default, of any type."""
-    schemas = of_two("r", record(), record({"name": "x", "type": avro, "default": default}))
+    """A field that the writer doesn't have gets the reader's default, whatever its type."""
+    schemas = two_versions("r", record(), record({"name": "x", "type": avro, "default": default}))
     codec = Codec(schemas, LocalSchemaIds(schemas))
     table = pa.table({"id": ["1", "2"]})
     assert codec.decode("r", codec.encode("r", table, version=1)).table["x"].to_pylist() == [expected] * 2
 
 
 def test_a_renamed_field_is_found_by_its_alias() -> None:
-    """The reader's alias names what the writer called the field."""
-    schemas = of_two(
+    """The reader's alias is the name of the field in the writer's schema."""
+    schemas = two_versions(
         "r",
         record({"name": "was", "type": "int"}),
         record({"name": "now", "type": "int", "aliases": ["was"]}),
@@ -171,17 +172,17 @@ def test_a_renamed_field_is_found_by_its_alias() -> None:
     assert codec.decode("r", values).table.to_pylist() == [{"id": "1", "now": 5}]
 
 
-def test_columns_may_come_in_any_order_and_type_that_fits() -> None:
-    """Columns are found by name; those left away get their default; an Arrow type that converts is taken."""
-    full = table_from_rows("receipt-domain", [RECEIPT])
-    shuffled = full.select(list(reversed(full.column_names))).drop_columns(["case_code", "entity"])
+def test_columns_may_have_any_order_and_a_convertible_type() -> None:
+    """Columns are matched by name, missing ones get their default, and convertible Arrow types are converted."""
+    complete = table_from_rows("receipt-domain", [RECEIPT])
+    shuffled = complete.select(list(reversed(complete.column_names))).drop_columns(["case_code", "entity"])
     shuffled = shuffled.set_column(
         shuffled.column_names.index("code"),
         "code",
         shuffled["code"].cast(pa.dictionary(pa.int32(), pa.string())),
     )
-    back = CODEC.decode("receipt-domain", CODEC.encode("receipt-domain", shuffled)).table.to_pylist()
-    assert back == [{**full.to_pylist()[0], "entity": "UNKNOWN", "case_code": None}]
+    decoded = CODEC.decode("receipt-domain", CODEC.encode("receipt-domain", shuffled)).table.to_pylist()
+    assert decoded == [{**complete.to_pylist()[0], "entity": "UNKNOWN", "case_code": None}]
 
 
 RECEIPT: dict[str, Any] = {
@@ -193,7 +194,7 @@ RECEIPT: dict[str, Any] = {
     "effective_on": date(2026, 2, 1),
     "applied_at": 0,
 }
-PART = {"case": {"municipality": "131041", "notice": "1"}, "person": "p"}
+DISPATCHED = {"case": {"municipality": "131041", "notice": "1"}, "person": "p"}
 
 
 @pytest.mark.parametrize(
@@ -212,31 +213,31 @@ PART = {"case": {"municipality": "131041", "notice": "1"}, "person": "p"}
         ("receipt-domain", {**RECEIPT, "colour": "secret"}, "receipt-domain has no column colour"),
         ("receipt-domain", {**RECEIPT, "revision": "secret"}, "a value is not of its field's type"),
         ("receipt-domain", {"id": "secret"}, r"receipt-domain\.code: the column is missing"),
-        ("receipt-domain", {**RECEIPT, "applied_at": 2**62}, "outside of the years 1 to 9999"),
-        ("case-dispatched", {**PART, "case": None}, r"case-dispatched\.case: null"),
+        ("receipt-domain", {**RECEIPT, "applied_at": 2**62}, "outside the years 1 to 9999"),
+        ("case-dispatched", {**DISPATCHED, "case": None}, r"case-dispatched\.case: null"),
         (
             "case-dispatched",
-            {**PART, "case": {"municipality": "131041"}},
+            {**DISPATCHED, "case": {"municipality": "131041"}},
             r"case-dispatched\.case\.notice: null",
         ),
         (
             "case-dispatched",
-            {**PART, "changes": [{"domain": "child"}]},
+            {**DISPATCHED, "changes": [{"domain": "child"}]},
             r"case-dispatched\.changes\[\]\.revision: null",
         ),
-        ("case-dispatched", {**PART, "changes": [None]}, r"case-dispatched\.changes\[\]: null"),
+        ("case-dispatched", {**DISPATCHED, "changes": [None]}, r"case-dispatched\.changes\[\]: null"),
     ],
 )
-def test_what_the_schema_forbids_is_not_written(name: str, row: dict[str, Any], message: str) -> None:
-    """Our own mistakes are named by column and reason, and never by value."""
+def test_invalid_values_are_not_encoded(name: str, row: dict[str, Any], message: str) -> None:
+    """The error names the column and the reason, but never the value."""
     with pytest.raises(EncodeError, match=message) as caught:
         CODEC.encode(name, table_from_rows(name, [row]))
     assert "secret" not in str(caught.value)
 
 
 @EVERY_NAME
-def test_no_rows(name: str) -> None:
-    """No rows become no values, and no values no rows."""
+def test_an_empty_table_encodes_to_no_values(name: str) -> None:
+    """No rows are encoded as no values, and no values are decoded as no rows."""
     assert table_from_rows(name, []).equals(empty_table(name))
     assert len(CODEC.encode(name, empty_table(name))) == 0
     assert CODEC.decode(name, []).table.equals(empty_table(name))

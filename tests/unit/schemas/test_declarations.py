@@ -1,4 +1,4 @@
-"""The systems' declarations are the table of rules, and names are what the architecture says."""
+"""The systems' declarations agree with the table of rules, and names with the architecture."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 from schemas import municipalities
 from schemas.catalogue import catalogue
 from schemas.reasons import BY_JAPANESE, FIELDS_BY_REASON, JAPANESE, Reason
-from schemas.systems import DOMAINS, SYSTEMS
+from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.systems import DIGEST_PURPOSES, DOMAINS, OPERATOR, SYSTEMS, publishers
 from schemas.systems.model import Action
 from schemas.topics import group, input_topic, parse_input_topic, subject, topics_of, transactional_id, users
 
 pytestmark = pytest.mark.unit
 MUNICIPALITIES = ["131041", "141097"]
 
-#: reason: local-tax | child | care | pension, nta, card. O open, c candidate, o candidate if held at origin, U, C.
+#: Reason, then the action in local-tax, child, care, and the national domains (pension, nta, card). O open,
+#: c candidate, o candidate if open at the origin, U update, C close. U of 初期登録, 国外転入 and 出生 is for a person
+#: who is registered a second time: an open row follows the register, and nothing opens a row.
 TABLE = """
-初期登録 O - - -
+初期登録 O U U -
 転入 O o o U
 転居 U U U U
 氏名変更 U U U U
@@ -29,8 +32,8 @@ TABLE = """
 職権修正 U U U U
 転出 C C C -
 国外転出 C C C U
-国外転入 O - - U
-出生 O c - -
+国外転入 O U U U
+出生 O c U -
 死亡 C C C C
 支援措置開始 U U U U
 支援措置終了 U U U U
@@ -38,7 +41,7 @@ TABLE = """
 """
 LETTERS = {
     "O": Action.OPEN,
-    "o": Action.OPEN_CANDIDATE_IF_HELD_AT_ORIGIN,
+    "o": Action.OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN,
     "c": Action.OPEN_CANDIDATE,
     "U": Action.UPDATE,
     "C": Action.CLOSE,
@@ -47,18 +50,18 @@ LETTERS = {
 
 
 @pytest.mark.parametrize("line", TABLE.strip().splitlines())
-def test_what_each_domain_does(line: str) -> None:
-    """The table domain by reason, cell by cell."""
+def test_rules_agree_with_the_table(line: str) -> None:
+    """The declared action of each domain and reason is that of the table."""
     term, local_tax, child, care, national = line.split()
     expected = {"local-tax": local_tax, "child": child, "care": care} | dict.fromkeys(
         ("pension", "nta", "card"), national
     )
-    found = {name: DOMAINS[name].rule(BY_JAPANESE[term]).action for name in expected}
-    assert found == {name: LETTERS[letter] for name, letter in expected.items()}
+    declared = {name: DOMAINS[name].rule(BY_JAPANESE[term]).action for name in expected}
+    assert declared == {name: LETTERS[letter] for name, letter in expected.items()}
 
 
 def test_the_table_has_every_reason() -> None:
-    """No reason is left out, in the table or in the schemas."""
+    """The table and the schemas have every reason."""
     assert {line.split()[0] for line in TABLE.strip().splitlines()} == set(JAPANESE.values())
     reason = next(field for field in catalogue().schema("notice").type.fields if field.name == "reason")
     assert set(reason.type.symbols) == set(Reason)
@@ -78,47 +81,50 @@ def test_the_table_has_every_reason() -> None:
         ("nta", Reason.MOVED_ABROAD, {"address"}),
     ],
 )
-def test_what_an_update_brings_in(domain: str, reason: Reason, fields: set[str]) -> None:
-    """Only what the reason changes, of what the domain may have."""
+def test_an_update_writes_only_columns_that_the_reason_changes(
+    domain: str, reason: Reason, fields: set[str]
+) -> None:
+    """An update writes the columns that the reason changes and the domain may have."""
     assert set(DOMAINS[domain].rule(reason).fields) == fields
 
 
-def test_abroad_is_the_rules_own_address() -> None:
-    """Who moved abroad has an address that says no more, in national domains only."""
+def test_a_move_abroad_sets_the_address_in_national_domains() -> None:
+    """The rule of a move abroad sets the address to 国外, in national domains with persons only."""
     for domain in DOMAINS.values():
-        gives = domain.rule(Reason.MOVED_ABROAD).sets
-        assert dict(gives) == ({} if domain.municipal or domain.id == "portal" else {"address": "国外"})
+        sets = domain.rule(Reason.MOVED_ABROAD).sets
+        assert dict(sets) == ({"address": "国外"} if domain.has_persons and not domain.municipal else {})
 
 
 @pytest.mark.parametrize("name", DOMAINS)
-def test_every_rule_has_its_law(name: str) -> None:
-    """Nothing is told without an act that allows it."""
+def test_every_rule_has_a_legal_basis(name: str) -> None:
+    """A domain receives nothing without an act that allows it."""
     domain = DOMAINS[name]
-    told = [rule for rule in domain.rules.values() if rule.action is not Action.NONE]
-    assert all("法" in rule.legal_basis for rule in told)
+    effective = [rule for rule in domain.rules.values() if rule.action is not Action.NONE]
+    assert all("法" in rule.legal_basis for rule in effective)
     assert all("法" in domain.basis("PERSON", reason) for reason in [*Reason, None])
     assert ("法" in domain.basis("ACCOUNT", None)) is domain.has_accounts
     assert domain.has_accounts is (domain.paying or name == "portal")
 
 
 @pytest.mark.parametrize("name", DOMAINS)
-def test_events_have_the_columns_of_the_rule_and_no_other(name: str) -> None:
-    """The schema of a domain's topic has the declared personal columns, status, and nothing more."""
+def test_events_have_the_declared_columns_and_no_others(name: str) -> None:
+    """The schema of a domain's topic has the declared personal columns, the status, and nothing more."""
     fields = {field.name: field.type for field in catalogue().schema(DOMAINS[name].event).type.fields}
     person = {field.name for field in fields["person"].fields} if "person" in fields else {"status"}
     assert person == {*DOMAINS[name].columns, "status"}
     assert ("municipality" in fields) is DOMAINS[name].municipal
+    assert ("person" in fields) is DOMAINS[name].has_persons
     assert ("account" in fields) is DOMAINS[name].has_accounts
-    assert ("message" in fields) is bool(DOMAINS[name].message_on)
+    assert ("message" in fields) is DOMAINS[name].has_messages
 
 
-def test_the_portal_tells_all_but_a_death() -> None:
-    """One's own death is no message."""
+def test_the_portal_sends_messages_for_all_reasons_but_a_death() -> None:
+    """Every reason but a death has a message."""
     assert DOMAINS["portal"].message_on == set(JAPANESE) - {Reason.DIED}
 
 
-def test_topics_are_declared_once_with_a_schema_that_exists() -> None:
-    """Each has one schema of the catalogue, a writer and a reader; the auditor reads all and writes none."""
+def test_topics_are_declared_once_with_an_existing_schema() -> None:
+    """Each topic has a schema of the catalogue and a writer; the auditor reads all topics and writes none."""
     topics = topics_of(MUNICIPALITIES)
     names = [topic.name for topic in topics]
     assert len(names) == len(set(names))
@@ -127,8 +133,8 @@ def test_topics_are_declared_once_with_a_schema_that_exists() -> None:
     assert not [topic for topic in topics if "auditor" in topic.writers]
 
 
-def test_a_hand_over_has_one_writer_of_its_name() -> None:
-    """A source's user writes its own `in.` topic and no other."""
+def test_an_input_topic_has_one_writer_with_its_name() -> None:
+    """Only the user with the topic's name may write an input topic, which has one partition."""
     for topic in topics_of(MUNICIPALITIES):
         if topic.name.startswith("in."):
             assert topic.writers == (topic.name.removeprefix("in."),)
@@ -136,8 +142,8 @@ def test_a_hand_over_has_one_writer_of_its_name() -> None:
             assert input_topic(*parse_input_topic(topic.name)) == topic.name
 
 
-def test_a_domain_reads_its_own_topic_only() -> None:
-    """No domain's user, and no sink's, reads what another domain is told; a sink reads acts on its own letters too."""
+def test_a_domain_reads_no_other_domains_topic() -> None:
+    """A domain's user reads its own topic only, and its sink also the commands on its own dead letters."""
     for topic in topics_of(MUNICIPALITIES):
         for user in {*DOMAINS, *(f"sink.{name}" for name in DOMAINS)} & set(topic.readers):
             own = {f"domain.{user.removeprefix('sink.')}", *([f"command.{user}"] if "." in user else [])}
@@ -145,38 +151,62 @@ def test_a_domain_reads_its_own_topic_only() -> None:
     assert {"juki.131041", "sink.care", "tracker", "auditor"} <= set(users(topics_of(MUNICIPALITIES)))
 
 
-def test_names() -> None:
-    """As the architecture has them; a municipality too many or missing is an error."""
+def test_every_schema_of_submissions_can_be_resubmitted() -> None:
+    """The operator command has a field for each schema of submissions, found by the name of the record."""
+    assert dict(RESUBMISSION_FIELDS) == {
+        "juki-cs-notice": "juki_cs",
+        "juki-notice": "juki",
+        "enrolment": "enrolment",
+        "portal-event": "portal_event",
+    }
+    assert {*RESUBMISSION_FIELDS, OPERATOR_COMMAND} == set(DIGEST_PURPOSES)
+    assert publishers(OPERATOR_COMMAND) == (OPERATOR,)
+
+
+def test_purposes_of_digests_do_not_change() -> None:
+    """Digests recorded earlier must still match, and two schemas never have the same purpose."""
+    assert dict(DIGEST_PURPOSES) == {
+        "juki-cs-notice": "juki-cs",
+        "juki-notice": "juki",
+        "enrolment": "enrolment",
+        "portal-event": "portal-event",
+        "operator-command": "operator-command",
+    }
+    assert len(set(DIGEST_PURPOSES.values())) == len(DIGEST_PURPOSES)
+
+
+def test_names_of_topics_groups_and_transactions() -> None:
+    """Names agree with the architecture; a missing municipality, or one too many, is an error."""
     assert input_topic("juki-cs", "131041") == "in.juki-cs.131041"
     assert input_topic("pension") == "in.pension"
     assert (subject("in.operator"), group("fan-out")) == ("in.operator-value", "mesh.fan-out")
     assert transactional_id("sink.care", 2) == "mesh.sink.care.2"
-    with pytest.raises(ValueError, match="only municipal systems"):
+    with pytest.raises(ValueError, match="input topic has no municipality"):
         input_topic("pension", "131041")
-    with pytest.raises(ValueError, match="only municipal systems"):
+    with pytest.raises(ValueError, match="input topic needs a municipality"):
         input_topic("juki")
-    with pytest.raises(ValueError, match="not a topic of hand-overs"):
+    with pytest.raises(ValueError, match="not an input topic"):
         parse_input_topic("notice")
     assert set(DOMAINS) < set(SYSTEMS)
 
 
 @pytest.mark.parametrize("code", ["131041", "141097", "012033", "131130", "473812", "011002"])
-def test_municipalities(code: str) -> None:
-    """Cities, towns and wards of designated cities; abroad is a place, and no municipality."""
+def test_valid_municipality_codes(code: str) -> None:
+    """Cities, towns and wards of designated cities have valid codes; abroad is not a municipality."""
     assert municipalities.is_municipality(code)
-    assert municipalities.is_place(code)
-    assert municipalities.is_place("999999")
+    assert municipalities.is_municipality_or_abroad(code)
+    assert municipalities.is_municipality_or_abroad("999999")
     assert not municipalities.is_municipality("999999")
 
 
 @given(five=st.integers(1101, 47999).map("{:05}".format).filter(lambda five: five[2:] != "000"))
-def test_one_check_digit_is_right(five: str) -> None:
-    """Of ten, exactly one."""
-    right = [digit for digit in "0123456789" if municipalities.is_municipality(five + digit)]
-    assert right == [municipalities.check_digit(five)]
+def test_exactly_one_check_digit_is_valid(five: str) -> None:
+    """Of the ten possible check digits, exactly one is valid."""
+    valid = [digit for digit in "0123456789" if municipalities.is_municipality(five + digit)]
+    assert valid == [municipalities.check_digit(five)]
 
 
 @pytest.mark.parametrize("code", ["", "13104", "1310411", "13104１", "130001", "481041", "131042", "000000"])
-def test_what_is_no_municipality(code: str) -> None:
-    """Wrong length, full-width digits, a prefecture's own code, an unknown prefecture, a wrong check digit."""
+def test_invalid_municipality_codes(code: str) -> None:
+    """Wrong length, full-width digits, the code of a prefecture, unknown prefectures, a wrong check digit."""
     assert not municipalities.is_municipality(code)

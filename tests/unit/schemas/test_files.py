@@ -1,4 +1,4 @@
-"""What every Avro file of the catalogue keeps to."""
+"""The rules that every Avro file of the catalogue follows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CATALOGUE = catalogue()
 
 
 def fully_compatible(texts: list[str]) -> bool:
-    """FULL_TRANSITIVE: each version reads what each other one wrote."""
+    """Return whether the versions are FULL_TRANSITIVE: each one reads records of every other."""
     parsed = [parse(text) for text in texts]
     checker: Any = ReaderWriterCompatibilityChecker
     return all(
@@ -31,46 +31,46 @@ def fully_compatible(texts: list[str]) -> bool:
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every record, enum and field that a schema defines."""
+    """Yield every record, enum and field that a schema defines."""
     if isinstance(schema, dict):
         yield schema
         for key in ("type", "items", "values", "fields"):
             yield from nodes(schema.get(key))
     elif isinstance(schema, list):
-        for each in schema:
-            yield from nodes(each)
+        for item in schema:
+            yield from nodes(item)
 
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
-def test_versions_are_full_transitive(name: str) -> None:
-    """Whatever version wrote a record, every other version reads it."""
+def test_every_version_reads_every_other(name: str) -> None:
+    """All versions of a name are compatible with each other (FULL_TRANSITIVE)."""
     assert fully_compatible([CATALOGUE.schema(name, version).text for version in CATALOGUE.versions(name)])
 
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
-def test_fields_can_come_and_go(name: str) -> None:
-    """A usual next version of every schema would be FULL_TRANSITIVE: defaults are where they are needed."""
+def test_fields_can_be_added_and_removed(name: str) -> None:
+    """A typical next version of every schema is compatible, because all fields that need a default have one."""
     schema = CATALOGUE.schema(name)
     assert fully_compatible([schema.text, json.dumps(evolved(schema.json))])
 
 
 @pytest.mark.parametrize(
-    "broken",
+    "incompatible",
     [
         {"name": "added", "type": "string"},
         {"name": "revision", "type": "string"},
         {"name": "revision", "type": "int"},
     ],
 )
-def test_a_broken_evolution_is_found(broken: dict[str, Any]) -> None:
-    """A field without a default, another type, a narrower type: the check says no."""
+def test_incompatible_changes_are_detected(incompatible: dict[str, Any]) -> None:
+    """The check detects an added field without a default, another type, and a narrower type."""
     schema = CATALOGUE.schema("receipt")
-    fields = [field for field in schema.json["fields"] if field["name"] != broken["name"]]
-    assert not fully_compatible([schema.text, json.dumps({**schema.json, "fields": [*fields, broken]})])
+    fields = [field for field in schema.json["fields"] if field["name"] != incompatible["name"]]
+    assert not fully_compatible([schema.text, json.dumps({**schema.json, "fields": [*fields, incompatible]})])
 
 
-def test_an_enum_without_its_default_is_found() -> None:
-    """A new symbol is only compatible where the older reader has a default."""
+def test_an_enum_without_a_default_is_detected() -> None:
+    """A new symbol is only compatible if the older reader's enum has a default."""
     schema = CATALOGUE.schema("rejected")
     old = json.loads(schema.text)
     for node in nodes(old):
@@ -80,27 +80,27 @@ def test_an_enum_without_its_default_is_found() -> None:
 
 
 def test_released_files_are_unchanged() -> None:
-    """A released file is never changed; only a name's newest version may still wait for its release."""
-    assert released.changed() == []
-    waiting = released.hashes().keys() - released.released().keys()
+    """No released file has changed, and only the newest version of a name may be unreleased."""
+    assert released.changed_files() == []
+    unreleased = released.current_hashes().keys() - released.released_hashes().keys()
     newest = {f"{name}/v{CATALOGUE.versions(name)[-1]}" for name in CATALOGUE.names}
-    assert waiting <= newest
+    assert unreleased <= newest
 
 
-def test_a_changed_file_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison sees a file whose content differs, and one that is gone."""
-    now = released.hashes()
-    monkeypatch.setattr(released, "released", lambda: now)
-    assert released.changed() == []
-    monkeypatch.setattr(released, "hashes", lambda: {**now, "notice/v1": "another"})
-    assert released.changed() == ["notice/v1"]
-    monkeypatch.setattr(released, "hashes", dict)
-    assert released.changed() == sorted(now)
+def test_a_changed_or_missing_file_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison detects a file with other content, and a missing one."""
+    now = released.current_hashes()
+    monkeypatch.setattr(released, "released_hashes", lambda: now)
+    assert released.changed_files() == []
+    monkeypatch.setattr(released, "current_hashes", lambda: {**now, "notice/v1": "another"})
+    assert released.changed_files() == ["notice/v1"]
+    monkeypatch.setattr(released, "current_hashes", dict)
+    assert released.changed_files() == sorted(now)
 
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
-def test_everything_is_documented(name: str) -> None:
-    """Every record, enum and field says what it is."""
+def test_every_name_has_a_doc(name: str) -> None:
+    """Every record, enum and field has a `doc` that ends with a full stop."""
     for version in CATALOGUE.versions(name):
         for node in nodes(CATALOGUE.schema(name, version).json):
             if "name" in node:
@@ -109,7 +109,7 @@ def test_everything_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
 def test_enums_have_a_default(name: str) -> None:
-    """An older reader makes something of a symbol it doesn't know."""
+    """Every enum has a default, so an older reader can read a symbol that it doesn't know."""
     for version in CATALOGUE.versions(name):
         for node in nodes(CATALOGUE.schema(name, version).json):
             if node.get("type") == "enum":
@@ -117,8 +117,8 @@ def test_enums_have_a_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE.names)
-def test_both_libraries_parse_every_file(name: str) -> None:
-    """Each file stands alone, is valid Avro, and is a record of columns; bytes alone need fastavro."""
+def test_every_file_is_a_supported_record(name: str) -> None:
+    """Each file is valid Avro without any other file, and pyruhvro supports all of them except those with bytes."""
     for version in CATALOGUE.versions(name):
         schema = CATALOGUE.schema(name, version)
         assert schema.fastavro["name"].startswith("jp.psm.")
@@ -130,11 +130,11 @@ def _kinds(avro: AvroType) -> set[str]:
     return {avro.kind}.union(*map(_kinds, inner))
 
 
-def test_names_and_versions() -> None:
-    """The newest version is the default; what isn't there is a KeyError that says so."""
+def test_the_newest_version_is_the_default() -> None:
+    """A schema without a version number is the newest; an unknown name is a KeyError with the names that exist."""
     assert CATALOGUE.versions("notice")[0] == 1
     assert CATALOGUE.schema("notice").version == CATALOGUE.versions("notice")[-1]
-    with pytest.raises(KeyError, match="no schema named motice"):
+    with pytest.raises(KeyError, match="no schema has the name motice"):
         CATALOGUE.schema("motice")
 
 
@@ -149,7 +149,7 @@ def test_names_and_versions() -> None:
         7,
     ],
 )
-def test_what_cannot_be_columns_is_refused(schema: Any) -> None:
-    """Unions of several types, decimals, recursion and what isn't Avro: one named error."""
+def test_unsupported_schemas_are_rejected(schema: Any) -> None:
+    """Unions of several types, decimals, recursion and other JSON all raise UnsupportedSchemaError."""
     with pytest.raises(UnsupportedSchemaError):
         parse_type(schema)

@@ -1,4 +1,4 @@
-"""An agency needs nothing of ours: confluent-kafka's own serializers read and write the same bytes."""
+"""The codec and confluent-kafka's own serializers read and write the same bytes, so agencies can use any client."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ pytestmark = [pytest.mark.unit, pytest.mark.property]
 CATALOGUE = catalogue()
 
 
-class MockedRegistry:
-    """Ids of confluent-kafka's registry in memory."""
+class MockRegistry:
+    """Schema IDs of confluent-kafka's registry in memory."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def id_of(self, name: str, version: int) -> int:
-        """Registers the schema, as its own serializer does."""
+        """Register the schema, as confluent-kafka's serializer does, and return its ID."""
         text = CATALOGUE.schema(name, version).text
-        found: int = self._client.register_schema(f"{name}-value", Registered(text, "AVRO"))
-        return found
+        schema_id: int = self._client.register_schema(f"{name}-value", Registered(text, "AVRO"))
+        return schema_id
 
     def writer(self, schema_id: int) -> Schema | None:
-        """What is registered under the id."""
+        """Return the schema registered under the ID."""
         return Schema(self._client.get_schema(schema_id).schema_str)
 
 
 CLIENT = SchemaRegistryClient.new_client({"url": "mock://"})
-CODEC = Codec(CATALOGUE, MockedRegistry(CLIENT))
+CODEC = Codec(CATALOGUE, MockRegistry(CLIENT))
 DESERIALIZER: Any = AvroDeserializer(CLIENT)
 
 
 @cache
 def serializer(name: str) -> Any:
-    """Of an agency that writes by what is registered."""
+    """Return an agency's serializer, which uses the registered schema."""
     registered = {"auto.register.schemas": False, "use.latest.version": True}
     return AvroSerializer(CLIENT, CATALOGUE.schema(name).text, conf=registered)
 
@@ -54,13 +54,13 @@ def serializer(name: str) -> Any:
 @pytest.mark.parametrize("name", CATALOGUE.names)
 @given(data=st.data())
 @settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
-def test_same_bytes_as_confluents(name: str, data: st.DataObject) -> None:
-    """What its serializer writes is what we write, and its deserializer reads ours."""
+def test_bytes_equal_those_of_confluents_serializer(name: str, data: st.DataObject) -> None:
+    """Both serializers write the same bytes, and each deserializer reads those of the other."""
     written = data.draw(rows(CATALOGUE.schema(name).type, max_size=4))
     context = SerializationContext(name, MessageField.VALUE)
     table = table_from_rows(name, written)
-    ours = CODEC.encode(name, table).to_pylist()
-    theirs = [serializer(name)(row, context) for row in written]
-    assert ours == theirs
-    assert CODEC.decode(name, theirs).table.equals(table)
-    assert [DESERIALIZER(value, context) for value in ours] == written
+    by_codec = CODEC.encode(name, table).to_pylist()
+    by_confluent = [serializer(name)(row, context) for row in written]
+    assert by_codec == by_confluent
+    assert CODEC.decode(name, by_confluent).table.equals(table)
+    assert [DESERIALIZER(value, context) for value in by_codec] == written

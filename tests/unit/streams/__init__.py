@@ -1,1 +1,1 @@
-"""Streams, without a server."""
+"""Unit tests of `streams`, without servers."""

@@ -1,4 +1,4 @@
-"""What must stay in order behind a dead letter is parked; everybody else's goes on; officers' acts free it."""
+"""Records behind a dead letter with the same ordering key are blocked, others are processed; commands release them."""
 
 from __future__ import annotations
 
@@ -13,204 +13,218 @@ from structlog.testing import capture_logs
 from schemas.tables import table_from_rows
 from streams.bisection import BisectingRunner
 from streams.dead_letter_queue import BlockedKeys, DeadLetterQueue, QueueEntry
-from streams.testing import driver
+from streams.testing import driver as driver_module
 from streams.testing.driver import TopologyTestDriver
 from tests.unit.streams import ledger_processors, toys
 from tests.unit.streams.ledger_processors import (
-    Counting,
-    Joint,
-    JointPassing,
+    Count,
+    CountByPerson,
+    Entry,
     Model,
-    Passing,
-    feed,
-    told,
-    told_of,
+    PassOn,
+    PassOnByPerson,
+    amounts_by_person,
+    create_driver,
+    pipe_entries,
+    published,
 )
 
 pytestmark = pytest.mark.unit
-STEPS: list[Callable[[], Any]] = [Passing, JointPassing, Counting, Joint]
+PROCESSORS: list[Callable[[], Any]] = [PassOn, PassOnByPerson, Count, CountByPerson]
 
 
-def letter_of(driver: TopologyTestDriver, offset: int) -> str:
-    """The name of the letter at an offset."""
-    (found,) = {
-        each["digest"]
-        for each in driver.dlq_entries("ledger")
-        if each["kind"] == "DEAD_LETTER" and each["offset"] == offset
+def dead_letter_id_at(driver: TopologyTestDriver, offset: int) -> str:
+    """Return the id of the open dead letter at an offset."""
+    (digest,) = {
+        entry["digest"]
+        for entry in driver.dlq_entries("ledger")
+        if entry["kind"] == "DEAD_LETTER" and entry["offset"] == offset
     }
-    return str(found)
+    return str(digest)
 
 
-def value_of(entry: ledger_processors.Entry) -> bytes:
-    """An entry, encoded."""
+def encoded(entry: Entry) -> bytes:
+    """Return an entry as an encoded record value."""
     table = table_from_rows("item", toys.items([entry]), toys.CATALOGUE)
     value: bytes = toys.CODEC.encode("item", table).to_pylist()[0]
     return value
 
 
-@pytest.mark.parametrize("processor", STEPS)
-@pytest.mark.parametrize("bad", [13, 23])
-def test_later_records_of_the_same_person_wait_and_all_others_go_on(processor: Any, bad: int) -> None:
-    """In the same batch and in later ones, for poison that raises and poison that is told."""
-    driver = ledger_processors.driver(processor())
-    feed(driver, [("a", 1), ("a", bad), ("b", 1), ("a", 2), ("c", 1)])
-    driver.run()
-    feed(driver, [("a", 3), ("b", 2)])
-    driver.run()
-    assert told_of(driver) == {"a": [1], "b": [1, 2], "c": [1]}
-    aside = sorted((each["offset"], each["kind"]) for each in driver.dlq_entries("ledger"))
-    assert aside == [(1, "DEAD_LETTER"), (3, "BLOCKED"), (5, "BLOCKED")]
-    assert [each["offset"] for each in driver.dead_letters("ledger")] == [1]
+def queued(driver: TopologyTestDriver) -> list[tuple[int, bool]]:
+    """Return the amount of each entry in the dead-letter queue, and whether it is a dead letter, in order."""
+    entries = sorted(driver.dlq_entries("ledger"), key=lambda entry: int(entry["offset"]))
+    amounts = [row["amount"] for row in driver.rows("entry")]
+    return [(amounts[entry["offset"]], entry["kind"] == "DEAD_LETTER") for entry in entries]
 
 
-@pytest.mark.parametrize("processor", STEPS)
-def test_after_a_repair_what_was_parked_follows_in_order(processor: Any) -> None:
-    """The record with its new value, then all that waited, in one transaction; and the letter says so."""
-    driver = ledger_processors.driver(processor())
-    feed(driver, [("a", 13), ("a", 2), ("b", 1), ("a", 3)])
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("invalid", [13, 23])
+def test_later_records_of_the_same_person_are_blocked_and_all_others_are_processed(
+    processor: Any, invalid: int
+) -> None:
+    """Block records of the same batch and of later ones, whether the processor raises or returns poison."""
+    driver = create_driver(processor())
+    pipe_entries(driver, [("a", 1), ("a", invalid), ("b", 1), ("a", 2), ("c", 1)])
     driver.run()
-    driver.send_command("ledger", "REPAIR", letter_of(driver, 0), value_of(("a", 7)))
+    pipe_entries(driver, [("a", 3), ("b", 2)])
     driver.run()
-    assert told(driver) == [("b", 1), ("a", 7), ("a", 2), ("a", 3)]
+    assert amounts_by_person(published(driver)) == {"a": [1], "b": [1, 2], "c": [1]}
+    entries = sorted((entry["offset"], entry["kind"]) for entry in driver.dlq_entries("ledger"))
+    assert entries == [(1, "DEAD_LETTER"), (3, "BLOCKED"), (5, "BLOCKED")]
+    assert [row["offset"] for row in driver.dead_letters("ledger")] == [1]
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_after_a_repair_the_blocked_records_follow_in_order(processor: Any) -> None:
+    """Process the repaired value, then all blocked records, and publish the new status of the dead letter."""
+    driver = create_driver(processor())
+    pipe_entries(driver, [("a", 13), ("a", 2), ("b", 1), ("a", 3)])
+    driver.run()
+    driver.send_command("ledger", "REPAIR", dead_letter_id_at(driver, 0), encoded(("a", 7)))
+    driver.run()
+    assert published(driver) == [("b", 1), ("a", 7), ("a", 2), ("a", 3)]
     assert driver.dlq_entries("ledger") == []
-    assert [each["status"] for each in driver.dead_letters("ledger")] == ["OPEN", "REPAIRED"]
+    assert [row["status"] for row in driver.dead_letters("ledger")] == ["OPEN", "REPAIRED"]
 
 
-@pytest.mark.parametrize("processor", STEPS)
-def test_a_retry_in_vain_leaves_all_as_it_was(processor: Any) -> None:
-    """Poison again stays a letter, for its new reason, and what waits goes on waiting."""
-    driver = ledger_processors.driver(processor())
-    feed(driver, [("a", 13), ("a", 2)])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_failed_retry_leaves_the_queue_as_it_was(processor: Any) -> None:
+    """Keep the dead letter with its original content and its new reason, and keep the records behind it blocked."""
+    driver = create_driver(processor())
+    pipe_entries(driver, [("a", 13), ("a", 2)])
     driver.run()
-    driver.send_command("ledger", "RETRY", letter_of(driver, 0))
+    driver.send_command("ledger", "RETRY", dead_letter_id_at(driver, 0))
     driver.run()
-    assert told(driver) == []
-    assert [each["status"] for each in driver.dead_letters("ledger")] == ["OPEN", "OPEN"]
-    driver.send_command("ledger", "REPAIR", letter_of(driver, 0), value_of(("a", 23)))
+    assert published(driver) == []
+    assert [row["status"] for row in driver.dead_letters("ledger")] == ["OPEN", "OPEN"]
+    driver.send_command("ledger", "REPAIR", dead_letter_id_at(driver, 0), encoded(("a", 23)))
     driver.run()
     assert driver.dead_letters("ledger")[-1]["reason"] == "poison"
-    assert driver.dead_letters("ledger")[-1]["value"] == value_of(("a", 13))
+    assert driver.dead_letters("ledger")[-1]["value"] == encoded(("a", 13))
     assert len(driver.dlq_entries("ledger")) == 2
 
 
-@pytest.mark.parametrize("processor", STEPS)
-def test_a_retry_after_the_step_was_mended(processor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new release takes what the old one could not."""
-    driver = ledger_processors.driver(processor())
-    feed(driver, [("a", 13), ("a", 2), ("a", 14), ("a", 3)])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_retry_succeeds_after_the_processor_was_corrected(
+    processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A released record may become a dead letter itself, and blocks the records behind it."""
+    driver = create_driver(processor())
+    pipe_entries(driver, [("a", 13), ("a", 2), ("a", 14), ("a", 3)])
     driver.run()
-    monkeypatch.setattr(ledger_processors, "BAD", frozenset({14}))
+    monkeypatch.setattr(ledger_processors, "RAISING", frozenset({14}))
     driver.restart("ledger")
-    driver.send_command("ledger", "RETRY", letter_of(driver, 0))
+    driver.send_command("ledger", "RETRY", dead_letter_id_at(driver, 0))
     driver.run()
-    assert told(driver) == [("a", 13), ("a", 2)]
-    aside = [(each["offset"], each["kind"], each["blocked_by"]) for each in driver.dlq_entries("ledger")]
-    assert sorted(aside) == [(2, "DEAD_LETTER", []), (3, "BLOCKED", [letter_of(driver, 2)])]
+    assert published(driver) == [("a", 13), ("a", 2)]
+    entries = [(row["offset"], row["kind"], row["blocked_by"]) for row in driver.dlq_entries("ledger")]
+    assert sorted(entries) == [(2, "DEAD_LETTER", []), (3, "BLOCKED", [dead_letter_id_at(driver, 2)])]
 
 
-@pytest.mark.parametrize("processor", [Joint, JointPassing])
-def test_what_was_parked_behind_two_letters_waits_for_both(processor: Any) -> None:
-    """An entry of two persons, each with a letter of their own."""
-    driver = ledger_processors.driver(processor())
-    feed(driver, [("a", 13), ("b", 13), ("a+b", 1), ("b", 2), ("c", 1)])
+@pytest.mark.parametrize("processor", [CountByPerson, PassOnByPerson])
+def test_a_record_behind_two_dead_letters_waits_for_both(processor: Any) -> None:
+    """An entry of two persons is blocked until the dead letters of both are resolved."""
+    driver = create_driver(processor())
+    pipe_entries(driver, [("a", 13), ("b", 13), ("a+b", 1), ("b", 2), ("c", 1)])
     driver.run()
-    assert told(driver) == [("c", 1)]
-    driver.send_command("ledger", "DISMISS", letter_of(driver, 0))
+    assert published(driver) == [("c", 1)]
+    driver.send_command("ledger", "DISMISS", dead_letter_id_at(driver, 0))
     driver.run()
-    assert told(driver) == [("c", 1)]
-    driver.send_command("ledger", "DISMISS", letter_of(driver, 1))
+    assert published(driver) == [("c", 1)]
+    driver.send_command("ledger", "DISMISS", dead_letter_id_at(driver, 1))
     driver.run()
-    assert told(driver) == [("c", 1), ("a+b", 1), ("b", 2)]
+    assert published(driver) == [("c", 1), ("a+b", 1), ("b", 2)]
 
 
-def test_what_comes_before_a_parked_record_does_not_wait_for_it() -> None:
-    """In the same batch: poison of one person is a letter, though a later entry of hers waits for another's."""
-    driver = ledger_processors.driver(JointPassing())
-    feed(driver, [("a", 13)])
+def test_a_record_does_not_wait_for_a_blocked_record_after_it() -> None:
+    """In one batch, poison of "b" is a dead letter, although a later entry of "b" is blocked behind "a"."""
+    driver = create_driver(PassOnByPerson())
+    pipe_entries(driver, [("a", 13)])
     driver.run()
-    feed(driver, [("b", 13), ("a+b", 1)])
+    pipe_entries(driver, [("b", 13), ("a+b", 1)])
     driver.run()
-    assert _aside(driver) == [(13, True), (13, True), (1, False)]
+    assert queued(driver) == [(13, True), (13, True), (1, False)]
 
 
-def test_an_act_is_done_once_whatever_restarts() -> None:
-    """The worker reads all acts again; what was done is not done again."""
-    driver = ledger_processors.driver(Counting())
-    feed(driver, [("a", 13)])
+def test_a_command_is_applied_once_whenever_the_worker_restarts() -> None:
+    """A restarted worker reads all commands again, but skips those that were applied."""
+    driver = create_driver(Count())
+    pipe_entries(driver, [("a", 13)])
     driver.run()
-    name = letter_of(driver, 0)
-    driver.send_command("ledger", "RETRY", name)
+    driver.send_command("ledger", "RETRY", dead_letter_id_at(driver, 0))
     driver.run()
-    told_before = len(driver.dead_letters("ledger"))
+    dead_letters_before = len(driver.dead_letters("ledger"))
     driver.restart("ledger")
     driver.run()
-    assert len(driver.dead_letters("ledger")) == told_before == 2
+    assert len(driver.dead_letters("ledger")) == dead_letters_before == 2
 
 
-def test_an_act_that_comes_before_its_letter_is_remembered() -> None:
-    """As in a replay, where acts may be ahead of what they are on."""
-    original = ledger_processors.driver(Passing())
-    feed(original, [("a", 13), ("a", 2)])
+def test_a_command_that_precedes_its_dead_letter_is_remembered() -> None:
+    """In a replay a command may be read before the record of its dead letter is processed."""
+    original = create_driver(PassOn())
+    pipe_entries(original, [("a", 13), ("a", 2)])
     original.run()
-    driver = ledger_processors.driver(Passing())
-    feed(driver, [("b", 1)])
-    driver.send_command("ledger", "DISMISS", letter_of(original, 0))
-    driver.run()
-    feed(driver, [("a", 13), ("a", 2)])
-    driver.run()
-    assert told(driver) == [("b", 1), ("a", 2)]
-    assert driver.dlq_entries("ledger") == []
+    replay = create_driver(PassOn())
+    pipe_entries(replay, [("b", 1)])
+    replay.send_command("ledger", "DISMISS", dead_letter_id_at(original, 0))
+    replay.run()
+    pipe_entries(replay, [("a", 13), ("a", 2)])
+    replay.run()
+    assert published(replay) == [("b", 1), ("a", 2)]
+    assert replay.dlq_entries("ledger") == []
 
 
-def test_what_cannot_be_decoded_parks_nobody() -> None:
-    """It belongs to nobody, whatever its key; it can be given up."""
-    driver = ledger_processors.driver(Passing())
-    driver.feed_bytes("entry", b"\xff\x00no avro", "a")
-    feed(driver, [("a", 1)])
+def test_an_undecodable_record_blocks_no_other() -> None:
+    """It has no ordering key, whatever its record key is; it can be dismissed."""
+    driver = create_driver(PassOn())
+    driver.pipe_bytes("entry", b"\xff\x00no avro", "a")
+    pipe_entries(driver, [("a", 1)])
     driver.run()
-    assert told(driver) == [("a", 1)]
-    driver.send_command("ledger", "DISMISS", letter_of(driver, 0))
+    assert published(driver) == [("a", 1)]
+    driver.send_command("ledger", "DISMISS", dead_letter_id_at(driver, 0))
     driver.run()
     assert driver.dlq_entries("ledger") == []
     assert driver.dead_letters("ledger")[-1]["status"] == "DISMISSED"
 
 
-def test_nothing_of_a_letters_content_can_be_read_on_the_log() -> None:
-    """Neither key nor value, in letters, acts or what is parked; and logs say where, never what."""
-    driver = ledger_processors.driver(Passing())
-    feed(driver, [("personal-name", 13), ("personal-name", 2)])
+def test_content_of_dead_letters_is_readable_neither_in_topics_nor_in_logs() -> None:
+    """Seal key and value in dead letters and commands; log positions, never content."""
+    driver = create_driver(PassOn())
+    pipe_entries(driver, [("personal-name", 13), ("personal-name", 2)])
     with capture_logs() as logs:
         driver.run()
-        driver.send_command("ledger", "REPAIR", letter_of(driver, 0), value_of(("personal-name", 14)))
+        repaired = encoded(("personal-name", 14))
+        driver.send_command("ledger", "REPAIR", dead_letter_id_at(driver, 0), repaired)
         driver.run()
     for topic in ("dlq.ledger", "command.ledger"):
-        assert driver.log.of_topic(topic)
-        for record in driver.log.of_topic(topic):
+        assert driver.log.topic_records(topic)
+        for record in driver.log.topic_records(topic):
             assert b"personal-name" not in (record.value_bytes or b"") + (record.key_bytes or b"")
     assert "personal-name" not in repr(logs)
-    assert any(entry["event"] == "record.dead-lettered" and entry["offset"] == 0 for entry in logs)
+    assert any(line["event"] == "record.dead-lettered" and line["offset"] == 0 for line in logs)
 
 
 ENTRIES = st.tuples(st.sampled_from(["a", "b", "c", "a+b"]), st.sampled_from([1, 2, 3, 4, 5, 13, 23]))
-DEEDS = st.tuples(
+#: Type of a command, which dead letter it is for, and the amount of a repair.
+COMMANDS = st.tuples(
     st.sampled_from(["RETRY", "REPAIR", "DISMISS"]), st.integers(0, 10), st.sampled_from([6, 7, 14, 24])
 )
-HAPPENINGS = st.lists(st.one_of(ENTRIES, DEEDS, st.just("restart"), st.just("run")), max_size=30)
+ACTIONS = st.lists(st.one_of(ENTRIES, COMMANDS, st.just("restart"), st.just("run")), max_size=30)
 
 
-@pytest.mark.parametrize("processor", STEPS)
+@pytest.mark.parametrize("processor", PROCESSORS)
 @settings(max_examples=60, deadline=None)
-@given(happenings=HAPPENINGS, seed=st.integers(0, 2**32))
-def test_whatever_happens_each_persons_effects_are_in_order(
-    processor: Any, happenings: list[Any], seed: int
+@given(actions=ACTIONS, seed=st.integers(0, 2**32))
+def test_each_persons_entries_stay_in_order_whatever_happens(
+    processor: Any, actions: list[Any], seed: int
 ) -> None:
-    """Any entries, poison and acts, any cut of batches, any restarts: nothing lost, doubled, held back or overtaken."""
-    went(processor, happenings, seed)
+    """With any entries, commands, batch sizes and restarts no entry is lost, duplicated, stuck or out of order."""
+    check_against_model(processor, actions, seed)
 
 
-#: Two persons' entries, poison of each kind, every deed, and a worker that is killed before each of them.
-COURSE: list[Any] = [("a", 1), ("a", 13), ("b", 1), ("a", 2), ("a+b", 3), "run", ("a", 4), "restart"]
-COURSE += [
+#: Entries of two persons, poison of each kind, every command type, and a restart before each command.
+SCENARIO: list[Any] = [("a", 1), ("a", 13), ("b", 1), ("a", 2), ("a+b", 3), "run", ("a", 4), "restart"]
+SCENARIO += [
     ("REPAIR", 0, 7),
     "restart",
     ("b", 23),
@@ -222,86 +236,82 @@ COURSE += [
 ]
 
 
-def _no_parking(self: BlockedKeys, waits: Collection[str]) -> tuple[str, ...]:
+def _never_blocked(self: BlockedKeys, keys: Collection[str]) -> tuple[str, ...]:
     return ()
 
 
-def _nothing_restored(self: DeadLetterQueue, entries: Any) -> None:
+def _restore_nothing(self: DeadLetterQueue, entries: Any) -> None:
     pass
 
 
-def _done_again(self: DeadLetterQueue, act_id: str) -> bool:
+def _never_done(self: DeadLetterQueue, command_id: str) -> bool:
     return False
 
 
-def _in_no_order(self: DeadLetterQueue) -> list[QueueEntry]:
-    return sorted(self._all().values(), key=lambda each: -each.offset)
+def _in_reverse(entries: Callable[[DeadLetterQueue], list[QueueEntry]]) -> property:
+    return property(lambda self: list(reversed(entries(self))))
 
 
 FAULTS: list[tuple[type, str, Any]] = [
-    (BlockedKeys, "blocked_by", _no_parking),
-    (DeadLetterQueue, "restore", _nothing_restored),
-    (DeadLetterQueue, "is_done", _done_again),
-    (DeadLetterQueue, "entries", property(_in_no_order)),
-    (BisectingRunner, "run_one", lambda self, part: None),
+    (BlockedKeys, "blocked_by", _never_blocked),
+    (DeadLetterQueue, "restore", _restore_nothing),
+    (DeadLetterQueue, "is_done", _never_done),
+    (DeadLetterQueue, "entries", _in_reverse(vars(DeadLetterQueue)["entries"].fget)),
+    (BisectingRunner, "run_one", lambda self, batch: None),
 ]
 
 
-def test_the_course_goes_well_without_a_fault() -> None:
-    """Else the next test would show nothing."""
-    for processor in STEPS:
-        went(processor, COURSE, 3)
+def test_the_scenario_passes_without_a_fault() -> None:
+    """Otherwise the next test would prove nothing."""
+    for processor in PROCESSORS:
+        check_against_model(processor, SCENARIO, 3)
 
 
-@pytest.mark.parametrize(("where", "name", "fault"), FAULTS, ids=[name for _, name, _ in FAULTS])
-def test_a_seeded_fault_is_seen(where: type, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing parked, nothing restored, acts done again, no order, a letter said to be processed: each is found."""
-    monkeypatch.setattr(where, name, fault)
-    monkeypatch.setattr(driver, "TURNS_MAX", 500)
+@pytest.mark.parametrize(("owner", "name", "fault"), FAULTS, ids=[name for _, name, _ in FAULTS])
+def test_a_seeded_fault_is_detected(
+    owner: type, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Detect that nothing is blocked or restored, commands are repeated, order is lost, or a retry isn't processed."""
+    monkeypatch.setattr(owner, name, fault)
+    monkeypatch.setattr(driver_module, "RUNS_MAX", 500)
     with pytest.raises((AssertionError, RuntimeError)):
-        went(Counting, COURSE, 3)
+        check_against_model(Count, SCENARIO, 3)
 
 
-def went(processor: Any, happenings: list[Any], seed: int) -> None:
-    """What happens to the step happens to the model, and both come to the same."""
-    driver, model = (
-        ledger_processors.driver(processor(), seed),
-        Model(joint=processor in (Joint, JointPassing)),
-    )
-    for each in happenings:
-        if each == "restart":
+def check_against_model(processor: Any, actions: list[Any], seed: int) -> None:
+    """Apply the same actions to a step and to the model, and assert that output and queue are equal."""
+    driver = create_driver(processor(), seed)
+    model = Model(by_person=processor in (CountByPerson, PassOnByPerson))
+    for action in actions:
+        if action == "restart":
             driver.restart("ledger")
-        elif each == "run":
+        elif action == "run":
             driver.run()
-        elif len(each) == 2:
-            feed(driver, [each])
-            model.take(each)
+        elif len(action) == 2:
+            pipe_entries(driver, [action])
+            model.process(action)
         else:
-            _act(driver, model, *each)
+            _apply_command(driver, model, *action)
     driver.run()
     for _ in range(2):
-        assert told_of(driver) == ledger_processors.by_person(model.done)
-        assert _aside(driver) == [(amount, letter) for (_, amount), letter in model.aside]
+        assert amounts_by_person(published(driver)) == amounts_by_person(model.published)
+        assert queued(driver) == [(amount, is_dead_letter) for (_, amount), is_dead_letter in model.queue]
         driver.restart("ledger")
         driver.run()
 
 
-def _act(driver: TopologyTestDriver, model: Model, deed: str, chosen: int, repaired: int) -> None:
+def _apply_command(
+    driver: TopologyTestDriver, model: Model, command: str, choice: int, repaired_amount: int
+) -> None:
     driver.run()
-    if not model.letters:
+    indices = model.dead_letter_indices
+    if not indices:
         return
-    number = model.letters[chosen % len(model.letters)]
-    letters = sorted(e["offset"] for e in driver.dlq_entries("ledger") if e["kind"] == "DEAD_LETTER")
-    assert len(letters) == len(model.letters)
-    digest = letter_of(driver, letters[model.letters.index(number)])
-    (name, _), _ = model.aside[number]
-    value = value_of((name, repaired)) if deed == "REPAIR" else None
-    driver.send_command("ledger", deed, digest, value)
-    model.act(number, deed, repaired)
-
-
-def _aside(driver: TopologyTestDriver) -> list[tuple[int, bool]]:
-    """Amounts of what is set aside, and whether each is a letter; in order."""
-    entries = sorted(driver.dlq_entries("ledger"), key=lambda each: int(each["offset"]))
-    amounts = [row["amount"] for row in driver.rows("entry")]
-    return [(amounts[each["offset"]], each["kind"] == "DEAD_LETTER") for each in entries]
+    offsets = sorted(row["offset"] for row in driver.dlq_entries("ledger") if row["kind"] == "DEAD_LETTER")
+    assert len(offsets) == len(indices)
+    chosen = choice % len(indices)
+    digest = dead_letter_id_at(driver, offsets[chosen])
+    (name, _), _ = model.queue[indices[chosen]]
+    value = encoded((name, repaired_amount)) if command == "REPAIR" else None
+    driver.send_command("ledger", command, digest, value)
+    model.apply_command(indices[chosen], command, repaired_amount)

@@ -1,4 +1,4 @@
-"""A record that can't be processed goes aside with its bytes; the others go on."""
+"""A record that can't be processed becomes a dead letter with its content; all others are processed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from structlog.testing import capture_logs
 
 from streams.errors import BrokenStepError
 from streams.settings import PipelineSettings
-from streams.testing.driver import TopologyTestDriver
 from tests.unit.streams import toys
 
 
-def test_bytes_that_are_no_record_are_kept_as_they_came() -> None:
-    """Origin, time, reason, key and bytes; and the ones around them go on."""
-    driver = toys.driver()
-    toys.feed(driver, [("a", 1)])
-    driver.feed_bytes("in.item", b"\xff\x00no avro", "k", timestamp_ms=77)
-    driver.feed_bytes("in.item", None, "k")
-    toys.feed(driver, [("a", 2)])
+def test_undecodable_bytes_are_kept_unchanged() -> None:
+    """Publish origin, timestamp, reason, key and value; process the records before and after."""
+    driver = toys.create_driver()
+    toys.pipe_items(driver, [("a", 1)])
+    driver.pipe_bytes("in.item", b"\xff\x00no avro", "k", timestamp_ms=77)
+    driver.pipe_bytes("in.item", None, "k")
+    toys.pipe_items(driver, [("a", 2)])
     driver.run()
-    assert toys.told(driver) == {"a": [2, 6]}
+    assert toys.sums(driver) == {"a": [2, 6]}
     first, second = driver.dead_letters("double")
     assert first | {"digest": ""} == {
         "step": "double",
@@ -39,62 +38,59 @@ def test_bytes_that_are_no_record_are_kept_as_they_came() -> None:
     assert (second["reason"], second["offset"], second["value"]) == ("null-value", 2, None)
 
 
-def test_a_key_that_is_no_text_is_set_aside() -> None:
-    """Keys are text by the contract; bytes that aren't can't be handed over."""
-    driver = toys.driver()
-    toys.feed(driver, [("a", 1)])
+def test_a_record_whose_key_is_not_text_becomes_a_dead_letter() -> None:
+    """Processors receive keys as text, so other bytes can't be passed on."""
+    driver = toys.create_driver()
+    toys.pipe_items(driver, [("a", 1)])
     value = driver.log.records["in.item", 0][0].value_bytes
     driver.log.append("in.item", b"\xff\xfe", value)
     driver.run()
-    assert toys.told(driver) == {"a": [2]}
-    assert [(each["reason"], each["key"]) for each in driver.dead_letters("double")] == [
-        ("key-not-text", b"\xff\xfe")
-    ]
+    assert toys.sums(driver) == {"a": [2]}
+    dead_letters = [(row["reason"], row["key"]) for row in driver.dead_letters("double")]
+    assert dead_letters == [("key-not-text", b"\xff\xfe")]
 
 
-def test_pieces_of_a_character_are_no_text() -> None:
-    """Nor where two keys, one after the other, would make it whole."""
-    driver = toys.driver()
-    toys.feed(driver, [("a", 1)])
+def test_two_halves_of_a_character_are_not_text() -> None:
+    """Reject both keys, although their concatenation is valid UTF-8."""
+    driver = toys.create_driver()
+    toys.pipe_items(driver, [("a", 1)])
     value = driver.log.records["in.item", 0][0].value_bytes
-    first, rest = "あ".encode()[:1], "あ".encode()[1:]
+    first, second = "あ".encode()[:1], "あ".encode()[1:]
     driver.log.append("in.item", first, value)
-    driver.log.append("in.item", rest, value)
+    driver.log.append("in.item", second, value)
     driver.run()
-    assert [each["key"] for each in driver.dead_letters("double")] == [first, rest]
+    assert [row["key"] for row in driver.dead_letters("double")] == [first, second]
 
 
-def test_only_the_record_that_raises_is_set_aside() -> None:
-    """A stateless step: found by halves, whatever its place; and logs say type and place, never the text."""
-    driver = toys.driver()
-    toys.feed(driver, [("a", 1), (toys.RAISES, 1), ("b", 1), ("a", 3)])
+def test_only_the_record_that_raises_becomes_a_dead_letter() -> None:
+    """Find it by bisection in a stateless step; log the error's type and location, never its text."""
+    driver = toys.create_driver()
+    toys.pipe_items(driver, [("a", 1), (toys.RAISES, 1), ("b", 1), ("a", 3)])
     with capture_logs() as logs:
         driver.run()
-    assert toys.told(driver) == {"a": [2, 8], "b": [2]}
-    assert [(each["reason"], each["offset"]) for each in driver.dead_letters("double")] == [
-        ("unexpected:ValueError", 1)
-    ]
+    assert toys.sums(driver) == {"a": [2, 8], "b": [2]}
+    dead_letters = [(row["reason"], row["offset"]) for row in driver.dead_letters("double")]
+    assert dead_letters == [("unexpected:ValueError", 1)]
     assert "personal data" not in repr(logs)
-    assert any(entry["event"] == "record.failed" and entry["at"].startswith("toys.py:") for entry in logs)
+    assert any(line["event"] == "record.failed" and line["at"].startswith("toys.py:") for line in logs)
 
 
-def test_state_of_a_failed_attempt_is_discarded() -> None:
-    """A stateful step raises after it changed its state: nothing of that stays, in memory or on the changelog."""
-    driver = toys.driver()
+def test_state_changes_of_a_failed_attempt_are_discarded() -> None:
+    """A stateful step raises after a change of its state: the change is neither in memory nor in the changelog."""
+    driver = toys.create_driver()
     driver.log.create("item", 1)
     rows = toys.items([("a", 1), (toys.RAISES, 5), ("a", 1), ("a", 1)])
     driver.pipe_input("item", "item", rows, lambda row: str(row["name"]))
     driver.run("total")
-    assert toys.told(driver) == {"a": [1, 2, 3]}
-    assert [each["offset"] for each in driver.dead_letters("total")] == [1]
+    assert toys.sums(driver) == {"a": [1, 2, 3]}
+    assert [row["offset"] for row in driver.dead_letters("total")] == [1]
     assert driver.rows("state.total.sums")[-1] == {"name": "a", "sum": 3}
     assert {row["name"] for row in driver.rows("state.total.sums")} == {"a"}
 
 
-def test_a_step_that_fails_on_everything_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a limit the step is at fault: nothing is set aside, nothing is committed."""
-    monkeypatch.setattr(TopologyTestDriver, "_settings", lambda self: PipelineSettings(failures_max=3))
-    driver = toys.driver()
+def test_a_step_that_fails_on_every_record_stops() -> None:
+    """After `failures_max` failures the step is at fault: no dead letter is published, no offset committed."""
+    driver = toys.create_driver(settings=PipelineSettings(failures_max=3))
     for number in range(4):
         driver.pipe_input("in.item", "item", toys.items([(toys.RAISES, 1)]), f"k{number}")
     with pytest.raises(BrokenStepError, match="4 records"):
@@ -104,14 +100,12 @@ def test_a_step_that_fails_on_everything_stops(monkeypatch: pytest.MonkeyPatch) 
     assert driver.log.lag("mesh.double", ["in.item"]) == 4
 
 
-def test_a_record_too_large_to_send_on_stays_at_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An output over the limit is poison; a letter that can't hold the bytes says where they stand."""
-    monkeypatch.setattr(
-        TopologyTestDriver, "_settings", lambda self: PipelineSettings(record_bytes_max=2_000)
-    )
-    driver = toys.driver()
-    toys.feed(driver, [("a", 1), ("n" * 2_000, 1), ("a", 1)])
+def test_a_dead_letter_that_would_be_too_large_has_no_content() -> None:
+    """A record with an output over the limit becomes a dead letter; its content stays at its record position."""
+    driver = toys.create_driver(settings=PipelineSettings(record_bytes_max=2_000))
+    toys.pipe_items(driver, [("a", 1), ("n" * 2_000, 1), ("a", 1)])
     driver.run()
-    assert toys.told(driver) == {"a": [2, 4]}
-    (letter,) = driver.dead_letters("double")
-    assert (letter["reason"], letter["value"]) == ("unexpected:ValueError:content-at-source", None)
+    assert toys.sums(driver) == {"a": [2, 4]}
+    (dead_letter,) = driver.dead_letters("double")
+    assert dead_letter["reason"] == "unexpected:ValueError:content-at-source"
+    assert dead_letter["value"] is None

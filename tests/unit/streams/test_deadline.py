@@ -1,4 +1,4 @@
-"""A call with a timeout comes back in time, whatever it does."""
+"""A call with a timeout ends in time, even if librdkafka's call doesn't return."""
 
 from __future__ import annotations
 
@@ -11,45 +11,46 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.kafka_clients import producer_properties
 from streams.kafka_errors import ErrorAction, error_action
-from streams.librdkafka import deadline as module
+from streams.librdkafka import deadline
 from streams.librdkafka.deadline import call_with_deadline
-from streams.librdkafka.producer import TransactionalProducer
+from streams.librdkafka.transactional_producer import TransactionalProducer
 from streams.settings import PipelineSettings
 
-NOBODY = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+NO_BROKER = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 
 
-def test_what_comes_in_time_is_as_it_was() -> None:
-    """A value, or an error."""
+def test_a_call_that_ends_in_time_has_its_own_outcome() -> None:
+    """Return what the call returns, and raise what it raises."""
     assert call_with_deadline(lambda: 5, 10) == 5
     with pytest.raises(ZeroDivisionError):
         call_with_deadline(lambda: 1 // 0, 10)
 
 
-def test_a_call_that_never_returns_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its outcome is unknown, so that the producer is replaced; whoever waits goes on."""
-    monkeypatch.setattr(module, "GRACE_S", 0.05)
-    never, begun = threading.Event(), time.monotonic()
+def test_a_call_that_does_not_return_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its outcome is unknown, so the error must lead to a new producer."""
+    monkeypatch.setattr(deadline, "GRACE_S", 0.05)
+    never_set, started_s = threading.Event(), time.monotonic()
     with pytest.raises(KafkaException) as raised:
-        call_with_deadline(never.wait, 0.05)
-    took_s = time.monotonic() - begun
-    never.set()
+        call_with_deadline(never_set.wait, 0.05)
+    duration_s = time.monotonic() - started_s
+    never_set.set()
     assert raised.value.args[0].code() == KafkaError._TIMED_OUT
     assert error_action(raised.value.args[0]) is ErrorAction.REPLACE
-    assert took_s < 5
+    assert duration_s < 5
 
 
-def test_every_call_of_a_transaction_that_has_a_timeout_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them waits for a coordinator that may go away; what it raises by itself comes through."""
-    asked: list[float] = []
+def test_every_call_of_a_transaction_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call waits for a coordinator that may go away; errors that it raises itself pass through."""
+    timeouts_s: list[float] = []
 
-    def noting(call: object, timeout_s: float) -> object:
-        asked.append(timeout_s)
-        return call_with_deadline(call, timeout_s)  # type: ignore[arg-type]
+    def record_timeout(call: Callable[[], object], timeout_s: float) -> object:
+        timeouts_s.append(timeout_s)
+        return call_with_deadline(call, timeout_s)
 
-    monkeypatch.setattr("streams.librdkafka.producer.call_with_deadline", noting)
-    producer = TransactionalProducer(producer_properties(NOBODY, "mesh.x.0", PipelineSettings()), "dlq.x")
-    consumer = Consumer({**NOBODY, "group.id": "mesh.x"})
+    monkeypatch.setattr("streams.librdkafka.transactional_producer.call_with_deadline", record_timeout)
+    properties = producer_properties(NO_BROKER, "mesh.x.0", PipelineSettings())
+    producer = TransactionalProducer(properties, "dlq.x")
+    consumer = Consumer({**NO_BROKER, "group.id": "mesh.x"})
     calls: tuple[Callable[[], object], ...] = (
         lambda: producer.init_transactions(0.1),
         lambda: producer.send_offsets_to_transaction(
@@ -62,4 +63,4 @@ def test_every_call_of_a_transaction_that_has_a_timeout_is_bounded(monkeypatch: 
         with pytest.raises(KafkaException):
             call()
     consumer.close()
-    assert asked == [0.1, 0.2, 0.3, 0.4]
+    assert timeouts_s == [0.1, 0.2, 0.3, 0.4]

@@ -1,4 +1,4 @@
-"""A worker runs until told to stop, and says why it ended."""
+"""A worker runs until a signal or an error stops it, and ends with the exit code for its supervisor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from structlog.testing import capture_logs
 
 from schemas.tables import table_from_rows
@@ -30,51 +30,54 @@ from streams.testing.driver import SEALER
 from streams.testing.memory_log import MemoryClients, MemoryLog
 from streams.worker import ExitCode, Worker
 from tests.unit.streams import toys
+from tests.unit.streams.failures import ERRORS
 
 
-class Turned(Pipeline):
-    """A pipeline on a log in memory that raises, or gets a signal, at its third turn."""
+class InterruptedPipeline(Pipeline):
+    """The pipeline of `double` on an empty log; the third run raises an error, or sends a signal to this process."""
 
-    def __init__(self, then: Any) -> None:
+    def __init__(self, interruption: Exception | signal.Signals) -> None:
         step = toys.steps()[0]
         clients = MemoryClients(MemoryLog(), group(step.name), transactional_id(step.name, 0))
         super().__init__(step, clients, Coding(toys.CODEC, SEALER), PipelineSettings(), lambda: 0.0)
-        self._then, self.runs, self.closed = then, 0, False
+        self._interruption, self.runs, self.closed = interruption, 0, False
 
     def run_once(self) -> int:
-        """Counts."""
+        """Run, or raise."""
         self.runs += 1
         if self.runs == 3:
-            if isinstance(self._then, Exception):
-                raise self._then
-            os.kill(os.getpid(), self._then)
+            if isinstance(self._interruption, Exception):
+                raise self._interruption
+            os.kill(os.getpid(), self._interruption)
         return super().run_once()
 
     def close(self) -> None:
-        """Notes it."""
+        """Close the clients."""
         self.closed = True
         super().close()
 
 
-def ended(then: Any, heartbeat: Path) -> tuple[ExitCode, Turned, dict[str, Any]]:
-    """Code, pipeline and last heartbeat of a worker that meets this."""
-    pipeline = Turned(then)
+def run_until_interrupted(
+    interruption: Exception | signal.Signals, heartbeat: Path
+) -> tuple[ExitCode, InterruptedPipeline, dict[str, Any]]:
+    """Run a worker; return its exit code, its pipeline and its last heartbeat."""
+    pipeline = InterruptedPipeline(interruption)
     code = Worker(0, lambda: pipeline, "double", heartbeat).run()
     return code, pipeline, orjson.loads(heartbeat.read_bytes())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
-    """The turn at hand is the last; clients are closed; handlers are what they were."""
-    before = signal.getsignal(number)
-    code, pipeline, beat = ended(number, tmp_path / "beat.json")
+def test_a_signal_stops_the_worker_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    """The current run is the last; clients are closed, and the previous signal handlers are installed again."""
+    handler = signal.getsignal(number)
+    code, pipeline, heartbeat = run_until_interrupted(number, tmp_path / "heartbeat.json")
     assert (code, pipeline.runs, pipeline.closed) == (ExitCode.STOPPED, 3, True)
-    assert (beat["state"], beat["exit_code"], beat["pid"]) == ("ended", 0, os.getpid())
-    assert signal.getsignal(number) is before
+    assert (heartbeat["state"], heartbeat["exit_code"], heartbeat["pid"]) == ("ended", 0, os.getpid())
+    assert signal.getsignal(number) is handler
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "expected"),
     [
         (UnavailableError("x"), ExitCode.UNAVAILABLE),
         (FencedError("x"), ExitCode.FENCED),
@@ -86,36 +89,35 @@ def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> No
         (ValueError("a name, an address"), ExitCode.UNEXPECTED),
     ],
 )
-def test_what_ends_it_is_its_exit_code(error: Exception, code: ExitCode, tmp_path: Path) -> None:
-    """A supervisor can act on it; and what an unexpected error says stays out of the logs."""
+def test_each_error_has_its_exit_code(error: Exception, expected: ExitCode, tmp_path: Path) -> None:
+    """The supervisor decides by the code whether to restart; the text of an unexpected error isn't logged."""
     with capture_logs() as logs:
-        found, pipeline, beat = ended(error, tmp_path / "beat.json")
-    assert (found, beat["exit_code"], pipeline.closed) == (code, code.value, True)
+        code, pipeline, heartbeat = run_until_interrupted(error, tmp_path / "heartbeat.json")
+    assert (code, heartbeat["exit_code"], pipeline.closed) == (expected, expected.value, True)
     assert "address" not in repr(logs)
 
 
-def test_told_to_stop_it_mends_nothing(tmp_path: Path) -> None:
-    """A commit that fails while it stops is left to the slot's next worker, which fences it."""
+def test_a_stopping_worker_does_not_recover_from_a_failed_commit(tmp_path: Path) -> None:
+    """It ends at once: the slot's next worker fences it, which ends the transaction."""
     log = MemoryLog()
 
-    def made() -> Pipeline:
+    def create_pipeline() -> Pipeline:
         clients = MemoryClients(log, group("double"), transactional_id("double", 0))
         return Pipeline(toys.steps()[0], clients, Coding(toys.CODEC, SEALER), PipelineSettings(), lambda: 0.0)
 
-    worker = Worker(0, made, "double", tmp_path / "beat.json")
-    tried: list[str] = []
+    worker = Worker(0, create_pipeline, "double", tmp_path / "heartbeat.json")
+    calls: list[str] = []
 
-    def strike(call: str, when: str) -> None:
-        tried.append(call)
+    def stop_during_commit(call: str, when: str) -> None:
+        calls.append(call)
         if call == "commit_transaction":
             worker.stop()
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, retriable=True))
+            raise KafkaException(ERRORS["timeout"]())
 
-    log.on_call = strike
-    value = toys.CODEC.encode("item", table_from_rows("item", toys.items([("a", 1)]), toys.CATALOGUE))[
-        0
-    ].as_py()
+    log.on_call = stop_during_commit
+    table = table_from_rows("item", toys.items([("a", 1)]), toys.CATALOGUE)
+    (value,) = toys.CODEC.encode("item", table).to_pylist()
     log.append("in.item", b"a", value)
     assert worker.run() == ExitCode.STOPPED
-    assert tried[-1] == "commit_transaction"
+    assert calls[-1] == "commit_transaction"
     assert log.committed == {}

@@ -1,4 +1,4 @@
-"""Two small steps over schemas of their own: `double` keeps nothing, `total` sums up by name."""
+"""Two small steps with schemas of their own: `double` is stateless, `total` keeps the sum of each name's amounts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from schemas.tables import table_from_rows
 from streams.contract import Batch, Output, Poison, Result, State
+from streams.settings import PipelineSettings
 from streams.step import Step
 from streams.testing.driver import TopologyTestDriver
 
@@ -35,91 +36,100 @@ CATALOGUE = Catalogue(
 )
 CODEC = Codec(CATALOGUE, LocalSchemaIds(CATALOGUE))
 SCHEMAS = {"in.item": "item", "in.more": "item", "item": "item", "total": "total"}
-#: A name by which a processor raises, and one which it calls poison.
+#: A name for which both processors raise, and one that `double` returns as poison.
 RAISES, POISON = "raises", "poison"
 
 
 class Double:
-    """Each item twice as much; what raises does so for the whole batch."""
+    """Returns each item with twice its amount, keyed by name."""
 
     def process(self, batches: Sequence[Batch]) -> Result:
-        """Keyed by name."""
+        """Return the doubled items; raise ValueError if any item of the batches is named `RAISES`."""
         outputs, poison = [], []
         for number, batch in enumerate(batches):
             names = batch.table.column("name")
             if pc.any(pc.equal(names, RAISES)).as_py():
                 raise ValueError("personal data in an error's text")
-            bad = pc.equal(names, POISON)
-            poison += [Poison(number, index, "of-poison") for index in pc.indices_nonzero(bad).to_pylist()]
-            good = batch.table.filter(pc.invert(bad))
-            doubled = pa.table({"name": good["name"], "amount": pc.multiply(good["amount"], 2)})
-            outputs.append(Output("item", "item", doubled, good["name"].combine_chunks()))
+            is_poison = pc.equal(names, POISON)
+            rows = pc.indices_nonzero(is_poison).to_pylist()
+            poison += [Poison(number, row, "of-poison") for row in rows]
+            valid = batch.table.filter(pc.invert(is_poison))
+            doubled = pa.table({"name": valid["name"], "amount": pc.multiply(valid["amount"], 2)})
+            outputs.append(Output("item", "item", doubled, valid["name"].combine_chunks()))
         return Result(outputs, poison)
 
 
 class Total:
-    """The sum of each name's amounts, told after every item; a name whose sum comes to 0 is forgotten."""
+    """Returns the name's sum after each item; a sum of 0 is deleted from the store."""
 
     @property
     def stores(self) -> Mapping[str, str]:
-        """One store."""
+        """The store of sums by name."""
         return {"sums": "total"}
 
     def process(self, batch: Batch, state: State) -> Result:
-        """Changes state before it raises, as a processor may."""
-        told, keys = list[dict[str, Any]](), list[str]()
+        """Return the sums; raise KeyError for the name `RAISES`, after a change of the state."""
+        totals = list[dict[str, Any]]()
         for row in batch.table.to_pylist():
-            held = state["sums"].get_many([row["name"]]).get(row["name"], {"sum": 0})
-            new = {"name": row["name"], "sum": held["sum"] + row["amount"]}
-            if new["sum"]:
-                state["sums"].put(row["name"], new)
+            name = row["name"]
+            old_total = state["sums"].get_many([name]).get(name, {"sum": 0})
+            total = {"name": name, "sum": old_total["sum"] + row["amount"]}
+            if total["sum"]:
+                state["sums"].put(name, total)
             else:
-                state["sums"].delete(row["name"])
-            if row["name"] == RAISES:
+                state["sums"].delete(name)
+            if name == RAISES:
                 raise KeyError("personal data in an error's text")
-            told.append(new)
-            keys.append(row["name"])
-        return Result([Output("total", "total", table_from_rows("total", told, CATALOGUE), pa.array(keys))])
+            totals.append(total)
+        keys = pa.array([total["name"] for total in totals])
+        return Result([Output("total", "total", table_from_rows("total", totals, CATALOGUE), keys)])
 
 
-def steps() -> list[Step]:
-    """Double, then total."""
+def steps(double: Double | None = None) -> list[Step]:
+    """Return the steps `double`, which reads all input topics, and `total`, which reads its output."""
     return [
-        Step("double", ["^in\\."], SCHEMAS.__getitem__, Double()),
+        Step("double", ["^in\\."], SCHEMAS.__getitem__, double or Double()),
         Step("total", ["item"], SCHEMAS.__getitem__, Total()),
     ]
 
 
-def driver(seed: int | None = None, cut: int | None = None) -> TopologyTestDriver:
-    """Both steps."""
-    made = TopologyTestDriver(steps(), seed=seed, cut=cut, codec=CODEC)
-    made.name_schemas({"total": "total", "state.total.sums": "total"})
-    return made
+def create_driver(
+    seed: int | None = None, settings: PipelineSettings | None = None, double: Double | None = None
+) -> TopologyTestDriver:
+    """Return a driver of both steps, the first with this processor."""
+    driver = TopologyTestDriver(steps(double), seed=seed, settings=settings, codec=CODEC)
+    driver.add_schemas({"total": "total", "state.total.sums": "total"})
+    return driver
+
+
+def batches_of(records: int) -> PipelineSettings:
+    """Return settings with at most so many records to a batch."""
+    return PipelineSettings(batch_records_max=records)
 
 
 def items(amounts: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Rows of `item`."""
+    """Return rows of the schema `item`, one for each name and amount."""
     return [{"name": name, "amount": amount} for name, amount in amounts]
 
 
-def feed(to: TopologyTestDriver, amounts: Iterable[tuple[str, int]]) -> None:
-    """Writes items to `in.item`."""
-    to.pipe_input("in.item", "item", items(amounts), lambda row: str(row["name"]))
+def pipe_items(driver: TopologyTestDriver, amounts: Iterable[tuple[str, int]]) -> None:
+    """Append items to the topic `in.item`, keyed by name."""
+    driver.pipe_input("in.item", "item", items(amounts), lambda row: str(row["name"]))
 
 
-def told(by: TopologyTestDriver) -> dict[str, list[int]]:
-    """What `total` told, by name."""
-    sums: dict[str, list[int]] = {}
-    for row in by.rows("total"):
-        sums.setdefault(row["name"], []).append(row["sum"])
-    return sums
+def sums(driver: TopologyTestDriver) -> dict[str, list[int]]:
+    """Return the sums that `total` has published, by name, in order."""
+    sums_by_name: dict[str, list[int]] = {}
+    for row in driver.rows("total"):
+        sums_by_name.setdefault(row["name"], []).append(row["sum"])
+    return sums_by_name
 
 
-def expected(amounts: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    """What `total` must have told: each name's running sum of doubled amounts, each once."""
-    sums: dict[str, list[int]] = {}
+def expected_sums(amounts: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """Return the sums that `total` must publish: each name's running sum of doubled amounts, each once."""
+    sums_by_name: dict[str, list[int]] = {}
     for name, amount in amounts:
         if name not in (RAISES, POISON):
-            before = sums.setdefault(name, [])
-            before.append((before[-1] if before else 0) + 2 * amount)
-    return sums
+            of_name = sums_by_name.setdefault(name, [])
+            of_name.append((of_name[-1] if of_name else 0) + 2 * amount)
+    return sums_by_name

@@ -1,4 +1,4 @@
-"""What each domain is told by conversion, what is recorded of it, and what comes back."""
+"""The columns that conversion publishes to each domain, their disclosures, and the receipts that come back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from processors.codes import MESH, household_codes, person_codes
 from processors.conversion import ConversionProcessor
 from schemas.systems import DOMAINS
 from streams.contract import Result
-from tests.unit.processors.submissions import Row, batch, key_ring, rows_of
+from tests.unit.processors.submissions import Row, batch, key_ring, records_of
 
 KEYS = key_ring()
 CONVERSION = ConversionProcessor(KEYS)
@@ -41,8 +41,8 @@ ACCOUNT = {
 }
 
 
-def change(**spoiled: Any) -> Row:
-    """A change of a person's row with more facts than any domain may have."""
+def change(**overrides: Any) -> Row:
+    """Return a change of a person's row with more facts than any domain may receive."""
     return {
         "person": PERSON,
         "entity": "PERSON",
@@ -55,7 +55,7 @@ def change(**spoiled: Any) -> Row:
         "status": "active",
         "facts": FACTS,
         "received_at": datetime(2026, 3, 4, tzinfo=UTC),
-        **spoiled,
+        **overrides,
     }
 
 
@@ -63,25 +63,25 @@ def convert(domain: str, *changes: Row) -> Result:
     return CONVERSION.process([batch("domain-change", f"change.{domain}", changes)])
 
 
-def told(domain: str, **spoiled: Any) -> Row:
-    """The one record that a domain is told."""
-    (only,) = rows_of(convert(domain, change(**spoiled)), f"domain.{domain}")
-    return only
+def published(domain: str, **overrides: Any) -> Row:
+    """Return the one record published to a domain."""
+    (record,) = records_of(convert(domain, change(**overrides)), f"domain.{domain}")
+    return record
 
 
-def disclosed(domain: str, **spoiled: Any) -> Row:
-    """The one record of a disclosure."""
-    (only,) = rows_of(convert(domain, change(**spoiled)), f"disclosure.{domain}")
-    return only
+def disclosed(domain: str, **overrides: Any) -> Row:
+    """Return the one disclosure record of a domain."""
+    (record,) = records_of(convert(domain, change(**overrides)), f"disclosure.{domain}")
+    return record
 
 
-HOLDING = [domain for domain in DOMAINS.values() if domain.columns]
+DOMAINS_WITH_ROWS = [domain for domain in DOMAINS.values() if domain.columns]
 
 
-@pytest.mark.parametrize("domain", HOLDING, ids=lambda domain: domain.id)
-def test_a_domain_is_told_its_columns_and_no_more(domain: Any) -> None:
-    """Whatever facts came along; the disclosure names just these, on the rule's legal basis."""
-    record = told(domain.id)
+@pytest.mark.parametrize("domain", DOMAINS_WITH_ROWS, ids=lambda domain: domain.id)
+def test_a_domain_receives_its_columns_and_no_others(domain: Any) -> None:
+    """The disclosure has exactly these columns, with the rule's legal basis."""
+    record = published(domain.id)
     person = record["person"]
     assert set(person) == {*domain.columns, "status"}
     assert None not in person.values()
@@ -93,65 +93,65 @@ def test_a_domain_is_told_its_columns_and_no_more(domain: Any) -> None:
     assert ("municipality" in record) == domain.municipal
 
 
-def test_no_value_of_one_domain_is_the_same_in_another_but_facts() -> None:
-    """Codes of person, household and case; and no mesh code goes out."""
-    seen: list[str] = []
-    for domain in HOLDING:
-        record = told(domain.id)
+def test_no_code_occurs_in_two_domains() -> None:
+    """Codes of person, household and case differ by domain; no mesh code is published."""
+    codes_so_far: list[str] = []
+    for domain in DOMAINS_WITH_ROWS:
+        record = published(domain.id)
         codes = [record["code"], record["case_code"], record["person"].get("household_code")]
-        seen += [code for code in codes if code is not None]
-    assert len(set(seen)) == len(seen) == 2 * len(HOLDING) + 3
-    assert not {PERSON, HOUSEHOLD} & set(seen)
+        codes_so_far += [code for code in codes if code is not None]
+    assert len(set(codes_so_far)) == len(codes_so_far) == 2 * len(DOMAINS_WITH_ROWS) + 3
+    assert not {PERSON, HOUSEHOLD} & set(codes_so_far)
 
 
-def test_kafka_sees_the_day_of_effect_alone() -> None:
-    """At 00:00 UTC, keyed by the domain's code; days that Kafka has no time for all look the same."""
+def test_a_records_timestamp_is_its_effective_day() -> None:
+    """At 00:00 UTC, keyed by the domain's code; days before 1970 all have timestamp 1."""
     old = change(effective_on=date(1951, 4, 1))
     result = convert("nta", change(), old)
     for output in result.outputs:
         assert output.timestamps_ms is not None
         assert output.timestamps_ms.to_pylist() == [1_772_496_000_000, 1]
-        assert output.key.equals(pa.array([told("nta")["code"]] * 2))
+        assert output.key.equals(pa.array([published("nta")["code"]] * 2))
 
 
 def test_a_closed_row_has_no_address() -> None:
-    """Whatever fan-out left in."""
-    assert told("nta", status="closed")["person"]["address"] is None
+    """Conversion removes it even if fan-out left it in."""
+    assert published("nta", status="closed")["person"]["address"] is None
     assert "address" not in disclosed("nta", status="closed")["fields"]
 
 
-def test_what_is_withheld_stays_so_and_is_not_disclosed() -> None:
-    """A null fact is a null column."""
+def test_a_null_fact_stays_null_and_is_not_disclosed() -> None:
+    """The disclosure has only the other fields."""
     without = FACTS | {"address": None, "kana": None}
-    assert told("card", facts=without)["person"]["roman"] is None
+    assert published("card", facts=without)["person"]["roman"] is None
     assert disclosed("card", facts=without)["fields"] == ["name", "birth_date", "sex"]
 
 
-def test_a_row_that_is_gone_says_nothing_more() -> None:
-    """A deletion has no person, and its disclosure no fields."""
-    gone = {"op": "DELETE", "facts": None, "status": None, "reason": None, "case": None}
-    record = told("child", **gone)
+def test_a_deletion_has_no_person() -> None:
+    """Its disclosure has no fields."""
+    deletion = {"op": "DELETE", "facts": None, "status": None, "reason": None, "case": None}
+    record = published("child", **deletion)
     assert record["person"] is None
     assert record["case_code"] is None
-    assert disclosed("child", **gone)["fields"] == []
+    assert disclosed("child", **deletion)["fields"] == []
 
 
-def test_paying_domains_are_told_the_account_but_not_the_ledgers_id() -> None:
-    """The portal, whose ledger it is, has the id; the legal basis is the account's."""
-    given = {"entity": "ACCOUNT", "account": ACCOUNT, "facts": None, "reason": None, "case": None}
-    assert told("pension", **given)["account"] == {
+def test_only_the_portal_receives_an_accounts_id() -> None:
+    """Paying domains receive its other fields, on the legal basis for accounts."""
+    account_change = {"entity": "ACCOUNT", "account": ACCOUNT, "facts": None, "reason": None, "case": None}
+    assert published("pension", **account_change)["account"] == {
         name: value for name, value in ACCOUNT.items() if name not in ("event", "account")
     } | {"status": "active"}
-    assert told("portal", **given)["account"]["account"] == "a-1"
-    disclosure = disclosed("pension", **given)
+    assert published("portal", **account_change)["account"]["account"] == "a-1"
+    disclosure = disclosed("pension", **account_change)
     assert disclosure["fields"] == ["status", "holder_kana", "bank", "branch", "type", "number"]
     assert disclosure["legal_basis"] == DOMAINS["pension"].account_basis
 
 
-def test_the_resident_gets_the_message_in_japanese() -> None:
-    """Its case in the portal's own code."""
+def test_a_message_is_in_japanese() -> None:
+    """Its case has the portal's own code."""
     message = {"case": CASE, "reason": "MOVED_WITHIN", "text": "転居の届出が受理されました。"}
-    record = told("portal", entity="MESSAGE", message=message, facts=None, status=None)
+    record = published("portal", entity="MESSAGE", message=message, facts=None, status=None)
     assert record["message"]["reason"] == "転居"
     assert record["message"]["case_code"] == record["case_code"] is not None
     assert record["account"] is None
@@ -161,7 +161,7 @@ MESSAGE = {"case": CASE, "reason": "DIED", "text": ""}
 
 
 @pytest.mark.parametrize(
-    ("domain", "spoiled", "reason"),
+    ("domain", "overrides", "reason"),
     [
         ("portal", {}, "no-rule"),
         ("nta", {"entity": "ACCOUNT", "account": ACCOUNT}, "no-rule"),
@@ -175,53 +175,53 @@ MESSAGE = {"case": CASE, "reason": "DIED", "text": ""}
         ("nta", {"status": None}, "no-status"),
     ],
 )
-def test_what_has_no_rule_reaches_nobody(domain: str, spoiled: dict[str, Any], reason: str) -> None:
-    """It goes to the dead letters; what stands around it is converted."""
-    good = {"entity": "ACCOUNT", "account": ACCOUNT} if domain == "portal" else {}
-    result = convert(domain, change(**good), change(**spoiled), change(**good))
-    assert [(each.index, each.reason) for each in result.poison] == [(1, reason)]
-    assert len(rows_of(result, f"domain.{domain}")) == len(rows_of(result, f"disclosure.{domain}")) == 2
+def test_a_change_without_rule_or_code_is_poison(domain: str, overrides: dict[str, Any], reason: str) -> None:
+    """The records around it are converted."""
+    valid = {"entity": "ACCOUNT", "account": ACCOUNT} if domain == "portal" else {}
+    result = convert(domain, change(**valid), change(**overrides), change(**valid))
+    assert [(poison.index, poison.reason) for poison in result.poison] == [(1, reason)]
+    assert len(records_of(result, f"domain.{domain}")) == len(records_of(result, f"disclosure.{domain}")) == 2
 
 
-def receipt(record: Row, **spoiled: Any) -> Row:
-    """What a sink says of a record that it applied."""
-    named = {name: record[name] for name in ("code", "case_code", "entity", "revision", "effective_on")}
-    return {"id": "1", **named, "applied_at": datetime(2026, 3, 5, tzinfo=UTC), **spoiled}
+def receipt(record: Row, **overrides: Any) -> Row:
+    """Return a sink's receipt for a record that it applied."""
+    fields = {name: record[name] for name in ("code", "case_code", "entity", "revision", "effective_on")}
+    return {"id": "1", **fields, "applied_at": datetime(2026, 3, 5, tzinfo=UTC), **overrides}
 
 
-def test_a_receipt_comes_back_in_the_meshs_codes() -> None:
-    """Keyed by its case, or by the person where there is none."""
-    records = [receipt(told("care")), receipt(told("care", case=None))]
+def test_a_receipt_is_converted_into_mesh_codes() -> None:
+    """Its key is the case, or the person if there is none."""
+    records = [receipt(published("care")), receipt(published("care", case=None))]
     result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)])
     (output,) = result.outputs
     assert output.key.to_pylist() == ["131041/13104-900011", PERSON]
-    assert [(each["person"], each["case"]) for each in output.table.to_pylist()] == [
+    assert [(row["person"], row["case"]) for row in output.table.to_pylist()] == [
         (PERSON, CASE),
         (PERSON, None),
     ]
-    assert {each["domain"] for each in output.table.to_pylist()} == {"care"}
+    assert {row["domain"] for row in output.table.to_pylist()} == {"care"}
 
 
-@pytest.mark.parametrize("spoiled", [{"code": "x"}, {"case_code": "x"}, {"code": told("nta")["code"]}])
-def test_a_receipt_with_a_code_that_is_not_the_domains_own_is_refused(spoiled: dict[str, Any]) -> None:
-    """A forged one, or another domain's."""
-    records = [receipt(told("care"), **spoiled), receipt(told("care"))]
+@pytest.mark.parametrize("overrides", [{"code": "x"}, {"case_code": "x"}, {"code": published("nta")["code"]}])
+def test_a_receipt_with_a_foreign_code_is_poison(overrides: dict[str, Any]) -> None:
+    """The code is forged, or another domain's."""
+    records = [receipt(published("care"), **overrides), receipt(published("care"))]
     result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)])
-    assert [(each.index, each.reason) for each in result.poison] == [(0, "unknown-code")]
-    assert len(rows_of(result, "receipt")) == 1
+    assert [(poison.index, poison.reason) for poison in result.poison] == [(0, "unknown-code")]
+    assert len(records_of(result, "receipt")) == 1
 
 
-def test_a_record_in_anothers_topic_is_poison() -> None:
-    """Also where one batch holds several topics, which come out each for itself."""
+def test_a_record_in_a_wrong_topic_is_poison() -> None:
+    """The other records of a batch with several topics are published to the topics of their domains."""
     stray = batch("domain-change", "receipt.care", [change()])
-    both = [batch("domain-change", f"change.{domain}", [change()]) for domain in ("care", "nta")]
+    valid = [batch("domain-change", f"change.{domain}", [change()]) for domain in ("care", "nta")]
     mixed = type(stray)(
         "domain-change",
-        pa.concat_tables([each.table for each in (*both, stray)]),
-        pa.concat_tables([each.meta for each in (*both, stray)]),
+        pa.concat_tables([part.table for part in (*valid, stray)]),
+        pa.concat_tables([part.meta for part in (*valid, stray)]),
     )
     result = CONVERSION.process([mixed])
-    assert [(each.index, each.reason) for each in result.poison] == [(2, "wrong-topic")]
+    assert [(poison.index, poison.reason) for poison in result.poison] == [(2, "wrong-topic")]
     assert {output.topic for output in result.outputs} == {
         "domain.care",
         "disclosure.care",

@@ -1,4 +1,4 @@
-"""Histories that Hypothesis makes up: three municipalities, five days, every reason, much of it contradictory."""
+"""Histories drawn by Hypothesis: three municipalities, five days, every reason, many contradictions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from processors.fan_out.history import NOTHING, Account, AccountEvent, Enrolment, Facts, PersonNotice, given
+from processors.fan_out.history import (
+    NOTHING,
+    Account,
+    AccountEvent,
+    Enrolment,
+    Facts,
+    PersonNotice,
+    changed_facts,
+)
 from processors.fan_out.person import Entry
 from schemas.reasons import CANCELLABLE, JAPANESE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
 
-PLACES = ("011002", "131041", "271004")
+MUNICIPALITIES = ("011002", "131041", "271004")
 DAYS = [date(2026, 4, 1) + timedelta(days=day) for day in range(5)]
 NAMES = ("ヤマダ　ハナコ", "サトウ　ハナコ")
 ENROLLING = [domain for domain in DOMAINS.values() if domain.enrolment is not None]
 
 _days = st.sampled_from(DAYS)
-_places = st.sampled_from(PLACES)
+_municipalities = st.sampled_from(MUNICIPALITIES)
 _facts = st.fixed_dictionaries(
     {
         "name": st.just("名前"),
@@ -38,46 +46,48 @@ _reasons = st.sampled_from(
 
 
 @st.composite
-def lists(draw: Callable[[Any], Any]) -> list[list[PersonNotice]]:
-    """What each municipality lists of one person, in its order, with cancellations of what stands before them."""
-    return [_list(draw, place) for place in PLACES]
+def registers(draw: Callable[[Any], Any]) -> list[list[PersonNotice]]:
+    """Draw what each municipality's register has of one person, in order, with cancellations of earlier notices."""
+    return [_draw_register(draw, municipality) for municipality in MUNICIPALITIES]
 
 
-def _list(draw: Callable[[Any], Any], place: str) -> list[PersonNotice]:
-    listed: list[PersonNotice] = []
+def _draw_register(draw: Callable[[Any], Any], municipality: str) -> list[PersonNotice]:
+    notices: list[PersonNotice] = []
     for seq in range(1, 1 + draw(st.integers(0, 7))):
-        number = f"{place[:5]}-{seq}"
-        standing = [
-            n for n in listed if n.reason in CANCELLABLE and n.number not in {c.cancels for c in listed}
+        number = f"{municipality[:5]}-{seq}"
+        cancellable = [
+            n for n in notices if n.reason in CANCELLABLE and n.number not in {c.cancels for c in notices}
         ]
-        if standing and draw(st.integers(0, 3)) == 0:
-            target = draw(st.sampled_from(standing))
-            listed.append(
-                PersonNotice(place, number, seq, Reason.CANCELLED, draw(_days), cancels=target.number)
+        if cancellable and draw(st.integers(0, 3)) == 0:
+            target = draw(st.sampled_from(cancellable))
+            notices.append(
+                PersonNotice(municipality, number, seq, Reason.CANCELLED, draw(_days), cancels=target.number)
             )
         else:
-            listed.append(_notice(draw, place, number, seq))
-    return listed
+            notices.append(_draw_notice(draw, municipality, number, seq))
+    return notices
 
 
-def _notice(draw: Callable[[Any], Any], place: str, number: str, seq: int) -> PersonNotice:
+def _draw_notice(draw: Callable[[Any], Any], municipality: str, number: str, seq: int) -> PersonNotice:
     reason, facts = draw(_reasons), draw(_facts)
     new = reason in NEW_THERE
     return PersonNotice(
-        place,
+        municipality,
         number,
         seq,
         reason,
         draw(_days),
-        given(reason, Facts(**facts)) if new or draw(st.booleans()) else NOTHING,
+        changed_facts(reason, Facts(**facts)) if new or draw(st.booleans()) else NOTHING,
         protected=reason is Reason.BORN and draw(st.booleans()),
-        moved_from=draw(_places) if reason is Reason.MOVED_IN else None,
-        moved_to=draw(_places) if reason is Reason.MOVED_OUT else None,
+        moved_from=draw(_municipalities) if reason is Reason.MOVED_IN else None,
+        moved_to=draw(_municipalities) if reason is Reason.MOVED_OUT else None,
     )
 
 
 _enrolments = st.sampled_from(ENROLLING).flatmap(
-    lambda domain: st.builds(Enrolment, st.just(domain.id), _places if domain.municipal else st.none(), _days)
+    lambda domain: st.builds(
+        Enrolment, st.just(domain.id), _municipalities if domain.municipal else st.none(), _days
+    )
 )
 _accounts = st.builds(
     AccountEvent,
@@ -94,15 +104,19 @@ _accounts = st.builds(
 
 @st.composite
 def histories(draw: Callable[[Any], Any]) -> tuple[list[list[PersonNotice]], list[Enrolment | AccountEvent]]:
-    """The municipalities' lists, and all else that is told of the person."""
+    """Draw the municipalities' registers, and the person's enrolments and account events."""
     others = draw(st.lists(st.one_of(_enrolments, _accounts), max_size=10, unique=True))
-    return draw(lists()), others
+    return draw(registers()), others
 
 
 @st.composite
-def arrivals(draw: Callable[[Any], Any], lists_: list[list[PersonNotice]], others: list[Any]) -> list[Entry]:
-    """One order of arrival: each municipality's list in its order, all else anywhere."""
-    queues: list[list[Entry]] = [[*listed] for listed in lists_ if listed] + [[other] for other in others]
+def arrivals(
+    draw: Callable[[Any], Any], registers_: list[list[PersonNotice]], others: list[Any]
+) -> list[Entry]:
+    """Draw an order of arrival: each register in its order, all else anywhere."""
+    queues: list[list[Entry]] = [[*notices] for notices in registers_ if notices] + [
+        [other] for other in others
+    ]
     arrived: list[Entry] = []
     while queues:
         queue = queues[draw(st.integers(0, len(queues) - 1))]

@@ -1,4 +1,4 @@
-"""The fold's promises, over histories of every kind."""
+"""The promises of the fold, for drawn histories."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.fan_out import person as kept
+from processors.fan_out import person as person_module
 from processors.fan_out.conflicts import conflicts
 from processors.fan_out.effective_order import order_day
 from processors.fan_out.fold import fold
 from processors.fan_out.history import AccountEvent, Enrolment, Facts, History, PersonNotice
 from processors.fan_out.messages import ResidentMessage, messages
 from processors.fan_out.person import Entry, PersonAggregate
-from processors.fan_out.person_state import NOWHERE, PersonState
+from processors.fan_out.person_state import NO_RESIDENCE, PersonState
 from processors.fan_out.serialization import read_person, write_person
 from schemas.reasons import Reason
 from tests.unit.processors.fan_out.histories import arrivals, histories
 
-Sent = set[tuple[str, str, str]]
-
 
 def history_of(entries: list[Entry]) -> History:
-    """Entries by their kind."""
+    """Return entries as a history."""
     return History(
         tuple(entry for entry in entries if isinstance(entry, PersonNotice)),
         tuple(entry for entry in entries if isinstance(entry, Enrolment)),
@@ -32,117 +30,125 @@ def history_of(entries: list[Entry]) -> History:
     )
 
 
-def sent(told: list[ResidentMessage]) -> list[tuple[str, str, str]]:
-    """What identifies messages."""
-    return sorted((each.domain, *each.notice.id) for each in told)
+def message_keys(sent: list[ResidentMessage]) -> list[tuple[str, str, str]]:
+    """Return what identifies each message, sorted."""
+    return sorted((message.domain, *message.notice.id) for message in sent)
 
 
-class Kept:
-    """A person whose history arrives entry by entry, with chapters as the step keeps them."""
+class StoredPerson:
+    """A person whose history arrives entry by entry, stored and archived after each entry as the step does it."""
 
     def __init__(self) -> None:
-        self.person, self.chapters, self.told = (
+        self.person, self.archive, self.messages = (
             PersonAggregate(),
             list[PersonNotice](),
             list[ResidentMessage](),
         )
 
-    def take(self, entry: Entry) -> list[ResidentMessage] | None:
-        """One entry; the messages it brings."""
-        told = self.person.apply(entry, lambda: self.chapters)
-        self.told += told or []
-        self.chapters += self.person.archive_oldest()
+    def apply(self, entry: Entry) -> list[ResidentMessage] | None:
+        """Apply one entry; return its messages, or None if it changes nothing."""
+        messages = self.person.apply(entry, lambda: self.archive)
+        self.messages += messages or []
+        self.archive += self.person.archive_oldest()
         self.person = read_person(write_person(self.person))
-        return told
+        return messages
 
 
 @settings(max_examples=300)
 @given(st.data())
 def test_an_extension_equals_the_fold_of_the_longer_history(data: st.DataObject) -> None:
-    """Whatever arrives in whatever order, what is kept is the fold of all that has arrived."""
+    """Whatever arrives in whatever order, the stored state is the fold of all that has arrived."""
     arrived = data.draw(arrivals(*data.draw(histories())))
-    one = Kept()
+    stored = StoredPerson()
     for count, entry in enumerate(arrived, start=1):
-        one.take(entry)
-        assert one.person.view == fold(history_of(arrived[:count]))
+        stored.apply(entry)
+        assert stored.person.state == fold(history_of(arrived[:count]))
 
 
 @settings(max_examples=300)
 @given(st.data())
 def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
-    """Any two orders that keep each municipality's list come to the same view, messages and conflicts."""
-    told = data.draw(histories())
-    one, other = Kept(), Kept()
-    for entry in data.draw(arrivals(*told)):
-        one.take(entry)
-    for entry in data.draw(arrivals(*told)):
-        other.take(entry)
-    assert one.person.view == other.person.view
-    assert sent(one.told) == sent(other.told)
-    assert conflicts("p", one.person.view) == conflicts("p", other.person.view)
+    """Any two orders that keep each register's order give the same state, messages and conflicts."""
+    history = data.draw(histories())
+    stored, other = StoredPerson(), StoredPerson()
+    for entry in data.draw(arrivals(*history)):
+        stored.apply(entry)
+    for entry in data.draw(arrivals(*history)):
+        other.apply(entry)
+    assert stored.person.state == other.person.state
+    assert message_keys(stored.messages) == message_keys(other.messages)
+    assert conflicts("p", stored.person.state) == conflicts("p", other.person.state)
 
 
 @settings(max_examples=200)
 @given(st.data())
-def test_messages_are_those_of_the_whole_history(data: st.DataObject) -> None:
-    """Told as they come, once each, and in the end those that the history as a whole gives."""
+def test_messages_equal_those_of_the_complete_history(data: st.DataObject) -> None:
+    """Each is sent once, as its entry arrives."""
     arrived = data.draw(arrivals(*data.draw(histories())))
-    one = Kept()
+    stored = StoredPerson()
     for entry in arrived:
-        one.take(entry)
+        stored.apply(entry)
     history = history_of(arrived)
-    assert sent(one.told) == sent(messages(history.notices, history.enrolments, one.person.view.known_from))
+    assert message_keys(stored.messages) == message_keys(
+        messages(history.notices, history.enrolments, stored.person.state.known_from)
+    )
 
 
 @settings(max_examples=100)
 @given(st.data())
-def test_a_history_in_small_chapters_is_the_same(data: st.DataObject) -> None:
-    """However early notices go into chapters, nothing changes."""
+def test_archiving_early_changes_nothing(data: st.DataObject) -> None:
+    """The state is the same however few notices stay open."""
     arrived = data.draw(arrivals(*data.draw(histories())))
-    usual = kept.OPEN_NOTICES
+    usual = person_module.NOTICES_MAX
     try:
-        kept.OPEN_NOTICES = 3  # type: ignore[misc]
-        one = Kept()
+        person_module.NOTICES_MAX = 3  # type: ignore[misc]
+        stored = StoredPerson()
         for count, entry in enumerate(arrived, start=1):
-            one.take(entry)
-            assert one.person.view == fold(history_of(arrived[:count]))
+            stored.apply(entry)
+            assert stored.person.state == fold(history_of(arrived[:count]))
     finally:
-        kept.OPEN_NOTICES = usual  # type: ignore[misc]
+        person_module.NOTICES_MAX = usual  # type: ignore[misc]
 
 
 @given(st.data())
-def test_a_repeated_enrolment_or_account_changes_nothing(data: st.DataObject) -> None:
-    """The same enrolment, or the same event of an account, told again is no news."""
-    _, others = told = data.draw(histories())
-    one = Kept()
-    for entry in data.draw(arrivals(*told)):
-        one.take(entry)
-    view = one.person.view
+def test_a_repeated_enrolment_or_account_event_changes_nothing(data: st.DataObject) -> None:
+    """`apply` returns None."""
+    _, others = history = data.draw(histories())
+    stored = StoredPerson()
+    for entry in data.draw(arrivals(*history)):
+        stored.apply(entry)
+    state = stored.person.state
     for entry in others:
-        assert one.take(entry) is None
-    assert one.person.view == view
+        assert stored.apply(entry) is None
+    assert stored.person.state == state
 
 
 @given(st.data())
-def test_a_fold_leaves_the_views_before_it_alone(data: st.DataObject) -> None:
-    """Differences are taken against a view that an extension doesn't touch."""
+def test_applying_an_entry_leaves_earlier_states_unchanged(data: st.DataObject) -> None:
+    """Differences are computed against the previous state."""
     arrived = data.draw(arrivals(*data.draw(histories())))
-    one = Kept()
+    stored = StoredPerson()
     for count, entry in enumerate(arrived):
-        before = one.person.view
-        one.take(entry)
+        before = stored.person.state
+        stored.apply(entry)
         assert before == fold(history_of(arrived[:count]))
 
 
 def test_an_empty_history_folds_to_nothing() -> None:
-    """Nobody is nowhere."""
+    """The state is that of an unknown person."""
     assert fold(History()) == PersonState()
 
 
-def moved(place: str, seq: int, reason: Reason, other: str | None = None) -> PersonNotice:
-    """A move of one day."""
+def moved(municipality: str, seq: int, reason: Reason, other: str | None = None) -> PersonNotice:
+    """Return a notice of one fixed day."""
     return PersonNotice(
-        place, f"{place[:5]}-{seq}", seq, reason, date(2026, 4, 1), moved_from=other, moved_to=other
+        municipality,
+        f"{municipality[:5]}-{seq}",
+        seq,
+        reason,
+        date(2026, 4, 1),
+        moved_from=other,
+        moved_to=other,
     )
 
 
@@ -150,49 +156,49 @@ A, B, C = "131041", "011002", "271004"
 FIRST, IN, OUT = Reason.FIRST_REGISTERED, Reason.MOVED_IN, Reason.MOVED_OUT
 
 
-def walked(*notices: PersonNotice) -> list[str]:
-    """Municipalities and reasons in the order of the day, from nowhere."""
-    return [f"{n.municipality}:{n.reason.japanese}" for n in order_day(notices, NOWHERE)]
+def ordered(*notices: PersonNotice) -> list[str]:
+    """Return municipality and reason of each notice in the order of the day."""
+    return [f"{n.municipality}:{n.reason.japanese}" for n in order_day(notices, NO_RESIDENCE)]
 
 
-def test_a_day_follows_the_person_round_and_back() -> None:
-    """A → B → C → A on one day, whatever the municipalities' codes."""
+def test_a_round_trip_on_one_day() -> None:
+    """A → B → C → A, whatever the municipality codes."""
     day = [moved(A, 1, FIRST), moved(A, 2, OUT, B), moved(A, 3, IN, C), moved(A, 4, Reason.MOVED_WITHIN)]
     day += [moved(B, 1, IN, A), moved(B, 2, OUT, C), moved(C, 1, IN, B), moved(C, 2, OUT, A)]
-    wanted = [f"{A}:初期登録", f"{A}:転出", f"{B}:転入", f"{B}:転出", f"{C}:転入", f"{C}:転出"]
-    assert walked(*day) == [*wanted, f"{A}:転入", f"{A}:転居"]
+    expected = [f"{A}:初期登録", f"{A}:転出", f"{B}:転入", f"{B}:転出", f"{C}:転入", f"{C}:転出"]
+    assert ordered(*day) == [*expected, f"{A}:転入", f"{A}:転居"]
 
 
 def test_two_round_trips_on_one_day() -> None:
-    """A → B → A → B: each move in waits for its own move out."""
+    """A → B → A → B: each move in follows its own move out."""
     day = [moved(A, 1, FIRST), moved(A, 2, OUT, B), moved(A, 3, IN, B), moved(A, 4, OUT, B)]
     day += [moved(B, 1, IN, A), moved(B, 2, OUT, A), moved(B, 3, IN, A)]
-    wanted = [f"{A}:初期登録", f"{A}:転出", f"{B}:転入", f"{B}:転出", f"{A}:転入", f"{A}:転出", f"{B}:転入"]
-    assert walked(*day) == wanted
+    expected = [f"{A}:初期登録", f"{A}:転出", f"{B}:転入", f"{B}:転出", f"{A}:転入", f"{A}:転出", f"{B}:転入"]
+    assert ordered(*day) == expected
 
 
-def test_who_comes_from_outside_and_moves_on_the_same_day() -> None:
-    """The first move out is nobody's here: the move in that waits for none comes first."""
+def test_a_move_in_from_outside_and_on_the_same_day() -> None:
+    """The first move out belongs to no municipality here: a move in that waits for none comes first."""
     day = [moved(B, 1, IN, A), moved(A, 1, IN, "473812"), moved(A, 2, OUT, B)]
-    assert walked(*day) == [f"{A}:転入", f"{A}:転出", f"{B}:転入"]
+    assert ordered(*day) == [f"{A}:転入", f"{A}:転出", f"{B}:転入"]
 
 
-def test_a_cancellation_may_bring_a_day_in_a_chapter_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day whose notices went into a chapter becomes the latest again: what then joins it finds its place."""
-    monkeypatch.setattr(kept, "OPEN_NOTICES", 2)
-    here = Facts(address="三丁目")
+def test_a_cancellation_may_reopen_an_archived_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day whose notices are archived becomes the latest again: a further notice of it is ordered correctly."""
+    monkeypatch.setattr(person_module, "NOTICES_MAX", 2)
+    new_address = Facts(address="三丁目")
     entries = [
         PersonNotice(A, "1", 1, FIRST, date(2026, 4, 1), Facts(address="一丁目")),
-        PersonNotice(A, "2", 2, Reason.MOVED_WITHIN, date(2026, 4, 2), here),
-        PersonNotice(A, "3", 3, Reason.MOVED_WITHIN, date(2026, 4, 3), here),
-        PersonNotice(A, "4", 4, Reason.HEAD_CHANGED, date(2026, 4, 3), here),
+        PersonNotice(A, "2", 2, Reason.MOVED_WITHIN, date(2026, 4, 2), new_address),
+        PersonNotice(A, "3", 3, Reason.MOVED_WITHIN, date(2026, 4, 3), new_address),
+        PersonNotice(A, "4", 4, Reason.HEAD_CHANGED, date(2026, 4, 3), new_address),
         PersonNotice(A, "5", 5, Reason.CANCELLED, date(2026, 4, 3), cancels="3"),
         PersonNotice(A, "6", 6, Reason.CANCELLED, date(2026, 4, 3), cancels="4"),
         PersonNotice(B, "7", 1, FIRST, date(2026, 4, 2), Facts(address="別の町")),
     ]
-    one = Kept()
+    stored = StoredPerson()
     for entry in entries:
-        one.take(entry)
-    assert one.chapters
-    assert one.person.view == fold(history_of([*entries]))
-    assert one.person.view.facts == here
+        stored.apply(entry)
+    assert stored.archive
+    assert stored.person.state == fold(history_of([*entries]))
+    assert stored.person.state.facts == new_address

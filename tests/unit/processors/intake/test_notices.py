@@ -1,4 +1,4 @@
-"""What intake makes of notices: the first fault decides, and only what the reason changes goes on."""
+"""Notices in intake: the first error decides, and only fields that the reason changes are published."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from processors.intake import IntakeProcessor
 from processors.intake.csv_notices import COLUMNS
 from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
 from tests.unit.processors.submissions import (
-    event,
-    events_batch,
+    csv_notices,
+    csv_row,
+    json_notice,
+    json_notices,
+    json_person,
     key_ring,
-    person,
-    refusals,
-    row,
-    rows_batch,
-    rows_of,
+    records_of,
+    rejections,
 )
 
 INTAKE = IntakeProcessor(key_ring())
 NUMBER = "13104-900011"
 
-SPOILED_ROWS: list[tuple[dict[str, Any], str]] = [
+INVALID_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"number": "1a"}, "FORM_NUMBER"),
     ({"number": "", "reason": "引越"}, "FORM_NUMBER"),
     ({"municipality": "131042", "reason": "引越"}, "FORM_MUNICIPALITY"),
@@ -58,50 +58,52 @@ SPOILED_ROWS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoiled", "code"), SPOILED_ROWS)
-def test_a_row_is_refused_for_its_first_fault(spoiled: dict[str, Any], code: str) -> None:
-    """Form column by column, then rights, then content; what stands beside it is accepted."""
-    good = row(notice="13104-900012")
-    result = INTAKE.process([rows_batch([row(**spoiled)], [good])])
-    assert refusals(result) == [(NUMBER, code)]
-    assert [each["notice"] for each in rows_of(result, "notice")] == ["13104-900012"]
+@pytest.mark.parametrize(("overrides", "code"), INVALID_ROWS)
+def test_a_row_is_rejected_for_its_first_error(overrides: dict[str, Any], code: str) -> None:
+    """Formats column by column, then permissions, then content; the notices around it are accepted."""
+    valid = csv_row(notice="13104-900012")
+    result = INTAKE.process([csv_notices([csv_row(**overrides)], [valid])])
+    assert rejections(result) == [(NUMBER, code)]
+    assert [row["notice"] for row in records_of(result, "notice")] == ["13104-900012"]
 
 
 def test_the_sixtieth_day_is_in_time() -> None:
-    """At most 60 days after it was recorded."""
-    assert not refusals(INTAKE.process([rows_batch([row(effective_on="2026-05-02")])]))
+    """A notice takes effect at most 60 days after it was recorded."""
+    assert not rejections(INTAKE.process([csv_notices([csv_row(effective_on="2026-05-02")])]))
 
 
-def test_a_notice_is_refused_whole_for_its_first_faulty_row() -> None:
-    """The earlier row decides, though the later one's fault stands in an earlier column."""
+def test_a_notice_is_rejected_for_its_first_invalid_row() -> None:
+    """The earlier row decides, even if the later one's error is in an earlier column."""
     other = {"code": "42990000022", "local_number": "1310490000002"}
-    rows = [row(), row(**other, sex="x"), row(code="1", local_number="2", number="z")]
-    assert refusals(INTAKE.process([rows_batch(rows)])) == [(NUMBER, "FORM_SEX")]
+    rows = [csv_row(), csv_row(**other, sex="x"), csv_row(code="1", local_number="2", number="z")]
+    assert rejections(INTAKE.process([csv_notices(rows)])) == [(NUMBER, "FORM_SEX")]
 
 
 @pytest.mark.parametrize(
     "column", ["notice", "reason", "effective_on", "recorded_on", "moved_from", "moved_to"]
 )
-def test_rows_of_a_notice_agree(column: str) -> None:
-    """What each row says of the notice as a whole."""
+def test_rows_of_a_notice_must_agree(column: str) -> None:
+    """In the columns about the notice itself."""
     others = {"notice": "13104-1", "reason": "職権修正", "moved_from": "141097", "moved_to": "999999"}
-    second = row(code="42990000022", **{column: others.get(column, "2026-03-04")})
-    assert refusals(INTAKE.process([rows_batch([row(), second])])) == [(NUMBER, "ROWS_DIFFER")]
+    second = csv_row(code="42990000022", **{column: others.get(column, "2026-03-04")})
+    assert rejections(INTAKE.process([csv_notices([csv_row(), second])])) == [(NUMBER, "ROWS_DIFFER")]
 
 
-def test_a_person_stands_once_in_a_notice() -> None:
-    """Sources begin another hand-over there; an agency's own program might not."""
-    assert refusals(INTAKE.process([rows_batch([row(), row(number="2")])])) == [(NUMBER, "PERSON_REPEATED")]
+def test_a_person_repeated_in_a_notice_is_rejected() -> None:
+    """Sources begin another submission there; an agency's own program might not."""
+    assert rejections(INTAKE.process([csv_notices([csv_row(), csv_row(number="2")])])) == [
+        (NUMBER, "PERSON_REPEATED")
+    ]
 
 
-def test_what_has_no_readable_number_is_listed_without() -> None:
-    """With its file and line instead; also a hand-over without rows."""
-    result = INTAKE.process([rows_batch([row(notice="届出1")], [])])
-    assert refusals(result) == [(None, "FORM_NOTICE"), (None, "COLUMNS")]
-    assert rows_of(result, "rejected.juki-cs")[0]["origin"]["line"] == 2
+def test_a_rejection_may_have_no_notice_number() -> None:
+    """An unreadable number, or a submission without rows: the rejection has file and line instead."""
+    result = INTAKE.process([csv_notices([csv_row(notice="届出1")], [])])
+    assert rejections(result) == [(None, "FORM_NOTICE"), (None, "COLUMNS")]
+    assert records_of(result, "rejected.juki-cs")[0]["origin"]["line"] == 2
 
 
-SPOILED_EVENTS: list[tuple[dict[str, Any], str]] = [
+INVALID_NOTICES: list[tuple[dict[str, Any], str]] = [
     ({"fault": "json", "raw": "eA=="}, "UNREADABLE"),
     ({"fault": "encoding"}, "ENCODING"),
     ({"notice": None}, "FORM_NOTICE"),
@@ -111,11 +113,11 @@ SPOILED_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"household": "131049000001"}, "PERSONS_OR_HOUSEHOLD"),
     ({"persons": None, "household": "131049000001"}, "NEW_NEEDS_PERSONS"),
     ({"to": {"address": "東京都"}}, "TO_WITHOUT_HOUSEHOLD"),
-    ({"persons": [person(code=None)]}, "FORM_CODE"),
-    ({"persons": [person(), person(code="42990000022", kana=None)]}, "NEW_NEEDS_ALL"),
-    ({"persons": [person(protected=None)]}, "NEW_NEEDS_ALL"),
-    ({"persons": [person(sex="x", address=None)]}, "FORM_SEX"),
-    ({"persons": [person(), person()]}, "PERSON_REPEATED"),
+    ({"persons": [json_person(code=None)]}, "FORM_CODE"),
+    ({"persons": [json_person(), json_person(code="42990000022", kana=None)]}, "NEW_NEEDS_ALL"),
+    ({"persons": [json_person(protected=None)]}, "NEW_NEEDS_ALL"),
+    ({"persons": [json_person(sex="x", address=None)]}, "FORM_SEX"),
+    ({"persons": [json_person(), json_person()]}, "PERSON_REPEATED"),
     ({"reason": "転居", "persons": None, "household": "x"}, "FORM_HOUSEHOLD"),
     ({"reason": "転居", "persons": None, "household": "1" * 12, "to": {"address": ""}}, "FORM_ADDRESS"),
     ({"reason": "転入"}, "MOVED_FROM_MISSING"),
@@ -125,59 +127,59 @@ SPOILED_EVENTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoiled", "code"), SPOILED_EVENTS)
-def test_an_event_is_refused_for_its_first_fault(spoiled: dict[str, Any], code: str) -> None:
-    """Who is new needs every field; persons or a household, not both."""
-    result = INTAKE.process([events_batch(event(**spoiled), event(notice="13104-5"))])
-    assert [each for _, each in refusals(result)] == [code]
-    assert [each["notice"] for each in rows_of(result, "notice")] == ["13104-5"]
+@pytest.mark.parametrize(("overrides", "code"), INVALID_NOTICES)
+def test_a_json_notice_is_rejected_for_its_first_error(overrides: dict[str, Any], code: str) -> None:
+    """A new person needs every field; a notice has persons or a household, not both."""
+    result = INTAKE.process([json_notices(json_notice(**overrides), json_notice(notice="13104-5"))])
+    assert [code for _, code in rejections(result)] == [code]
+    assert [row["notice"] for row in records_of(result, "notice")] == ["13104-5"]
 
 
 @pytest.mark.parametrize("reason", list(JAPANESE))
-def test_only_what_the_reason_changes_goes_on(reason: Reason) -> None:
-    """A row shows all columns; the measure of protection counts at a birth only."""
+def test_only_fields_that_the_reason_changes_are_published(reason: Reason) -> None:
+    """A row has all columns; the protection column counts at a birth only."""
     others = {"moved_from": "141097", "moved_to": "141097", "protected": "1"}
     if reason is Reason.CANCELLED:
         others["cancels"] = "13104-900010"
-    result = INTAKE.process([rows_batch([row(reason=reason.japanese, **others)])])
-    (notice,) = rows_of(result, "notice")
-    (named,) = notice["persons"]
-    given = {fact for fact, value in named["facts"].items() if value is not None}
-    assert given == FIELDS_BY_REASON[reason] | ({"protected"} if reason is Reason.BORN else set())
+    result = INTAKE.process([csv_notices([csv_row(reason=reason.japanese, **others)])])
+    (notice,) = records_of(result, "notice")
+    (with_facts,) = notice["persons"]
+    published = {fact for fact, value in with_facts["facts"].items() if value is not None}
+    assert published == FIELDS_BY_REASON[reason] | ({"protected"} if reason is Reason.BORN else set())
     assert notice["reason"] == reason.value
 
 
-def test_a_household_is_meant_by_its_code() -> None:
-    """The household's mesh code is that of a row with the same number, and of no other municipality's."""
-    moved = event(
+def test_a_household_has_the_same_code_in_any_format() -> None:
+    """It is that of a row with the same number, and of no other municipality's household."""
+    moved = json_notice(
         reason="転居",
         persons=None,
-        household=row()["household"],
+        household=csv_row()["household"],
         to={"household": "1" * 12, "address": "港区"},
     )
-    (meant,) = rows_of(INTAKE.process([events_batch(moved)]), "notice")
-    (first,) = rows_of(INTAKE.process([events_batch(event())]), "notice")
-    elsewhere = event(municipality="012033")
-    (other,) = rows_of(INTAKE.process([events_batch(elsewhere, topic="in.juki.012033")]), "notice")
-    households = [each["persons"][0]["facts"]["household"] for each in (first, other)]
-    assert meant["household"] == households[0] != households[1]
-    assert meant["persons"] is None
-    assert meant["to"]["address"] == "港区"
-    assert meant["to"]["household"] not in (None, meant["household"])
+    (of_household,) = records_of(INTAKE.process([json_notices(moved)]), "notice")
+    (first,) = records_of(INTAKE.process([json_notices(json_notice())]), "notice")
+    elsewhere = json_notice(municipality="012033")
+    (other,) = records_of(INTAKE.process([json_notices(elsewhere, topic="in.juki.012033")]), "notice")
+    households = [row["persons"][0]["facts"]["household"] for row in (first, other)]
+    assert of_household["household"] == households[0] != households[1]
+    assert of_household["persons"] is None
+    assert of_household["to"]["address"] == "港区"
+    assert of_household["to"]["household"] not in (None, of_household["household"])
 
 
-def test_an_empty_place_is_not_given() -> None:
-    """In an event as in the columns."""
-    filed = event(moved_from="", moved_to="", cancels="")
-    (notice,) = rows_of(INTAKE.process([events_batch(filed)]), "notice")
+def test_an_empty_field_is_null() -> None:
+    """In a JSON notice as in CSV."""
+    submission = json_notice(moved_from="", moved_to="", cancels="")
+    (notice,) = records_of(INTAKE.process([json_notices(submission)]), "notice")
     assert notice["moved_from"] is notice["moved_to"] is notice["cancels"] is None
 
 
-def test_the_digest_knows_content_alone() -> None:
-    """通番, file and line apart; every other column counts, and so does the submitter."""
+def test_the_digest_depends_on_content_only() -> None:
+    """通番, file and line don't count; every other column does, and so does the submitter."""
 
-    def digest(topic: str = "in.juki-cs.131041", **spoiled: Any) -> str:
-        (notice,) = rows_of(INTAKE.process([rows_batch([row(**spoiled)], topic=topic)]), "notice")
+    def digest(topic: str = "in.juki-cs.131041", **overrides: Any) -> str:
+        (notice,) = records_of(INTAKE.process([csv_notices([csv_row(**overrides)], topic=topic)]), "notice")
         return str(notice["digest"])
 
     assert digest() == digest(number="77", line=99)
@@ -188,16 +190,16 @@ def test_the_digest_knows_content_alone() -> None:
     assert digest() != digest("in.juki-cs.012033", municipality="012033")
 
 
-@given(spoiled=st.fixed_dictionaries({}, optional=dict.fromkeys(COLUMNS, st.none() | st.text(max_size=6))))
-def test_no_row_of_strings_stops_intake(spoiled: dict[str, str | None]) -> None:
-    """Whatever stands in the columns: accepted or refused, once."""
-    result = INTAKE.process([rows_batch([row(**spoiled)], [row(), row(**spoiled)])])
+@given(overrides=st.fixed_dictionaries({}, optional=dict.fromkeys(COLUMNS, st.none() | st.text(max_size=6))))
+def test_any_row_of_strings_is_accepted_or_rejected(overrides: dict[str, str | None]) -> None:
+    """Exactly once, whatever the columns have."""
+    result = INTAKE.process([csv_notices([csv_row(**overrides)], [csv_row(), csv_row(**overrides)])])
     assert not result.poison
-    assert len(refusals(result)) + len(rows_of(result, "notice")) == 2
+    assert len(rejections(result)) + len(records_of(result, "notice")) == 2
 
 
 TEXT = st.none() | st.text(max_size=6)
-EVENTS = st.fixed_dictionaries(
+NOTICES = st.fixed_dictionaries(
     {},
     optional={
         **dict.fromkeys(
@@ -211,24 +213,24 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@given(spoiled=st.lists(EVENTS, max_size=4))
-def test_no_event_of_strings_stops_intake(spoiled: list[dict[str, Any]]) -> None:
-    """Whatever stands in the fields: accepted or refused, once."""
-    result = INTAKE.process([events_batch(*(event(**each) for each in spoiled))])
+@given(overrides=st.lists(NOTICES, max_size=4))
+def test_any_json_notice_of_strings_is_accepted_or_rejected(overrides: list[dict[str, Any]]) -> None:
+    """Exactly once, whatever the fields have."""
+    result = INTAKE.process([json_notices(*(json_notice(**row) for row in overrides))])
     assert not result.poison
-    assert len(refusals(result)) + len(rows_of(result, "notice")) == len(spoiled)
+    assert len(rejections(result)) + len(records_of(result, "notice")) == len(overrides)
 
 
-@given(cut=st.integers(0, 6))
-def test_batches_may_be_cut_anywhere(cut: int) -> None:
-    """Each record comes out the same, whatever stood in its batch."""
-    notices = [[row(notice=f"13104-{n}", sex="男" if n % 3 else "?")] for n in range(6)]
-    whole = INTAKE.process([rows_batch(*notices)])
-    parts = [rows_batch(*notices[:cut]), rows_batch(*notices[cut:])]
-    assert _told(whole) == sorted(_told(INTAKE.process(parts)))
+@given(size=st.integers(0, 6))
+def test_batches_do_not_matter(size: int) -> None:
+    """The result for each record doesn't depend on its batch."""
+    notices = [[csv_row(notice=f"13104-{n}", sex="男" if n % 3 else "?")] for n in range(6)]
+    together = INTAKE.process([csv_notices(*notices)])
+    parts = [csv_notices(*notices[:size]), csv_notices(*notices[size:])]
+    assert _results(together) == sorted(_results(INTAKE.process(parts)))
 
 
-def _told(result: Any) -> list[tuple[str, str]]:
-    accepted = [(each["notice"], each["digest"]) for each in rows_of(result, "notice")]
-    refused = rows_of(result, "rejected.juki-cs")
-    return sorted(accepted + [(each["notice"], each["id"].partition("#")[2]) for each in refused])
+def _results(result: Any) -> list[tuple[str, str]]:
+    accepted = [(row["notice"], row["digest"]) for row in records_of(result, "notice")]
+    rejected = records_of(result, "rejected.juki-cs")
+    return sorted(accepted + [(row["notice"], row["id"].partition("#")[2]) for row in rejected])

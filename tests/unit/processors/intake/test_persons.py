@@ -1,4 +1,4 @@
-"""Enrolments, accounts, what an officer sends again, and who may say it."""
+"""Enrolments, account events, resubmissions, and who may submit them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from processors.codes import MESH, CodeKind
 from processors.intake import IntakeProcessor
 from processors.rejections import find_repeats
-from tests.unit.processors.submissions import batch, event, key_ring, refusals, row, rows_batch, rows_of
+from tests.unit.processors.submissions import (
+    batch,
+    csv_notices,
+    csv_row,
+    json_notice,
+    key_ring,
+    records_of,
+    rejections,
+)
 
 KEYS = key_ring()
 INTAKE = IntakeProcessor(KEYS)
@@ -30,8 +38,8 @@ ACCOUNT: dict[str, Any] = {
 }
 
 
-def test_an_enrolment_becomes_an_entry_of_the_persons_history() -> None:
-    """Keyed by the mesh code, which the key ring alone turns back."""
+def test_an_enrolment_becomes_a_change_of_the_person() -> None:
+    """Its key is the mesh code, which only the key ring decodes."""
     result = INTAKE.process([batch("enrolment", "in.child.131041", [{"file": "e.csv", "line": 2, **CHILD}])])
     (output,) = result.outputs
     (change,) = output.table.to_pylist()
@@ -43,7 +51,7 @@ def test_an_enrolment_becomes_an_entry_of_the_persons_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "given", "spoiled", "code"),
+    ("topic", "enrolment", "overrides", "code"),
     [
         ("in.child.131041", CHILD, {"domain": "tax"}, "FORM_DOMAIN"),
         ("in.child.131041", CHILD, {"domain": "local-tax"}, "FORM_DOMAIN"),
@@ -58,28 +66,28 @@ def test_an_enrolment_becomes_an_entry_of_the_persons_history() -> None:
         ("in.pension", PENSION, {"domain": "nta"}, "NOT_DOMAIN"),
     ],
 )
-def test_an_enrolment_is_refused(
-    topic: str, given: dict[str, Any], spoiled: dict[str, Any], code: str
+def test_an_invalid_enrolment_is_rejected(
+    topic: str, enrolment: dict[str, Any], overrides: dict[str, Any], code: str
 ) -> None:
-    """Form first, then whether the submitter may speak for the domain and the municipality."""
-    assert refusals(INTAKE.process([batch("enrolment", topic, [given | spoiled])])) == [(None, code)]
+    """Formats first, then whether the submitter may submit for the domain and the municipality."""
+    assert rejections(INTAKE.process([batch("enrolment", topic, [enrolment | overrides])])) == [(None, code)]
 
 
-def test_the_portal_files_enrolments_and_accounts() -> None:
-    """In the order in which they came."""
+def test_the_portal_submits_enrolments_and_account_events() -> None:
+    """Their changes are published in the order of arrival."""
     enrolment = {**PENSION, "domain": "portal"}
     closing = dict.fromkeys(ACCOUNT, None) | {"event": "CLOSED"}
     closing |= {name: ACCOUNT[name] for name in ("account", "code", "effective_on")}
-    filed: list[dict[str, Any]] = [{"account": ACCOUNT}, {"enrolment": enrolment}, {"account": closing}]
-    changes = rows_of(INTAKE.process([batch("portal-event", "in.portal", filed)]), "person.change")
-    assert [each["kind"] for each in changes] == ["ACCOUNT", "ENROLMENT", "ACCOUNT"]
-    assert [(each["account"] or {}).get("event") for each in changes] == ["REGISTERED", None, "CLOSED"]
+    submissions: list[dict[str, Any]] = [{"account": ACCOUNT}, {"enrolment": enrolment}, {"account": closing}]
+    changes = records_of(INTAKE.process([batch("portal-event", "in.portal", submissions)]), "person.change")
+    assert [row["kind"] for row in changes] == ["ACCOUNT", "ENROLMENT", "ACCOUNT"]
+    assert [(row["account"] or {}).get("event") for row in changes] == ["REGISTERED", None, "CLOSED"]
     assert changes[0]["account"] == {name: ACCOUNT[name] for name in changes[0]["account"]}
-    assert len({each["person"] for each in changes}) == 1
+    assert len({row["person"] for row in changes}) == 1
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "code"),
+    ("overrides", "code"),
     [
         ({"event": "UNKNOWN"}, "FORM_EVENT"),
         ({"account": ""}, "FORM_ACCOUNT"),
@@ -92,95 +100,104 @@ def test_the_portal_files_enrolments_and_accounts() -> None:
         ({"effective_on": "x"}, "FORM_EFFECTIVE_ON"),
     ],
 )
-def test_an_account_is_refused(spoiled: dict[str, Any], code: str) -> None:
-    """Closing needs no details, but those given have their form."""
-    filed = [{"account": ACCOUNT | spoiled}]
-    assert refusals(INTAKE.process([batch("portal-event", "in.portal", filed)])) == [(None, code)]
+def test_an_invalid_account_event_is_rejected(overrides: dict[str, Any], code: str) -> None:
+    """A closing needs no details, but if it has them they must be valid."""
+    submissions = [{"account": ACCOUNT | overrides}]
+    assert rejections(INTAKE.process([batch("portal-event", "in.portal", submissions)])) == [(None, code)]
 
 
-def test_an_event_of_the_portal_is_one_thing() -> None:
-    """Neither both nor neither."""
-    filed: list[dict[str, Any]] = [
+def test_a_portal_event_has_exactly_one_part() -> None:
+    """Both parts, or none, are rejected."""
+    submissions: list[dict[str, Any]] = [
         {"line": 1},
         {"account": ACCOUNT, "enrolment": {**PENSION, "domain": "portal"}},
     ]
-    assert [code for _, code in refusals(INTAKE.process([batch("portal-event", "in.portal", filed)]))] == [
+    assert [
+        code for _, code in rejections(INTAKE.process([batch("portal-event", "in.portal", submissions)]))
+    ] == [
         "PORTAL_EVENT",
         "PORTAL_EVENT",
     ]
 
 
-def _acts(*acts: dict[str, Any]) -> Any:
-    return INTAKE.process([batch("operator-command", "in.operator", acts)])
+def _process_commands(*commands: dict[str, Any]) -> Any:
+    return INTAKE.process([batch("operator-command", "in.operator", commands)])
 
 
 ORIGIN = {"topic": "in.juki-cs.131041", "partition": 0, "offset": 41, "file": "juki_131041.csv", "line": 7}
 
 
-def test_an_officer_sends_again_for_whom_it_was_handed_over() -> None:
-    """It is marked, points to where it stood first, and has the digest that it had."""
-    filed = {"file": "juki_131041.csv", "line": 7, "rows": [row()]}
-    (again,) = rows_of(_acts({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": filed}), "notice")
-    (first,) = rows_of(INTAKE.process([rows_batch([row()])]), "notice")
-    assert again["resubmitted"]
+def test_a_resubmission_keeps_origin_and_digest() -> None:
+    """It is marked as resubmitted."""
+    submission = {"file": "juki_131041.csv", "line": 7, "rows": [csv_row()]}
+    (resubmitted,) = records_of(
+        _process_commands({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": submission}), "notice"
+    )
+    (first,) = records_of(INTAKE.process([csv_notices([csv_row()])]), "notice")
+    assert resubmitted["resubmitted"]
     assert not first["resubmitted"]
-    assert again["origin"] == ORIGIN
-    assert again["digest"] == first["digest"]
+    assert resubmitted["origin"] == ORIGIN
+    assert resubmitted["digest"] == first["digest"]
 
 
-def test_an_officer_can_not_lend_rights() -> None:
-    """What the first submitter might not say stays refused, judged anew."""
-    spoiled = row(municipality="012033")
-    filed = {"rows": [spoiled]}
-    (again,) = rows_of(_acts({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": filed}), "rejected.juki-cs")
-    (first,) = rows_of(INTAKE.process([rows_batch([spoiled])]), "rejected.juki-cs")
-    assert again["code"] == first["code"] == "NOT_SUBMITTER"
-    assert not any(find_repeats([first["id"], again["id"]]))
+def test_a_resubmission_has_the_first_submitters_permissions() -> None:
+    """It is validated again, and rejected if the first submitter may not submit it."""
+    overrides = csv_row(municipality="012033")
+    submission = {"rows": [overrides]}
+    (resubmitted,) = records_of(
+        _process_commands({"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": submission}),
+        "rejected.juki-cs",
+    )
+    (first,) = records_of(INTAKE.process([csv_notices([overrides])]), "rejected.juki-cs")
+    assert resubmitted["code"] == first["code"] == "NOT_SUBMITTER"
+    assert not any(find_repeats([first["id"], resubmitted["id"]]))
 
 
-def test_acts_keep_their_order_whatever_was_sent_again() -> None:
-    """A municipality may have changed its system between two hand-overs."""
-    of_events = ORIGIN | {"topic": "in.juki.131041"}
-    acts = [
-        {"command": "RESUBMIT", "origin": of_events, "juki": event(notice="13104-1")},
-        {"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": {"rows": [row(notice="13104-2")]}},
-        {"command": "RESUBMIT", "origin": of_events, "juki": event(notice="13104-3")},
+def test_resubmissions_keep_their_order() -> None:
+    """A municipality may have changed its system, and so the format, between two submissions."""
+    of_json = ORIGIN | {"topic": "in.juki.131041"}
+    commands = [
+        {"command": "RESUBMIT", "origin": of_json, "juki": json_notice(notice="13104-1")},
+        {"command": "RESUBMIT", "origin": ORIGIN, "juki_cs": {"rows": [csv_row(notice="13104-2")]}},
+        {"command": "RESUBMIT", "origin": of_json, "juki": json_notice(notice="13104-3")},
         {"command": "RESUBMIT", "origin": ORIGIN | {"topic": "in.pension"}, "enrolment": PENSION},
     ]
-    result = _acts(*acts)
-    assert [each["notice"] for each in rows_of(result, "notice")] == ["13104-1", "13104-2", "13104-3"]
-    assert len(rows_of(result, "person.change")) == 1
-    assert not refusals(result)
+    result = _process_commands(*commands)
+    assert [row["notice"] for row in records_of(result, "notice")] == ["13104-1", "13104-2", "13104-3"]
+    assert len(records_of(result, "person.change")) == 1
+    assert not rejections(result)
 
 
 @pytest.mark.parametrize(
-    "act",
+    "command",
     [
-        {"command": "UNKNOWN", "juki": event()},
+        {"command": "UNKNOWN", "juki": json_notice()},
         {"command": "RESUBMIT"},
-        {"command": "RESUBMIT", "juki": event()},
-        {"command": "RESUBMIT", "juki_cs": {"rows": [row()]}, "juki": event()},
-        {"command": "RESUBMIT", "origin": ORIGIN | {"topic": "nowhere"}, "juki_cs": {"rows": [row()]}},
+        {"command": "RESUBMIT", "juki": json_notice()},
+        {"command": "RESUBMIT", "juki_cs": {"rows": [csv_row()]}, "juki": json_notice()},
+        {"command": "RESUBMIT", "origin": ORIGIN | {"topic": "nowhere"}, "juki_cs": {"rows": [csv_row()]}},
     ],
 )
-def test_an_act_of_no_known_form_is_refused(act: dict[str, Any]) -> None:
-    """Nothing sent again, two things, or a kind that the first topic doesn't hold."""
-    result = _acts({"origin": ORIGIN, **act})
-    assert refusals(result) == [(None, "DESK_ACT")]
+def test_an_invalid_resubmission_is_rejected(command: dict[str, Any]) -> None:
+    """It has no submission, two, or one that the first topic can't have."""
+    result = _process_commands({"origin": ORIGIN, **command})
+    assert rejections(result) == [(None, "OPERATOR_COMMAND")]
     assert [output.topic for output in result.outputs] == ["rejected.operator"]
 
 
-def test_a_hand_over_in_anothers_topic_is_poison() -> None:
-    """A system's topic holds its own events only; the others of the batch go on."""
+def test_a_submission_in_a_wrong_topic_is_poison() -> None:
+    """The other submissions of the batch are processed."""
     stray = batch("enrolment", "in.juki-cs.131041", [CHILD])
-    good = batch("enrolment", "in.child.131041", [CHILD])
-    result = INTAKE.process([stray, good])
-    assert [(each.batch, each.index, each.reason) for each in result.poison] == [(0, 0, "wrong-topic")]
-    assert len(rows_of(result, "person.change")) == 1
+    valid = batch("enrolment", "in.child.131041", [CHILD])
+    result = INTAKE.process([stray, valid])
+    assert [(poison.batch, poison.index, poison.reason) for poison in result.poison] == [
+        (0, 0, "wrong-topic")
+    ]
+    assert len(records_of(result, "person.change")) == 1
 
 
-def test_nothing_in_nothing_out() -> None:
-    """An empty batch of every kind."""
+def test_an_empty_batch_has_no_output() -> None:
+    """For every schema that intake reads."""
     kinds = ("juki-cs-notice", "juki-notice", "enrolment", "portal-event", "operator-command")
     result = INTAKE.process([batch(schema, "in.x", []) for schema in kinds])
     assert not result.outputs

@@ -1,20 +1,20 @@
-"""The faulty files of the samples, line by line, for what intake decides."""
+"""Intake's decisions on the faulty sample files, line by line."""
 
 from __future__ import annotations
 
 from processors.intake import IntakeProcessor
 from processors.rejections import find_repeats
 from tests.samples import SAMPLES
-from tests.unit.processors.submissions import csv_batch, key_ring, refusals, rows_of
+from tests.unit.processors.submissions import csv_batch, key_ring, records_of, rejections
 
 BAD = SAMPLES / "bad" / "juki_131041_bad.csv"
 
 
-def test_the_bad_file_is_refused_line_by_line() -> None:
-    """Numbers are the 通番; what only the register's list can tell (7, 11 again, 12, 14) goes on to household."""
+def test_the_faulty_file_is_rejected_line_by_line() -> None:
+    """Numbers are the 通番. Lines 7, 11 again, 12 and 14 need the register, so household validates them."""
     result = IntakeProcessor(key_ring()).process([csv_batch(BAD)])
-    refused = {each["origin"]["line"] - 1: each for each in rows_of(result, "rejected.juki-cs")}
-    assert {line: each["code"] for line, each in refused.items()} == {
+    rejected = {row["origin"]["line"] - 1: row for row in records_of(result, "rejected.juki-cs")}
+    assert {line: row["code"] for line, row in rejected.items()} == {
         2: "FORM_MUNICIPALITY",
         3: "FORM_REASON",
         4: "FORM_EFFECTIVE_ON",
@@ -23,33 +23,33 @@ def test_the_bad_file_is_refused_line_by_line() -> None:
         8: "FORM_KANA",
         9: "NOT_SUBMITTER",
         10: "COLUMNS",
-        14: "EFFECTIVE_LATE",  # 通番 13: the 11 before it stands twice
+        14: "EFFECTIVE_LATE",  # 通番 13, because 11 occurs twice
     }
-    assert all(each["notice"] and each["reason"] for each in refused.values())
-    assert {each["origin"]["file"] for each in refused.values()} == {BAD.name}
-    accepted = [each["notice"][-2:] for each in rows_of(result, "notice")]
+    assert all(row["notice"] and row["reason"] for row in rejected.values())
+    assert {row["origin"]["file"] for row in rejected.values()} == {BAD.name}
+    accepted = [row["notice"][-2:] for row in records_of(result, "notice")]
     assert accepted == ["01", "07", "11", "11", "11", "14", "15"]
 
 
-def test_the_same_hand_over_has_one_digest_and_another_content_another() -> None:
-    """The second 11 is identical; 12 has its number and another address."""
+def test_equal_content_has_an_equal_digest() -> None:
+    """The second 11 is identical to the first; 12 has its number and another address."""
     result = IntakeProcessor(key_ring()).process([csv_batch(BAD)])
-    first, again, other = (each["digest"] for each in rows_of(result, "notice")[2:5])
-    assert first == again != other
+    first, second, other = (row["digest"] for row in records_of(result, "notice")[2:5])
+    assert first == second != other
 
 
-def test_what_is_refused_twice_is_seen_to_be() -> None:
-    """Each hand-over has an entry of its own, and the second of a pair is told to be a duplicate."""
+def test_a_repeated_rejection_is_recognized() -> None:
+    """Each submission has its own rejection ID, from which the second of a pair is known as a duplicate."""
     first, second = csv_batch(BAD), csv_batch(BAD, first_offset=100)
-    refused = rows_of(IntakeProcessor(key_ring()).process([first, second]), "rejected.juki-cs")
-    ids = [each["id"] for each in sorted(refused, key=lambda each: int(each["origin"]["offset"]))]
+    rejected = records_of(IntakeProcessor(key_ring()).process([first, second]), "rejected.juki-cs")
+    ids = [row["id"] for row in sorted(rejected, key=lambda row: int(row["origin"]["offset"]))]
     assert len(set(ids)) == len(ids) == 18
     assert find_repeats(ids) == [False] * 9 + [True] * 9
 
 
-def test_a_file_in_cp932_is_as_good() -> None:
-    """What the source has decoded is judged like any other."""
-    batch = csv_batch(SAMPLES / "bad" / "juki_131041_cp932.csv", "cp932")
+def test_a_cp932_file_is_accepted() -> None:
+    """Intake validates decoded text like any other."""
+    batch = csv_batch(SAMPLES / "bad" / "juki_131041_cp932.csv")
     result = IntakeProcessor(key_ring()).process([batch])
-    assert not refusals(result)
-    assert len(rows_of(result, "notice")) == 1
+    assert not rejections(result)
+    assert len(records_of(result, "notice")) == 1

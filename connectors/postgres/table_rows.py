@@ -1,0 +1,133 @@
+"""Rows of a domain's tables from a batch of its records: flat columns, and the newest revision of each key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.postgres.table_definitions import Table, tables_of
+from schemas.systems import Domain
+
+#: Columns of the rows that no table has.
+OP: Final = "op"
+ROW_INDEX: Final = "row_index"
+UPSERT: Final = "UPSERT"
+DELETE: Final = "DELETE"
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows for one table: `op`, the table's columns, and `row_index`, the index of the row in its batch."""
+
+    table: Table
+    data: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def has_deletes(self) -> bool:
+        """Whether any row is a deletion."""
+        return bool(pc.any(pc.equal(self.data.column(OP), DELETE)).as_py())
+
+    @property
+    def row_indices(self) -> list[int]:
+        """Indices of the rows in their batch."""
+        indices: list[int] = self.data.column(ROW_INDEX).to_pylist()
+        return indices
+
+    def keys(self) -> pa.ChunkedArray:
+        """Return the key of each row as one text."""
+        return pc.binary_join_element_wise(*(self.data.column(name) for name in self.table.key), "\x1f")
+
+    def halves(self) -> tuple[TableRows, TableRows]:
+        """Return two parts of about the same size."""
+        half = len(self) // 2
+        return self.slice(0, half), self.slice(half, len(self))
+
+    def slice(self, start: int, stop: int) -> TableRows:
+        """Return the rows from `start` up to, not including, `stop`."""
+        return TableRows(self.table, self.data.slice(start, stop - start))
+
+    def concat(self, parts: Sequence[TableRows]) -> TableRows:
+        """Return parts of these rows, concatenated."""
+        return TableRows(
+            self.table, pa.concat_tables([self.data.slice(0, 0), *(part.data for part in parts)])
+        )
+
+    @property
+    def has_line_breaks(self) -> bool:
+        """Whether any text has a line break."""
+        texts = [column for column in self.data.columns if pa.types.is_string(column.type)]
+        return any(pc.any(pc.match_substring_regex(text, "[\r\n]")).as_py() for text in texts)
+
+    def split_newest(self) -> tuple[TableRows, TableRows]:
+        """Return the newest revision of each key, and all other rows.
+
+        A merge only replaces an older revision, so merging the newest alone has the same result as merging all.
+        """
+        keys = self.keys()
+        if pc.count_distinct(keys).as_py() == len(self):
+            return self, TableRows(self.table, self.data.slice(0, 0))
+        keyed = pa.table({"key": keys, "revision": self.data.column("revision")})
+        order = pc.sort_indices(keyed, sort_keys=[("key", "ascending"), ("revision", "ascending")])
+        sorted_keys = keys.take(order).combine_chunks()
+        differs_from_next = pc.not_equal(sorted_keys.slice(1), sorted_keys.slice(0, len(sorted_keys) - 1))
+        is_newest = pa.concat_arrays([differs_from_next, pa.array([True])])
+        return (
+            TableRows(self.table, self.data.take(order.filter(is_newest))),
+            TableRows(self.table, self.data.take(order.filter(pc.invert(is_newest)))),
+        )
+
+
+def faults_of(domain: Domain, table: pa.Table) -> pa.ChunkedArray:
+    """Return the reason (string) why a record is no change of any table; null if it is one."""
+    tables = tables_of(domain)
+    known_entity = pc.is_in(table.column("entity"), value_set=pa.array([t.entity for t in tables]))
+    fault = pc.if_else(known_entity, pa.scalar(None, pa.string()), "entity-unknown")
+    known_op = pc.is_in(table.column("op"), value_set=pa.array([UPSERT, DELETE]))
+    fault = pc.coalesce(fault, pc.if_else(known_op, pa.scalar(None, pa.string()), "op-unknown"))
+    for target in tables:
+        of_entity = pc.equal(table.column("entity"), target.entity)
+        upsert = pc.equal(table.column("op"), UPSERT)
+        missing = pc.and_(pc.and_(of_entity, upsert), pc.is_null(table.column(target.struct)))
+        fault = pc.coalesce(fault, pc.if_else(missing, "content-missing", pa.scalar(None, pa.string())))
+        if target.second_key:
+            no_key = pc.and_(of_entity, pc.is_null(_second_key(target, table)))
+            fault = pc.coalesce(fault, pc.if_else(no_key, "key-missing", pa.scalar(None, pa.string())))
+    return fault
+
+
+def rows_of(domain: Domain, table: pa.Table, row_indices: pa.Array) -> Iterator[TableRows]:
+    """Yield the rows of each table from records without fault, which have these indices (int64) in their batch."""
+    entities = table.column("entity")
+    for target in tables_of(domain):
+        mask = pc.equal(entities, target.entity)
+        of_entity = table.filter(mask)
+        if of_entity.num_rows:
+            yield TableRows(target, _flatten(target, of_entity, row_indices.filter(mask.combine_chunks())))
+
+
+def _flatten(target: Table, table: pa.Table, row_indices: pa.Array) -> pa.Table:
+    struct = table.column(target.struct).combine_chunks()
+    content = dict(zip((field.name for field in struct.type), struct.flatten(), strict=True))
+    columns = {OP: table.column("op")}
+    for name in target.columns:
+        if name == target.second_key:
+            columns[name] = _second_key(target, table)
+        else:
+            columns[name] = content[name] if name in target.content else table.column(name)
+    return pa.table(columns | {ROW_INDEX: row_indices})
+
+
+def _second_key(target: Table, table: pa.Table) -> pa.ChunkedArray:
+    """Return the key's second column. A message has its case code in its struct; a deletion only in the record."""
+    if target.second_key == "case_code" and target.struct in table.column_names:
+        struct = table.column(target.struct).combine_chunks()
+        in_struct = struct.flatten()[struct.type.get_field_index("case_code")]
+        return pc.coalesce(pa.chunked_array([in_struct]), table.column("case_code"))
+    return table.column(target.second_key)

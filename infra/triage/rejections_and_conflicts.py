@@ -1,0 +1,123 @@
+"""Rejected submissions, and conflicts for a clerk.
+
+A rejection has the origin of the submission and a reason; the submission itself stays on its input topic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.environment import Environment
+from infra.errors import OperatorError
+from infra.triage.operator_commands import submit_command
+from infra.triage.records import Row, latest_by, read_rows, value_at
+from processors.rejections import RejectionCode, RejectionKind, find_repeats
+from schemas.codec import Codec
+from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.systems import SYSTEMS
+from schemas.topics import CONFLICT, parse_input_topic, rejected_topic
+
+_DUPLICATE = {
+    "kind": RejectionKind.DUPLICATE.value,
+    "code": RejectionCode.DUPLICATE.value,
+    "reason": RejectionCode.DUPLICATE.sentence,
+}
+
+
+@dataclass(frozen=True)
+class StoredSubmission:
+    """A submission as it was received: its first origin, its schema and its fields. Personal data."""
+
+    origin: Row
+    schema: str
+    content: Row
+
+
+def list_rejected(environment: Environment, codec: Codec, duplicates: bool = False) -> list[Row]:
+    """Return rejected submissions in the order of arrival, with `duplicates` also duplicates."""
+    topics = [rejected_topic(system.id) for system in SYSTEMS.values() if system.publishes]
+    rejections = sorted(latest_by(read_rows(environment, codec, "rejected", topics), "id"), key=_arrival)
+    repeated = find_repeats([row["id"] for row in rejections])
+    rows = [
+        row | _DUPLICATE if is_repeat else row for row, is_repeat in zip(rejections, repeated, strict=True)
+    ]
+    return [_line(row) for row in rows if duplicates or row["kind"] == "REJECTED"]
+
+
+def read_submission(environment: Environment, codec: Codec, rejection: str) -> StoredSubmission:
+    """Return the submission of the rejection with this ID. Raise OperatorError where there is no such rejection."""
+    rows = list_rejected(environment, codec, duplicates=True)
+    row = next((row for row in rows if row["id"] == rejection), None)
+    if row is None:
+        raise OperatorError(f"there is no rejection {rejection!r}: `mesh rejected list` shows the IDs")
+    partition = (row["topic"], row["partition"])
+    schema = SYSTEMS[parse_input_topic(row["topic"])[0]].publishes or ""
+    content = _decode(codec, schema, value_at(environment, partition, row["offset"]))
+    origin = {
+        "topic": row["topic"], "partition": row["partition"], "offset": row["offset"],
+        "file": content.get("file"), "line": content.get("line"),
+    }  # fmt: skip
+    if schema == OPERATOR_COMMAND:
+        return _resubmitted(content)
+    return StoredSubmission(origin, schema, content)
+
+
+def resubmit(environment: Environment, codec: Codec, rejection: str) -> None:
+    """Publish the operator command that submits a rejected submission again, unchanged.
+
+    Raise OperatorError where there is no such rejection, or the broker doesn't accept the command.
+    """
+    submission = read_submission(environment, codec, rejection)
+    command = {
+        "command": "RESUBMIT",
+        "origin": submission.origin,
+        RESUBMISSION_FIELDS[submission.schema]: submission.content,
+    }
+    submit_command(environment, codec, command)
+
+
+def list_conflicts(environment: Environment, codec: Codec, withdrawn: bool = False) -> list[Row]:
+    """Return open conflicts by day and ID, with `withdrawn` also those that have ended."""
+    conflicts = latest_by(read_rows(environment, codec, "conflict", [CONFLICT]), "id")
+    selected = [row for row in conflicts if withdrawn or row["status"] == "OPEN"]
+    return sorted(selected, key=lambda row: (row["effective_on"], row["id"]))
+
+
+def _arrival(row: Row) -> tuple[object, ...]:
+    origin = row["origin"]
+    return (row["received_at"], origin["topic"], origin["partition"], origin["offset"])
+
+
+def _line(row: Row) -> Row:
+    origin = row["origin"]
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "notice": row["notice"],
+        "source": origin["file"] or origin["topic"],
+        "line": origin["line"],
+        "reason": row["reason"],
+        "code": row["code"],
+        "system": row["system"],
+        "municipality": row["municipality"],
+        "topic": origin["topic"],
+        "partition": origin["partition"],
+        "offset": origin["offset"],
+        "received_at": row["received_at"],
+    }
+
+
+def _resubmitted(command: Row) -> StoredSubmission:
+    """Return the submission that an earlier RESUBMIT command contains."""
+    schema, field = next(
+        (schema, field) for schema, field in RESUBMISSION_FIELDS.items() if command[field] is not None
+    )
+    return StoredSubmission(command["origin"], schema, command[field])
+
+
+def _decode(codec: Codec, schema: str, value: bytes) -> Row:
+    table = codec.decode(schema, [value]).table
+    if not table.num_rows:
+        raise OperatorError(f"the record of the submission can't be decoded with schema {schema}", code=1)
+    row: Row = table.to_pylist()[0]
+    return row
