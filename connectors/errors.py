@@ -57,7 +57,7 @@ class BinaryFileError(SourceFileError):
 
 
 class FileFormatError(SourceFileError):
-    """The header, or a line that cannot be carried raw, is of another format or encoding."""
+    """The header, or a line that cannot be published unparsed (raw), is of another format or encoding."""
 
 
 class FileLimitError(SourceFileError):

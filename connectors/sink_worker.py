@@ -6,6 +6,7 @@ never from the group; the offsets committed to the group only serve for displayi
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -189,7 +190,15 @@ class SinkWorker:
         self._batch_size.succeeded()
         self._positions = dict(stored)
         self._report_offsets(ends)
-        log.info("batch.committed", topic=self._topic, records=len(records), offsets_next=dict(ends))
+        records_by_partition = Counter(record.partition() for record in records)
+        for partition, offset in ends.items():
+            log.info(
+                "batch.committed",
+                topic=self._topic,
+                partition=partition,
+                offset_next=offset,
+                records=records_by_partition[partition],
+            )
         return len(records)
 
     def _handle_command(self) -> int:
@@ -307,7 +316,7 @@ def _position(message: Message) -> tuple[int, int]:
 
 
 def _raise_if_fatal(error: KafkaError) -> None:
-    """Raise the error if reading cannot continue: unreachable brokers come back, an ended membership does not."""
+    """Raise the error if reading cannot continue: unreachable brokers become reachable again."""
     fatal = read_error(error)
     if fatal is not None:
         raise fatal

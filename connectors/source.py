@@ -26,7 +26,7 @@ from schemas.topics import input_topic, source_user
 
 
 class Route(NamedTuple):
-    """The way of submissions into the mesh: one input topic, the Kafka user that writes it, and the schema."""
+    """Where submissions enter the mesh: an input topic, the Kafka user that writes it, and the schema."""
 
     system: str
     municipality: str | None = None
@@ -54,7 +54,7 @@ class Route(NamedTuple):
 class SubmissionBatch:
     """Submissions for one route, one per row of `table` (columns of the route's schema).
 
-    `rows` counts the rows or lines of the input in them, `faults` those of these that are carried raw.
+    `rows` counts the rows or lines of the input in them, `faults` those of these that are published unparsed (raw).
     """
 
     route: Route

@@ -18,7 +18,7 @@ from filelock import Timeout
 
 
 class StackError(RuntimeError):
-    """The local stack can't do what was asked; the text tells the operator what to do."""
+    """The local stack can't do what was asked; the text says what to do."""
 
 
 class ArtifactError(StackError):
@@ -38,7 +38,7 @@ class StartError(StackError):
 
 
 class NoEnvironmentError(RuntimeError):
-    """Neither addresses of servers nor a running local stack; the text tells the operator what to do."""
+    """Neither addresses of servers nor a running local stack; the text says what to do."""
 
 
 class KeyFileError(Exception):

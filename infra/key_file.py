@@ -15,7 +15,7 @@ from infra.errors import KeyFileError
 from streams.sealing import Sealer
 
 #: Name of the keys that seal dead letters.
-DEAD_LETTER_KEYS: Final = "letters"
+DEAD_LETTER_KEYS: Final = "dead-letter"
 
 Keys = dict[str, tuple[bytes, ...]]
 

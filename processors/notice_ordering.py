@@ -32,8 +32,8 @@ class NoticeScope:
 def ordering_keys_of(scope: NoticeScope) -> OrderingKeys:
     """Return the keys that a notice waits for, and those that it blocks while it is in the dead-letter queue.
 
-    `residents:H` stands for the question who lives in household H: every notice that may change the answer blocks it,
-    and a notice that depends on the answer waits for it. `joining:H` makes a move into H wait for an earlier notice
+    `residents:H` represents the residents of household H: every notice that may change them blocks this key, and a
+    notice that depends on them waits for it. `joining:H` makes a move into H wait for an earlier notice
     about all residents of H.
     """
     own = [*_keys("person", scope.persons), *_keys("notice", scope.numbers)]

@@ -111,7 +111,7 @@ def _doubled_consonant(following: str) -> str:
 
 
 def _words(part: str) -> list[str]:
-    """Return the words of a name if it is listed, else the name itself."""
+    """Return the words of a name: from the list of names, else by its listed ending, else the name as one word."""
     names, endings = _boundaries()
     if part in names:
         return names[part]

@@ -147,6 +147,6 @@ class Rejections:
         self.rows.setdefault(rejected_topic(system), []).append(rejected)
 
     def outputs(self) -> Iterator[Output]:
-        """Return the records of each topic that has any."""
+        """Yield one output per topic, omitting topics without records."""
         for topic, rows in sorted(self.rows.items()):
             yield output_from_rows(topic, "rejected", rows, [row["id"] for row in rows])

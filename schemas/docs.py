@@ -23,9 +23,9 @@ _INTRODUCTION: Final = """\
 Generated from `schemas/avro/` by `python -m schemas.docs`; don't edit it by hand.
 
 A record's value is in Confluent's wire format: a zero byte, the schema's ID in the registry (4 bytes, big-endian), and
-the record in Avro. The subject is `<topic>-value`, the compatibility FULL_TRANSITIVE. `?` marks a field that may be
-null. `date` is Avro's logical type (days since 1970-01-01); `timestamp-millis` and `timestamp-micros` are UTC. `[]`
-stands for the items of an array, `{}` for the values of a map. P is the setting `partitions`.
+the record in Avro. The subject is `<topic>-value`, the compatibility FULL_TRANSITIVE. `?`: the field may be null.
+`date` is Avro's logical type (days since 1970-01-01); `timestamp-millis` and `timestamp-micros` are UTC. `[]` means the
+items of an array, `{}` the values of a map. P is the setting `partitions`.
 """
 
 

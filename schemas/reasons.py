@@ -64,7 +64,8 @@ BY_JAPANESE: Final[Mapping[str, Reason]] = MappingProxyType(
     {term: reason for reason, term in JAPANESE.items()}
 )
 
-#: All facts that a notice can give, by their names in the record `Facts`; `protected` has rules of its own.
+#: All facts that a notice can give, by their names in the record `Facts`. `protected` isn't among them: see
+#: PROTECTION_BEGUN and PROTECTION_ENDED.
 FACTS: Final = ("name", "kana", "birth_date", "sex", "relationship", "household", "address")
 
 #: Reasons by which a person becomes a resident of the municipality: the notice gives all facts.

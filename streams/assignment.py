@@ -21,17 +21,15 @@ from streams.clients import Consumer, Message, Partition
 from streams.decoding import by_partition, offset_of
 from streams.errors import LostRecordsError, StoppedError
 from streams.kafka_errors import read_error, stopped_by
-from streams.processing import Processing
+from streams.processing import Processing, RecordsByPartition
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
 from streams.task import StreamTask
 
 log = structlog.get_logger()
 
-RecordsByPartition = dict[Partition, list[Message]]
-
-#: Extra polls for the first batch after an assignment, to include partitions on slower brokers: a record that misses
-#: this transaction waits until it has ended.
+#: Extra polls for the first batch after a restore, to include the partitions of brokers that answer later: otherwise
+#: their records wait for a complete transaction.
 _FIRST_POLLS: Final = 6
 
 
@@ -168,7 +166,11 @@ class Assignment:
         return True
 
     def _next_portion(self, positions: dict[Partition, int]) -> dict[Partition, int]:
-        """Return fewer partitions after each failed write, in rotation: one that always fails delays no other."""
+        """Choose the partitions to write to.
+
+        After each failed write choose fewer partitions, starting at another one, so that one failing partition can't
+        block all.
+        """
         failed = self._barrier.failed_in_a_row["changelog"]
         partitions = sorted(positions)
         first = failed % len(partitions) if partitions else 0

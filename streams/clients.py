@@ -46,7 +46,10 @@ class Message(Protocol):
 
 
 class MessageBase:
-    """Implementation of `Message` for records outside a client; subclasses have the attributes."""
+    """`Message` for records that no Kafka client returned (tests, repaired records).
+
+    Subclasses define the attributes.
+    """
 
     __slots__ = ()
     topic_partition: Partition

@@ -140,7 +140,10 @@ class CommandHandler:
         )
 
     def _reprocess(self, unblocked: Sequence[QueueEntry], records: Mapping[int, Message]) -> None:
-        """Process records that were blocked; one that still waits for a blocked key is blocked again."""
+        """Process records that were blocked.
+
+        One that still waits is blocked again; one that no longer exists or can't be decoded becomes a dead letter.
+        """
         for entry in unblocked:
             if entry.offset not in records:
                 # The record was deleted from the topic, so it can't be processed: it becomes a dead letter itself.

@@ -28,7 +28,10 @@ PAUSE_MAX_S: Final = 300.0
 
 
 class CommandOutcome(NamedTuple):
-    """Result of `CommandRunner.run_one`: was a command applied, did its transaction fail, how many records had it."""
+    """Result of `CommandRunner.run_one`.
+
+    `applied`: a command was committed; `failed`: its transaction failed; `records`: number of records processed.
+    """
 
     applied: bool = False
     failed: bool = False
@@ -49,7 +52,8 @@ class CommandRunner:
     metrics: StepMetrics
     settings: PipelineSettings
     clock: Clock
-    #: Whether a command may be applicable: false from a search without result until something changes.
+    #: Whether to search for an applicable command: false after a search without result, true again when commands, tasks
+    #: or queues change.
     pending: bool = field(default=False, init=False)
     _failed_in_a_row: int = field(default=0, init=False)
     _next_at_s: float = field(default=0.0, init=False)
@@ -96,7 +100,7 @@ class CommandRunner:
             self.transactions.publish(outgoing, {task.partition: task.position}, self.consumer)
         except KafkaException as failure:
             self.metrics.failed()
-            # The committed offset doesn't tell whether the transaction was committed, but the changelog does.
+            # The committed offset doesn't show whether the transaction was committed, but the changelog does.
             if not self.transactions.recover(failure.args[0]):
                 self.assignment.reinitialize([task.partition])
             return self._pause(task)

@@ -101,7 +101,7 @@ class OrderingKeys:
 
     A processor may have a method `ordering_keys(batch, state)`: it returns the keys of each row of the batch, given
     the state before the batch (None for a stateless processor), and must not change the state. Without that method a
-    record's only ordering key is its record key.
+    record's only ordering key is topic and record key (up to 512 bytes).
     """
 
     waits_for: Sequence[str] = ()

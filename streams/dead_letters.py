@@ -27,7 +27,7 @@ class DeadLetter:
     """A record, and a short reason without personal data.
 
     `digest` is its id (`streams.dead_letter_queue.dead_letter_id`). `status` is OPEN, or the result of the operator
-    command whose id is `command`; `note` is the operator's reason for that command.
+    command whose id is `command`; `dismissal_reason` is the operator's reason for that command.
     """
 
     record: Message
@@ -35,7 +35,7 @@ class DeadLetter:
     digest: str = ""
     status: str = OPEN
     command: str | None = None
-    note: str | None = None
+    dismissal_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class DeadLetterEncoder:
             "digest": dead_letter.digest,
             "status": dead_letter.status,
             "command": dead_letter.command,
-            "note": dead_letter.note,
+            "dismissal_reason": dead_letter.dismissal_reason,
             **self._reason_and_content(dead_letter),
         }
 

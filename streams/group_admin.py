@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from streams.clients import Partition, subscribed
 
-#: Nobody waits for the answer, so it may take long: a broker that was paused may still answer.
+#: No caller waits for the answer, so it may take long: a broker that was paused may still answer.
 _ANSWER_TIMEOUT_S: Final = 60
 #: Brokers that have just described the group answer this at once.
 _TOPICS_TIMEOUT_S: Final = 2

@@ -30,8 +30,8 @@ Properties = dict[str, Any]
 
 #: How long a reader waits at the end of a partition before it returns the end.
 _EOF_WAIT_MS = 50
-#: How long a broker holds a fetch until there are so many bytes: an answer for each record and each transaction marker
-#: took a fifth of a broker's time at half of its highest rate.
+#: Return a fetch after 50 ms or at 64 KB: answering for every record and every transaction marker cost a fifth of a
+#: broker's time at half of its highest rate.
 _FETCH_WAIT_MS = 50
 _FETCH_MIN_BYTES = 65_536
 #: How long a broker holds a tailing reader's fetch while there is no record.
@@ -94,7 +94,10 @@ class KafkaClients:
         return self._inspector.unassigned_partitions(inputs)
 
     def request_rebalance(self) -> RebalanceRequest:
-        """Return a transient member; it subscribes to the command topic, which workers read outside the group."""
+        """Trigger a rebalance: a short-lived extra member joins the group.
+
+        It subscribes to the command topic, which no other member does.
+        """
         return TransientMember(
             transient_member_properties(self._connection, self._group, self._id, self._settings),
             self._transient_topic,

@@ -19,7 +19,7 @@ class ErrorAction(Enum):
     STOP = "stop: this client can't continue"
 
 
-#: The outcome is unknown, or only a new producer can leave the state that this one is in.
+#: The outcome is unknown, or this producer can't continue but a new one can.
 _UNKNOWN: Final = frozenset(
     {
         KafkaError._TIMED_OUT,

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from confluent_kafka import KafkaException
 
-from streams.assignment import Assignment, RecordsByPartition
+from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
 from streams.batch_size import AdaptiveBatchSize
 from streams.clients import Clients, Clock, Partition, ProducerRecords
@@ -19,7 +19,7 @@ from streams.commands import CommandReader
 from streams.decoding import offset_of
 from streams.errors import UnavailableError
 from streams.metrics import StepMetrics
-from streams.processing import Processing
+from streams.processing import Processing, RecordsByPartition
 from streams.restore import Restorer
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
@@ -127,8 +127,8 @@ class Pipeline:
         Wait up to `poll_timeout_s` for the first record. After a failed transaction, recover; the next run reads the
         same records again. Raise StreamError if this worker can't continue.
         """
-        # After a failed transaction, poll before anything else that may time out: the group must hear from this member,
-        # and the member whether it still belongs to the group.
+        # After a failed transaction, poll before anything else that may time out: polling keeps the membership alive
+        # and reports whether it was lost.
         poll_first, self._failed_last_run = self._failed_last_run, False
         # 1. Trigger a rebalance if the group has left a partition unassigned.
         self.unassigned_partitions.poll()
@@ -159,7 +159,7 @@ class Pipeline:
         self._transactions.stopping = True
 
     def close(self) -> None:
-        """Leave. The partitions of a static member stay assigned to the slot until its session times out."""
+        """Close all clients. A static member stays in the group until its session times out."""
         self._restorer.close()
         self._commands.reader.close()
         self.unassigned_partitions.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 _DIGEST_BYTES: Final = 12
-#: Personalization of BLAKE2b. It never changes: all ids of dead letters depend on it.
+#: Personalization of BLAKE2b; fixed: ids of existing dead letters depend on it.
 _PURPOSE: Final = b"letter"
 
 

@@ -55,7 +55,7 @@ class StreamTask:
 
     @property
     def digest(self) -> str:
-        """Digest of all committed entries, equal for equal entries; the dead-letter queue counts if it has any."""
+        """Digest of all committed entries; the dead-letter queue is included only if it isn't empty."""
         if not self.dead_letters.size:
             return self.state.digest
         checksums = {name: store.checksum for name, store in self.state.stores.items()}

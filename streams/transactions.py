@@ -80,7 +80,7 @@ class Transactions:
         """Recover from a failed `publish`: afterwards no transaction is open, and none can still be committed.
 
         Return whether the transaction is known not to have been committed; if it isn't known, the group's committed
-        offsets tell. Raise StreamError if this worker can't continue.
+        offsets show it. Raise StreamError if this worker can't continue.
         """
         action = error_action(error)
         log.warning("transaction.failed", error=error.name(), action=action.name)
@@ -97,7 +97,10 @@ class Transactions:
         return aborted
 
     def replace(self) -> None:
-        """Replace the producer by a new one with the same `transactional.id`, which fences what the old one left."""
+        """Replace the producer by a new one with the same `transactional.id`.
+
+        Its initialization fences the old one and ends its open transaction.
+        """
         self._discard()
         self.start()
 

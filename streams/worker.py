@@ -43,18 +43,21 @@ SHUTDOWN_DEADLINE_S: Final = 8.0
 
 
 class ExitCode(IntEnum):
-    """Why a worker ended, and whether the supervisor restarts it.
+    """Why a worker ended, and whether the supervisor restarts it (`infra/run/restart_policy.py`).
+
+    A restart comes at once if the worker lived 10 s, else after a pause that grows to 15 s. A worker that ends 13
+    times in a row within 10 s of its start is given up, except with UNAVAILABLE.
 
     | code | restart |
     | --- | --- |
-    | STOPPED | no: a signal stopped the worker |
-    | UNEXPECTED, CLIENT | yes, after a pause that grows |
-    | UNAVAILABLE | yes, after a pause: a server doesn't answer |
-    | FENCED | yes, after a pause, if the slot has no other worker: a worker that was paused too long is fenced too |
-    | DENIED | only after `mesh apply`: a permission or a topic is missing, or the user is unknown |
-    | BROKEN_STEP | only after a new release: the processor fails on too many records |
-    | STATE | yes, once: a changelog couldn't be read to its end |
-    | LOST_RECORDS | no: an operator must investigate, since records were deleted that the group hadn't read |
+    | STOPPED | yes, unless the supervisor itself stops: a signal stopped the worker |
+    | UNEXPECTED, CLIENT | yes, after a pause |
+    | UNAVAILABLE | yes, after a pause, as often as it takes: a server doesn't answer |
+    | FENCED | yes, after a pause: another worker has the slot, or this one was paused too long |
+    | DENIED | yes, after a pause; run `mesh apply`: a privilege or topic is missing or the user is unknown |
+    | BROKEN_STEP | no, install a corrected release: the processor fails on too many records |
+    | STATE | yes, after a pause: a changelog couldn't be read to its end |
+    | LOST_RECORDS | no, an operator must investigate: records that the group hadn't read were deleted |
     """
 
     STOPPED = 0

@@ -35,14 +35,14 @@ class EnrolmentRow(NamedTuple):
 
     @property
     def is_fault(self) -> bool:
-        """Whether the row is carried raw."""
+        """Whether the row is published unparsed (raw)."""
         return self.row.get("fault") is not None
 
 
 def parse_enrolment(line: Line, encoding: Encoding, file: str) -> EnrolmentRow:
     """Return the line as a row of the schema of its route.
 
-    A row that cannot be parsed is carried raw with a fault; no error is raised.
+    A row that cannot be parsed is published unparsed (raw) with a fault; no error is raised.
     """
     fault, columns = _columns(line, encoding)
     origin = {"file": file, "line": line.number}

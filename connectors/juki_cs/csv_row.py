@@ -40,7 +40,7 @@ class CsvRow(NamedTuple):
 
     @property
     def notice(self) -> str | None:
-        """The notice number; None if the column has not its format."""
+        """The notice number; None if it is not in the format."""
         number = self.columns[NOTICE]
         return number if number and _NOTICE_NUMBER.fullmatch(number) else None
 

@@ -25,7 +25,7 @@ _SINK_TABLES: Final[Mapping[str, LiteralString]] = {
         " PRIMARY KEY (topic, partition)"
     ),
     "deleted_revision": (
-        "entity text, code text, part text, revision bigint NOT NULL, PRIMARY KEY (entity, code, part)"
+        "entity text, code text, second_key text, revision bigint NOT NULL, PRIMARY KEY (entity, code, second_key)"
     ),
     "receipt_outbox": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"

@@ -90,9 +90,11 @@ class DlqTable:
         """Return the number of blocked records in these partitions."""
         return int(connection.execute(self._count_blocked, [sorted(partitions)]).fetchall()[0][0])
 
-    def affected_rows(self, connection: Connection[Any], partition: int, digest: str) -> list[DlqRow]:
+    def affected_rows(self, connection: Connection[Any], partition: int, dead_letter_id: str) -> list[DlqRow]:
         """Return the dead letters with this id and the records blocked behind them, by offset."""
-        rows = connection.execute(self._select_affected, [partition, digest, digest]).fetchall()
+        rows = connection.execute(
+            self._select_affected, [partition, dead_letter_id, dead_letter_id]
+        ).fetchall()
         return [DlqRow(partition, *row) for row in rows]
 
     def add(self, connection: Connection[Any], rows: Sequence[DlqRow]) -> None:

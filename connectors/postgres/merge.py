@@ -26,14 +26,15 @@ INSERT INTO {table} AS t ({columns})
 SELECT {columns} FROM {stage} AS s
 WHERE s.op = 'UPSERT' AND NOT EXISTS (
     SELECT FROM {deleted} AS d
-    WHERE d.entity = {entity} AND d.code = s.code AND d.part = {second_key} AND d.revision >= s.revision)
+    WHERE d.entity = {entity} AND d.code = s.code AND d.second_key = {second_key} AND d.revision >= s.revision)
 ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE t.revision < excluded.revision"""
 _DELETE = """
 DELETE FROM {table} AS t USING {stage} AS s WHERE s.op = 'DELETE' AND {same_key} AND t.revision < s.revision"""
 _STORE_DELETED = """
-INSERT INTO {deleted} AS d (entity, code, part, revision)
+INSERT INTO {deleted} AS d (entity, code, second_key, revision)
 SELECT {entity}, s.code, {second_key}, s.revision FROM {stage} AS s WHERE s.op = 'DELETE'
-ON CONFLICT (entity, code, part) DO UPDATE SET revision = excluded.revision WHERE d.revision < excluded.revision"""
+ON CONFLICT (entity, code, second_key) DO UPDATE SET revision = excluded.revision
+WHERE d.revision < excluded.revision"""
 
 _CONSTRAINTS = """
 SELECT c.conname,
@@ -99,7 +100,7 @@ class TableMerge:
     def stage(self, connection: Connection[Any], rows: TableRows) -> None:
         """Copy rows into the temporary table. Raise psycopg.Error if the database rejects a row, or fails."""
         names = sql.SQL(", ").join(map(sql.Identifier, self._names))
-        # Encoded before COPY begins: no timeout of the server ends a session that waits for the data of a COPY.
+        # Encode before COPY begins, since no server timeout ends a session stalled in COPY.
         encoded = _csv(rows, self._names)
         with connection.cursor() as cursor, cursor.copy(self._format(_COPY, columns=names)) as copy:
             copy.write(encoded)
@@ -148,9 +149,9 @@ def stage_valid_rows(
 ) -> tuple[TableRows, list[RejectedRow]]:
     """Stage all rows except those whose line COPY rejects; return the staged and the rejected rows.
 
-    After a rejected row, the rows of the part before it are copied again, those after it for the first time: a
-    rejected row costs no more than a copy of its part. The more rows are rejected, the smaller the parts. Before a
-    constraint rejects the first row, the temporary table is recreated, as the table may no longer have the constraint.
+    After a rejected row, copy the rows of its part before it again, and then those after it. Parts shrink as more rows
+    are rejected, so a rejection costs at most one part. At the first constraint error, recreate the temporary table and
+    start over: the real table may have lost the constraint.
     """
     rejected: list[RejectedRow] = []
     staged: list[TableRows] = []

@@ -104,10 +104,12 @@ class PostgresSink:
             self._positions = next_offsets
         return dict(self._positions)
 
-    def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
+    def affected_offsets(self, dead_letter_id: str) -> Mapping[int, Sequence[int]]:
         """Return the offsets, by partition, of the dead letters with this id and of the records blocked behind them."""
         rows_by_partition = self._store.transaction(
-            lambda c: {number: self._dlq_table.affected_rows(c, number, digest) for number in self._positions}
+            lambda c: {
+                number: self._dlq_table.affected_rows(c, number, dead_letter_id) for number in self._positions
+            }
         )
         return {number: [row.offset for row in rows] for number, rows in rows_by_partition.items() if rows}
 

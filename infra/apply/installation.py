@@ -53,7 +53,7 @@ class ApplySettings(BaseSettings):
         le=36_500,
         description=(
             "Retention of intermediate topics (see docs/operations.md); by default for ever. "
-            "It doesn't affect input topics and evidence, which are kept for ever."
+            "It doesn't affect input topics and the topics for audit, which are kept for ever."
         ),
     )
     municipalities: str = Field(

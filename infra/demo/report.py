@@ -61,5 +61,5 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no row differs, no record is a dead letter, and every case is complete."""
+        """Whether stores and model agree, no record is a dead letter, and every case is complete."""
         return not self.differences and not self.dead_letters and set(self.cases) <= {"complete"}

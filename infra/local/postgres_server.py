@@ -103,7 +103,10 @@ def server(home: Home, folder: Path) -> Server:
 
 
 def start(home: Home, folder: Path, binaries: Path, ports: Ports, secrets: Secrets) -> None:
-    """Create the database cluster at the first start, and start the server without waiting until it is ready."""
+    """Create the database cluster at the first start, and start the server without waiting until it is ready.
+
+    Kill processes that an earlier server left in the data folder; raise StartError if they don't end.
+    """
     data = folder / "data"
     if not data.exists():
         _initialise(folder, binaries, secrets)

@@ -254,7 +254,7 @@ def choose_ports(brokers: int = 1, tunnels: Sequence[int] = ()) -> Ports:
 
 
 def fetch(progress: ProgressReporter) -> ServerFiles:
-    """Return all servers' files, and download and unpack missing ones. Raise ArtifactError."""
+    """Download and unpack missing server files, and return all. Raise ArtifactError."""
     group = artifacts.postgres_group()
     by_group = artifacts.fetch(["kafka", "registry", group], progress)
     cache = cache_folder()

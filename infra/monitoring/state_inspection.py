@@ -49,7 +49,7 @@ def state_summaries(
             raise OperatorError(f"{name} has no state; steps with state: {', '.join(STATEFUL)}")
         tasks = _tasks(environment, installation, build_step(name, installation))
         for number, task in sorted(tasks.items()):
-            # A changelog with barrier records only (`streams.barrier`) has no state.
+            # A changelog with barrier tokens only (`streams.barrier`) has no state.
             if task.entries:
                 yield StateSummary(name, number, task.entries, task.size_bytes, task.digest)
 

@@ -1,4 +1,4 @@
-"""Removes the members of stopped workers from their groups, so that nobody waits for their sessions to time out.
+"""Removes the members of stopped workers from their groups, so that no rebalance waits for them.
 
 A worker is a static member. It doesn't leave its group when it ends, because a restarted worker gets its partitions
 back. To delete a group, or to start fewer workers, its members must leave, which would take a session timeout of ten

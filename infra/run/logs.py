@@ -17,11 +17,9 @@ import structlog
 #: Keys that a line may have. `dropped` is the number of keys that were dropped from it.
 ALLOWED: Final = frozenset(
     {
-        "event", "level", "timestamp", "step", "slot", "domain", "system", "topic", "partition", "partitions",
-        "offset", "offset_next", "records", "rows", "receipts", "dead", "duration_ms", "error", "reason", "kind",
-        "at", "count", "pid", "store", "state", "dropped", "attempt", "attempts", "delay_s", "lag", "sqlstate",
-        "action", "command", "group", "signal", "status", "exit_code", "version", "bytes", "next_offset", "digest",
-        "entries",
+        "event", "level", "timestamp", "step", "slot", "domain", "topic", "partition", "partitions", "offset",
+        "offset_next", "records", "entries", "digest", "duration_ms", "error", "reason", "at", "store", "attempt",
+        "action", "command", "status", "exit_code", "dropped",
     }
 )  # fmt: skip
 #: No long run of digits or letters: a resident record code has 11 digits, a mesh code 38 letters.

@@ -88,7 +88,11 @@ def dlq_list(as_json: Json = False) -> None:
     """List dead letters: ID, status, number of blocked records behind it, reason, record position."""
     with errors_as_messages():
         rows = dead_letter_listing.list_dead_letters(*_codec())
-    _print(rows, ("id", "status", "blocked", "reason", "topic", "partition", "offset", "note"), as_json)
+    _print(
+        rows,
+        ("id", "status", "blocked", "reason", "topic", "partition", "offset", "dismissal_reason"),
+        as_json,
+    )
 
 
 @dlq_app.command(name="show")

@@ -25,7 +25,15 @@ from streams.dead_letters import OPEN, seal_context
 from streams.sealing import SealedError, Sealer
 
 #: Fields of a dead letter that a list shows: the record position and the reason, never the content.
-_LISTED_COLUMNS: Final = ("step", "topic", "partition", "offset", "timestamp_ms", "command", "note")
+_LISTED_COLUMNS: Final = (
+    "step",
+    "topic",
+    "partition",
+    "offset",
+    "timestamp_ms",
+    "command",
+    "dismissal_reason",
+)
 
 
 def list_dead_letters(environment: Environment, codec: Codec) -> list[Row]:

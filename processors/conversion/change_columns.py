@@ -1,8 +1,7 @@
 """The columns that a domain receives: in its own codes, and none that its declaration doesn't have.
 
 Fan-out has limited the facts to the domain's rule already. They are limited once more here, so a mistake in fan-out
-discloses nothing. A topic `protection`, once it exists, would be applied in `_withhold`: a person who is protected by
-then would have no address in changes that are still on their way.
+discloses nothing.
 """
 
 from __future__ import annotations
@@ -168,7 +167,7 @@ def _fill(values: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _romans(kana: pa.Array) -> pa.Array:
-    """Return readings in Hepburn letters; null where there is no reading, or it can't be written in letters."""
+    """Return the Hepburn romanization of readings; null where there is no reading, or it can't be romanized."""
     return map_distinct(
         kana, lambda distinct: pa.array([_roman(reading) for reading in distinct.to_pylist()], pa.string())
     )

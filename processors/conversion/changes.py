@@ -19,16 +19,16 @@ from streams.contract import Output, Poison, Result
 class ChangeConverter:
     """Converts records of `change.<domain>` into records of `domain.<domain>` and `disclosure.<domain>`.
 
-    Poison: `no-rule` if the domain receives no such entity or no message for this reason; `bad-code` if the person or
-    the household isn't a mesh code; `reading` if the reading can't be written in Hepburn letters; `no-status` if a row
-    to upsert has no status.
+    Poison: `no-rule` if the domain receives no such entity or no message for this reason, or `op` is unknown;
+    `bad-code` if the person or the household isn't a mesh code; `reading` if the reading has no Hepburn romanization;
+    `no-status` if a row to upsert has no status.
     """
 
     def __init__(self, domain: Domain, cipher: Cipher) -> None:
         self._domain, self._cipher = domain, cipher
 
     def convert(self, table: pa.Table) -> Result:
-        """Return the domain's records and the disclosures; poison counts the rows of `table`."""
+        """Return the domain's records and the disclosures; `Poison.index` is a row of `table`."""
         changes = change_columns(self._domain, self._cipher, table)
         failures = _failures(changes)
         poison: list[Poison] = []
@@ -64,17 +64,19 @@ def _failures(changes: ChangeColumns) -> pa.Array:
 
 def _has_rule(changes: ChangeColumns) -> pa.Array:
     domain, entity = changes.domain, changes.columns["entity"]
-    kept_entities = [
-        name for name, kept in (("PERSON", domain.has_persons), ("ACCOUNT", domain.has_accounts)) if kept
+    received_entities = [
+        name
+        for name, received in (("PERSON", domain.has_persons), ("ACCOUNT", domain.has_accounts))
+        if received
     ]
-    is_kept = pc.is_in(entity, value_set=pa.array(kept_entities, pa.string()))
+    is_received = pc.is_in(entity, value_set=pa.array(received_entities, pa.string()))
     message_reasons = pa.array(
         [reason.value for reason in Reason if reason in domain.message_on], pa.string()
     )
     reason = struct_fields(changes.columns["message"])["reason"]
     is_message = pc.and_(pc.equal(entity, "MESSAGE"), pc.is_in(reason, value_set=message_reasons))
     is_known_op = pc.is_in(changes.columns["op"], value_set=pa.array(["UPSERT", "DELETE"]))
-    return pc.and_(pc.or_(is_kept, is_message), is_known_op)
+    return pc.and_(pc.or_(is_received, is_message), is_known_op)
 
 
 def _not_converted(changes: ChangeColumns, column: str) -> pa.Array:

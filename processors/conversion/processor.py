@@ -19,7 +19,7 @@ from streams.contract import Batch, Output, Poison, Result
 
 class _Converter(Protocol):
     def convert(self, table: pa.Table) -> Result:
-        """Convert records of one topic; poison counts the rows of `table`."""
+        """Convert records of one topic; `Poison.index` is a row of `table`."""
 
 
 class ConversionProcessor:

@@ -28,7 +28,7 @@ class ReceiptConverter:
         self._domain, self._cipher = domain, cipher
 
     def convert(self, table: pa.Table) -> Result:
-        """Return the converted receipts; poison counts the rows of `table`."""
+        """Return the converted receipts; `Poison.index` is a row of `table`."""
         received = select_columns(table, ("code", "case_code", "entity", "revision", "applied_at"))
         person = mesh_codes(self._cipher, received["code"], CodeKind.PERSON)
         municipality, notice = cases(self._cipher, received["case_code"])

@@ -2,7 +2,7 @@
 
 `processor` is the step, `person` the aggregate. `fold` turns a `history` into a `person_state`: `effective_order`
 orders the notices of one day, `person_notices` and `domains` apply a notice, `enrolments` and `accounts` the rest.
-`differences`, `messages` and `conflicts` compare two states; `domain_changes` makes the records to publish.
+`differences`, `messages` and `conflicts` compare two states; `fan_out_outputs` makes the records to publish.
 `serialization` converts persons to and from the records of the state stores.
 """
 

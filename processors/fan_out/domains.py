@@ -36,14 +36,14 @@ def visible_values(domain: str, row: DomainRow, *, protected: bool) -> tuple[obj
 class DomainRule(NamedTuple):
     """A declared rule: the effect of one reason on the rows of one domain.
 
-    `keeps` are the facts that the notice has but the rule doesn't write (None: it writes all), `sets` the facts that
-    the rule itself provides.
+    `unwritten` are the facts that the notice has but the rule doesn't write (None: it writes all). `sets` are the facts
+    that the rule itself provides.
     """
 
     domain: str
     municipal: bool
     action: Action
-    keeps: frozenset[str] | None
+    unwritten: frozenset[str] | None
     sets: Facts
 
 
@@ -53,9 +53,11 @@ def _rule_of(domain: Domain, reason: Reason) -> DomainRule | None:
         return None
     written = frozenset(FACT_OF_COLUMN[column] for column in rule.fields)
     updates = rule.action is Action.UPDATE
-    keeps = (domain.facts & FIELDS_BY_REASON[reason]) - written if updates else frozenset()
+    unwritten = (domain.facts & FIELDS_BY_REASON[reason]) - written if updates else frozenset()
     sets = Facts(**{FACT_OF_COLUMN[column]: value for column, value in rule.sets.items()})  # type: ignore[arg-type]
-    return DomainRule(domain.id, domain.municipal, rule.action, keeps or None, sets if rule.sets else NOTHING)
+    return DomainRule(
+        domain.id, domain.municipal, rule.action, unwritten or None, sets if rule.sets else NOTHING
+    )
 
 
 #: For each reason, the rules of the domains in which it has an effect.
@@ -67,7 +69,7 @@ RULES: Final[Mapping[Reason, tuple[DomainRule, ...]]] = {
 
 @dataclass(slots=True)
 class FactChanges:
-    """The facts that a notice changes. Applied to one object twice, it returns one object, so rows share their facts.
+    """The facts that a notice changes. For the same `Facts` object it returns the same result object, so rows share it.
 
     `open_at_origin` are the municipal domains with an open row at the municipality from which the person moves.
     """
@@ -113,8 +115,8 @@ def _open_row_after(rule: DomainRule, row: DomainRow, changes: FactChanges) -> D
     if rule.action is Action.CLOSE:
         return row._replace(status=CLOSED, facts=_without_address(row.facts))
     facts = changes.apply_to(row.facts)
-    if rule.keeps is not None:
-        facts = facts._replace(**{name: getattr(row.facts, name) for name in sorted(rule.keeps)})
+    if rule.unwritten is not None:
+        facts = facts._replace(**{name: getattr(row.facts, name) for name in sorted(rule.unwritten)})
     facts = merge(facts, rule.sets)
     return row._replace(facts=facts, status=ACTIVE if rule.action is Action.OPEN else row.status)
 

@@ -1,6 +1,6 @@
-"""The order of effect within one day: by register entry within a municipality, by the person's way between them.
+"""The order of effect within one day: by register entry within a municipality, by the person's moves between them.
 
-Source: samples/README.md, "Order".
+The rules are in docs/rules.md, "Order of effect".
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _open_rows(state: PersonState, municipality: str | None) -> frozenset[str]:
 
 
 def _end_departures(state: PersonState, notice: PersonNotice) -> None:
-    """Remove the move out of this municipality, and mark the moves out that this move in completes."""
+    """Remove the move out of this municipality, and set the moves out that this move in completes to not pending."""
     state.departures.pop(notice.municipality, None)
     for origin, departure in state.departures.items():
         from_abroad = notice.reason is Reason.MOVED_IN_FROM_ABROAD and departure.to == ABROAD_CODE

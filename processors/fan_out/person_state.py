@@ -99,9 +99,13 @@ class Ledger:
 class PersonState:
     """The fold of a person's history.
 
-    The fold changes only its own copy; all other code treats a state as immutable. `known_from` is the day of the
-    first registration, `last_day` the latest day folded, `start_of_day` the residence before that day. `day_over` is
-    true if enrolments or accounts of that day have been folded: they come after all notices of the day.
+    The fold changes only its own copy; all other code treats a state as immutable. `facts` are the latest from any
+    municipality, None if there are none yet. `registers` are the person's registrations by municipality, `departures`
+    the latest move out of each municipality that the person left, `rows` the rows of the domains.
+
+    `known_from` is the day of the first registration, `last_day` the latest day folded, `start_of_day` the residence
+    before that day. `day_over` is true if enrolments or accounts of that day have been folded: they come after all
+    notices of the day.
     """
 
     facts: Facts | None = None

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
-from processors.fan_out.domain_changes import FanOutOutputs
 from processors.fan_out.entries import changes_of, history_entry
+from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.serialization import read_notices, read_person, write_notices, write_person

@@ -85,7 +85,7 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
                 "origin": origin,
                 "to": departure.to,
                 "pending": departure.pending,
-                "held": sorted(departure.open_domains),
+                "open_domains": sorted(departure.open_domains),
             }
             for origin, departure in state.departures.items()
         ],
@@ -100,7 +100,9 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
             }
             for (domain, code), row in state.rows.items()
         ],
-        "missed": [person.enrolments.index(enrolment) for enrolment in state.conflicting_enrolments],
+        "conflicting_enrolments": [
+            person.enrolments.index(enrolment) for enrolment in state.conflicting_enrolments
+        ],
         "start_of_day": {
             "residences": sorted(state.start_of_day.municipalities),
             "departures": [
@@ -115,11 +117,11 @@ def _write_ledger(ledger: Ledger) -> dict[str, Any]:
     latest = ledger.latest
     return {
         "account": None if latest is None else {**latest._asdict(), "account": latest.account._asdict()},
-        "refused": [
+        "in_conflict": [
             {"account": account_id, **conflict._asdict()}
             for account_id, conflict in ledger.in_conflict.items()
         ],
-        "waiting": [_write_event(event) for event in ledger.pending],
+        "pending_events": [_write_event(event) for event in ledger.pending],
     }
 
 
@@ -180,14 +182,17 @@ def _read_state(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) 
             r["municipality"]: Registration(r["resident"], r["since"], pool[r["facts"]])
             for r in stored["registers"]
         },
-        {d["origin"]: Departure(d["to"], d["pending"], frozenset(d["held"])) for d in stored["departures"]},
+        {
+            d["origin"]: Departure(d["to"], d["pending"], frozenset(d["open_domains"]))
+            for d in stored["departures"]
+        },
         {
             (r["domain"], r["municipality"]): DomainRow(
                 r["status"], pool[r["facts"]], r["effective_on"], r["opened_on"]
             )
             for r in stored["rows"]
         },
-        tuple(enrolments[index] for index in stored["missed"]),
+        tuple(enrolments[index] for index in stored["conflicting_enrolments"]),
         _read_ledger(stored),
     )
 
@@ -205,9 +210,9 @@ def _read_ledger(stored: Stored) -> Ledger:
         else AccountInForce(latest["since"], latest["open"], Account(**latest["account"])),
         {
             conflict["account"]: AccountConflict(conflict["kind"], conflict["since"])
-            for conflict in stored["refused"]
+            for conflict in stored["in_conflict"]
         },
-        tuple(_read_event(event) for event in stored["waiting"]),
+        tuple(_read_event(event) for event in stored["pending_events"]),
     )
 
 

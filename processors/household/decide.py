@@ -1,6 +1,7 @@
 """The rules by which a municipality's register accepts or rejects a notice, as a whole.
 
-Source: samples/README.md, "Cancellation", "Faulty input" and "A line of JSON". Intake has validated the format already.
+The rules are in docs/rules.md: "Residents and households", "Cancellation" and "Rejections and duplicates". Intake has
+validated the format already.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ MAY_BE_RECORDED_LATE = frozenset({Reason.NAME_CHANGED, Reason.CORRECTED})
 class FactsRef(NamedTuple):
     """The facts that a notice gives of one person.
 
-    The rules need the `household` only; `facts_row` is the row with all facts in the array of `facts_of`, None if the
-    notice gives none.
+    The rules need the `household` only; `facts_row` is the row with all facts in the array of
+    `processors.household.pending_notices.facts_of`, None if the notice gives none.
     """
 
     household: str | None = None
@@ -124,7 +125,10 @@ def _enter(notice: PendingNotice, persons: PersonFacts, register: Register) -> A
 
 
 def _cancel(notice: PendingNotice, named: PersonFacts, register: Register) -> Accepted | RejectionCode:
-    """Remove the cancelled notice's residence entries. The cancellation concerns its persons and those it names."""
+    """Remove the residence entries of the cancelled notice, and enter the cancellation in the register.
+
+    It affects the persons of the cancelled notice and those that the cancellation names.
+    """
     target = register.entry(notice.cancels) if notice.cancels is not None else None
     rejection = _check_cancellable(target, register)
     if target is None or rejection is not None:

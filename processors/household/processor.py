@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from processors.household.decide import PendingNotice, decide
+from processors.household.household_outputs import HouseholdOutputs
 from processors.household.ordering_keys import ordering_keys_in
 from processors.household.pending_notices import notices_of
-from processors.household.person_changes import HouseholdOutputs
 from processors.household.register import STORES, Registers
 from schemas.reasons import Reason
 from streams.contract import Batch, OrderingKeys, Poison, Result, State

@@ -106,8 +106,8 @@ class Registers:
         )
         self.registers: CachedStore[int] = CachedStore(
             state["registers"],
-            lambda value: int(value["listed"]),
-            lambda length: {"listed": length},
+            lambda value: int(value["length"]),
+            lambda length: {"length": length},
         )
         self._by_municipality: dict[str, Register] = {}
 
@@ -240,7 +240,7 @@ def _read_resident(value: Mapping[str, Any]) -> LocalResident:
     return LocalResident(
         tuple(value["days"]),
         tuple(value["seqs"]),
-        value["steps"],
+        value["effects"],
         tuple(value["households"]),
         value["resident"],
         value["household"],
@@ -253,6 +253,6 @@ def _write_resident(resident: LocalResident) -> dict[str, Any]:
         "household": resident.household,
         "days": resident.days,
         "seqs": resident.seqs,
-        "steps": resident.effects,
+        "effects": resident.effects,
         "households": resident.households,
     }

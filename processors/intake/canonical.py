@@ -14,12 +14,12 @@ _ROW: Final = "\x1d"
 _NULL: Final = f"{_ESCAPE}3"
 
 
-def join_columns(columns: Sequence[pa.Array], *, clean: bool) -> pa.Array:
-    """Return the joined columns of each row.
+def join_columns(columns: Sequence[pa.Array], *, without_control_characters: bool) -> pa.Array:
+    """Return each row's values joined to one string, distinct for distinct rows.
 
-    `clean` means that no value has a control character, so none needs to be escaped.
+    `without_control_characters` means that no value has one, so none needs to be escaped.
     """
-    parts = columns if clean else [_escape(column) for column in columns]
+    parts = columns if without_control_characters else [_escape(column) for column in columns]
     return pc.binary_join_element_wise(*parts, _FIELD, null_handling="replace", null_replacement=_NULL)
 
 

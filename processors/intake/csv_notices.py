@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from processors.columns import empty_to_null, list_offsets, row_indices, struct_fields
 from processors.intake import canonical, facts, formats, validation
 from processors.intake.submissions import Submissions, equal_or_both_null
-from processors.intake.validation import Finding
+from processors.intake.validation import RuleCheck
 from processors.intake.validation_codes import ValidationCode
 from schemas.reasons import Reason
 
@@ -90,9 +90,9 @@ def csv_notices_of(submissions: Submissions) -> CsvNotices:
 
 
 def validate(submissions: Submissions, rows: CsvNotices) -> pa.Array:
-    """Return an error per submission: of the format of any column, then of the submitter's rights, then of content."""
+    """Return the first error of each submission: number of rows, format, submitter's rights, contradictions, dates."""
     count = len(submissions)
-    row_errors = validation.first_error(_findings(rows), len(rows))
+    row_errors = validation.first_error(_checks(rows), len(rows))
     empty = validation.error_where(ValidationCode.COLUMNS, pc.equal(rows.lengths, 0))
     many = validation.error_where(ValidationCode.PERSONS_MANY, pc.greater(rows.lengths, PERSONS_MAX))
     row_error = validation.error_per_submission(row_errors, rows.parents, count)
@@ -103,31 +103,31 @@ def validate(submissions: Submissions, rows: CsvNotices) -> pa.Array:
     )
 
 
-def _findings(rows: CsvNotices) -> list[Finding]:
-    findings = {name: [(code, check(rows.columns[name]))] for name, (code, check) in _SIMPLE.items()}
-    findings["reason"] = [(ValidationCode.FORM_REASON, pc.is_valid(rows.reasons))]
+def _checks(rows: CsvNotices) -> list[RuleCheck]:
+    checks = {name: [(code, check(rows.columns[name]))] for name, (code, check) in _SIMPLE.items()}
+    checks["reason"] = [(ValidationCode.FORM_REASON, pc.is_valid(rows.reasons))]
     for name, code in (
         ("effective_on", ValidationCode.FORM_EFFECTIVE_ON),
         ("recorded_on", ValidationCode.FORM_RECORDED_ON),
         ("birth_date", ValidationCode.FORM_BIRTH_DATE),
     ):
-        findings[name] = [(code, pc.is_valid(rows.days[name]))]
+        checks[name] = [(code, pc.is_valid(rows.days[name]))]
     for name in ("moved_from", "moved_to", "cancels"):
         column = rows.columns[name]
-        findings[name] = findings_by_reason(name, empty_to_null(column), rows.reasons, pc.is_valid(column))
-    return [*_source_findings(rows), *(finding for name in COLUMNS for finding in findings[name])]
+        checks[name] = checks_by_reason(name, empty_to_null(column), rows.reasons, pc.is_valid(column))
+    return [*_source_checks(rows), *(check for name in COLUMNS for check in checks[name])]
 
 
-def _source_findings(rows: CsvNotices) -> list[Finding]:
-    """Return the findings for rows that the source could not parse."""
+def _source_checks(rows: CsvNotices) -> list[RuleCheck]:
+    """Return the checks that the source could parse each row."""
     fault = rows.columns["fault"]
     code_by_fault = (("columns", ValidationCode.COLUMNS), ("encoding", ValidationCode.ENCODING))
-    findings = [(code, pc.fill_null(pc.not_equal(fault, name), True)) for name, code in code_by_fault]
-    return [*findings, (ValidationCode.UNREADABLE, pc.is_null(fault))]
+    checks = [(code, pc.fill_null(pc.not_equal(fault, name), True)) for name, code in code_by_fault]
+    return [*checks, (ValidationCode.UNREADABLE, pc.is_null(fault))]
 
 
-def findings_by_reason(name: str, values: pa.Array, reasons: pa.Array, readable: pa.Array) -> list[Finding]:
-    """Return the findings for `moved_from`, `moved_to` or `cancels`, which only some reasons require or allow.
+def checks_by_reason(name: str, values: pa.Array, reasons: pa.Array, readable: pa.Array) -> list[RuleCheck]:
+    """Return the checks of `moved_from`, `moved_to` or `cancels`, which only some reasons require or allow.
 
     `values` are null where not given; `readable` is false where the source could not parse the column.
     """
@@ -191,10 +191,15 @@ def effective_too_late(effective: pa.Array, recorded: pa.Array) -> pa.Array:
     )
 
 
-def canonical_form(rows: CsvNotices, *, clean: bool) -> pa.Array:
-    """Return the content of each submission without 通番, file and line."""
-    content = [rows.columns[name] for name in (*COLUMNS[1:], *(() if clean else ("raw",)))]
-    return canonical.join_rows(canonical.join_columns(content, clean=clean), list_offsets(rows.lengths))
+def canonical_form(rows: CsvNotices, *, all_valid: bool) -> pa.Array:
+    """Return the content of each submission without 通番, file and line.
+
+    `all_valid` means that all submissions are valid: their values have no control characters, and nothing is `raw`.
+    """
+    content = [rows.columns[name] for name in (*COLUMNS[1:], *(() if all_valid else ("raw",)))]
+    return canonical.join_rows(
+        canonical.join_columns(content, without_control_characters=all_valid), list_offsets(rows.lengths)
+    )
 
 
 def notice_numbers(rows: CsvNotices) -> pa.Array:

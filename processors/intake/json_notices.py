@@ -14,13 +14,13 @@ from processors.columns import constant, empty_to_null, list_offsets, select_col
 from processors.intake import canonical, facts, formats, validation
 from processors.intake.csv_notices import (
     PERSONS_MAX,
+    checks_by_reason,
     effective_too_late,
-    findings_by_reason,
     is_repeated_person,
     valid_notice_numbers,
 )
 from processors.intake.submissions import Submissions
-from processors.intake.validation import Finding
+from processors.intake.validation import RuleCheck
 from processors.intake.validation_codes import ValidationCode
 
 _CONTENT: Final = (
@@ -103,17 +103,17 @@ def json_notices_of(submissions: Submissions) -> JsonNotices:
 
 
 def validate(submissions: Submissions, notices: JsonNotices) -> pa.Array:
-    """Return an error per submission: of the format of any field, then of the submitter's rights, then of content."""
+    """Return the first error of each submission: format, the submitter's rights, repeated persons, dates."""
     count = len(notices)
     foreign = pc.not_equal(notices.columns["municipality"], submissions.municipality)
     repeated = is_repeated_person(notices.persons["code"], notices.parents)
     return validation.first_of(
         [
             validation.first_error(
-                [*_source_findings(notices), *_head_findings(notices), *_structure_findings(notices)], count
+                [*_source_checks(notices), *_head_checks(notices), *_structure_checks(notices)], count
             ),
             validation.error_per_submission(_person_errors(notices), notices.parents, count),
-            validation.first_error(_remaining_findings(notices), count),
+            validation.first_error(_remaining_checks(notices), count),
             validation.error_where(ValidationCode.NOT_SUBMITTER, foreign),
             validation.error_if_any_row(ValidationCode.PERSON_REPEATED, repeated, notices.parents, count),
             effective_too_late(notices.days["effective_on"], notices.days["recorded_on"]),
@@ -121,14 +121,14 @@ def validate(submissions: Submissions, notices: JsonNotices) -> pa.Array:
     )
 
 
-def _source_findings(notices: JsonNotices) -> list[Finding]:
-    """Return the findings for lines that the source could not parse."""
+def _source_checks(notices: JsonNotices) -> list[RuleCheck]:
+    """Return the checks that the source could parse each line."""
     fault = notices.columns["fault"]
     decoded = pc.fill_null(pc.not_equal(fault, "encoding"), True)
     return [(ValidationCode.ENCODING, decoded), (ValidationCode.UNREADABLE, pc.is_null(fault))]
 
 
-def _head_findings(notices: JsonNotices) -> list[Finding]:
+def _head_checks(notices: JsonNotices) -> list[RuleCheck]:
     return [
         (ValidationCode.FORM_NOTICE, formats.is_notice(notices.columns["notice"])),
         (ValidationCode.FORM_MUNICIPALITY, formats.is_municipality_code(notices.columns["municipality"])),
@@ -138,8 +138,8 @@ def _head_findings(notices: JsonNotices) -> list[Finding]:
     ]
 
 
-def _structure_findings(notices: JsonNotices) -> list[Finding]:
-    """Return the findings for the combination of `persons`, `household` and `to`."""
+def _structure_checks(notices: JsonNotices) -> list[RuleCheck]:
+    """Return the checks of the combination of `persons`, `household` and `to`."""
     has_household = pc.is_valid(notices.columns["household"])
     names_persons = pc.greater(notices.lengths, 0)
     exactly_one = pc.xor(notices.has_persons, has_household)
@@ -154,27 +154,27 @@ def _structure_findings(notices: JsonNotices) -> list[Finding]:
 
 def _person_errors(notices: JsonNotices) -> pa.Array:
     new = pc.fill_null(facts.is_new_resident(notices.reasons).take(notices.parents), False)
-    findings: list[Finding] = []
+    checks: list[RuleCheck] = []
     for name, code, check in _PERSON:
         column = notices.persons[name]
         if name == "code":  # Every person needs one.
-            findings.append((code, pc.is_valid(column)))
+            checks.append((code, pc.is_valid(column)))
         else:
-            findings.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, column)))
-        findings.append((code, _valid_if_given(column, check)))
-    findings.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, notices.persons["protected"])))
-    return validation.first_error(findings, len(notices.parents))
+            checks.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, column)))
+        checks.append((code, _valid_if_given(column, check)))
+    checks.append((ValidationCode.NEW_NEEDS_ALL, _given_if(new, notices.persons["protected"])))
+    return validation.first_error(checks, len(notices.parents))
 
 
-def _remaining_findings(notices: JsonNotices) -> list[Finding]:
-    findings: list[Finding] = [
+def _remaining_checks(notices: JsonNotices) -> list[RuleCheck]:
+    checks: list[RuleCheck] = [
         (ValidationCode.FORM_HOUSEHOLD, _valid_if_given(notices.columns["household"], formats.is_household)),
         *((code, _valid_if_given(notices.to[name], check)) for name, code, check in _TO),
     ]
     always = constant(True, len(notices), pa.bool_())
     for name, column in notices.optional_codes.items():
-        findings.extend(findings_by_reason(name, column, notices.reasons, always))
-    return findings
+        checks.extend(checks_by_reason(name, column, notices.reasons, always))
+    return checks
 
 
 def _given_if(required: pa.Array, column: pa.Array) -> pa.Array:
@@ -185,17 +185,22 @@ def _valid_if_given(column: pa.Array, check: formats.Check) -> pa.Array:
     return pc.fill_null(check(column), True)
 
 
-def canonical_form(notices: JsonNotices, *, clean: bool) -> pa.Array:
-    """Return the content of each submission without file and line; a missing field differs from an empty one."""
-    persons = canonical.join_columns([_text(column) for column in notices.persons.values()], clean=clean)
+def canonical_form(notices: JsonNotices, *, all_valid: bool) -> pa.Array:
+    """Return the content of each submission without file and line; a missing field differs from an empty one.
+
+    `all_valid` means that all submissions are valid: their values have no control characters.
+    """
+    persons = canonical.join_columns(
+        [_text(column) for column in notices.persons.values()], without_control_characters=all_valid
+    )
     content: Sequence[pa.Array] = [
-        *(notices.columns[name] for name in (_CONTENT if clean else _READ)),
+        *(notices.columns[name] for name in (_CONTENT if all_valid else _READ)),
         *(_text(column) for column in notices.to.values()),
         _text(notices.has_persons),
         _text(notices.has_to),
         canonical.join_rows(persons, list_offsets(notices.lengths)),
     ]
-    return canonical.join_columns(content, clean=clean)
+    return canonical.join_columns(content, without_control_characters=all_valid)
 
 
 def notice_numbers(notices: JsonNotices) -> pa.Array:

@@ -20,7 +20,7 @@ from processors.columns import (
 )
 from processors.intake import canonical, formats, validation
 from processors.intake.submissions import Submissions, equal_or_both_null
-from processors.intake.validation import Finding
+from processors.intake.validation import RuleCheck
 from processors.intake.validation_codes import ValidationCode
 from schemas.systems import DOMAINS
 
@@ -93,24 +93,24 @@ def portal_events_of(submissions: Submissions) -> PersonEvents:
 
 
 def validate(submissions: Submissions, events: PersonEvents) -> pa.Array:
-    """Return an error per submission: of the format, then of the submitter's rights."""
+    """Return the first error of each submission: format, then the submitter's rights."""
     fault = events.source_columns["fault"]
-    findings: list[Finding] = [
+    checks: list[RuleCheck] = [
         (ValidationCode.ENCODING, pc.fill_null(pc.not_equal(fault, "encoding"), True)),
         (ValidationCode.UNREADABLE, pc.is_null(fault)),
         (ValidationCode.PORTAL_EVENT, pc.xor(events.is_enrolment, events.is_account)),
-        *_only_where(events.is_enrolment, _enrolment_findings(events)),
-        *_only_where(events.is_account, _account_findings(events)),
-        *_only_where(events.is_enrolment, _rights_findings(submissions, events)),
+        *_only_where(events.is_enrolment, _enrolment_checks(events)),
+        *_only_where(events.is_account, _account_checks(events)),
+        *_only_where(events.is_enrolment, _rights_checks(submissions, events)),
     ]
-    return validation.first_error(findings, len(events))
+    return validation.first_error(checks, len(events))
 
 
-def _only_where(mask: pa.Array, findings: Sequence[Finding]) -> list[Finding]:
-    return [(code, pc.or_(pc.invert(mask), pc.fill_null(passes, False))) for code, passes in findings]
+def _only_where(mask: pa.Array, checks: Sequence[RuleCheck]) -> list[RuleCheck]:
+    return [(code, pc.or_(pc.invert(mask), pc.fill_null(passes, False))) for code, passes in checks]
 
 
-def _enrolment_findings(events: PersonEvents) -> list[Finding]:
+def _enrolment_checks(events: PersonEvents) -> list[RuleCheck]:
     domain, municipality = events.enrolment["domain"], empty_to_null(events.enrolment["municipality"])
     is_municipal = pc.is_in(domain, value_set=pa.array(_MUNICIPAL, pa.string()))
     return [
@@ -124,7 +124,7 @@ def _enrolment_findings(events: PersonEvents) -> list[Finding]:
     ]
 
 
-def _rights_findings(submissions: Submissions, events: PersonEvents) -> list[Finding]:
+def _rights_checks(submissions: Submissions, events: PersonEvents) -> list[RuleCheck]:
     municipality = empty_to_null(events.enrolment["municipality"])
     return [
         (ValidationCode.NOT_DOMAIN, pc.equal(events.enrolment["domain"], submissions.system)),
@@ -132,7 +132,7 @@ def _rights_findings(submissions: Submissions, events: PersonEvents) -> list[Fin
     ]
 
 
-def _account_findings(events: PersonEvents) -> list[Finding]:
+def _account_checks(events: PersonEvents) -> list[RuleCheck]:
     event = events.account["event"]
     requires_all = pc.not_equal(event, "CLOSED")
     details = [
@@ -167,4 +167,6 @@ def person_change_fields(events: PersonEvents) -> dict[str, pa.Array]:
 def canonical_form(events: PersonEvents) -> pa.Array:
     """Return the content of each submission without file and line."""
     content = [*events.enrolment.values(), *events.account.values(), *events.source_columns.values()]
-    return canonical.join_columns([column.cast(pa.string()) for column in content], clean=False)
+    return canonical.join_columns(
+        [column.cast(pa.string()) for column in content], without_control_characters=False
+    )

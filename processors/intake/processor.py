@@ -24,7 +24,7 @@ from streams.contract import Batch, OrderingKeys, Output, Poison, Result, State
 
 @dataclass(frozen=True)
 class _IntakeResult:
-    """The result for submissions of one type: accepted records with their rows (int64) in the batch, and rejections."""
+    """The result for one type: accepted records, the batch row (int64) that each came from, and rejections."""
 
     type: SubmissionType
     records: pa.Table
@@ -48,11 +48,11 @@ class IntakeProcessor:
         poison: list[Poison] = []
         for number, batch in enumerate(batches):
             in_right_topic = publishes_schema(contiguous(batch.meta.column("topic")), batch.schema)
-            strays = pc.indices_nonzero(pc.invert(in_right_topic)).to_pylist()
-            poison.extend(Poison(number, row, "wrong-topic") for row in strays)
+            misplaced = pc.indices_nonzero(pc.invert(in_right_topic)).to_pylist()
+            poison.extend(Poison(number, row, "wrong-topic") for row in misplaced)
             submissions = submissions_of(batch)
             outputs.extend(
-                self._outputs(batch.schema, submissions.filter(in_right_topic) if strays else submissions)
+                self._outputs(batch.schema, submissions.filter(in_right_topic) if misplaced else submissions)
             )
         return Result(outputs, poison)
 
@@ -86,7 +86,7 @@ class IntakeProcessor:
         records = type_.accept(
             valid,
             valid_columns,
-            lambda: self._digests(type_, valid, valid_columns, clean=True),
+            lambda: self._digests(type_, valid, valid_columns, all_valid=True),
             self._mesh,
         )
         rejections = tuple(self._rejected(type_, submissions, errors)) if some_invalid else ()
@@ -97,18 +97,19 @@ class IntakeProcessor:
     ) -> Iterator[Output]:
         invalid = submissions.filter(pc.is_valid(errors))
         columns = type_.read(invalid)
-        digests = self._digests(type_, invalid, columns, clean=False)
+        digests = self._digests(type_, invalid, columns, all_valid=False)
         return rejection_outputs(invalid, errors.drop_null(), type_.notice_numbers(columns), digests)
 
     def _digests(
-        self, type_: SubmissionType, submissions: Submissions, columns: Any, *, clean: bool
+        self, type_: SubmissionType, submissions: Submissions, columns: Any, *, all_valid: bool
     ) -> pa.Array:
         """Return a digest of each submission's content.
 
         It includes the municipality, so submissions of two municipalities are never duplicates of each other.
         """
         contents = canonical.join_columns(
-            [submissions.municipality, type_.canonical_form(columns, clean)], clean=True
+            [submissions.municipality, type_.canonical_form(columns, all_valid)],
+            without_control_characters=True,
         )
         return self._keys.digests(contents, type_.digest_purpose)
 
@@ -127,7 +128,9 @@ class IntakeProcessor:
         """Yield rejections of the commands that aren't resubmissions; none of `commands` is on a dead letter."""
         is_invalid = pc.invert(resubmissions.is_resubmission(commands))
         invalid = resubmissions.as_submissions(commands.filter(is_invalid))
-        positions = canonical.join_columns([invalid.topic, invalid.offset.cast(pa.string())], clean=True)
+        positions = canonical.join_columns(
+            [invalid.topic, invalid.offset.cast(pa.string())], without_control_characters=True
+        )
         digests = self._keys.digests(positions, DIGEST_PURPOSES[OPERATOR_COMMAND])
         errors = validation.same_error(ValidationCode.OPERATOR_COMMAND, len(invalid))
         return rejection_outputs(invalid, errors, pa.nulls(len(invalid), pa.string()), digests)

@@ -27,9 +27,9 @@ def is_resubmission(commands: Submissions) -> pa.Array:
 
 
 def submissions_by_schema(commands: Submissions) -> Iterator[tuple[str, Submissions, pa.Array]]:
-    """Yield for each schema the submissions to resubmit, with the row (int64) of each one's command.
+    """Yield per schema: its name, the submissions to resubmit, and for each the row of its command in `commands`.
 
-    Every command must be a resubmission.
+    Rows are int64. Every command must be a resubmission.
     """
     for schema, field in RESUBMISSION_FIELDS.items():
         is_set = pc.is_valid(commands.column(field))

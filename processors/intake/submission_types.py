@@ -21,12 +21,16 @@ Digests = Callable[[], pa.Array]
 
 @dataclass(frozen=True)
 class SubmissionType:
-    """One schema of submissions. `read` returns their columns, which all other functions take as an argument.
+    """One schema of submissions.
 
-    `topic`, `schema` and `key` (a field) are those of the accepted records. `validate` returns an error per submission
-    (see `validation`); `canonical_form` a string that is equal for equal content, apart from file and line (`clean`:
-    all submissions are valid); `notice_numbers` the notice number where it can be read; `accept` the accepted records
-    of submissions that are all valid.
+    - `digest_purpose` separates the digests of these submissions from those of other schemas.
+    - `topic` and `schema` are those of the accepted records; `key` is the field with their Kafka key.
+    - `read` returns the columns of the submissions, which the other functions take as an argument.
+    - `validate` returns the first error of each submission (see `validation`).
+    - `canonical_form` returns the content of each submission without file and line as one string, equal for equal
+      content; its second argument says whether all submissions are valid.
+    - `notice_numbers` returns the number of each notice, null where it can't be read.
+    - `accept` returns the accepted records; all submissions must be valid.
     """
 
     digest_purpose: str
@@ -66,7 +70,9 @@ SUBMISSION_TYPES: Final[Mapping[str, SubmissionType]] = MappingProxyType(
             key="municipality",
             read=csv_notices.csv_notices_of,
             validate=csv_notices.validate,
-            canonical_form=lambda notices, clean: csv_notices.canonical_form(notices, clean=clean),
+            canonical_form=lambda notices, all_valid: csv_notices.canonical_form(
+                notices, all_valid=all_valid
+            ),
             notice_numbers=csv_notices.notice_numbers,
             accept=lambda submissions, notices, digests, mesh: accepted.notices_from_csv(
                 submissions, notices, digests(), mesh
@@ -79,7 +85,9 @@ SUBMISSION_TYPES: Final[Mapping[str, SubmissionType]] = MappingProxyType(
             key="municipality",
             read=json_notices.json_notices_of,
             validate=json_notices.validate,
-            canonical_form=lambda notices, clean: json_notices.canonical_form(notices, clean=clean),
+            canonical_form=lambda notices, all_valid: json_notices.canonical_form(
+                notices, all_valid=all_valid
+            ),
             notice_numbers=json_notices.notice_numbers,
             accept=lambda submissions, notices, digests, mesh: accepted.notices_from_json(
                 submissions, notices, digests(), mesh

@@ -15,7 +15,7 @@ from processors.columns import constant, row_indices
 from processors.intake.validation_codes import ValidationCode
 
 #: A check of one rule: the code of its error, and whether each row passes (null counts as false).
-Finding = tuple[ValidationCode, pa.Array]
+RuleCheck = tuple[ValidationCode, pa.Array]
 
 _ALL_CODES: Final = tuple(ValidationCode)
 _INDEX_OF: Final = {code: index for index, code in enumerate(_ALL_CODES)}
@@ -23,10 +23,10 @@ _CODES: Final = pa.array([code.value for code in _ALL_CODES], pa.string())
 _SENTENCES: Final = pa.array([code.sentence for code in _ALL_CODES], pa.string())
 
 
-def first_error(findings: Sequence[Finding], length: int) -> pa.Array:
-    """Return for each row the error of the first finding, in the order given, that it doesn't pass."""
+def first_error(checks: Sequence[RuleCheck], length: int) -> pa.Array:
+    """Return for each row the error of the first check, in the order given, that it doesn't pass."""
     errors = pa.nulls(length, pa.int16())
-    for code, passes in reversed(findings):
+    for code, passes in reversed(checks):
         if pc.sum(passes).as_py() != length:
             errors = pc.if_else(pc.fill_null(passes, False), errors, _scalar(code))
     return errors

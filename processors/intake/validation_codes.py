@@ -1,6 +1,7 @@
 """The reasons for which intake rejects a submission: every code, with the sentence that a clerk reads.
 
-The order of the codes is the order in which a row is checked. Sentences name columns, never their content.
+The order of the codes is roughly the order of the checks; `validate` decides. Sentences name columns, never their
+content.
 """
 
 from __future__ import annotations

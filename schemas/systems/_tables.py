@@ -14,7 +14,7 @@ NATIONAL_COLUMNS: Final = ("name", "kana", "roman", "birth_date", "address")
 MUNICIPAL_COLUMNS: Final = (*NATIONAL_COLUMNS, "household_code", "relationship")
 CARD_COLUMNS: Final = ("name", "kana", "roman", "birth_date", "sex", "address")
 
-#: Actions that are the same in every domain that keeps facts.
+#: Actions that are the same in every domain that stores facts.
 EVERYWHERE: Final[Mapping[Reason, Action]] = MappingProxyType(
     {
         Reason.MOVED_WITHIN: Action.UPDATE,
@@ -52,7 +52,7 @@ NATIONAL_ENROLLED: Final[Mapping[Reason, Action]] = MappingProxyType(
 
 
 def moved_abroad(basis: str) -> Mapping[Reason, Rule]:
-    """Return the rule by which a national domain keeps a person who moved abroad, with 国外 as address."""
+    """Return the rule of a move abroad in a national domain: the row stays open, with 国外 as address."""
     return {
         Reason.MOVED_ABROAD: Rule(Action.UPDATE, ("address",), basis, MappingProxyType({"address": ABROAD}))
     }

@@ -40,7 +40,7 @@ class Action(StrEnum):
     CLOSE = "CLOSE"
 
 
-#: The fact from which each personal column is derived; `roman` is the reading in Hepburn letters.
+#: The fact from which each personal column is derived; `roman` is the Hepburn romanization of the reading.
 FACT_OF_COLUMN: Final[Mapping[str, str]] = MappingProxyType(
     {
         "name": "name",
@@ -86,7 +86,7 @@ NO_RULE: Final = Rule(Action.NONE)
 class Domain:
     """A system that receives data about persons: its store, its columns, and a rule for every reason but UNKNOWN.
 
-    `columns` are the personal columns; a domain without any keeps no rows of persons. `enrolment` is the rule of an
+    `columns` are the personal columns; a domain without any stores no rows of persons. `enrolment` is the rule of an
     enrolment, which writes all facts; None if the domain accepts no enrolments. A `paying` domain receives the account
     of each person with an open row. `account_basis` is the legal basis of accounts; empty if the domain receives none.
     A notice with a reason in `message_on` sends a message to an enrolled resident.
@@ -124,17 +124,17 @@ class Domain:
 
     @property
     def has_persons(self) -> bool:
-        """Whether the domain keeps rows of persons: its events have field `person`, its store has table `person`."""
+        """Whether the domain stores rows of persons: its events have field `person`, its store has table `person`."""
         return bool(self.columns)
 
     @property
     def has_accounts(self) -> bool:
-        """Whether the domain keeps accounts: field and table `account`. True for paying domains and the ledger."""
+        """Whether the domain stores accounts: field and table `account`. True for paying domains and the ledger."""
         return bool(self.account_basis)
 
     @property
     def has_messages(self) -> bool:
-        """Whether the domain keeps messages to residents: field `message` of its events, table `notice`."""
+        """Whether the domain stores messages to residents: field `message` of its events, table `notice`."""
         return bool(self.message_on)
 
     def rule(self, reason: Reason) -> Rule:

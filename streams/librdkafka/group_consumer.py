@@ -29,7 +29,7 @@ UNHEALTHY_MAX_S: Final = 60.0
 _CALL_GAP_MAX_S: Final = 2.0
 #: How long leaving the group may take.
 CLOSE_S: Final = 5.0
-#: Errors of a coordinator that isn't, or isn't yet, the one to ask, and of a connection that broke.
+#: Errors that end when the coordinator has moved or loaded, or the connection is back.
 _TRANSIENT: Final = frozenset(
     {
         KafkaError.NOT_COORDINATOR,

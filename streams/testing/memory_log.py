@@ -301,7 +301,7 @@ class MemoryClients:
         return MemoryReader(self.log)
 
     def barrier_partition(self) -> Partition:
-        """Return a partition that nobody reads or writes: the only member can't share it with another slot."""
+        """Return a partition that no client reads or writes: the only member can't share it with another slot."""
         return self.transactional_id, 0
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:

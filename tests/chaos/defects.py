@@ -81,7 +81,7 @@ def no_rewind() -> None:
     Assignment.seek_to_committed = seek_to_committed  # type: ignore[method-assign]
 
 
-def producer_kept() -> None:
+def producer_reused() -> None:
     """Keep the producer after a timeout: end its open transaction and assume that nothing was committed."""
     from streams.assignment import Assignment  # noqa: PLC0415
     from streams.transactions import Transactions  # noqa: PLC0415
@@ -241,10 +241,10 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             install=no_rewind,
             shows=("no-effect", "incomplete-case", "not-converted", "receipt-missing"),
         ),
-        "producer-kept": Defect(
-            "producer kept after a timeout",
+        "producer-reused": Defect(
+            "producer reused after a timeout",
             kinds=("brokers-late",),
-            install=producer_kept,
+            install=producer_reused,
             shows=("two-effects", "converted-twice"),
             steps=BETWEEN_TOPICS,
         ),

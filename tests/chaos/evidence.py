@@ -174,9 +174,9 @@ def collect(
 
 
 def _batches(lines: Iterable[Row]) -> Iterator[model.CommittedBatch]:
-    """Yield the committed batches that workers of steps logged; lines of sinks have no `offset_next`."""
+    """Yield the committed batches that workers of steps logged, without those of sinks."""
     for line in lines:
-        if line.get("event") == "batch.committed" and "offset_next" in line:
+        if line.get("event") == "batch.committed" and not line["step"].startswith("sink"):
             yield model.CommittedBatch(
                 line["step"],
                 (line["topic"], line["partition"]),

@@ -24,7 +24,7 @@ INTERVAL_S: Final = 0.15
 STOP_TIMEOUT_S: Final = 20.0
 
 _CHANGED: Final = """SELECT code, {second_key}, revision FROM {table} WHERE xmin::text::bigint >= %s"""
-_DELETED: Final = """SELECT entity, code, part, revision FROM {table} WHERE xmin::text::bigint >= %s"""
+_DELETED: Final = """SELECT entity, code, second_key, revision FROM {table} WHERE xmin::text::bigint >= %s"""
 _OFFSETS: Final = "SELECT partition, next_offset FROM {table}"
 _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
@@ -164,11 +164,13 @@ class StoreWatch:
 def _changed_rows(
     connection: psycopg.Connection[Any], domain: Domain, table: Table, since: int
 ) -> dict[RowKey, int]:
-    part_column = sql.Identifier(table.second_key) if table.second_key else sql.Literal("")
-    query = sql.SQL(_CHANGED).format(part=part_column, table=sql.Identifier(domain.schema_name, table.name))
+    second_key = sql.Identifier(table.second_key) if table.second_key else sql.Literal("")
+    query = sql.SQL(_CHANGED).format(
+        second_key=second_key, table=sql.Identifier(domain.schema_name, table.name)
+    )
     return {
-        RowKey(domain.id, table.entity, code, part): revision
-        for code, part, revision in connection.execute(query, [since]).fetchall()
+        RowKey(domain.id, table.entity, code, value): revision
+        for code, value, revision in connection.execute(query, [since]).fetchall()
     }
 
 

@@ -119,10 +119,10 @@ class MemorySink:
         self._positions = next_offsets
         return dict(next_offsets)
 
-    def affected_offsets(self, digest: str) -> Mapping[int, Sequence[int]]:
+    def affected_offsets(self, dead_letter_id: str) -> Mapping[int, Sequence[int]]:
         """Return the offsets that a command on this dead letter needs, by partition."""
         offsets: dict[int, list[int]] = {}
-        for partition, offset in self._store.affected(digest):
+        for partition, offset in self._store.affected(dead_letter_id):
             if partition in self._positions:
                 offsets.setdefault(partition, []).append(offset)
         return offsets

@@ -213,8 +213,8 @@ def _revision_gaps(topic: str, entries: list[LogEntry], schema: str, code_column
 def _receipt_differences(log: Log, domain: str, published: list[LogEntry]) -> Iterator[str]:
     """Yield whether receipts are missing or belong to no record. By id: a relay may send one twice."""
     table = CODEC.decode(DOMAINS[domain].event, [entry.value_bytes for entry in published]).table
-    part = "municipality" if DOMAINS[domain].municipal else "case_code"
-    names = ("code", "entity", part, "revision")
+    second_key = "municipality" if DOMAINS[domain].municipal else "case_code"
+    names = ("code", "entity", second_key, "revision")
     expected = {
         ".".join("" if value is None else str(value) for value in row)
         for row in zip(*(table.column(name).to_pylist() for name in names), strict=True)

@@ -66,7 +66,7 @@ def _no_seek_after_abort(seed: Seed) -> None:
     seed(Assignment, "seek_to_committed", seek_to_committed)
 
 
-def _producer_kept(seed: Seed) -> None:
+def _producer_reused(seed: Seed) -> None:
     def replace(self: Transactions) -> None:
         with suppress(KafkaException):
             self._producer.abort_transaction(self._settings.commit_timeout_s)
@@ -74,7 +74,7 @@ def _producer_kept(seed: Seed) -> None:
     seed(Transactions, "replace", replace)
 
 
-def _producer_kept_after_abort(seed: Seed) -> None:
+def _producer_reused_after_abort(seed: Seed) -> None:
     real = Transactions.recover
 
     def recover(self: Transactions, error: KafkaError) -> bool:
@@ -205,8 +205,8 @@ def _nothing_blocked(seed: Seed) -> None:
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no seek after an abort": _no_seek_after_abort,
-    "producer kept after a timeout": _producer_kept,
-    "producer kept after an abort": _producer_kept_after_abort,
+    "producer reused after a timeout": _producer_reused,
+    "producer reused after an abort": _producer_reused_after_abort,
     "auto-commit on": _auto_commit,
     "offsets stored after instead of with the rows": _offsets_after_rows,
     "state restored with uncommitted reads": _uncommitted_state,

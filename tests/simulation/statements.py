@@ -114,8 +114,8 @@ def _parse(text: bytes, columns: str) -> list[Row]:
     return rows
 
 
-def _part(row: Row, part: str) -> str:
-    return "" if part == "''" else str(row[part.removeprefix('"s".').strip('"')])
+def _second_key(row: Row, column: str) -> str:
+    return "" if column == "''" else str(row[column.removeprefix('"s".').strip('"')])
 
 
 def _create_stage(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
@@ -134,7 +134,7 @@ def _upsert(session: StatementSession, match: re.Match[str], values: Sequence[An
         if row["op"] != "UPSERT":
             continue
         deleted_revision = session.value(
-            ("deleted_revision", (match["entity"], row["code"], _part(row, match["part"])))
+            ("deleted_revision", (match["entity"], row["code"], _second_key(row, match["second_key"])))
         )
         if match["checks_deleted"] and deleted_revision is not None and deleted_revision >= row["revision"]:
             continue
@@ -173,7 +173,10 @@ def _remember_deleted(
 ) -> StatementResult:
     for row in session.stages[match["stage"]]:
         if row["op"] == "DELETE":
-            row_id = ("deleted_revision", (match["entity"], row["code"], _part(row, match["part"])))
+            row_id = (
+                "deleted_revision",
+                (match["entity"], row["code"], _second_key(row, match["second_key"])),
+            )
             session.write(row_id, max(row["revision"], session.value(row_id) or 0))
     return StatementResult()
 
@@ -326,7 +329,7 @@ _DELETED = r'"\w+"\."deleted_revision"'
 _DLQ_ENTRY = r'"\w+"\."dlq_entry"'
 _DONE = r'"\w+"\."dlq_command_done"'
 _OF = r"(?P<entity>'\w+')"
-_PART = r"""(?P<part>''|"s"\."\w+")"""
+_SECOND_KEY = r"""(?P<second_key>''|"s"\."\w+")"""
 _COPY_STAGE: Final = re.compile(rf"COPY {_STAGE} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
 _COPY_DEAD_LETTERS: Final = re.compile(rf"COPY {_TABLE} \(key, value\) FROM STDIN \(FORMAT binary\)")
 
@@ -340,12 +343,13 @@ STATEMENTS: Final[Mapping[re.Pattern[str], StatementEffect]] = {
         rf"DELETE FROM {_STAGE}": _clear_stage,
         rf"INSERT INTO {_TABLE} AS t \(.*\) SELECT .* FROM {_STAGE} AS s WHERE s\.op = 'UPSERT'"
         rf"(?P<checks_deleted> AND NOT EXISTS \( SELECT FROM {_DELETED} AS d WHERE d\.entity = {_OF}"
-        rf" AND d\.code = s\.code AND d\.part = {_PART} AND d\.revision >= s\.revision\))?"
+        rf" AND d\.code = s\.code AND d\.second_key = {_SECOND_KEY} AND d\.revision >= s\.revision\))?"
         r" ON CONFLICT \((?P<key>.*)\) DO UPDATE SET .*?(?P<guarded> WHERE t\.revision < excluded\.revision)?": _upsert,
         rf"DELETE FROM {_TABLE} AS t USING {_STAGE} AS s WHERE s\.op = 'DELETE' AND (?P<same>.*?)"
         r"(?P<guarded> AND t\.revision < s\.revision)?": _delete,
-        rf"INSERT INTO {_DELETED} AS d \(entity, code, part, revision\) SELECT {_OF}, s\.code, {_PART}, s\.revision"
-        rf" FROM {_STAGE} AS s WHERE s\.op = 'DELETE' ON CONFLICT \(entity, code, part\) DO UPDATE"
+        rf"INSERT INTO {_DELETED} AS d \(entity, code, second_key, revision\)"
+        rf" SELECT {_OF}, s\.code, {_SECOND_KEY}, s\.revision"
+        rf" FROM {_STAGE} AS s WHERE s\.op = 'DELETE' ON CONFLICT \(entity, code, second_key\) DO UPDATE"
         r" SET revision = excluded\.revision WHERE d\.revision < excluded\.revision": _remember_deleted,
         rf"INSERT INTO {_OFFSET} \(topic, partition, next_offset\) SELECT %s, partition, 0"
         r" FROM unnest\(%s::integer\[\]\) AS partition ON CONFLICT DO NOTHING": _make_offsets,

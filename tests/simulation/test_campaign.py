@@ -79,7 +79,7 @@ def test_the_larger_of_both_counts_is_continued() -> None:
 def test_any_changed_byte_changes_the_digest_of_the_code(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The digest covers all three folders."""
+    """The digest covers `streams`, `processors` and `connectors`."""
     monkeypatch.setattr(campaigns, "ROOT", directory)
     digests = set()
     for folder in ("streams", "processors", "connectors"):

@@ -62,8 +62,8 @@ class Watcher:
         """Return the newest revision that deleted the row."""
         entity = {"person": "'PERSON'", "account": "'ACCOUNT'", "notice": "'MESSAGE'"}[row_id[0]]
         code = row_id[1][-1]
-        part = row_id[1][0] if len(row_id[1]) > 1 else ""
-        value = changes.get(("deleted_revision", (entity, code, part)))
+        second_key = row_id[1][0] if len(row_id[1]) > 1 else ""
+        value = changes.get(("deleted_revision", (entity, code, second_key)))
         return 0 if value is None else int(value)
 
     def _count_receipts(self, value: Any) -> None:

@@ -99,7 +99,8 @@ def first_fault(fields: Mapping[str, str]) -> str | None:
     return "format:cancels" if reason and reason != "取消" and fields.get("cancels") else None
 
 
-#: Field of an account event -> check of its format. A CLOSED event may omit the last five.
+#: Field of an account event -> check of its format. A CLOSED event may omit the last five: `holder_kana`, `bank`,
+#: `branch`, `type` and `number`.
 ACCOUNT_FORMATS: dict[str, Callable[[str], bool]] = {
     "event": ("REGISTERED", "CHANGED", "CLOSED").__contains__,
     "account": _matches(re.compile(r"[A-Za-z0-9._-]{1,64}")),

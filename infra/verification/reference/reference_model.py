@@ -55,8 +55,8 @@ class RowDetail:
 class Expected:
     """What the stores must contain.
 
-    - `rows`, `households`, `portal` and `rejected_cancellations` are as in the samples' expected.json (the last is
-      called `refused` there): rows of the tables `person`; per household its members' name and birth date; per
+    - `rows`, `households`, `portal` and `rejected_cancellations` are as in the samples' expected.json (key `refused` is
+      `rejected_cancellations`): rows of the tables `person`; per household its members' name and birth date; per
       resident with messages their reasons and days; notice numbers.
     - `details[i]` belongs to `rows[i]`; `portal_persons[i]` is the index of the person that `portal[i]` belongs to.
     - `accounts` are the rows of the tables `account`; `account_details[i]` belongs to `accounts[i]`.

@@ -73,8 +73,11 @@ def _lines(path: Path) -> Lines:
             yield line, (raw.removeprefix(_BOM) if line == 1 else raw).rstrip(b"\r\n")
 
 
-def _table(path: Path, header: list[str]) -> tuple[str, Lines]:
-    """Return a CSV file's encoding, recognized by its first line, and the other lines that are not empty."""
+def _open_csv(path: Path, header: list[str]) -> tuple[str, Lines]:
+    """Return a CSV file's encoding, recognized by its first line, and the other lines that are not empty.
+
+    Raise ValueError if the first line isn't `header`.
+    """
     lines = _lines(path)
     first = next(lines, (1, b""))[1]
     for encoding in ("utf-8", "cp932"):
@@ -114,7 +117,7 @@ class _Row:
 
 
 def _csv_notices(path: Path, submitter: str) -> Iterator[Submission]:
-    encoding, lines = _table(path, _HEADER)
+    encoding, lines = _open_csv(path, _HEADER)
     group: list[_Row] = []
     for line, raw in lines:
         row = _Row(line, raw, encoding)
@@ -244,7 +247,7 @@ def _json_notice(value: Mapping[str, Any]) -> Notice:
 
 
 def _enrolments(path: Path) -> Iterator[Submission]:
-    encoding, lines = _table(path, _ENROLMENT_HEADER)
+    encoding, lines = _open_csv(path, _ENROLMENT_HEADER)
     for line, raw in lines:
         cells = _cells(raw, encoding)
         fault = "encoding" if cells is None else _enrolment_fault(cells)

@@ -1,7 +1,7 @@
 """Life events of residents, one function per kind.
 
 Each function makes the event happen to random residents, records its notices and returns True; it returns False if the
-random draws find nobody to whom it can happen.
+random draws find no person to whom it can happen.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def move_out(
 
 
 def move_in(city: City, move: PendingMove) -> None:
-    """Record a move in: a new household, with all facts of each person."""
+    """Record a move in, from a municipality or from abroad: a new household, with all facts of each person."""
     household, address = move.to.new_household(), next(iter(move.persons)).facts_when_leaving["address"]
     changes: dict[Resident, Facts] = {
         person: person.facts_when_leaving | {"household": household, "address": address}

@@ -15,7 +15,11 @@ SEQUENCE_MAX = 1 << 62
 
 @dataclass(slots=True, eq=False)
 class RecordedNotice:
-    """A notice as its register recorded it. `changes` has the facts that it changes, per person."""
+    """A notice as its register recorded it.
+
+    `changes` has the facts that it changes, per person, and `stays` the stay of each of them to which the notice
+    belongs, in the same order. Notices take effect in ascending `effect_order`.
+    """
 
     number: str
     reason: str

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from processors.fan_out.domain_changes import DomainChange, FanOutOutputs
 from processors.fan_out.entries import CaseRef, PersonChange, history_entry
+from processors.fan_out.fan_out_outputs import DomainChange, FanOutOutputs
 from processors.fan_out.history import Account, Facts
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import PersonCache
 from processors.household import decide as household
 from processors.household.decide import Accepted, PendingNotice, decide
-from processors.household.person_changes import NOTICE_FIELDS
+from processors.household.household_outputs import NOTICE_FIELDS
 from processors.household.register import STORES as HOUSEHOLD_STORES
 from processors.household.register import Registers
 from processors.rejections import RejectionCode, Rejections

@@ -242,7 +242,10 @@ def test_one_invalid_row_among_five_thousand(admin: Connection[Any], sink: Postg
 def test_records_after_a_rejected_one_are_blocked_and_those_before_applied(
     admin: Connection[Any], sink: PostgresSink
 ) -> None:
-    """As if they were applied one by one; later ones are blocked, whether the store would reject them or not."""
+    """The result is that of applying records one by one.
+
+    The person's records before the rejected one are applied; those after it are blocked, valid or not.
+    """
     apply_changes(
         sink,
         Change("a", 1, name="1"),

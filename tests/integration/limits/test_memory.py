@@ -53,7 +53,7 @@ def write(cluster: IntegrationCluster) -> int:
 @pytest.mark.proof
 @pytest.mark.timeout(int(TIMEOUT_S) + 600)
 def test_memory_is_bounded_whatever_the_lag(cluster: IntegrationCluster, start_worker: StartWorker) -> None:
-    """The process of all sinks of a slot stays under 300 MB from its start through its first hundred batches."""
+    """A sink process that starts 200 batches behind stays under 300 MB while it applies the first 120."""
     with psycopg.connect(cluster.environment.dsn("auditor"), autocommit=True) as reader:
 
         def applied() -> int:

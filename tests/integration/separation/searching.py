@@ -45,7 +45,7 @@ class SearchedText:
         return len(self._tokens.intersection(values))
 
     def letters(self, values: Iterable[str]) -> int:
-        """Return how many of these names in Hepburn letters occur."""
+        """Return how many of these names in Hepburn romanization occur."""
         return sum(value.lower() in self.plain for value in values)
 
 

@@ -35,7 +35,7 @@ class PersonSearch:
     residents: Residents
     #: Every mesh code and domain code.
     codes: set[str]
-    #: Names in Hepburn letters, as the stores have them.
+    #: Names in Hepburn romanization, as the stores have them.
     names_in_letters: set[str]
 
     def count(self, content: bytes) -> dict[str, int]:

@@ -79,8 +79,10 @@ def test_partitions_are_spread_over_workers(
     wait_until("the remaining worker has all ten", lambda: len(partitions()[0]) == 10)
 
 
-def test_two_workers_share_state_by_partition(broker: Broker, workers: list[WorkerProcess]) -> None:
-    """Partitions move to a second worker with their state while records arrive, and each record counts once."""
+def test_partitions_move_to_a_second_worker_with_their_state(
+    broker: Broker, workers: list[WorkerProcess]
+) -> None:
+    """Records arrive meanwhile, and each counts once."""
     topic, _ = broker.create_total_topics(partitions=4)
     small = {"batch_records_max": 20}
     broker.write_items(topic, [(f"n{number % 20}", 1) for number in range(600)])

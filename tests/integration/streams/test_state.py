@@ -34,7 +34,7 @@ ENTRIES = 2_000_000
 #: About the size of a person's history after a month.
 VALUE_BYTES = 500
 RESTORE_MAX_S = 20.0
-#: The key of the barrier record up to which a changelog is read.
+#: The key of the barrier token up to which a changelog is read.
 BARRIER_KEY = "mark/1"
 
 Amounts = list[tuple[str, int]]

@@ -220,7 +220,7 @@ CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 def test_each_anomaly_is_found_under_its_kind(name: str) -> None:
-    """Every kind that the checker derives from evidence is covered."""
+    """A corruption of correct evidence is reported under the expected kind."""
     kind, corrupt = CORRUPTIONS[name]
     evidence = correct_evidence()
     assert kind in kinds(replace(evidence, **corrupt(evidence)))

@@ -18,7 +18,7 @@ from tests.chaos.proxy import ROOT
 REPLACED = {
     "no-group-metadata": "streams.kafka_clients:KafkaClients.consumer",
     "no-rewind": "streams.assignment:Assignment.seek_to_committed",
-    "producer-kept": "streams.transactions:Transactions.replace",
+    "producer-reused": "streams.transactions:Transactions.replace",
     "auto-commit": "streams.kafka_clients:consumer_properties",
     "offsets-after": "connectors.postgres.sink:PostgresSink.flush",
     "restored-uncommitted": "streams.kafka_clients:reader_properties",

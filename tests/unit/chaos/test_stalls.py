@@ -102,7 +102,7 @@ def test_an_open_transaction_blocks_readers_while_the_stable_offset_does_not_adv
 
 
 def test_a_transaction_that_was_open_at_a_fault_blocks_readers_from_the_fault_on() -> None:
-    """A dead worker's transaction began before it died; an interval that ended before the fault doesn't count."""
+    """`longest` counts a blocked interval from the fault on, even if the transaction began before the fault."""
     monitor = OpenTransactionMonitor()
     for moment in range(8):
         monitor.observe(float(moment), NOTICE, 10 + moment, 5 if moment < 7 else 17)

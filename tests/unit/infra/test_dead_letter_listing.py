@@ -67,7 +67,7 @@ def test_the_store_decides_which_dead_letters_of_a_sink_are_open(monkeypatch: py
     ) -> dict[str, Any]:
         position = {"topic": "domain.nta", "partition": 0, "offset": offset, "timestamp_ms": 0}
         row = {"step": step, "digest": f"d{offset}", "status": status, "reason": "23514", "value": value}
-        return {**row, **position, "command": None, "note": None}
+        return {**row, **position, "command": None, "dismissal_reason": None}
 
     rows = [
         row
@@ -99,7 +99,14 @@ def test_the_content_of_a_dead_letter_needs_its_key(tmp_path: Path, monkeypatch:
         ensure_keys(installation.key_file)
     content = b"a name, and an address"
     row = {"step": "conversion", "topic": "change.nta", "partition": 0, "offset": 7, "timestamp_ms": 0}
-    row |= {"status": "OPEN", "reason": "poison", "command": None, "note": None, "sealed": True, "key": None}
+    row |= {
+        "status": "OPEN",
+        "reason": "poison",
+        "command": None,
+        "dismissal_reason": None,
+        "sealed": True,
+        "key": None,
+    }
 
     def use_dead_letter(digest: str, sealed_for: str) -> None:
         value = sealer(own.key_file).seal(content, seal_context("conversion", sealed_for, "value"))

@@ -37,7 +37,7 @@ def test_a_step_loads_no_heavy_package(step: str, tmp_path: Path) -> None:
 
 
 def test_a_worker_does_not_load_rich(tmp_path: Path) -> None:
-    """Its log is JSON, so structlog needs no rich. Without servers the worker ends with exit code 10."""
+    """Importing rich would delay each start. Without servers the worker ends with exit code 10."""
     process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "infra.run", "intake", "0"],
         check=False,

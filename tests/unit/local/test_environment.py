@@ -31,8 +31,8 @@ def secrets_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_servers_of_the_settings_are_used(secrets_file: Path) -> None:
-    """Each user connects to the servers of the settings, with the password in the file."""
+def test_servers_named_in_the_settings_replace_the_local_stack(secrets_file: Path) -> None:
+    """Each user connects to the servers of the settings, with the password in the secrets file."""
     environment = Environment.load()
     password = Secrets(secrets_file).password("admin").get_secret_value()
     assert environment.kafka("admin") == {

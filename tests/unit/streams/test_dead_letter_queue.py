@@ -88,7 +88,7 @@ def test_after_a_repair_the_blocked_records_follow_in_order(processor: Any) -> N
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
-def test_a_failed_retry_leaves_the_queue_as_it_was(processor: Any) -> None:
+def test_a_failed_retry_changes_only_the_reason(processor: Any) -> None:
     """Keep the dead letter with its original content and its new reason, and keep the records behind it blocked."""
     driver = create_driver(processor())
     pipe_entries(driver, [("a", 13), ("a", 2)])

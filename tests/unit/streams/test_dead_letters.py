@@ -33,7 +33,7 @@ def test_undecodable_bytes_are_kept_unchanged() -> None:
         "digest": "",
         "status": "OPEN",
         "command": None,
-        "note": None,
+        "dismissal_reason": None,
     }
     assert (second["reason"], second["offset"], second["value"]) == ("null-value", 2, None)
 

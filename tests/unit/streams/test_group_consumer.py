@@ -105,7 +105,10 @@ def test_a_client_with_a_coordinator_is_healthy() -> None:
 
 
 def test_a_process_that_was_paused_stays_healthy() -> None:
-    """It received no statistics meanwhile, so most of the time between two calls doesn't count."""
+    """A client without statistics counts as stalled, but a gap between two calls counts at most 2 s.
+
+    The process may have been paused.
+    """
     consumer, _ = consumer_with_clock(1_000.0)
     consume_nothing(consumer, 20)
     consumer.close()

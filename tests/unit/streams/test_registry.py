@@ -62,7 +62,10 @@ def test_an_unknown_id_is_requested_again_later(tmp_path: Path) -> None:
 
 
 def test_an_unavailable_registry_is_not_the_records_fault(tmp_path: Path) -> None:
-    """Raise an error that stops the worker, instead of returning that the schema doesn't exist."""
+    """`writer` raises UnavailableError, which stops the worker.
+
+    Reporting an unknown schema would make dead letters of good records.
+    """
     registry = FakeRegistry()
     registry.down = True
     with pytest.raises(UnavailableError):

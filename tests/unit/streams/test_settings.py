@@ -50,6 +50,6 @@ def test_client_properties_have_what_the_guarantees_depend_on() -> None:
 
 @pytest.mark.parametrize("inputs", [["a", "b"], ["^a"], []])
 def test_a_stateful_step_reads_exactly_one_topic(inputs: list[str]) -> None:
-    """Its changelogs have the partition numbers of its input: several topics or an expression don't have one number."""
+    """A changelog has its input's partition numbers, so several topics or a pattern are rejected."""
     with pytest.raises(ValueError, match="exactly one topic"):
         Step("total", inputs, str, toys.Total())

@@ -1,4 +1,4 @@
-"""The rows that each domain receives, rule by rule of the samples' README."""
+"""The rows that each domain receives, rule by rule of docs/rules.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which notices a municipality's register accepts and rejects, rule by rule of the samples' README."""
+"""Which notices a municipality's register accepts and rejects, rule by rule of docs/rules.md."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class FanOutOutputs:
         return domain, change.revision
 
     def outputs(self) -> list[Output]:
-        """Return the records of each topic that has any."""
+        """Return one output per topic, omitting topics without records."""
         return [*self._changes(), *self._dispatched(), *self._conflicts(), *self._rejections()]
 
     def _changes(self) -> Iterator[Output]:

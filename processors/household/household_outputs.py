@@ -55,7 +55,7 @@ class HouseholdOutputs:
         self._changes += [(row, decision.seq, person, facts.facts_row) for person, facts in decision.persons]
 
     def outputs(self) -> list[Output]:
-        """Return the records of each topic that has any."""
+        """Return one output per topic, omitting topics without records."""
         return [*self._person_changes(), *self._cases_opened(), *self._rejections()]
 
     def _person_changes(self) -> Iterator[Output]:
