@@ -128,12 +128,6 @@ class DeadLetterQueue:
         self._store.stage()
         return self._store.pending
 
-    def dead_letters(self, digest: str) -> list[QueueEntry]:
-        """Return the open dead letters with this id."""
-        return [
-            entry for entry in self.entries if entry.kind is EntryKind.DEAD_LETTER and entry.digest == digest
-        ]
-
     def counts(self) -> tuple[int, int]:
         """Return the number of dead letters and of blocked records."""
         kinds = [entry.kind for entry in self._all().values()]

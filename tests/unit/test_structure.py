@@ -28,7 +28,7 @@ def modules() -> Iterator[Path]:
 
 
 def test_a_module_name_occurs_once() -> None:
-    """Whoever knows a module's name finds it."""
+    """A module's name is enough to find it."""
     paths = defaultdict(list)
     for path in modules():
         if path.stem not in ANATOMY:

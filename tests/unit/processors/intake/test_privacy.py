@@ -28,7 +28,7 @@ def test_a_rejection_has_no_value_of_a_column(overrides: dict[str, str]) -> None
 
 
 def test_every_validation_code_has_a_sentence_in_both_languages() -> None:
-    """For the clerk who reads it, and for whoever helps."""
+    """A clerk reads the Japanese sentence, and somebody who helps the clerk the English one."""
     for code in ValidationCode:
         japanese, _, english = code.sentence.partition("。 ")
         assert japanese
