@@ -87,7 +87,7 @@ class Sink(Protocol):
 
     @property
     def open_dead_letters(self) -> Collection[str]:
-        """The ids of the open dead letters in the open partitions, as of the last call."""
+        """The ids of the open dead letters in the open partitions, as of the last transaction."""
 
     def affected_offsets(self, dead_letter_id: str) -> Mapping[int, Sequence[int]]:
         """Return the offsets, ascending, of the dead letters with this id and of the records blocked behind them.

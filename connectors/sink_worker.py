@@ -156,7 +156,8 @@ class SinkWorker:
     def _read(self) -> tuple[list[Record], dict[int, int]]:
         """Return new records, and the offset after them per partition.
 
-        At the end of a partition that is its end offset, if it is new: transaction markers take offsets too.
+        If a partition is read to its end, the offset is the partition's end offset. It may be greater than
+        the last record's offset plus one, because transaction markers have offsets too.
         """
         records: list[Record] = []
         ends: dict[int, int] = {}
@@ -316,7 +317,7 @@ def _position(message: Message) -> tuple[int, int]:
 
 
 def _raise_if_fatal(error: KafkaError) -> None:
-    """Raise the error if reading cannot continue: unreachable brokers become reachable again."""
+    """Raise the error if reading cannot continue; only log it if the client recovers by itself."""
     fatal = read_error(error)
     if fatal is not None:
         raise fatal

@@ -123,8 +123,9 @@ def transactional_id(step: str, slot: int) -> str:
 class TopicDeclaration:
     """A topic and the users that may write and read it.
 
-    `schema` is a name in the catalogue, `partitions` is 1, or "P" for the setting `partitions`. A compacted topic keeps
-    the last value of each key, any other keeps every record for ever.
+    `schema` is a name in the catalogue, `partitions` is 1, or "P" for the setting `partitions`. A compacted
+    topic keeps the last value of each key. Any other keeps every record for ever, unless it is an
+    intermediate topic and the setting `intermediate_retention_days` limits it.
     """
 
     name: str

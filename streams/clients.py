@@ -176,7 +176,10 @@ class Clients(Protocol):
         """Return a reader that follows a topic with few records for a long time."""
 
     def barrier_partition(self) -> Partition:
-        """Return a partition outside the group's inputs whose offset, as a rule, no other slot commits."""
+        """Return the partition on which this slot commits its barrier tokens (`streams.barrier`).
+
+        It is none of the group's inputs, and as a rule no other slot commits an offset of it.
+        """
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Return input partitions that no member of the group has, or None: no answer yet, ask again."""

@@ -183,8 +183,8 @@ class DeadLetterQueue:
 def dead_letter_id(sealer: Sealer, record: Message, row: Mapping[str, Any] | None = None) -> str:
     """Return the id of a dead letter: a keyed digest of topic, key and content, equal in a replay at any offset.
 
-    `row` is the decoded content, if it can be decoded: then neither revisions nor the schema version it was written
-    with change the id.
+    `row` is the decoded content, None if it cannot be decoded. With a row the id does not depend on the
+    fields `revision`, `applied_at` and `id`, nor on the schema version with which the record was written.
     """
     content = (record.value() or b"") if row is None else orjson.dumps(_stable(row), default=bytes.hex)
     return sealer.digest(b"\x00".join([(record.topic() or "").encode(), record.key() or b"", content]))

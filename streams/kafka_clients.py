@@ -74,7 +74,11 @@ class KafkaClients:
         return cast("Reader", KafkaConsumer(properties))
 
     def barrier_partition(self) -> Partition:
-        """Return a partition of the step's DLQ state topic, by slot number: slots share one if there are too few."""
+        """Return the partition on which this slot commits its barrier tokens (`streams.barrier`).
+
+        It is the partition of `state.<step>.dlq` with the slot's number. If there are fewer partitions than
+        slots, several slots share one. Raise UnavailableError if no broker answers.
+        """
         if self._barrier_partition is None:
             try:
                 metadata = self._administrator().list_topics(

@@ -29,7 +29,8 @@ _NOTICE_NUMBER: Final = re.compile(r"[0-9]{5}-[0-9]+", re.ASCII)
 class CsvRow(NamedTuple):
     """A row: its line number, its `COLUMN_COUNT` columns, and its size in bytes.
 
-    A row with a fault has itself as `raw` (base64), and of the columns only number and notice, if they are readable.
+    A row with a fault has its bytes as `raw` (base64). Of its columns it has only number and notice, if they
+    are readable; the others are None.
     """
 
     line: int

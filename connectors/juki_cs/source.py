@@ -20,7 +20,8 @@ _FILE_PREFIX: Final = "juki"
 class JukiCsSource(FileSource[list[CsvRow]]):
     """A source of `juki_<municipality>[_...].csv`.
 
-    `municipality` is used instead of the one in the name; the header must be in `encoding`, if that is passed.
+    `municipality` replaces the code in the file name. If `encoding` is given, the header must be in it;
+    otherwise the header determines the encoding.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class JukiCsSource(FileSource[list[CsvRow]]):
         route = Route(self._system, municipality)
         header = next(self._file.lines()).content
         encoding = detect_encoding(self._file.name, header, HEADER, self._encoding)
+        # Reads the whole file for its errors only; `poll` reads it again.
         deque(self._submissions(encoding), maxlen=0)
         self._start_polling(
             self._submissions(encoding), lambda submissions: [self._to_batch(route, encoding, submissions)]

@@ -24,9 +24,10 @@ ApplyRows = Callable[[pa.Table, pa.Array], list[RejectedRow]]
 class PendingBatch:
     """Records that were put and not flushed.
 
-    `table` has a row for each record that could be decoded, `record_indices` (int64) the index of that record in
-    `records`, `ordering_keys` (string) the row's ordering key. `invalid` are the reasons of the rows that are no change
-    of any table, by row index; `undecodable` the records that could not be decoded.
+    `table` has a row for each record that could be decoded, `record_indices` (int64) the index of that record
+    in `records`, `ordering_keys` (string) the row's ordering key. `invalid` has the rows that cannot be
+    written to a table, by row index with their reasons; `undecodable` has the records that could not be
+    decoded.
     """
 
     table: pa.Table
@@ -95,8 +96,8 @@ def apply_batch(
 ) -> BatchResult:
     """Apply the rows that are valid and not blocked; `blocked_keys` are the keys that earlier dead letters block.
 
-    A row that the database rejects becomes invalid. If another row has its ordering key, roll back to the savepoint
-    and start over without it and its followers.
+    A row that the database rejects becomes a dead letter. If another row of the batch has its ordering key,
+    roll back to the savepoint and start over without that row and the later rows with its key.
     """
     ordering, invalid = RowOrdering(batch.ordering_keys, blocked_keys), dict(batch.invalid)
     while True:
@@ -130,7 +131,7 @@ def _apply_in_savepoint(
 
 
 class _StartOverError(Exception):
-    """The rows that were applied include followers of rejected rows, so the batch is applied without them."""
+    """Rows were rejected whose ordering keys other rows share: apply the batch again without them."""
 
     def __init__(self, rejected: Mapping[int, str]) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ class RowOrdering:
         return dead_letters, blocked
 
     def have_unshared_keys(self, rows: Collection[int]) -> bool:
-        """Return whether no other row has the key of one of these rows.
+        """Return whether each of these rows is the only row of the batch with its ordering key.
 
         Return False if one of them has no key: its person is not known.
         """

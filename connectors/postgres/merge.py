@@ -55,7 +55,8 @@ _LINE: Final = re.compile(r"line (\d+)")
 class RejectedRow:
     """A row that the database rejects: its index in the batch, and the reason (SQLSTATE and constraint name).
 
-    Of a record that could not be decoded, the index of the record.
+    For a record that could not be decoded, `index` is the index of the record and `reason` that of the
+    decoder.
     """
 
     index: int
@@ -195,7 +196,10 @@ def bisect_rows(connection: Connection[Any], merge: TableMerge, rows: TableRows)
 
 
 def _rejection_of(connection: Connection[Any], work: Callable[[], None]) -> psycopg.Error | None:
-    """Do the work in a savepoint, and return None; or, after a rollback, the error by which rows were rejected."""
+    """Run `work` in a savepoint and return None, or the error by which the database rejected a row.
+
+    Such an error rolls back to the savepoint. Raise any other psycopg.Error.
+    """
     try:
         with connection.transaction():
             work()

@@ -75,8 +75,8 @@ class Relay:
     def run(self) -> int:
         """Publish up to `relay_rows_max` rows of each outbox and return their number (0: the outboxes are empty).
 
-        Raise NotDeliveredError or BrokerUnavailableError; then the rows stay in the outbox. Errors of the store as in
-        the sink.
+        Raise NotDeliveredError or BrokerUnavailableError if publishing fails, StoreUnavailableError or
+        StoreSchemaError if the store fails; then the rows stay in the outbox.
         """
         return sum(
             self._store.transaction(lambda c, o=outbox: self._publish(c, *o))  # type: ignore[misc]

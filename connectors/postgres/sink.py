@@ -70,7 +70,7 @@ class PostgresSink:
 
     @property
     def open_dead_letters(self) -> Collection[str]:
-        """The ids of the open dead letters in the open partitions, as of the last call."""
+        """The ids of the open dead letters in the open partitions, as of the last transaction."""
         return self._open_dead_letters
 
     @property
@@ -184,7 +184,8 @@ class PostgresSink:
     ) -> set[int]:
         """Write rows, dead letters, blocked records and receipts.
 
-        Return the indices of the records that became dead letters; `known` ones keep their ids.
+        Return the indices of the records that became dead letters. `known` are rows of the dead-letter queue
+        by record index: a record that was a dead letter before keeps its id if it becomes one again.
         """
         result = apply_batch(
             connection, batch, blocked_keys, lambda *rows: self._merge_tables(connection, *rows)

@@ -85,7 +85,7 @@ class TableRows:
 
 
 def faults_of(domain: Domain, table: pa.Table) -> pa.ChunkedArray:
-    """Return the reason (string) why a record is no change of any table; null if it is one."""
+    """Return the reason (string) why each record cannot be written to a table; null if it can."""
     tables = tables_of(domain)
     known_entity = pc.is_in(table.column("entity"), value_set=pa.array([t.entity for t in tables]))
     fault = pc.if_else(known_entity, pa.scalar(None, pa.string()), "entity-unknown")

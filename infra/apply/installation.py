@@ -63,7 +63,11 @@ class ApplySettings(BaseSettings):
     )
 
     def with_replication_defaults(self, defaults: tuple[int, int]) -> ApplySettings:
-        """Return these settings with defaults for the number of replicas and of in-sync replicas, where unset."""
+        """Return these settings with defaults for the two numbers of replicas, where unset.
+
+        `defaults` are those of `replication_factor` and `min_insync_replicas`; the second is limited to the
+        first.
+        """
         factor = self.replication_factor or defaults[0]
         in_sync = self.min_insync_replicas or min(defaults[1], factor)
         return self.model_copy(update={"replication_factor": factor, "min_insync_replicas": in_sync})
@@ -92,7 +96,7 @@ class Installation:
 
     @property
     def foreign_schemas(self) -> Path:
-        """The cache of schemas that the registry has and the catalogue has not, of foreign writers."""
+        """The cache of schemas of writers outside the mesh: the registry has them, the catalogue has not."""
         return self.folder / "foreign-schemas.json"
 
     @property

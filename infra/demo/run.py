@@ -180,7 +180,7 @@ def municipalities(city: Path) -> Sequence[str]:
 
 
 def city_files(city: Path) -> list[Path]:
-    """Return a city's files in the order of their names."""
+    """Return the input files in a city's folder, sorted by name; other files there are left out."""
     prefixes = ("juki_", "notices_", "enrolments", "events_portal")
     return [file for file in sorted(city.iterdir()) if file.stem.startswith(prefixes)]
 

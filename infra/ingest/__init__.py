@@ -1,1 +1,1 @@
-"""`mesh ingest`: publishes files on input topics as they are, each record as the user of its system."""
+"""`mesh ingest`: publishes files on input topics as they are, each record as its submitter's Kafka user."""

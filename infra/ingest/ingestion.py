@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What was published of each file by its name, and the municipalities that were admitted for the files."""
+    """What was published, by file name, and the codes of the municipalities that were admitted for it."""
 
     files: Mapping[str, IngestSummary]
     admitted: Sequence[str] = ()
@@ -31,11 +31,11 @@ def ingest_files(
     sources: Mapping[str, Source],
     progress: Progress = lambda file, done, total: None,
 ) -> IngestResult:
-    """Publish the files of `sources`, which are keyed by the name to report them under.
+    """Publish the files of `sources`, by file name, and return what was published.
 
-    A municipality that does not take part yet is admitted on behalf of the operator. Raise SourceFileError where a
-    file is invalid; then nothing was published. Raise NotDeliveredError or BrokerUnavailableError where publishing
-    fails; then a part may be published.
+    Open all sources first, then admit the municipalities that do not take part yet. Raise SourceFileError if
+    a file is invalid; then nothing was published. Raise NotDeliveredError or BrokerUnavailableError if
+    publishing fails; then a part may be published.
     """
     routes = [route for source in sources.values() for route in source.open()]
     admitted = _admit(environment, installation, routes)

@@ -71,7 +71,10 @@ def data_folder(home: Home) -> Path:
 
 
 def can_traverse(user: OsUser | None, folder: Path) -> bool:
-    """Return whether the modes of `folder` and all its parents let `user` enter."""
+    """Return whether the modes of `folder` and all its parents let `user` enter.
+
+    None is the current user, for whom nothing is checked: return True.
+    """
     if user is None:
         return True
     return all(_can_enter(user, part) for part in (folder, *folder.parents) if part.exists())

@@ -95,7 +95,12 @@ def answers(ports: Ports) -> bool:
 
 
 def properties(ports: Ports, secrets: Secrets, scratch: Path) -> str:
-    """Return the registry's settings. Roles are checked where requests are executed, so every path is covered."""
+    """Return the registry's settings as text of a properties file.
+
+    Any client may read; only user `WRITER` may write. Apicurio checks roles when it executes an operation, so
+    the rule holds for all its interfaces (docs/decisions/registry-rights.md). `scratch` is a folder for
+    temporary files.
+    """
     password = secrets.password(kafka_server.REGISTRY).get_secret_value()
     login = f'required username="{kafka_server.REGISTRY}" password="{password}"'
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"

@@ -57,7 +57,11 @@ class StageLag:
 
 
 class MeshInspector:
-    """Reads lags from Kafka as administrator and from the stores as auditor; keeps its connections until closed."""
+    """Reads the lag of each step and the sizes of the dead-letter queues.
+
+    Reads lags from Kafka as `admin`, dead letters and stores as `auditor`. Keeps one connection to the stores
+    until `close`.
+    """
 
     def __init__(self, environment: Environment, installation: Installation) -> None:
         self._lag_reader = LagReader(environment.kafka(ADMIN) | {"log_level": "2"})

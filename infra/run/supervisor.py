@@ -3,7 +3,8 @@
 One supervisor runs per installation. It holds a lock of the operating system, which a crash releases. Workers end by
 themselves when their supervisor has ended (`infra.run.worker`).
 
-`python -m infra.run.supervisor TAG WORKERS [STEP …]` runs it in the background. The tag identifies the process.
+`python -m infra.run.supervisor TAG WORKERS [STEP …]` runs it in the background. TAG is not used here:
+it marks the command line, by which `infra.local.process` finds the process.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def metrics_port(slot: Slot) -> int | None:
 
 
 def follow_parent(parent: int) -> None:
-    """Send this process SIGTERM when its parent has ended; exit at once if it then takes ORPHAN_TIMEOUT_S."""
+    """Send this process SIGTERM when its parent has ended; exit if it still runs ORPHAN_TIMEOUT_S later."""
 
     def watch() -> None:
         never_set = threading.Event()

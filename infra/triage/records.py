@@ -28,7 +28,7 @@ def read_table(environment: Environment, codec: Codec, schema: str, topics: Coll
 
 
 def read_rows(environment: Environment, codec: Codec, schema: str, topics: Collection[str]) -> list[Row]:
-    """Return the rows of `read_table`."""
+    """Return every record of topics of one schema as a dict, as `read_table` does in a table."""
     rows: list[Row] = read_table(environment, codec, schema, topics).to_pylist()
     return rows
 
@@ -41,7 +41,7 @@ def latest_by(rows: Collection[Row], field: str) -> list[Row]:
 def read_rows_with_positions(
     environment: Environment, codec: Codec, schema: str, topics: Collection[str]
 ) -> list[Row]:
-    """Return `read_rows`, each with its record position: `at_topic`, `at_partition`, `at_offset`."""
+    """Return rows as `read_rows` does, each with its position: `at_topic`, `at_partition`, `at_offset`."""
     messages = list(read_messages(environment, topics))
     decoded = codec.decode(schema, [message.value() for message in messages])
     sources = [messages[index] for index in decoded.row_indices.to_pylist()]

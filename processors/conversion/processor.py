@@ -1,4 +1,4 @@
-"""The conversion step: routes changes for a domain to one converter and receipts from a domain to another."""
+"""The conversion step: passes a domain's changes to one converter and its receipts to another."""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ from streams.contract import Batch, OrderingKeys, Output, Poison, Result, State
 
 @dataclass(frozen=True)
 class _IntakeResult:
-    """The result for one type: accepted records, the batch row (int64) that each came from, and rejections."""
+    """The result for one type of submissions: accepted records and rejections.
+
+    `rows` (int64) is the index of each accepted record's submission; if it was resubmitted, of its command.
+    """
 
     type: SubmissionType
     records: pa.Table

@@ -85,9 +85,10 @@ REQUIRED = {"転入": "moved_from", "転出": "moved_to", "取消": "cancels"}
 
 
 def first_fault(fields: Mapping[str, str]) -> str | None:
-    """Return the fault of the first wrong field, in the order of the columns, or None.
+    """Return the fault of the first wrong field as `format:<field>`, or None.
 
-    Checks only the fields that `fields` has, and those that the reason requires or forbids.
+    Check the format of the fields that `fields` has, in the order of the columns; then that the field that
+    the reason requires is there, and that only a 取消 has `cancels`.
     """
     for name, matches in FORMATS.items():
         if name in fields and not matches(fields[name]):
@@ -115,7 +116,7 @@ ACCOUNT_FORMATS: dict[str, Callable[[str], bool]] = {
 
 
 def first_account_fault(fields: Mapping[str, str]) -> str | None:
-    """Return the fault of the first field of an account event that is missing or wrong, or None."""
+    """Return the first missing or wrong field of an account event as `format:<field>`, or None."""
     required = tuple(ACCOUNT_FORMATS)[: 4 if fields.get("event") == "CLOSED" else None]
     for name, matches in ACCOUNT_FORMATS.items():
         if name in fields:

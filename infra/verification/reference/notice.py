@@ -88,8 +88,8 @@ class AccountEvent:
 class Submission:
     """One submission from a file, with its `content` or, if it can't be read, its `fault` (a short code).
 
-    The `identity` of two submissions is equal exactly if they differ in nothing but running number, file and line.
-    `submitter` is the municipality, "" for enrolments and account events.
+    `source` is the file's name. `submitter` is the municipality, "" for enrolments and account events. Two
+    submissions have the same `identity` exactly if they differ in nothing but running number, file and line.
     """
 
     source: str

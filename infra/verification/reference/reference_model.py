@@ -222,7 +222,10 @@ def _add_accounts(index: int, events: Iterable[AccountEvent], person: Person, ou
 
 
 def _sort(outcome: Expected) -> None:
-    """Sort all lists by value, so the result doesn't depend on the order of the files."""
+    """Sort rows, accounts and messages by value, with the lists that belong to them by index.
+
+    `households` are sorted already; `rejections` and `duplicates` keep the order of the files.
+    """
     outcome.rows, outcome.details = _sorted_rows(outcome.rows, outcome.details)
     outcome.accounts, outcome.account_details = _sorted_rows(outcome.accounts, outcome.account_details)
     portal = sorted(zip(outcome.portal, outcome.portal_persons, strict=True))
