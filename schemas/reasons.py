@@ -73,6 +73,9 @@ NEW_THERE: Final = frozenset(
     {Reason.FIRST_REGISTERED, Reason.MOVED_IN, Reason.MOVED_IN_FROM_ABROAD, Reason.BORN}
 )
 
+#: Reasons by which a person stops being a resident of the municipality.
+ENDS_RESIDENCE: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
+
 #: Reasons whose notices a later notice (取消) can cancel; a clerk decides on a cancellation of any other.
 CANCELLABLE: Final = frozenset(
     {
@@ -82,6 +85,7 @@ CANCELLABLE: Final = frozenset(
         Reason.HOUSEHOLD_JOINED,
         Reason.HOUSEHOLD_CHANGED,
         Reason.CORRECTED,
+        *ENDS_RESIDENCE,
     }
 )
 

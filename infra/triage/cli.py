@@ -16,12 +16,14 @@ from infra.apply.installation import Installation
 from infra.coding import codec
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
-from infra.triage import dead_letter_listing, rejections_and_conflicts
+from infra.triage import dead_letter_listing, rejections_and_conflicts, settling
 from infra.triage.records import Row
 from schemas.codec import Codec
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Rejected submissions: list, show, resubmit.")
-conflicts_app = typer.Typer(no_args_is_help=True, help="Conflicts: facts that contradict each other.")
+conflicts_app = typer.Typer(
+    no_args_is_help=True, help="Conflicts: facts that contradict each other; list, settle."
+)
 dlq_app = typer.Typer(
     no_args_is_help=True,
     help="Dead letters: list, show, retry, repair, dismiss records that a step can't process.",
@@ -74,13 +76,36 @@ def conflicts() -> None:
 def conflicts_list(
     as_json: Json = False,
     withdrawn: Annotated[
-        bool, typer.Option("--withdrawn", help="List conflicts that have ended too.")
+        bool, typer.Option("--withdrawn", help="List conflicts that have ended or are settled too.")
     ] = False,
 ) -> None:
-    """List open conflicts: ID, kind, person (mesh code), domain, municipality, day."""
+    """List open conflicts: ID, kind, person (mesh code), domain, municipalities, day."""
     with errors_as_messages():
         rows = rejections_and_conflicts.list_conflicts(*_codec(), withdrawn)
-    _print(rows, ("id", "kind", "person", "domain", "municipality", "effective_on"), as_json)
+    columns = ("id", "kind", "person", "domain", "municipality", "other_municipality", "effective_on")
+    _print(rows, ("status", *columns) if withdrawn else columns, as_json)
+
+
+@conflicts_app.command(name="settle")
+def conflicts_settle(
+    conflict: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why; stored for ever, so write no personal data.")],
+    registration: Annotated[
+        str | None,
+        typer.Option(
+            "--registration",
+            metavar="MUNICIPALITY",
+            help="Code of the municipality where the person is registered.",
+        ),
+    ] = None,
+    take_back: Annotated[bool, typer.Option("--take-back", help="End an earlier decision instead.")] = False,
+) -> None:
+    """Decide where a person is registered; other registrations stay unconfirmed until that is taken back."""
+    with errors_as_messages():
+        if (registration is None) != take_back:
+            raise OperatorError("give either --registration MUNICIPALITY or --take-back")
+        settling.settle_conflict(*_codec(), conflict, reason, registered_in=registration)
+    typer.echo(f"{conflict} is decided: see `mesh conflicts list --withdrawn` after `mesh wait --idle`")
 
 
 @dlq_app.command(name="list")

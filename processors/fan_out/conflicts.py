@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from itertools import combinations
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from processors.fan_out.person_state import PersonState
 
+OPEN: Final = "OPEN"
+SETTLED: Final = "SETTLED"
+WITHDRAWN: Final = "WITHDRAWN"
+
 
 class Conflict(NamedTuple):
-    """A conflict: the fields of record `ConflictChanged` except its status."""
+    """A conflict: the fields of record `ConflictChanged`. `status` is SETTLED once an operator has decided about it."""
 
     id: str
     kind: str
@@ -20,11 +23,17 @@ class Conflict(NamedTuple):
     domain: str | None = None
     municipality: str | None = None
     other_municipality: str | None = None
+    status: str = OPEN
 
 
 def conflicts(person: str, state: PersonState) -> dict[str, Conflict]:
     """Return a person's conflicts by ID. The ID is derived from the cause: the same cause gives the same conflict."""
-    all_kinds = (*_enrolments(person, state), *_registrations(person, state), *_accounts(person, state))
+    all_kinds = (
+        *_enrolments(person, state),
+        *_registrations(person, state),
+        *_unconfirmed_notices(person, state),
+        *_accounts(person, state),
+    )
     return {conflict.id: conflict for conflict in all_kinds}
 
 
@@ -35,15 +44,26 @@ def _enrolments(person: str, state: PersonState) -> Iterator[Conflict]:
 
 
 def _registrations(person: str, state: PersonState) -> Iterator[Conflict]:
-    """Yield a conflict for each pair of municipalities where the person is resident at the same time.
+    """Yield a conflict for each registration that stands and isn't the confirmed one.
 
-    Both registrations stay valid until a clerk decides or a late notice ends one of them.
+    It stays until a clerk settles it, or a notice ends one of the registrations. Where a protected person is registered
+    otherwise is not said.
     """
-    resident = sorted(code for code, registration in state.registers.items() if registration.resident)
-    for one, other in combinations(resident, 2):
-        since = max(state.registers[one].since, state.registers[other].since)
-        id_ = f"registered-twice/{person}/{one}/{other}"
-        yield Conflict(id_, "REGISTERED_TWICE", person, since, None, one, other)
+    for code, entry in sorted(state.registers.items()):
+        if not entry.resident or code == state.confirmed:
+            continue
+        id_, since, other = f"registration/{person}/{code}/{entry.notice}", entry.since, state.confirmed
+        kind = "REGISTRATION_UNCONFIRMED" if other is None else "REGISTERED_TWICE"
+        if other is not None:
+            since = max(since, state.registers[other].since)
+        settled = entry.refused or (code, entry.notice) in state.decisions.refused
+        shown = None if state.protected else other
+        yield Conflict(id_, kind, person, since, None, code, shown, SETTLED if settled else OPEN)
+
+
+def _unconfirmed_notices(person: str, state: PersonState) -> Iterator[Conflict]:
+    for kind, municipality, number, day in state.unconfirmed:
+        yield Conflict(f"notice/{person}/{municipality}/{number}", kind, person, day, None, municipality)
 
 
 def _accounts(person: str, state: PersonState) -> Iterator[Conflict]:
@@ -54,20 +74,20 @@ def _accounts(person: str, state: PersonState) -> Iterator[Conflict]:
         yield Conflict(f"account/{person}/{account_id}", conflict.kind, person, conflict.since)
 
 
-def differences(person: str, before: PersonState, after: PersonState) -> Iterator[tuple[str, Conflict]]:
-    """Yield new or changed conflicts with status OPEN and ended ones with status WITHDRAWN, in the order of the IDs."""
+def differences(person: str, before: PersonState, after: PersonState) -> Iterator[Conflict]:
+    """Yield new and changed conflicts, and ended ones with status WITHDRAWN, in the order of the IDs."""
     if not (_may_have_conflicts(before) or _may_have_conflicts(after)):
         return
     old, new = conflicts(person, before), conflicts(person, after)
     for id_ in sorted(old.keys() | new.keys()):
         if id_ not in new:
-            yield "WITHDRAWN", old[id_]
+            yield old[id_]._replace(status=WITHDRAWN)
         elif new[id_] != old.get(id_):
-            yield "OPEN", new[id_]
+            yield new[id_]
 
 
 def _may_have_conflicts(state: PersonState) -> bool:
     """Return quickly whether a person can have any conflict: nearly all persons have none."""
-    if state.conflicting_enrolments or state.ledger.in_conflict or state.ledger.pending:
+    if state.conflicting_enrolments or state.unconfirmed or state.ledger.in_conflict or state.ledger.pending:
         return True
-    return sum(registration.resident for registration in state.registers.values()) > 1
+    return any(entry.resident and code != state.confirmed for code, entry in state.registers.items())

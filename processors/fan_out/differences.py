@@ -84,18 +84,29 @@ def _accounts(before: PersonState, after: PersonState) -> Iterator[Difference]:
 def _accounts_by_row(state: PersonState) -> Mapping[RowKey, DomainAccount]:
     """Return the account for each recipient: the ledgers, and the paying domains with an open row of the person.
 
-    A paying domain whose row was opened after the account was closed doesn't receive it.
+    A paying domain whose row was opened after the account was closed doesn't receive it; nor does a municipality whose
+    registration of the person isn't the confirmed one.
     """
     latest = state.ledger.latest
     if latest is None:
         return {}
     of_ledgers = {(domain, None): _domain_account(latest, latest.since) for domain in LEDGERS}
-    paying_rows = (item for item in state.rows.items() if item[0][0] in PAYING and item[1].open)
+    paying_rows = [item for item in state.rows.items() if item[0][0] in PAYING and item[1].open]
+    entitled_since = {key: _entitled_since(state, key, row) for key, row in paying_rows}
     return of_ledgers | {
-        key: _domain_account(latest, max(latest.since, row.opened_on))
-        for key, row in paying_rows
-        if latest.open or row.opened_on <= latest.since
+        key: _domain_account(latest, max(latest.since, since))
+        for key, since in entitled_since.items()
+        if since is not None and (latest.open or since <= latest.since)
     }
+
+
+def _entitled_since(state: PersonState, key: RowKey, row: DomainRow) -> date | None:
+    """Return since when a paying domain may have the account of a person with this open row; None: it may not."""
+    municipality = key[1]
+    if municipality is None:
+        return row.opened_on
+    confirmed_on = state.registers[municipality].confirmed_on if municipality in state.registers else None
+    return None if confirmed_on is None else max(row.opened_on, confirmed_on)
 
 
 def _domain_account(latest: AccountInForce, day: date) -> DomainAccount:

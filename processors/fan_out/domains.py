@@ -87,17 +87,31 @@ class FactChanges:
         return applied[1]
 
 
-def apply_rules(state: PersonState, changes: FactChanges) -> None:
-    """Change the domains' rows by the rules of the notice's reason."""
+def apply_rules(state: PersonState, changes: FactChanges, *, confirmed: bool) -> None:
+    """Change the domains' rows by the rules of the notice's reason.
+
+    If the notice's registration isn't the confirmed one, change only the municipality's own rows; no candidate opens.
+    """
     notice = changes.notice
     for rule in RULES[notice.reason]:
+        if not (confirmed or rule.municipal):
+            continue
         key = (rule.domain, notice.municipality if rule.municipal else None)
-        row = _row_after(rule, state, key, changes)
+        row = _row_after(rule, state, key, changes, confirmed=confirmed)
         if row is not None:
             put_row(state, key, row, notice.effective_on)
 
 
-def _row_after(rule: DomainRule, state: PersonState, key: RowKey, changes: FactChanges) -> DomainRow | None:
+def update_national_rows(state: PersonState, facts: Facts, day: date) -> None:
+    """Write all facts into the open rows of national domains."""
+    for key, row in list(state.rows.items()):
+        if key[1] is None and row.open:
+            put_row(state, key, row._replace(facts=merge(row.facts, facts)), day)
+
+
+def _row_after(
+    rule: DomainRule, state: PersonState, key: RowKey, changes: FactChanges, *, confirmed: bool
+) -> DomainRow | None:
     """Return the row after the rule; None if the rule has no effect."""
     row, day = state.rows.get(key), changes.notice.effective_on
     if row is not None and row.open:
@@ -108,7 +122,9 @@ def _row_after(rule: DomainRule, state: PersonState, key: RowKey, changes: FactC
     candidate = rule.action is Action.OPEN_CANDIDATE or (
         rule.action is Action.OPEN_CANDIDATE_IF_OPEN_AT_ORIGIN and rule.domain in changes.open_at_origin
     )
-    return DomainRow(CANDIDATE, facts, day, day) if candidate and facts is not None else None
+    if not (candidate and confirmed) or facts is None:
+        return None
+    return DomainRow(CANDIDATE, facts, day, day)
 
 
 def _open_row_after(rule: DomainRule, row: DomainRow, changes: FactChanges) -> DomainRow:

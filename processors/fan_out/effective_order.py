@@ -10,10 +10,9 @@ from typing import Final
 
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import ABROAD_CODE, Residence
-from schemas.reasons import NEW_THERE, Reason
+from schemas.reasons import ENDS_RESIDENCE, NEW_THERE, Reason
 
 FIRST: Final = frozenset({Reason.FIRST_REGISTERED, Reason.BORN})
-ENDS_RESIDENCE: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
 
 
 def order_day(notices: Sequence[PersonNotice], start_of_day: Residence) -> list[PersonNotice]:
@@ -58,7 +57,10 @@ def _rank(head: PersonNotice, residence: Residence, remaining: list[PersonNotice
 def _departure_follows(head: PersonNotice, remaining: list[PersonNotice]) -> bool:
     """Return whether the move out that belongs to this move in is still to come on this day."""
     return any(
-        notice.municipality == head.moved_from and notice.reason is Reason.MOVED_OUT for notice in remaining
+        notice.municipality == head.moved_from
+        and notice.reason is Reason.MOVED_OUT
+        and not notice.cancelled_by
+        for notice in remaining
     )
 
 
@@ -68,7 +70,8 @@ def _after(residence: Residence, notice: PersonNotice) -> Residence:
     if notice.reason in NEW_THERE:
         still_under_way = (move for move in residence.under_way if not _is_completed_by(notice, move))
         return Residence(residence.municipalities | {here}, frozenset(still_under_way))
-    if notice.reason not in ENDS_RESIDENCE or here not in residence.municipalities:
+    ends = notice.reason in ENDS_RESIDENCE and notice.cancelled_by is None
+    if not ends or here not in residence.municipalities:
         return residence
     others = frozenset(move for move in residence.under_way if move[0] != here)
     if notice.reason is Reason.DIED:

@@ -16,6 +16,8 @@ from processors.fan_out.history import (
     Enrolment,
     Facts,
     PersonNotice,
+    Receipt,
+    Settlement,
     changed_facts,
 )
 from processors.fan_out.person import Entry
@@ -36,7 +38,10 @@ _READ: Final = (
     "moved_to",
     "cancels",
     "domain",
+    "received_at",
 )
+_POSITION: Final = ("topic", "partition", "offset")
+_SETTLEMENT: Final = ("municipality", "notice", "registered_in", "taken_back")
 
 
 class CaseRef(NamedTuple):
@@ -59,21 +64,32 @@ class PersonChange(NamedTuple):
     moved_to: str | None
     cancels: str | None
     domain: str | None
+    received_at: int
+    position: tuple[str, int, int]
     case: CaseRef | None
     facts: Facts | None
     protected: bool | None
     account: Account | None
+    settlement: tuple[str, str, str, bool] | None
+
+    @property
+    def receipt(self) -> Receipt:
+        """When and where the submission was received."""
+        return Receipt(self.received_at, *self.position)
 
 
 def changes_of(table: pa.Table) -> list[PersonChange]:
     """Return the rows of `person-change` in their order."""
-    columns = select_columns(table, [*_READ, "case", "facts", "account"])
+    columns = select_columns(table, [*_READ, "origin", "case", "facts", "account", "settlement"])
+    origin = struct_fields(columns["origin"])
     values = [
         *(values_of(columns[name]) for name in _READ),
+        zip(*(values_of(origin[name]) for name in _POSITION), strict=True),
         _tuples(CaseRef._make, CaseRef._fields, columns["case"]),
         _tuples(Facts._make, Facts._fields, columns["facts"]),
         values_of(struct_fields(columns["facts"])["protected"]),
         _tuples(Account._make, Account._fields, columns["account"]),
+        _tuples(tuple, _SETTLEMENT, columns["settlement"]),
     ]
     return [PersonChange(*row) for row in zip(*values, strict=True)]
 
@@ -96,6 +112,8 @@ def history_entry(change: PersonChange) -> Entry | str:
         return _enrolment(change)
     if change.kind == "ACCOUNT" and change.account is not None:
         return AccountEvent(change.effective_on, change.account)
+    if change.kind == "SETTLEMENT" and change.settlement is not None:
+        return Settlement(*change.settlement, change.receipt)
     return "kind unknown to this version"
 
 
@@ -114,6 +132,7 @@ def _notice(change: PersonChange) -> PersonNotice | str:
         moved_from=change.moved_from,
         moved_to=change.moved_to,
         cancels=change.cancels,
+        received=change.receipt,
     )
 
 

@@ -88,8 +88,8 @@ class FanOutOutputs:
                 for difference in differences(before, person.state)
             ]
             dispatched += [self._add_message(row, person, message) for message in messages]
-            for status, conflict in conflicts.differences(change.person, before, person.state):
-                self.conflicts.append({**conflict._asdict(), "status": status})
+            for conflict in conflicts.differences(change.person, before, person.state):
+                self.conflicts.append(conflict._asdict())
         if change.case is not None:
             self.dispatched.append((row, dispatched))
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from processors.fan_out.accounts import apply_accounts
 from processors.fan_out.effective_order import order_day
 from processors.fan_out.enrolments import apply_enrolment
-from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice
+from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice, decisions_of
 from processors.fan_out.person_notices import apply_notice
 from processors.fan_out.person_state import PersonState
 
@@ -26,7 +26,7 @@ def fold(history: History) -> PersonState:
     notices = _by_day([(notice.effective_on, notice) for notice in history.effective_notices()])
     enrolments = _by_day([(enrolment.since, enrolment) for enrolment in history.enrolments])
     accounts = _by_day([(event.effective_on, event) for event in history.accounts])
-    state = PersonState()
+    state = PersonState(decisions=decisions_of(history.settlements))
     for day in sorted({*notices, *enrolments, *accounts}):
         _fold_day(state, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
     return state

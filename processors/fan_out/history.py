@@ -1,13 +1,13 @@
-"""A person's history: notices, enrolments and account events."""
+"""A person's history: notices, enrolments, account events, and an operator's settlements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, NamedTuple
 
-from schemas.reasons import FACTS, FIELDS_BY_REASON, Reason
+from schemas.reasons import ENDS_RESIDENCE, FACTS, FIELDS_BY_REASON, Reason
 
 
 class Facts(NamedTuple):
@@ -52,12 +52,29 @@ def merge(facts: Facts, changes: Facts) -> Facts:
     return Facts._make([old if new is None else new for old, new in pairs])
 
 
+class Receipt(NamedTuple):
+    """When and where a submission was received; the order of receipts decides whose registration is confirmed.
+
+    `received_at` is the Kafka timestamp in milliseconds: of a resubmission, that of the operator's command.
+    """
+
+    received_at: int
+    topic: str
+    partition: int
+    offset: int
+
+
+#: The receipt of a notice for which none is known: before all others.
+NO_RECEIPT: Final = Receipt(0, "", 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class PersonNotice:
     """One person's part of an accepted notice; with reason CANCELLED, of a cancellation.
 
     `seq` is the sequence number in the municipality's register. `protected` comes from a notice of birth; the column
-    has no meaning in other notices.
+    has no meaning in other notices. `cancelled_by` is the receipt of the cancellation if this notice is a cancelled
+    move out or death: `History.effective_notices` keeps it, because whoever it removed is back from its place on.
     """
 
     municipality: str
@@ -70,6 +87,8 @@ class PersonNotice:
     moved_from: str | None = None
     moved_to: str | None = None
     cancels: str | None = None
+    received: Receipt = NO_RECEIPT
+    cancelled_by: Receipt | None = None
 
     @property
     def id(self) -> tuple[str, str]:
@@ -104,6 +123,38 @@ class AccountEvent(NamedTuple):
     account: Account
 
 
+class Settlement(NamedTuple):
+    """An operator's decision about a registration in conflict, identified by municipality and number of its notice.
+
+    The person is registered in `registered_in`: if that is `municipality`, this registration is confirmed, otherwise it
+    isn't. `taken_back` ends the decision. The latest settlement received of a registration is in force.
+    """
+
+    municipality: str
+    notice: str
+    registered_in: str
+    taken_back: bool
+    received: Receipt
+
+
+class Decisions(NamedTuple):
+    """The settlements in force: registrations (municipality, notice) that an operator preferred or refused."""
+
+    preferred: frozenset[tuple[str, str]] = frozenset()
+    refused: frozenset[tuple[str, str]] = frozenset()
+
+
+NO_DECISIONS: Final = Decisions()
+
+
+def decisions_of(settlements: Iterable[Settlement]) -> Decisions:
+    """Return what is in force after all settlements, whatever their order."""
+    latest = {(s.municipality, s.notice): s for s in sorted(settlements, key=lambda s: s.received)}
+    in_force = {id_: s for id_, s in latest.items() if not s.taken_back}
+    preferred = frozenset(id_ for id_, s in in_force.items() if s.registered_in == s.municipality)
+    return Decisions(preferred, frozenset(in_force) - preferred) if in_force else NO_DECISIONS
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """All entries of a person's history, in any order; enrolments and account events without repetition."""
@@ -111,8 +162,35 @@ class History:
     notices: tuple[PersonNotice, ...] = ()
     enrolments: tuple[Enrolment, ...] = ()
     accounts: tuple[AccountEvent, ...] = ()
+    settlements: tuple[Settlement, ...] = ()
 
     def effective_notices(self) -> list[PersonNotice]:
-        """Return the notices to fold: without cancelled ones and without cancellations."""
-        cancelled = {(n.municipality, n.cancels) for n in self.notices if n.reason is Reason.CANCELLED}
-        return [n for n in self.notices if n.reason is not Reason.CANCELLED and n.id not in cancelled]
+        """Return the notices to fold, see the function of this name."""
+        return effective_notices(self.notices, cancellations_of(self.notices))
+
+
+#: The receipt of the cancellation of each cancelled notice, by municipality and number.
+Cancellations = Mapping[tuple[str, str], Receipt]
+
+
+def cancellations_of(notices: Iterable[PersonNotice]) -> dict[tuple[str, str], Receipt]:
+    """Return the cancelled notices with the receipts of their cancellations."""
+    return {
+        (n.municipality, n.cancels): n.received
+        for n in notices
+        if n.reason is Reason.CANCELLED and n.cancels is not None
+    }
+
+
+def effective_notices(notices: Iterable[PersonNotice], cancelled: Cancellations) -> list[PersonNotice]:
+    """Return the notices to fold: no cancellations, and of the cancelled ones only moves out and deaths.
+
+    These are marked by `cancelled_by`. They end no residence, but mark the place from which the person is back.
+    """
+    folded = []
+    for notice in notices:
+        by = cancelled.get(notice.id)
+        if notice.reason is Reason.CANCELLED or (by is not None and notice.reason not in ENDS_RESIDENCE):
+            continue
+        folded.append(notice if by is None else replace(notice, cancelled_by=by))
+    return folded

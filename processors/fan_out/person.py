@@ -8,12 +8,21 @@ from datetime import date
 from typing import Final
 
 from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
-from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice
+from processors.fan_out.history import (
+    AccountEvent,
+    Enrolment,
+    History,
+    PersonNotice,
+    Receipt,
+    Settlement,
+    cancellations_of,
+    effective_notices,
+)
 from processors.fan_out.messages import MessageBasis, ResidentMessage, new_messages
 from processors.fan_out.person_state import PersonState
 from schemas.reasons import Reason
 
-Entry = PersonNotice | Enrolment | AccountEvent
+Entry = PersonNotice | Enrolment | AccountEvent | Settlement
 
 #: Reads the notices in archived segments.
 ReadArchive = Callable[[], Sequence[PersonNotice]]
@@ -28,7 +37,8 @@ class PersonAggregate:
 
     `notices` are the latest to arrive; earlier ones are in `archived_segments` segments, which reach to
     `archived_until` in the order of effect. `accounts` are in the order of effect. `cancelled` are municipality and
-    number of notices that a cancellation names. `revisions` are the latest by domain, `state` is the fold.
+    number of notices that a cancellation names, each with the receipt of the cancellation. `revisions` are the latest
+    by domain, `state` is the fold.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)
@@ -36,7 +46,8 @@ class PersonAggregate:
     archived_until: date | None = None
     enrolments: list[Enrolment] = field(default_factory=list)
     accounts: list[AccountEvent] = field(default_factory=list)
-    cancelled: set[tuple[str, str]] = field(default_factory=set)
+    settlements: list[Settlement] = field(default_factory=list)
+    cancelled: dict[tuple[str, str], Receipt] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
     state: PersonState = field(default_factory=PersonState)
 
@@ -66,6 +77,8 @@ class PersonAggregate:
             return after_enrolment(self.state, entry)
         if isinstance(entry, AccountEvent):
             return after_account(self.state, entry, self.accounts[-1] if self.accounts else None)
+        if isinstance(entry, Settlement):
+            return None
         if entry.reason is Reason.CANCELLED or entry.id in self.cancelled:
             return None
         if self.archived_until is not None and self.archived_until >= entry.effective_on:
@@ -73,16 +86,18 @@ class PersonAggregate:
         return after_notice(self.state, entry, self._notices_of_last_day())
 
     def _notices_of_last_day(self) -> list[PersonNotice]:
-        return [
-            notice
-            for notice in self.notices
-            if notice.effective_on == self.state.last_day
-            and notice.reason is not Reason.CANCELLED
-            and notice.id not in self.cancelled
-        ]
+        of_day = [notice for notice in self.notices if notice.effective_on == self.state.last_day]
+        return effective_notices(of_day, self.cancelled)
 
     def _refolded(self, read_archive: ReadArchive) -> PersonState:
-        return fold(History((*read_archive(), *self.notices), tuple(self.enrolments), tuple(self.accounts)))
+        return fold(
+            History(
+                (*read_archive(), *self.notices),
+                tuple(self.enrolments),
+                tuple(self.accounts),
+                tuple(self.settlements),
+            )
+        )
 
     def _add(self, entry: Entry) -> None:
         if isinstance(entry, Enrolment):
@@ -90,10 +105,11 @@ class PersonAggregate:
         elif isinstance(entry, AccountEvent):
             self.accounts.append(entry)
             self.accounts.sort()
+        elif isinstance(entry, Settlement):
+            self.settlements.append(entry)
         else:
             self.notices.append(entry)
-            if entry.reason is Reason.CANCELLED and entry.cancels is not None:
-                self.cancelled.add((entry.municipality, entry.cancels))
+            self.cancelled |= cancellations_of([entry])
 
     def archive_oldest(self) -> list[PersonNotice]:
         """Remove and return the older half of the notices if there are too many, for an archived segment.

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.fan_out.history import Account, AccountEvent, Enrolment, Facts
+from processors.fan_out.history import (
+    NO_DECISIONS,
+    NO_RECEIPT,
+    Account,
+    AccountEvent,
+    Decisions,
+    Enrolment,
+    Facts,
+    Receipt,
+)
+from schemas.reasons import Reason
 
 ACTIVE: Final = "active"
 CANDIDATE: Final = "candidate"
@@ -20,11 +30,50 @@ RowKey = tuple[str, str | None]
 
 
 class Registration(NamedTuple):
-    """The person's entry in one municipality's register; `since` is the day on which the residence there began."""
+    """The person's entry in one municipality's register; `since` is the day on which the residence there began.
+
+    `reason`, `notice` (number), `moved_from` and `received` are of the notice by which it began. `came_back` is the
+    receipt of the cancellation that brought it back, None if it never ended. `confirmed_on` is the day since which it
+    is the confirmed one, None if it isn't. `refused` is true once an operator has preferred another registration that
+    stood at the same time.
+    """
 
     resident: bool
     since: date
     facts: Facts
+    reason: Reason = Reason.FIRST_REGISTERED
+    notice: str = ""
+    moved_from: str | None = None
+    received: Receipt = NO_RECEIPT
+    came_back: Receipt | None = None
+    confirmed_on: date | None = None
+    refused: bool = False
+
+    @property
+    def rank(self) -> Receipt:
+        """The receipt by which it is compared with other registrations that stand."""
+        return self.came_back or self.received
+
+
+class ResidenceEnd(NamedTuple):
+    """A move out or death in the confirmed registration: where the person may be registered next.
+
+    `registration` (municipality, number of its notice) is the one that ended, `rank` its rank. `destination` is None
+    after a death, and the code of abroad after a move abroad. A cancelled end stays: it says who could rely on it.
+    """
+
+    registration: tuple[str, str]
+    rank: Receipt
+    destination: str | None
+
+
+class UnconfirmedNotice(NamedTuple):
+    """A notice that has no effect because the registration of its municipality isn't the confirmed one."""
+
+    kind: str
+    municipality: str
+    number: str
+    effective_on: date
 
 
 class Departure(NamedTuple):
@@ -103,12 +152,20 @@ class PersonState:
     municipality, None if there are none yet. `registers` are the person's registrations by municipality, `departures`
     the latest move out of each municipality that the person left, `rows` the rows of the domains.
 
+    `confirmed` is the municipality of the confirmed registration. `ends` are the moves out and the deaths in confirmed
+    registrations, in the order of effect; `dead` is true after a death until another registration is confirmed.
+    `unconfirmed` are notices without effect, `decisions` the operator's decisions that are in force.
+
     `known_from` is the day of the first registration, `last_day` the latest day folded, `start_of_day` the residence
     before that day. `day_over` is true if enrolments or accounts of that day have been folded: they come after all
     notices of the day.
     """
 
     facts: Facts | None = None
+    confirmed: str | None = None
+    ends: tuple[ResidenceEnd, ...] = ()
+    unconfirmed: tuple[UnconfirmedNotice, ...] = ()
+    decisions: Decisions = NO_DECISIONS
     protected: bool = False
     dead: bool = False
     known_from: date | None = None
@@ -126,6 +183,10 @@ class PersonState:
         # Called once per record; `dataclasses.replace` takes three times as long.
         return PersonState(
             self.facts,
+            self.confirmed,
+            self.ends,
+            self.unconfirmed,
+            self.decisions,
             self.protected,
             self.dead,
             self.known_from,

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
-from processors.fan_out.history import Account, AccountEvent, Enrolment, Facts, PersonNotice
+from processors.fan_out.history import (
+    NO_RECEIPT,
+    Account,
+    AccountEvent,
+    Enrolment,
+    Facts,
+    PersonNotice,
+    Receipt,
+    Settlement,
+    decisions_of,
+)
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import (
     AccountConflict,
@@ -21,12 +31,15 @@ from processors.fan_out.person_state import (
     PersonState,
     Registration,
     Residence,
+    ResidenceEnd,
+    UnconfirmedNotice,
 )
 from schemas.reasons import Reason
 
 Stored = Mapping[str, Any]
 
 _FACTS: Final = itemgetter(*Facts._fields)
+_RECEIPT: Final = itemgetter(*Receipt._fields)
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
 
@@ -58,7 +71,14 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
             for domain, code, since in person.enrolments
         ],
         "accounts": [_write_event(event) for event in person.accounts],
-        "cancelled": [{"municipality": m, "notice": number} for m, number in sorted(person.cancelled)],
+        "settlements": [
+            {**settlement._asdict(), "received": _write_receipt(settlement.received)}
+            for settlement in person.settlements
+        ],
+        "cancelled": [
+            {"municipality": m, "notice": number, "received": _write_receipt(received)}
+            for (m, number), received in sorted(person.cancelled.items())
+        ],
         "revisions": [
             {"domain": domain, "revision": revision} for domain, revision in person.revisions.items()
         ],
@@ -71,14 +91,37 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
     state = person.state
     return {
         "facts": None if state.facts is None else pool.number(state.facts),
+        "confirmed": state.confirmed,
+        "ends": [
+            {
+                "municipality": end.registration[0],
+                "notice": end.registration[1],
+                "rank": _write_receipt(end.rank),
+                "destination": end.destination,
+            }
+            for end in state.ends
+        ],
+        "unconfirmed": [notice._asdict() for notice in state.unconfirmed],
         "protected": state.protected,
         "dead": state.dead,
         "known_from": state.known_from,
         "last_day": state.last_day,
         "day_over": state.day_over,
         "registers": [
-            {"municipality": code, "resident": resident, "since": since, "facts": pool.number(facts)}
-            for code, (resident, since, facts) in state.registers.items()
+            {
+                "municipality": code,
+                "resident": entry.resident,
+                "since": entry.since,
+                "facts": pool.number(entry.facts),
+                "reason": entry.reason.value,
+                "notice": entry.notice,
+                "moved_from": entry.moved_from,
+                "received": _write_receipt(entry.received),
+                "came_back": _write_receipt(entry.came_back),
+                "confirmed_on": entry.confirmed_on,
+                "refused": entry.refused,
+            }
+            for code, entry in state.registers.items()
         ],
         "departures": [
             {
@@ -141,7 +184,12 @@ def _write_notice(notice: PersonNotice) -> dict[str, Any]:
         "moved_from": notice.moved_from,
         "moved_to": notice.moved_to,
         "cancels": notice.cancels,
+        "received": _write_receipt(notice.received),
     }
+
+
+def _write_receipt(receipt: Receipt | None) -> dict[str, Any] | None:
+    return None if receipt is None else dict(zip(Receipt._fields, receipt, strict=True))
 
 
 def _write_facts(facts: Facts) -> dict[str, Any]:
@@ -156,6 +204,7 @@ def _write_event(event: AccountEvent) -> dict[str, Any]:
 def read_person(stored: Stored) -> PersonAggregate:
     """Return the person from a record of `state-fan-out-persons`."""
     enrolments = [Enrolment(e["domain"], e["municipality"], e["since"]) for e in stored["enrolments"]]
+    settlements = [_read_settlement(settlement) for settlement in stored["settlements"]]
     pool = [_read_facts(facts) for facts in stored["pool"]]
     return PersonAggregate(
         read_notices(stored["notices"]),
@@ -163,15 +212,32 @@ def read_person(stored: Stored) -> PersonAggregate:
         stored["archived_until"],
         enrolments,
         [_read_event(event) for event in stored["accounts"]],
-        {(notice["municipality"], notice["notice"]) for notice in stored["cancelled"]},
+        settlements,
+        {(n["municipality"], n["notice"]): _read_receipt(n["received"]) for n in stored["cancelled"]},
         {entry["domain"]: entry["revision"] for entry in stored["revisions"]},
-        _read_state(stored["state"], enrolments, pool),
+        _read_state(stored["state"], enrolments, settlements, pool),
     )
 
 
-def _read_state(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) -> PersonState:
+def _read_state(
+    stored: Stored, enrolments: list[Enrolment], settlements: list[Settlement], pool: list[Facts]
+) -> PersonState:
     return PersonState(
         None if stored["facts"] is None else pool[stored["facts"]],
+        stored["confirmed"],
+        tuple(
+            ResidenceEnd(
+                (e["municipality"], e["notice"]),
+                _read_receipt(e["rank"]),
+                e["destination"],
+            )
+            for e in stored["ends"]
+        ),
+        tuple(
+            UnconfirmedNotice(n["kind"], n["municipality"], n["number"], n["effective_on"])
+            for n in stored["unconfirmed"]
+        ),
+        decisions_of(settlements),
         stored["protected"],
         stored["dead"],
         stored["known_from"],
@@ -179,7 +245,18 @@ def _read_state(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) 
         stored["day_over"],
         _read_residence(stored["start_of_day"]),
         {
-            r["municipality"]: Registration(r["resident"], r["since"], pool[r["facts"]])
+            r["municipality"]: Registration(
+                r["resident"],
+                r["since"],
+                pool[r["facts"]],
+                _REASONS[r["reason"]],
+                r["notice"],
+                r["moved_from"],
+                _read_receipt(r["received"]),
+                _read_optional_receipt(r["came_back"]),
+                r["confirmed_on"],
+                r["refused"],
+            )
             for r in stored["registers"]
         },
         {
@@ -233,7 +310,26 @@ def _read_notice(stored: Stored) -> PersonNotice:
         stored["moved_from"],
         stored["moved_to"],
         stored["cancels"],
+        _read_receipt(stored["received"]),
     )
+
+
+def _read_settlement(stored: Stored) -> Settlement:
+    return Settlement(
+        stored["municipality"],
+        stored["notice"],
+        stored["registered_in"],
+        stored["taken_back"],
+        _read_receipt(stored["received"]),
+    )
+
+
+def _read_receipt(stored: Stored | None) -> Receipt:
+    return NO_RECEIPT if stored is None else Receipt._make(_RECEIPT(stored))
+
+
+def _read_optional_receipt(stored: Stored | None) -> Receipt | None:
+    return None if stored is None else _read_receipt(stored)
 
 
 def _read_facts(stored: Stored) -> Facts:

@@ -78,11 +78,11 @@ def decide(notice: PendingNotice, register: Register) -> Accepted | RejectionCod
 def _decide_new(notice: PendingNotice, register: Register) -> Accepted | RejectionCode:
     if register.entry(notice.number) is not None:
         return RejectionCode.NUMBER_TAKEN
+    if notice.reason is Reason.CANCELLED:
+        return _cancel(notice, register)
     persons = _affected_persons(notice, register)
     if isinstance(persons, RejectionCode):
         return persons
-    if notice.reason is Reason.CANCELLED:
-        return _cancel(notice, persons, register)
     return _check_residence(notice, persons, register) or _enter(notice, persons, register)
 
 
@@ -124,24 +124,26 @@ def _enter(notice: PendingNotice, persons: PersonFacts, register: Register) -> A
     return Accepted(seq, persons)
 
 
-def _cancel(notice: PendingNotice, named: PersonFacts, register: Register) -> Accepted | RejectionCode:
+def _cancel(notice: PendingNotice, register: Register) -> Accepted | RejectionCode:
     """Remove the residence entries of the cancelled notice, and enter the cancellation in the register.
 
-    It affects the persons of the cancelled notice and those that the cancellation names.
+    It affects the persons of the cancelled notice, and may name no others.
     """
     target = register.entry(notice.cancels) if notice.cancels is not None else None
     rejection = _check_cancellable(target, register)
     if target is None or rejection is not None:
         return rejection or RejectionCode.CANCELS_UNKNOWN
-    if not all(register.resident(person).resident for person, _ in named):
+    named = [person for person, _ in notice.persons or ()]
+    if len(set(named)) < len(named):
+        return RejectionCode.PERSON_REPEATED
+    if not set(named) <= set(target.persons):
         return RejectionCode.RESIDENT_UNKNOWN
     for person in target.persons:
         register.update_resident(person, register.resident(person).without_entry(target.seq))
     register.enter(notice.cancels or "", target._replace(cancelled=True))
-    persons = tuple(dict.fromkeys((*target.persons, *(person for person, _ in named))))
     seq = register.next_seq()
-    register.enter(notice.number, RegisterEntry(Reason.CANCELLED, notice.effective_on, seq, persons))
-    return Accepted(seq, tuple((person, NO_FACTS) for person in persons))
+    register.enter(notice.number, RegisterEntry(Reason.CANCELLED, notice.effective_on, seq, target.persons))
+    return Accepted(seq, tuple((person, NO_FACTS) for person in target.persons))
 
 
 def _check_cancellable(target: RegisterEntry | None, register: Register) -> RejectionCode | None:

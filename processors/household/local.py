@@ -9,10 +9,7 @@ from bisect import bisect_left
 from datetime import date
 from typing import Final, NamedTuple
 
-from schemas.reasons import FIELDS_BY_REASON, NEW_THERE, Reason
-
-#: Reasons that end the residence.
-LEAVING: Final = frozenset({Reason.MOVED_OUT, Reason.MOVED_ABROAD, Reason.DIED})
+from schemas.reasons import ENDS_RESIDENCE, FIELDS_BY_REASON, NEW_THERE, Reason
 
 #: The effect of a notice on a person's residence, one letter each.
 ENTERED, STAYED, LEFT = "E", "S", "L"
@@ -24,7 +21,7 @@ def effect_of(reason: Reason) -> str:
     """Return the effect of a notice with this reason on the residence of its persons."""
     if reason in NEW_THERE:
         return ENTERED
-    return LEFT if reason in LEAVING else STAYED
+    return LEFT if reason in ENDS_RESIDENCE else STAYED
 
 
 def household_set_by(reason: Reason, household: str | None) -> str | None:

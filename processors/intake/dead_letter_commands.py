@@ -24,7 +24,7 @@ _DIGEST: Final = r"^[0-9a-f]{24}$"
 def is_dead_letter_command(commands: Submissions) -> pa.Array:
     """Return whether each command is a complete command on a dead letter of a step that has a dead-letter queue.
 
-    REPAIR, and no other, has a value; DISMISS has a reason; none has a submission to resubmit.
+    REPAIR, and no other, has a value; DISMISS has a reason; none has a submission to resubmit or a settlement.
     """
     dead_letter, command = struct_fields(commands.column("dead_letter")), commands.column("command")
     known = pc.and_(
@@ -35,7 +35,7 @@ def is_dead_letter_command(commands: Submissions) -> pa.Array:
     value_fits = pc.equal(pc.is_valid(dead_letter["value"]), pc.equal(command, "REPAIR"))
     reason_fits = pc.or_(pc.is_valid(dead_letter["reason"]), pc.not_equal(command, "DISMISS"))
     valid = pc.and_(pc.and_(known, has_digest), pc.and_(value_fits, reason_fits))
-    for field in RESUBMISSION_FIELDS.values():
+    for field in ("settlement", *RESUBMISSION_FIELDS.values()):
         valid = pc.and_(valid, pc.is_null(commands.column(field)))
     return pc.fill_null(valid, False)
 

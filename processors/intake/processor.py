@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from processors.codes import MESH, KeyRing
 from processors.columns import contiguous, row_indices
-from processors.intake import canonical, dead_letter_commands, resubmissions, submission_ordering, validation
+from processors.intake import (
+    canonical,
+    dead_letter_commands,
+    resubmissions,
+    settlements,
+    submission_ordering,
+    validation,
+)
 from processors.intake.rejected_submissions import rejection_outputs
 from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
@@ -72,7 +79,9 @@ class IntakeProcessor:
         yield from self._result_outputs(self._resubmit(submissions))
         on_dead_letter = dead_letter_commands.is_dead_letter_command(submissions)
         yield from dead_letter_commands.command_outputs(submissions.filter(on_dead_letter))
-        yield from self._rejected_commands(submissions.filter(pc.invert(on_dead_letter)))
+        settles = settlements.is_settlement(submissions, self._mesh)
+        yield from settlements.settlement_outputs(resubmissions.without_file(submissions.filter(settles)))
+        yield from self._rejected_commands(submissions.filter(pc.invert(pc.or_(on_dead_letter, settles))))
 
     def _result_outputs(self, results: Sequence[_IntakeResult]) -> Iterator[Output]:
         yield from _merge_records(results)
@@ -128,9 +137,9 @@ class IntakeProcessor:
         return results
 
     def _rejected_commands(self, commands: Submissions) -> Iterator[Output]:
-        """Yield rejections of the commands that aren't resubmissions; none of `commands` is on a dead letter."""
+        """Yield rejections of the commands that aren't resubmissions; none of `commands` is of another valid type."""
         is_invalid = pc.invert(resubmissions.is_resubmission(commands))
-        invalid = resubmissions.as_submissions(commands.filter(is_invalid))
+        invalid = resubmissions.without_file(commands.filter(is_invalid))
         positions = canonical.join_columns(
             [invalid.topic, invalid.offset.cast(pa.string())], without_control_characters=True
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ def is_resubmission(commands: Submissions) -> pa.Array:
     is_set = {field: pc.is_valid(commands.column(field)) for field in RESUBMISSION_FIELDS.values()}
     count = reduce(pc.add, (column.cast(pa.int8()) for column in is_set.values()))
     valid = pc.and_(pc.equal(commands.column("command"), "RESUBMIT"), pc.equal(count, 1))
-    valid = pc.and_(valid, pc.is_null(commands.column("dead_letter")))
+    for field in ("dead_letter", "settlement"):
+        valid = pc.and_(valid, pc.is_null(commands.column(field)))
     for schema, field in RESUBMISSION_FIELDS.items():
         fits_topic = pc.or_(pc.invert(is_set[field]), publishes_schema(topics, schema))
         valid = pc.and_(valid, fits_topic)
@@ -46,12 +48,9 @@ def _original(commands: Submissions, field: str) -> Submissions:
     )
 
 
-def as_submissions(commands: Submissions) -> Submissions:
-    """Return the commands themselves as submissions to reject: they have no file and no line."""
-    no_origin_file = {
-        "file": pa.nulls(len(commands), pa.string()),
-        "line": pa.nulls(len(commands), pa.int32()),
-    }
-    return Submissions(
-        pa.table(no_origin_file), commands.topic, commands.partition, commands.offset, commands.received_ms
-    )
+def without_file(commands: Submissions) -> Submissions:
+    """Return commands with the columns of an origin: they have no file and no line."""
+    table = commands.table
+    for name, type_ in (("file", pa.string()), ("line", pa.int32())):
+        table = table.append_column(name, pa.nulls(len(commands), type_))
+    return replace(commands, table=table)

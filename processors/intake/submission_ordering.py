@@ -78,10 +78,12 @@ def _portal_event(event: Row, codes: _MeshCodes) -> NoticeScope:
 
 
 def _operator_command(command: Row, codes: _MeshCodes) -> NoticeScope:
-    """Return the scope of the submission to resubmit; a dead-letter command has none."""
+    """Return the scope of the submission to resubmit, or the person of a settlement; a dead-letter command has none."""
     for schema, field in RESUBMISSION_FIELDS.items():
         if command[field] is not None:
             return _SCOPE_OF[schema](command[field], codes)
+    if command["settlement"] is not None:
+        return NoticeScope(persons=[command["settlement"]["person"]])
     return NoticeScope()
 
 

@@ -12,7 +12,8 @@ DOMAIN = Domain(
     legal_basis=law.NUMBER_ACT_PORTAL,
     enrolment=Rule(Action.NONE, legal_basis=law.NUMBER_ACT_PORTAL),
     account_basis=law.ACCOUNT_ACT,
-    # A message about a death would go to the person who died.
-    message_on=frozenset(JAPANESE) - {Reason.DIED},
+    # A message about a death would go to the person who died. Others may read a resident's portal, so it says nothing
+    # about protection measures.
+    message_on=frozenset(JAPANESE) - {Reason.DIED, Reason.PROTECTION_BEGUN, Reason.PROTECTION_ENDED},
 )
 SYSTEM = System("portal", "マイナポータル", Scope.NATIONAL, publishes="portal-event", domain=DOMAIN)

@@ -16,6 +16,9 @@ from connectors.postgres import merge
 from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
+from processors.fan_out import person_notices
+from processors.fan_out.history import PersonNotice
+from processors.fan_out.person_state import PersonState
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
@@ -202,6 +205,21 @@ def _nothing_blocked(seed: Seed) -> None:
     seed(DeadLetterRouter, "block", lambda self, record, keys: False)
 
 
+def _last_registration_confirmed(seed: Seed) -> None:
+    def choose(state: PersonState) -> str | None:
+        standing = [(entry.rank, code) for code, entry in state.registers.items() if entry.resident]
+        return max(standing)[1] if standing else None
+
+    seed(person_notices, "choose_confirmed", choose)
+
+
+def _protection_ended_by_anybody(seed: Seed) -> None:
+    def end_protection(state: PersonState, notice: PersonNotice) -> None:
+        person_notices._set_protected(state, notice.effective_on, protected=False)
+
+    seed(person_notices, "_end_protection", end_protection)
+
+
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no seek after an abort": _no_seek_after_abort,
@@ -217,6 +235,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a changelog's end believed without a barrier token": _no_barrier_for_changelogs,
     "unassigned partitions not checked": _unassigned_unchecked,
     "records with a blocked ordering key processed": _nothing_blocked,
+    "the registration received last is the confirmed one": _last_registration_confirmed,
+    "a protection measure ended by any municipality": _protection_ended_by_anybody,
 }
 
 

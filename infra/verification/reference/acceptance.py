@@ -14,6 +14,7 @@ from infra.verification.reference.notice import (
     LEAVING,
     Facts,
     Notice,
+    Receipt,
     Submission,
 )
 
@@ -26,12 +27,19 @@ class AcceptedNotice:
     """An accepted notice and its sequence number in the register.
 
     `persons` are the persons that it concerns, by resident record code, also where the notice names only a household.
+    `received` is when its submission was received.
     """
 
     seq: int
     notice: Notice
     persons: Mapping[str, Facts]
-    cancelled: bool = False
+    received: Receipt = ()
+    cancelled_by: AcceptedNotice | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a later notice cancels this one."""
+        return self.cancelled_by is not None
 
     @property
     def effect_order(self) -> tuple[str, int]:
@@ -52,17 +60,17 @@ class ReferenceRegister:
     _entries_by_person: dict[str, list[AcceptedNotice]] = field(default_factory=dict)
     _past_members: dict[str, set[str]] = field(default_factory=dict)
 
-    def submit(self, submission: Submission) -> None:
+    def submit(self, submission: Submission, received: Receipt) -> None:
         """Accept or reject one submission, or note it as a duplicate of an earlier one."""
         if submission.identity in self._identities:
             self.duplicates.append(submission)
             return
         self._identities.add(submission.identity)
-        rejection = submission.fault or self._accept_or_reject(submission.content)
+        rejection = submission.fault or self._accept_or_reject(submission.content, received)
         if rejection:
             self.rejections.append((submission, rejection))
 
-    def _accept_or_reject(self, notice: object) -> str | None:
+    def _accept_or_reject(self, notice: object, received: Receipt) -> str | None:
         """Append `notice` to the register and return None, or return a short rejection code."""
         if not isinstance(notice, Notice):
             return "unreadable"
@@ -72,8 +80,13 @@ class ReferenceRegister:
             return "number-taken"
         if _days_between(notice.recorded_on, notice.effective_on) > DAYS_AHEAD_MAX:
             return "too-far-ahead"
+        if notice.reason == "取消":
+            return self._cancel(notice, received)
         persons = notice.persons or dict.fromkeys(self._members(notice.household), notice.to)
-        return self._reject_persons(notice, persons) or self._accept(notice, persons)
+        rejection = self._reject_persons(notice, persons)
+        if rejection is None:
+            self._accept(notice, persons, received)
+        return rejection
 
     def _reject_persons(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
         """Return the rejection code of a notice about persons who must, or must not, be residents already."""
@@ -89,17 +102,14 @@ class ReferenceRegister:
         missing = not persons or any(self._household_of(code, until) is None for code in persons)
         return "resident-unknown" if missing else None
 
-    def _accept(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
-        if notice.reason == "取消":
-            return self._cancel(notice, persons)
-        entry = self._append(notice, persons)
+    def _accept(self, notice: Notice, persons: Mapping[str, Facts], received: Receipt) -> None:
+        entry = self._append(notice, persons, received)
         for code, facts in persons.items():
             self._entries_by_person.setdefault(code, []).append(entry)
             if "household" in facts:
                 self._past_members.setdefault(str(facts["household"]), set()).add(code)
-        return None
 
-    def _cancel(self, notice: Notice, persons: Mapping[str, Facts]) -> str | None:
+    def _cancel(self, notice: Notice, received: Receipt) -> str | None:
         target = self._entry_by_number.get(notice.cancels)
         if target is None or target.cancelled or target.notice.reason not in CANCELLABLE:
             return "cancels-nothing"
@@ -109,12 +119,13 @@ class ReferenceRegister:
             for later in self._entries_by_person[code]
         ):
             return "overtaken"
-        target.cancelled = True
-        self._append(notice, {**persons, **target.persons})
+        if not set(notice.persons) <= set(target.persons):
+            return "resident-unknown"
+        target.cancelled_by = self._append(notice, target.persons, received)
         return None
 
-    def _append(self, notice: Notice, persons: Mapping[str, Facts]) -> AcceptedNotice:
-        entry = AcceptedNotice(len(self.entries), notice, persons)
+    def _append(self, notice: Notice, persons: Mapping[str, Facts], received: Receipt) -> AcceptedNotice:
+        entry = AcceptedNotice(len(self.entries), notice, persons, received)
         self.entries.append(entry)
         self._entry_by_number[notice.number] = entry
         return entry

@@ -103,7 +103,10 @@ def account_rows(ledger: Ledger, person: Person) -> Iterable[dict[str, str | Non
     ids = {"account": ledger.latest.account}
     yield {"domain": LEDGER, "municipality": None, **ids, **columns, "effective_on": ledger.since}
     for row in person.rows.values():
-        has_account = row.domain in PAYING and row.status != "closed"
-        if has_account and (ledger.open or row.open_since <= ledger.since):
-            day = max(ledger.since, row.open_since)
+        if row.domain not in PAYING or row.status == "closed":
+            continue
+        confirmed, since = person.confirmed_since
+        entitled_since = row.open_since if row.municipality is None else max(row.open_since, since)
+        if row.municipality in (None, confirmed) and (ledger.open or entitled_since <= ledger.since):
+            day = max(ledger.since, entitled_since)
             yield {"domain": row.domain, "municipality": row.municipality, **columns, "effective_on": day}

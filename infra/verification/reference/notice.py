@@ -12,7 +12,7 @@ Facts = Mapping[str, str | bool]
 ENTERING = frozenset({"初期登録", "転入", "国外転入", "出生"})
 #: Reasons by which a person stops being a resident.
 LEAVING = frozenset({"転出", "国外転出", "死亡"})
-CANCELLABLE = frozenset({"転居", "氏名変更", "世帯分離", "世帯合併", "世帯構成変更", "職権修正"})
+CANCELLABLE = frozenset({"転居", "氏名変更", "世帯分離", "世帯合併", "世帯構成変更", "職権修正", *LEAVING})
 #: Reasons whose notices are accepted for a person who was a resident on the day of effect, even if not any more.
 LATE_ALLOWED = frozenset({"氏名変更", "職権修正"})
 
@@ -36,6 +36,10 @@ MUNICIPAL = ("child", "care")
 NATIONAL = ("pension", "nta", "card")
 #: Domains that a person can be enrolled in.
 ENROLLED = (*MUNICIPAL, *NATIONAL, "portal")
+
+
+#: When a submission was received: anything that sorts in the order of receipt.
+Receipt = tuple[object, ...]
 
 
 @dataclass(frozen=True)

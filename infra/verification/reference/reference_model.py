@@ -10,12 +10,14 @@ from typing import Any
 
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
 from infra.verification.reference.ledger import account_rows, fold_account_events
-from infra.verification.reference.notice import AccountEvent, Enrolment, Submission
+from infra.verification.reference.notice import LEAVING, AccountEvent, Enrolment, Receipt, Submission
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold
 from infra.verification.reference.roman import romanize
 
+#: Reasons of which the resident receives no message: the own death, and protection, as others may read the portal.
+WITHOUT_MESSAGE = frozenset({"死亡", "支援措置開始", "支援措置終了"})
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
 
 
@@ -81,14 +83,23 @@ class Expected:
     messages: int = 0
 
 
-def expected(files: Sequence[Path], progress: Callable[[str], None] = lambda _: None) -> Expected:
+#: Returns when the submission at this line of a file was received.
+ReceiptOf = Callable[[str, int], Receipt]
+
+
+def expected(
+    files: Sequence[Path],
+    progress: Callable[[str], None] = lambda _: None,
+    receipt_of: ReceiptOf | None = None,
+) -> Expected:
     """Return what the stores must contain after `files`, which are in order of submission per municipality.
 
-    `progress` is called with a description at the start of each part of the work. Raise ValueError where the name or
-    the first line of a file has another format.
+    `receipt_of` matters only where registrations of one person overlap; by default, submissions are received in the
+    order of the files. `progress` is called with a description at the start of each part of the work. Raise ValueError
+    where the name or the first line of a file has another format.
     """
     outcome = Expected()
-    submissions = _submit_all(files, outcome, progress)
+    submissions = _submit_all(files, outcome, progress, receipt_of)
     for register in submissions.registers.values():
         _add_register(register, outcome)
     progress("folding")
@@ -106,15 +117,19 @@ class _Submissions:
     account_events: dict[str, list[AccountEvent]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _submit_all(files: Sequence[Path], outcome: Expected, progress: Callable[[str], None]) -> _Submissions:
+def _submit_all(
+    files: Sequence[Path], outcome: Expected, progress: Callable[[str], None], receipt_of: ReceiptOf | None
+) -> _Submissions:
     submissions, identities = _Submissions(), set[object]()
-    for path in files:
+    for number, path in enumerate(files):
         progress(f"reading {path.name}")
         for submission in read_submissions(path):
+            source, line = submission.source, submission.line
+            received = (number, line) if receipt_of is None else receipt_of(source, line)
             municipality = submission.submitter
             if municipality:
                 register = submissions.registers.setdefault(municipality, ReferenceRegister(municipality))
-                register.submit(submission)
+                register.submit(submission, received)
             else:
                 _submit_without_register(submission, identities, submissions, outcome)
     return submissions
@@ -175,10 +190,11 @@ def _fold_all(submissions: _Submissions, outcome: Expected) -> None:
 
 
 def _notices_in_effect(code: str, entries: Iterable[AcceptedNotice]) -> Iterator[PersonalNotice]:
-    """Yield the notices that affect the person: neither cancelled ones nor cancellations."""
+    """Yield the notices that affect the person: no cancellations, and of the cancelled ones moves out and deaths."""
     for entry in entries:
-        if not entry.cancelled and entry.notice.reason != "取消":
-            yield PersonalNotice(entry.seq, entry.notice, entry.persons[code])
+        taken_back = entry.cancelled_by.received if entry.cancelled_by else None
+        if entry.notice.reason != "取消" and (taken_back is None or entry.notice.reason in LEAVING):
+            yield PersonalNotice(entry.seq, entry.notice, entry.persons[code], entry.received, taken_back)
 
 
 def _household_id(row: Row) -> str | None:
@@ -199,11 +215,11 @@ def _add_rows(index: int, person: Person, outcome: Expected) -> None:
 
 
 def _add_messages(index: int, entries: Iterable[AcceptedNotice], person: Person, outcome: Expected) -> None:
-    """Add a message per accepted notice after the day of enrolment, except for the person's own death."""
+    """Add a message per accepted notice after the day of enrolment, except those without a message."""
     since = person.in_portal_since
     if since is None:
         return
-    notices = [entry.notice for entry in entries if entry.notice.reason != "死亡"]
+    notices = [entry.notice for entry in entries if entry.notice.reason not in WITHOUT_MESSAGE]
     messages = sorted(
         [notice.reason, notice.effective_on] for notice in notices if notice.effective_on > since
     )

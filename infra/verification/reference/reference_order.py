@@ -7,16 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from infra.verification.reference.notice import ENTERING, LEAVING, Facts, Notice
+from infra.verification.reference.notice import ENTERING, LEAVING, Facts, Notice, Receipt
 
 
 @dataclass(frozen=True)
 class PersonalNotice:
-    """A notice with its facts for one person, and its sequence number in its municipality's register."""
+    """A notice with its facts for one person, and its sequence number in its municipality's register.
+
+    `taken_back` is when the cancellation of a move out or a death was received; such a notice ends no residence.
+    """
 
     seq: int
     notice: Notice
     facts: Facts
+    received: Receipt = ()
+    taken_back: Receipt | None = None
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the person stops being a resident of its municipality."""
+        return self.notice.reason in LEAVING and self.taken_back is None
 
     @property
     def effect_order(self) -> tuple[str, str, int]:
@@ -31,11 +41,12 @@ class RegistrationState:
     registered: set[str] = field(default_factory=set)
     left: str | None = None
 
-    def apply(self, notice: Notice) -> None:
+    def apply(self, personal: PersonalNotice) -> None:
         """Update the state by the next notice."""
+        notice = personal.notice
         if notice.reason in ENTERING:
             self.registered.add(notice.municipality)
-        elif notice.reason in LEAVING:
+        elif personal.leaves:
             self.registered.discard(notice.municipality)
             self.left = notice.municipality
 
@@ -53,7 +64,9 @@ class RegistrationState:
         """Return whether `notice` is a move in whose move out is still in the queues of this day."""
         if notice.reason != "転入" or self.rank(notice) < 4:
             return False
-        return any(other.notice.reason == "転出" for other in queues.get(notice.moved_from, ()))
+        return any(
+            other.notice.reason == "転出" and other.leaves for other in queues.get(notice.moved_from, ())
+        )
 
 
 def order_by_effect(notices: Iterable[PersonalNotice]) -> Iterator[PersonalNotice]:
@@ -77,5 +90,5 @@ def order_by_effect(notices: Iterable[PersonalNotice]) -> Iterator[PersonalNotic
             notice = queues[first].popleft()
             if not queues[first]:
                 del queues[first]
-            state.apply(notice.notice)
+            state.apply(notice)
             yield notice

@@ -14,6 +14,7 @@ from infra.verification.reference.notice import (
     Enrolment,
 )
 from infra.verification.reference.reference_order import PersonalNotice
+from infra.verification.reference.reference_residence import ReferenceResidence
 
 #: Domain and municipality, None for a national domain.
 RowKey = tuple[str, str | None]
@@ -57,18 +58,23 @@ class Row:
 class Person:
     """State of the fold.
 
-    `facts` are the latest facts from any municipality, `local_facts` those of each municipality. `readings` maps each
-    day with notices to the person's reading after them. `conflicting_enrolments` have no effect.
+    `facts` are the latest facts from a confirmed municipality, `local_facts` those of each municipality, `residence`
+    the claims to the person. `confirmed_since` is the confirmed municipality and the day since which it is. `readings`
+    maps each day with notices to the person's reading after them. `conflicting_enrolments`, `unconfirmed_deaths` and
+    `unconfirmed_protection_ends` (municipality, number) have no effect.
     """
 
+    residence: ReferenceResidence = field(default_factory=ReferenceResidence)
     rows: dict[RowKey, Row] = field(default_factory=dict)
     conflicting_enrolments: list[Enrolment] = field(default_factory=list)
+    unconfirmed_deaths: list[tuple[str, str]] = field(default_factory=list)
+    unconfirmed_protection_ends: list[tuple[str, str]] = field(default_factory=list)
     in_portal_since: str | None = None
     protected: bool = False
-    dead: bool = False
     facts: dict[str, str] = field(default_factory=dict)
     local_facts: dict[str, dict[str, str]] = field(default_factory=dict)
     registered: set[str] = field(default_factory=set)
+    confirmed_since: tuple[str | None, str] = (None, "")
     status_when_leaving: dict[RowKey, str] = field(default_factory=dict)
     readings: dict[str, str] = field(default_factory=dict)
 
@@ -80,40 +86,78 @@ class Person:
         Update the facts before the rows, as rows are opened with them, and the registration last, as rows depend on
         where the person was registered before the notice.
         """
-        municipality = notice.notice.municipality
-        effective = notice.notice.reason in ENTERING or municipality in self.registered
+        municipality, day = notice.notice.municipality, notice.notice.effective_on
+        entering = notice.notice.reason in ENTERING
         self._update_protection(notice)
-        if effective:
-            self._update_facts(notice)
-            self._update_local_tax(notice)
-            for domain in MUNICIPAL:
-                self._update_municipal(domain, notice)
+        if not entering and municipality not in self.registered:
+            return
+        if notice.taken_back is not None:
+            self.residence.leave(notice)
+            self._follow_confirmed(day)
+            return
+        if entering:
+            self.residence.enter(notice)
+        counts = self.residence.confirmed == municipality
+        self._update_facts(notice, counts=counts)
+        self._update_local_tax(notice)
+        for domain in MUNICIPAL:
+            self._update_municipal(domain, notice, counts=counts)
+        if counts:
             for domain in NATIONAL:
                 self._update_national(domain, notice)
-            self._update_registration(notice)
-            self.readings[notice.notice.effective_on] = self.facts["kana"]
+        self._update_registration(notice, counts=counts)
+        self._follow_confirmed(day, by_itself=municipality if entering else None)
+        if self.facts:
+            self.readings[day] = self.facts["kana"]
+
+    def _follow_confirmed(self, day: str, by_itself: str | None = None) -> None:
+        """Let a municipality that becomes the confirmed one take effect with all that it has given."""
+        before, now = self.confirmed_since[0], self.residence.confirmed
+        if before == now:
+            return
+        self.confirmed_since = now, day
+        if now is None or now == by_itself:
+            return
+        entry = self.residence.claims[now].entry.notice
+        self.facts = dict(self.local_facts[now])
+        for domain in MUNICIPAL:
+            row = self.rows.get((domain, now))
+            if row is None or row.status == "closed":
+                born = entry.reason == "出生" and domain == "child"
+                moved = entry.reason == "転入" and self._had_open_row_at_origin(domain, entry.moved_from)
+                if born or moved:
+                    self._open((domain, now), "candidate")
+        for domain in NATIONAL:
+            row = self.rows.get((domain, None))
+            if row is not None and row.status != "closed":
+                row.facts.update(self.facts)
 
     def _update_protection(self, notice: PersonalNotice) -> None:
-        reason = notice.notice.reason
-        if reason in ("支援措置開始", "支援措置終了"):
-            self.protected = reason == "支援措置開始"
-        elif reason == "出生" and notice.facts.get("protected") is True:
+        reason, municipality = notice.notice.reason, notice.notice.municipality
+        if reason == "支援措置開始" or (reason == "出生" and notice.facts.get("protected") is True):
             self.protected = True
+        elif reason == "支援措置終了" and self.residence.confirmed == municipality:
+            self.protected = False
+        elif reason == "支援措置終了":
+            self.unconfirmed_protection_ends.append((municipality, notice.notice.number))
 
-    def _update_facts(self, notice: PersonalNotice) -> None:
+    def _update_facts(self, notice: PersonalNotice, *, counts: bool) -> None:
         changed = _changed_facts(notice)
-        self.facts.update(changed)
-        if notice.notice.reason == "国外転出":
-            self.facts["address"] = "国外"
         self.local_facts.setdefault(notice.notice.municipality, {}).update(changed)
+        if counts:
+            self.facts.update(changed)
+            if notice.notice.reason == "国外転出":
+                self.facts["address"] = "国外"
 
-    def _update_registration(self, notice: PersonalNotice) -> None:
+    def _update_registration(self, notice: PersonalNotice, *, counts: bool) -> None:
         reason, municipality = notice.notice.reason, notice.notice.municipality
         if reason in ENTERING:
             self.registered.add(municipality)
         elif reason in LEAVING:
             self.registered.discard(municipality)
-        self.dead = self.dead or reason == "死亡"
+            self.residence.leave(notice)
+            if reason == "死亡" and not counts:
+                self.unconfirmed_deaths.append((municipality, notice.notice.number))
 
     def _update_local_tax(self, notice: PersonalNotice) -> None:
         key = ("local-tax", notice.notice.municipality)
@@ -122,14 +166,15 @@ class Person:
         else:
             self._update_or_close(key, notice)
 
-    def _update_municipal(self, domain: str, notice: PersonalNotice) -> None:
+    def _update_municipal(self, domain: str, notice: PersonalNotice, *, counts: bool) -> None:
         reason, key = notice.notice.reason, (domain, notice.notice.municipality)
         row = self.rows.get(key)
         born_to_child = reason == "出生" and domain == "child"
         if reason not in ENTERING or (row and row.status != "closed"):
             self._update_or_close(key, notice)
-        elif born_to_child or (
-            reason == "転入" and self._had_open_row_at_origin(domain, notice.notice.moved_from)
+        elif counts and (
+            born_to_child
+            or (reason == "転入" and self._had_open_row_at_origin(domain, notice.notice.moved_from))
         ):
             self._open(key, "candidate")
 
@@ -174,7 +219,7 @@ class Person:
     def enrol(self, enrolment: Enrolment) -> None:
         """Apply one enrolment, or keep it as a conflict if the person can't be enrolled on that day."""
         municipality = enrolment.municipality
-        if self.dead or not self.facts or (municipality and municipality not in self.registered):
+        if self.residence.dead or not self.facts or (municipality and municipality not in self.registered):
             self.conflicting_enrolments.append(enrolment)
         elif enrolment.domain == "portal":
             self.in_portal_since = min(self.in_portal_since or enrolment.since, enrolment.since)
@@ -188,12 +233,16 @@ def _changed_facts(notice: PersonalNotice) -> dict[str, str]:
     return {name: str(notice.facts[name]) for name in changed if name in notice.facts}
 
 
-def fold(notices: Iterable[PersonalNotice], enrolments: Iterable[Enrolment]) -> Person:
+def fold(
+    notices: Iterable[PersonalNotice],
+    enrolments: Iterable[Enrolment],
+    residence: ReferenceResidence | None = None,
+) -> Person:
     """Return a person's state after all `notices`, which are in order of effect, and all enrolments.
 
-    An enrolment applies after the notices of its day.
+    An enrolment applies after the notices of its day. `residence` has an operator's decisions and nothing else.
     """
-    person = Person()
+    person = Person(residence or ReferenceResidence())
     dated_notices = [(notice.notice.effective_on, 0, notice) for notice in notices]
     dated_enrolments = [(enrolment.since, 1, enrolment) for enrolment in enrolments]
     events: list[tuple[str, int, PersonalNotice | Enrolment]] = [*dated_notices, *dated_enrolments]

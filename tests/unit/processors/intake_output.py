@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ def account(person: str, since: str, event: str, name: str, holder: str) -> Row:
     return _account_change(fields | {"bank": "0001", "branch": "001", "type": "普通", "effective_on": since})
 
 
+def settlement(
+    person: str, municipality: str, notice: str, registered_in: str, *, line: int, taken_back: bool = False
+) -> Row:
+    """Return an operator's settlement of a registration in conflict as a record of `person.change`."""
+    decision = {"municipality": municipality, "notice": notice, "registered_in": registered_in}
+    change = {"person": person, "kind": "SETTLEMENT", "settlement": decision | {"taken_back": taken_back}}
+    return change | {"effective_on": RECEIVED.date(), "seq": 0, **_received("in.operator", line)}
+
+
 def notice(
     municipality: str,
     number: str,
@@ -108,7 +117,7 @@ def facts(municipality: str, fields: Mapping[str, Any]) -> Row:
 
 def _received(topic: str, line: int) -> Row:
     origin = {"topic": topic, "partition": 0, "offset": line, "file": None, "line": line}
-    return {"received_at": RECEIVED, "origin": origin}
+    return {"received_at": RECEIVED + timedelta(milliseconds=line), "origin": origin}
 
 
 def _csv_notices(path: Path) -> Iterator[Row]:

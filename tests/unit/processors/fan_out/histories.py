@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from processors.fan_out.history import (
     Enrolment,
     Facts,
     PersonNotice,
+    Receipt,
+    Settlement,
     changed_facts,
 )
 from processors.fan_out.person import Entry
@@ -53,7 +56,10 @@ def registers(draw: Callable[[Any], Any]) -> list[list[PersonNotice]]:
 
 def _draw_register(draw: Callable[[Any], Any], municipality: str) -> list[PersonNotice]:
     notices: list[PersonNotice] = []
+    received_at = 0
     for seq in range(1, 1 + draw(st.integers(0, 7))):
+        received_at += draw(st.integers(0, 3))
+        received = Receipt(received_at, f"in.juki.{municipality}", 0, seq)
         number = f"{municipality[:5]}-{seq}"
         cancellable = [
             n for n in notices if n.reason in CANCELLABLE and n.number not in {c.cancels for c in notices}
@@ -61,10 +67,18 @@ def _draw_register(draw: Callable[[Any], Any], municipality: str) -> list[Person
         if cancellable and draw(st.integers(0, 3)) == 0:
             target = draw(st.sampled_from(cancellable))
             notices.append(
-                PersonNotice(municipality, number, seq, Reason.CANCELLED, draw(_days), cancels=target.number)
+                PersonNotice(
+                    municipality,
+                    number,
+                    seq,
+                    Reason.CANCELLED,
+                    draw(_days),
+                    cancels=target.number,
+                    received=received,
+                )
             )
         else:
-            notices.append(_draw_notice(draw, municipality, number, seq))
+            notices.append(replace(_draw_notice(draw, municipality, number, seq), received=received))
     return notices
 
 
@@ -102,11 +116,30 @@ _accounts = st.builds(
 )
 
 
+_settlements = st.builds(
+    lambda municipality, seq, registered_in, taken_back, received: Settlement(
+        municipality,
+        f"{municipality[:5]}-{seq}",
+        registered_in,
+        taken_back,
+        Receipt(received, "in.operator", 0, received),
+    ),
+    _municipalities,
+    st.integers(1, 3),
+    _municipalities,
+    st.booleans(),
+    st.integers(0, 1_000_000),
+)
+
+
 @st.composite
-def histories(draw: Callable[[Any], Any]) -> tuple[list[list[PersonNotice]], list[Enrolment | AccountEvent]]:
-    """Draw the municipalities' registers, and the person's enrolments and account events."""
+def histories(
+    draw: Callable[[Any], Any],
+) -> tuple[list[list[PersonNotice]], list[Enrolment | AccountEvent | Settlement]]:
+    """Draw the municipalities' registers, and the person's enrolments, account events and settlements."""
     others = draw(st.lists(st.one_of(_enrolments, _accounts), max_size=10, unique=True))
-    return draw(registers()), others
+    settlements = draw(st.lists(_settlements, max_size=2, unique_by=lambda s: s.received))
+    return draw(registers()), [*others, *settlements]
 
 
 @st.composite

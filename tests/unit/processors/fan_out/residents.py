@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.processors.intake_output import account, enrolment, notice
+from tests.unit.processors.intake_output import account, enrolment, notice, settlement
 from tests.unit.processors.two_steps import DomainStores, Row, TwoSteps
 
 A, B, C = "131041", "011002", "271004"
@@ -12,7 +12,10 @@ NEW = {"初期登録", "転入", "国外転入", "出生"}
 
 
 class Resident:
-    """The mesh with one person `p`: notices of any municipality, enrolments and accounts, in the order of the calls."""
+    """The mesh with one person `p`: notices of any municipality, enrolments and accounts, in the order of the calls.
+
+    Notices are received in the order in which `notice_row` returns them.
+    """
 
     def __init__(self) -> None:
         self.steps, self.number = TwoSteps(), 0
@@ -24,7 +27,13 @@ class Resident:
         self.number += 1
         fields = person(municipality, **(facts or {})) if reason in NEW else facts or {}
         return notice(
-            municipality, f"{municipality[:5]}-{self.number}", reason, f"2026-{day}", {"p": fields}, **others
+            municipality,
+            f"{municipality[:5]}-{self.number}",
+            reason,
+            f"2026-{day}",
+            {"p": fields},
+            line=self.number,
+            **others,
         )
 
     def submit(self, *args: Any, **others: Any) -> dict[str, list[Row]]:
@@ -44,6 +53,17 @@ class Resident:
     def cancel(self, municipality: str, day: str, number: str) -> dict[str, list[Row]]:
         """Process a cancellation; return fan-out's outputs by topic."""
         return self.submit(municipality, "取消", day, cancels=number)
+
+    def settle(self, municipality: str, number: str, registered_in: str, *, taken_back: bool = False) -> None:
+        """Process an operator's settlement of the registration that began with this notice."""
+        self.number += 1
+        row = settlement("p", municipality, number, registered_in, line=self.number, taken_back=taken_back)
+        self.steps.change([row])
+
+    def account_status(self, domain: str, municipality: str | None = None) -> str | None:
+        """Return the status of the account that a domain received, or None."""
+        account = self.stores.accounts.get((domain, "p", municipality))
+        return None if account is None else account["status"]
 
     @property
     def stores(self) -> DomainStores:

@@ -111,14 +111,16 @@ def test_there_is_no_candidate_without_a_row_at_the_origin() -> None:
 
 
 def test_a_candidate_is_deleted_if_the_enrolment_had_no_effect() -> None:
-    """A late move out shows that the enrolment began after it: it opened no row, here or at the destination."""
+    """A corrected day of the move out shows that the enrolment began after it: it opened no row, here or there."""
     person = Resident()
     person.submit(A, "初期登録", "02-01")
     person.enrol("child", A, "03-05")
+    person.submit(A, "転出", "03-06", moved_to=B)
+    out = f"{A[:5]}-{person.number}"
     person.submit(B, "転入", "03-06", moved_from=A)
     assert person.status("child", B) == "candidate"
-    outputs = person.submit(A, "転出", "03-04", moved_to=B)
-    assert {row["op"] for row in outputs["change.child"]} == {"DELETE"}
+    person.cancel(A, "03-06", out)
+    person.submit(A, "転出", "03-04", moved_to=B)
     assert (person.status("child", A), person.status("child", B)) == (None, None)
     assert person.conflict_kinds() == ["ENROLMENT_WITHOUT_RESIDENT"]
 
@@ -238,12 +240,17 @@ def test_an_enrolment_follows_the_notices_of_its_day() -> None:
 
 
 def test_two_registrations_are_a_conflict_and_both_remain() -> None:
-    """The conflict names both municipalities, the same way whichever came first."""
+    """The conflict is the registration received later, whichever is processed first."""
     first, second = Resident(), Resident()
-    for resident, municipalities in ((first, (A, B)), (second, (B, A))):
-        for municipality in municipalities:
-            resident.submit(municipality, "初期登録", "02-01")
+    for resident, order in ((first, (0, 1)), (second, (1, 0))):
+        rows = [resident.notice_row(municipality, "初期登録", "02-01") for municipality in (A, B)]
+        for index in order:
+            resident.steps.submit([rows[index]])
     (conflict,) = first.stores.conflicts.values()
-    assert (conflict["municipality"], conflict["other_municipality"]) == (B, A)
+    assert (conflict["kind"], conflict["municipality"], conflict["other_municipality"]) == (
+        "REGISTERED_TWICE",
+        B,
+        A,
+    )
     assert first.stores.conflicts == second.stores.conflicts
     assert (first.status("local-tax", A), first.status("local-tax", B)) == ("active", "active")
