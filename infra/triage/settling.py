@@ -36,8 +36,7 @@ def settle_conflict(
         raise OperatorError(
             f"--registration {registered_in!r} is not a municipality code (JIS X 0402, 6 digits)"
         )
-    # A decision in favour of a registration ends its conflict, so a withdrawn conflict may have a decision too.
-    if registered_in is None and row["status"] == "OPEN":
+    if registered_in is None and row["status"] != "SETTLED":
         raise OperatorError(f"conflict {conflict} isn't settled: there is nothing to take back")
     _, person, municipality, notice = conflict.split("/")
     settlement = {

@@ -44,19 +44,21 @@ def _enrolments(person: str, state: PersonState) -> Iterator[Conflict]:
 
 
 def _registrations(person: str, state: PersonState) -> Iterator[Conflict]:
-    """Yield a conflict for each registration that stands and isn't the confirmed one.
+    """Yield a conflict for each registration that stands and is not the confirmed one, or only by a decision.
 
-    It stays until a clerk settles it, or a notice ends one of the registrations. Where a protected person is registered
-    otherwise is not said.
+    It stays until an operator settles it, or a notice ends one of the registrations. Where a protected person is
+    registered otherwise is not said.
     """
     for code, entry in sorted(state.registers.items()):
-        if not entry.resident or code == state.confirmed:
+        preferred = (code, entry.notice) in state.decisions.preferred
+        if not entry.resident or (code == state.confirmed and not preferred):
             continue
-        id_, since, other = f"registration/{person}/{code}/{entry.notice}", entry.since, state.confirmed
+        id_, since = f"registration/{person}/{code}/{entry.notice}", entry.since
+        other = None if code == state.confirmed else state.confirmed
         kind = "REGISTRATION_UNCONFIRMED" if other is None else "REGISTERED_TWICE"
         if other is not None:
             since = max(since, state.registers[other].since)
-        settled = entry.refused or (code, entry.notice) in state.decisions.refused
+        settled = preferred or entry.refused or (code, entry.notice) in state.decisions.refused
         shown = None if state.protected else other
         yield Conflict(id_, kind, person, since, None, code, shown, SETTLED if settled else OPEN)
 
@@ -88,6 +90,8 @@ def differences(person: str, before: PersonState, after: PersonState) -> Iterato
 
 def _may_have_conflicts(state: PersonState) -> bool:
     """Return quickly whether a person can have any conflict: nearly all persons have none."""
-    if state.conflicting_enrolments or state.unconfirmed or state.ledger.in_conflict or state.ledger.pending:
+    if state.conflicting_enrolments or state.unconfirmed or state.decisions.preferred:
+        return True
+    if state.ledger.in_conflict or state.ledger.pending:
         return True
     return any(entry.resident and code != state.confirmed for code, entry in state.registers.items())

@@ -173,6 +173,18 @@ def collect(
     )
 
 
+def receipts(environment: Environment, codec: Codec) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Return when and where each accepted notice was received, by the file and line that it is from."""
+    rows = TopicContents(environment, codec, [NOTICE]).rows(NOTICE, "notice", "received_at", "origin")
+    return {
+        (row["origin"]["file"], row["origin"]["line"]): (
+            row["received_at"],
+            *(row["origin"][name] for name in ("topic", "partition", "offset")),
+        )
+        for _, _, row in rows
+    }
+
+
 def _batches(lines: Iterable[Row]) -> Iterator[model.CommittedBatch]:
     """Yield the committed batches that workers of steps logged, without those of sinks."""
     for line in lines:

@@ -22,6 +22,7 @@ from connectors.events.source import EventsSource, NoticesSource
 from connectors.juki_cs.source import JukiCsSource
 from connectors.source import Source
 from infra.demo.run import municipalities
+from infra.verification.synthetic.false_registrations import add_false_registrations
 from infra.verification.synthetic.writing import write_city
 from schemas.codec import Codec
 
@@ -37,6 +38,7 @@ DAYS: Final = 120
 PER_RESIDENT: Final = 1.6
 PER_RESIDENT_AND_DAY: Final = 0.0236
 RESIDENTS_MIN: Final = 120
+RESIDENTS_PER_FALSE_REGISTRATION: Final = 40
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class LoadCity:
 def write(folder: Path, submissions: int, seed: int, days: int = DAYS) -> None:
     """Write the files of a city with about this number of submissions."""
     per_resident = PER_RESIDENT + PER_RESIDENT_AND_DAY * days
-    write_city(folder, max(RESIDENTS_MIN, round(submissions / per_resident)), days, seed)
+    residents = max(RESIDENTS_MIN, round(submissions / per_resident))
+    write_city(folder, residents, days, seed)
+    add_false_registrations(folder, seed, residents // RESIDENTS_PER_FALSE_REGISTRATION)
 
 
 def read(folder: Path, codec: Codec) -> LoadCity:

@@ -239,7 +239,8 @@ class _Run:
     def _compare_with_reference(self, city: load.LoadCity, opened: int) -> None:
         """Compare stores and rejections with the reference model of the same files."""
         environment = self.mesh.environment
-        model = expected(city.files)
+        receipts = evidence.receipts(environment, codec(environment, self.mesh.installation))
+        model = expected(city.files, receipt_of=lambda file, line: receipts.get((file, line), ()))
         stores = read_stores(environment.dsn(AUDITOR))
         rejections = rejections_and_conflicts.list_rejected(
             environment, codec(environment, self.mesh.installation)

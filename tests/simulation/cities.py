@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +16,13 @@ from connectors.juki_cs.source import JukiCsSource
 from connectors.publish import publish_opened
 from connectors.source import Route, Source, SubmissionBatch
 from infra.verification.reference import Expected, expected
+from infra.verification.synthetic.false_registrations import add_false_registrations
 from infra.verification.synthetic.writing import write_city
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
 from streams.sealing import Coding
 from streams.testing.driver import SEALER
-from tests.register_files import csv_rows
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
@@ -83,7 +81,7 @@ def _generate(number: int, seed: int) -> SimCity:
         folder = Path(directory)
         write_city(folder, _RESIDENTS, _DAYS, seed)
         _drop_some_enrolments(folder / "enrolments.csv", seed)
-        _add_false_registrations(folder, seed)
+        add_false_registrations(folder, seed)
         generated = SimCity(number)
         files = [path for path in sorted(folder.iterdir()) if path.stat().st_size]
         for path in files:
@@ -112,60 +110,6 @@ def _drop_some_enrolments(path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     kept = [row for row in rows if chance.random() < 0.66]
     path.write_text("\r\n".join([header, *kept, ""]), encoding="utf-8-sig", newline="")
-
-
-def _add_false_registrations(folder: Path, seed: int) -> None:
-    """Let two municipalities register residents of others, protected ones first: their registrations overlap."""
-    chance = random.Random(f"false registrations {seed}")  # noqa: S311 - repeatable on purpose
-    rows = [row for path in sorted(folder.glob("juki_*.csv")) for _, row in csv_rows(path)]
-    residents = sorted(
-        {(r["住民票コード"], r["市区町村コード"]) for r in rows if r["異動事由"] == "初期登録"}
-    )
-    protected = {row["住民票コード"] for row in rows if row["異動事由"] == "支援措置開始"}
-    for path in sorted(folder.glob("notices_*.jsonl")):
-        claimant = path.stem.split("_")[1]
-        lines = path.read_text(encoding="utf-8").splitlines()
-        claimed = sorted(
-            chance.sample(residents, len(residents)), key=lambda resident: resident[0] not in protected
-        )
-        for number, (code, home) in enumerate(claimed[:2]):
-            lines += _false_notices(claimant, home, code, number, chance)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _false_notices(claimant: str, home: str, code: str, number: int, chance: random.Random) -> Iterator[str]:
-    """Yield a false move in and what follows from it, as lines of JSON."""
-    facts = {
-        "local_number": f"{9 * 10**12 + number}", "name": "偽物　太郎", "kana": "ニセモノ　タロウ",
-        "birth_date": "1980-01-01", "sex": "男", "relationship": "世帯主", "household": f"{9 * 10**11 + number}",
-        "address": "偽町1番地", "protected": False,
-    }  # fmt: skip
-    day = date(2026, 1, 1) + timedelta(days=chance.randrange(60))
-    steps: list[tuple[str, dict[str, object]]] = [
-        ("転入", {"moved_from": home, "persons": [{"code": code, **facts}]})
-    ]
-    steps += chance.sample(
-        [
-            ("支援措置終了", {"persons": [{"code": code}]}),
-            ("転居", {"persons": [{"code": code, "address": "偽町2番地", "household": facts["household"]}]}),
-            ("死亡", {"persons": [{"code": code}]}),
-        ],
-        chance.randint(0, 2),
-    )
-    steps.sort(key=lambda step: step[0] == "死亡")
-    for index, (reason, fields) in enumerate(steps):
-        effective_on = str(day + timedelta(days=index))
-        yield json.dumps(
-            {
-                "notice": f"{claimant[:5]}-9{number}{index}",
-                "municipality": claimant,
-                "reason": reason,
-                "effective_on": effective_on,
-                "recorded_on": effective_on,
-                **fields,
-            },
-            ensure_ascii=False,
-        )
 
 
 def _source(path: Path) -> Source:

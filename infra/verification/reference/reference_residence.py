@@ -86,6 +86,10 @@ class ReferenceResidence:
     def _id(self, claim: Claim) -> tuple[str, str]:
         return claim.municipality, claim.entry.notice.number
 
+    def is_decided(self, claim: Claim) -> bool:
+        """Return whether an operator has decided for or against the claim."""
+        return claim.dropped or self._id(claim) in self.chosen | self.rejected
+
     def _may_count(self, claim: Claim) -> bool:
         if claim.dropped or self._id(claim) in self.rejected:
             return False
