@@ -11,6 +11,7 @@ from typing import Any
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
 from infra.verification.reference.ledger import account_rows, fold_account_events
 from infra.verification.reference.notice import AccountEvent, Enrolment, Submission
+from infra.verification.reference.receipt import without_future
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold
@@ -81,14 +82,19 @@ class Expected:
     messages: int = 0
 
 
-def expected(files: Sequence[Path], progress: Callable[[str], None] = lambda _: None) -> Expected:
+def expected(
+    files: Sequence[Path],
+    progress: Callable[[str], None] = lambda _: None,
+    received_on: str | None = None,
+) -> Expected:
     """Return what the stores must contain after `files`, which are in order of submission per municipality.
 
-    `progress` is called with a description at the start of each part of the work. Raise ValueError where the name or
-    the first line of a file has another format.
+    `received_on` is the day (YYYY-MM-DD, Japan's time) on which all of them were received; None: no day lies too far
+    after it. `progress` is called with a description at the start of each part of the work. Raise ValueError where the
+    name or the first line of a file has another format.
     """
     outcome = Expected()
-    submissions = _submit_all(files, outcome, progress)
+    submissions = _submit_all(files, outcome, progress, received_on)
     for register in submissions.registers.values():
         _add_register(register, outcome)
     progress("folding")
@@ -106,11 +112,14 @@ class _Submissions:
     account_events: dict[str, list[AccountEvent]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _submit_all(files: Sequence[Path], outcome: Expected, progress: Callable[[str], None]) -> _Submissions:
+def _submit_all(
+    files: Sequence[Path], outcome: Expected, progress: Callable[[str], None], received_on: str | None
+) -> _Submissions:
     submissions, identities = _Submissions(), set[object]()
     for path in files:
         progress(f"reading {path.name}")
-        for submission in read_submissions(path):
+        for read in read_submissions(path):
+            submission = without_future(read, received_on) if received_on else read
             municipality = submission.submitter
             if municipality:
                 register = submissions.registers.setdefault(municipality, ReferenceRegister(municipality))
