@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import struct_fields, table_from_columns
+from processors.intake import submission_limits
 from processors.intake.submissions import Submissions
 from schemas.submission_schemas import RESUBMISSION_FIELDS
 from schemas.systems import DOMAINS
@@ -37,7 +38,8 @@ def is_dead_letter_command(commands: Submissions) -> pa.Array:
     valid = pc.and_(pc.and_(known, has_digest), pc.and_(value_fits, reason_fits))
     for field in RESUBMISSION_FIELDS.values():
         valid = pc.and_(valid, pc.is_null(commands.column(field)))
-    return pc.fill_null(valid, False)
+    within_limits = submission_limits.texts_fit(commands.table.select(["origin", "dead_letter"]))
+    return pc.and_(pc.fill_null(valid, False), within_limits)
 
 
 def command_outputs(commands: Submissions) -> Iterator[Output]:

@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from processors.codes import MESH, KeyRing
 from processors.columns import contiguous, row_indices
-from processors.intake import canonical, dead_letter_commands, resubmissions, submission_ordering, validation
+from processors.intake import (
+    canonical,
+    dead_letter_commands,
+    resubmissions,
+    submission_ordering,
+    submission_limits,
+    validation,
+)
 from processors.intake.rejected_submissions import rejection_outputs
 from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
@@ -78,7 +85,7 @@ class IntakeProcessor:
 
     def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
         columns = type_.read(submissions)
-        errors = type_.validate(submissions, columns)
+        errors = validation.first_of([type_.validate(submissions, columns), submission_limits.errors(submissions.table)])
         is_valid = pc.is_null(errors)
         some_invalid = errors.null_count < len(errors)
         valid = submissions.filter(is_valid) if some_invalid else submissions
