@@ -239,8 +239,10 @@ class Pipeline:
         for partition in batch.records:
             # A partition that was revoked during recovery has no task any more.
             if task := self.tasks.get(partition):
+                has_changes = task.dead_letters.has_changes
                 task.commit()
-                self._commands.task_changed(task)
+                if has_changes:
+                    self._commands.task_changed(task)
         self._assignment.advance(batch.next_offsets)
         self._update_dlq_counts(batch.records)
         self._failed_in_a_row = 0

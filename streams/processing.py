@@ -69,7 +69,7 @@ class Processing:
     def _process(self, records: RecordsByPartition, tasks: Tasks, output: StepOutput) -> None:
         """Process the records of one partition (stateful step) or of all, joined by schema (stateless step)."""
         context = self._context
-        blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.entries)
+        blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.keyed_entries)
         router = DeadLetterRouter(context, tasks, blocked, output)
         schemas = {topic: context.step.schema_of(topic) for topic, _ in records}
         batches = []
