@@ -107,7 +107,10 @@ def validate(submissions: Submissions, events: PersonEvents) -> pa.Array:
         *_only_where(events.is_enrolment, _rights_checks(submissions, events)),
     ]
     in_future = validation.error_if_days_after(
-        ValidationCode.EFFECTIVE_IN_FUTURE, events.days, submissions.received_on, EFFECTIVE_AFTER_RECEIPT_MAX_DAYS
+        ValidationCode.EFFECTIVE_IN_FUTURE,
+        events.days,
+        submissions.received_on,
+        EFFECTIVE_AFTER_RECEIPT_MAX_DAYS,
     )
     return validation.first_of([validation.first_error(checks, len(events)), in_future])
 

@@ -16,8 +16,8 @@ from processors.intake import (
     canonical,
     dead_letter_commands,
     resubmissions,
-    submission_ordering,
     submission_limits,
+    submission_ordering,
     validation,
 )
 from processors.intake.rejected_submissions import rejection_outputs
@@ -85,7 +85,9 @@ class IntakeProcessor:
 
     def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
         columns = type_.read(submissions)
-        errors = validation.first_of([type_.validate(submissions, columns), submission_limits.errors(submissions.table)])
+        errors = validation.first_of(
+            [type_.validate(submissions, columns), submission_limits.errors(submissions.table)]
+        )
         is_valid = pc.is_null(errors)
         some_invalid = errors.null_count < len(errors)
         valid = submissions.filter(is_valid) if some_invalid else submissions

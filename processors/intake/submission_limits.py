@@ -119,7 +119,9 @@ def _rows_fit(name: str, column: pa.Array) -> pa.Array:
 def _texts_of(name: str, column: pa.Array, rows: pa.Array) -> Iterator[tuple[str, pa.Array, pa.Array]]:
     """Yield the texts in a column with the name of their field, and the row (int64) of each."""
     if pa.types.is_list(column.type):
-        yield from _texts_of(name, column.flatten(), rows.take(pc.list_parent_indices(column).cast(pa.int64())))
+        yield from _texts_of(
+            name, column.flatten(), rows.take(pc.list_parent_indices(column).cast(pa.int64()))
+        )
     elif pa.types.is_struct(column.type):
         for field, values in zip(column.type, column.flatten(), strict=True):
             yield from _texts_of(field.name, values, rows)

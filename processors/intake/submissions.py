@@ -61,7 +61,9 @@ class Submissions:
     @cached_property
     def received_on(self) -> pa.Array:
         """The day of receipt in Japan's time (date32)."""
-        return pc.divide(pc.add(self.received_ms, _JAPAN_AHEAD_MS), _DAY_MS).cast(pa.int32()).cast(pa.date32())
+        return (
+            pc.divide(pc.add(self.received_ms, _JAPAN_AHEAD_MS), _DAY_MS).cast(pa.int32()).cast(pa.date32())
+        )
 
     @property
     def received_at(self) -> pa.Array:

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from processors.intake import IntakeProcessor
 from streams.contract import Batch
-from tests.unit.processors.submissions import batch, csv_notices, csv_row, json_notice, json_person, key_ring, rejections
+from tests.unit.processors.submissions import (
+    batch,
+    csv_notices,
+    csv_row,
+    json_notice,
+    json_person,
+    key_ring,
+    rejections,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -66,6 +74,8 @@ PORTAL_EVENTS: list[dict[str, Any]] = [
     {"account": {"event": "CLOSED", "account": "a", "code": "42990000011", "effective_on": "2026-03-01"}},
     {"account": {"event": "CHANGED", "account": "a", "code": "42990000011", "effective_on": "2026-03-01"}},
 ]
+
+
 def _origin(topic: str) -> dict[str, Any]:
     return {"topic": topic, "partition": 0, "offset": 5}
 
@@ -77,7 +87,9 @@ COMMAND = st.one_of(
     st.builds(lambda one: {"origin": _origin("in.juki-cs.131041"), "juki_cs": one}, CSV),
     st.builds(lambda one: {"origin": _origin("in.juki.131041"), "juki": one}, JSON),
     st.sampled_from(ENROLMENTS).map(lambda one: {"origin": _origin("in.child.131041"), "enrolment": one}),
-).map(lambda command: {"command": "RESUBMIT"} | command) | st.just({"command": "RETRY", "origin": _origin("x")})
+).map(lambda command: {"command": "RESUBMIT"} | command) | st.just(
+    {"command": "RETRY", "origin": _origin("x")}
+)
 KINDS: list[tuple[str, str, st.SearchStrategy[Mapping[str, Any]]]] = [
     ("juki-cs-notice", "in.juki-cs.131041", CSV),
     ("juki-notice", "in.juki.131041", JSON),
@@ -114,7 +126,8 @@ def test_a_submission_is_judged_by_itself(
     order = data.draw(st.permutations(range(len(rows))))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)))))
     batches = [
-        _rows(whole, list(order[start:stop])) for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True)
+        _rows(whole, list(order[start:stop]))
+        for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True)
     ]
     assert outcomes(batches) == alone
     assert set(alone) == set(range(len(rows)))

@@ -42,7 +42,8 @@ def at(text: str) -> int:
 def codes(schema: str, topic: str, row: dict[str, Any], received: str) -> list[str]:
     """Return the code of the rejection of a submission that was received at this time (UTC), if it is rejected."""
     return [
-        code for _, code in rejections(INTAKE.process([batch(schema, topic, [row], received_ms=at(received))]))
+        code
+        for _, code in rejections(INTAKE.process([batch(schema, topic, [row], received_ms=at(received))]))
     ]
 
 

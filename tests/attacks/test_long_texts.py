@@ -110,7 +110,7 @@ def valid(schema: str) -> tuple[str, dict[str, Any]]:
     """Return an input topic and a submission of a schema in which every record and list has something in it."""
     enrolment = {"domain": "pension", "code": "42990000011", "since": "2026-03-01"}
     origin = {"topic": "in.pension", "partition": 0, "offset": 1, "file": "f", "line": 1}
-    dead_letter = {"step": "intake", "digest": "0" * 24}
+    dead_letter = {"step": "intake", "digest": "", "digests": ["0" * 24]}
     return {
         "juki-cs-notice": (CSV_TOPIC, {"file": "f", "rows": [csv_row()]}),
         "juki-notice": ("in.juki.131041", json_notice(to={})),
@@ -181,7 +181,11 @@ def test_a_household_of_more_than_a_thousand_can_be_neither_made_nor_moved() -> 
     # A person of the household may be entered again: it doesn't grow.
     assert submit(3, 1) == []
     moved = json_notice(
-        notice="n-4", reason=Reason.MOVED_WITHIN.japanese, persons=None, household="131049000001", to={"address": "乙"}
+        notice="n-4",
+        reason=Reason.MOVED_WITHIN.japanese,
+        persons=None,
+        household="131049000001",
+        to={"address": "乙"},
     )
     rows = records_of(INTAKE.process([json_notices(moved)]), "notice")
     result = household.process(batch_of("notice", rows), state)
