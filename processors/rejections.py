@@ -31,6 +31,7 @@ class RejectionCode(StrEnum):
     BIRTH_KNOWN = "BIRTH_KNOWN"
     RESIDENT_UNKNOWN = "RESIDENT_UNKNOWN"
     HOUSEHOLD_UNKNOWN = "HOUSEHOLD_UNKNOWN"
+    HOUSEHOLD_LARGE = "HOUSEHOLD_LARGE"
     PERSON_REPEATED = "PERSON_REPEATED"
     PERSONS_MISSING = "PERSONS_MISSING"
     CANCELS_UNKNOWN = "CANCELS_UNKNOWN"
@@ -69,6 +70,10 @@ SENTENCES: Final[Mapping[RejectionCode, str]] = MappingProxyType(
         RejectionCode.HOUSEHOLD_UNKNOWN: (
             "届出の対象世帯には、この時点で住民がいません。"
             " The household has no resident in this municipality at this point of its register."
+        ),
+        RejectionCode.HOUSEHOLD_LARGE: (
+            "世帯の人数が1000人を超えています。"
+            " The household has, or would have after the notice, more than 1000 residents."
         ),
         RejectionCode.PERSON_REPEATED: (
             "同じ人が一つの届出に二度記載されています。 The notice names the same person twice."

@@ -88,6 +88,11 @@ class Assignment:
             if partition in self.tasks:
                 self.tasks[partition].position = offset
 
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        """Read the records of these partitions again from the positions of their tasks."""
+        for partition in self._owned(partitions):
+            self._seek_to(partition, self.tasks[partition].position)
+
     def stable(self, partitions: Iterable[Partition]) -> bool:
         """Return whether the committed offsets of all these partitions are stable; revoked partitions don't count."""
         owned = self._owned(partitions)

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import structlog
@@ -19,12 +19,15 @@ from streams.clients import ProducerRecords
 from streams.contract import Batch, Output, Poison, Result
 from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.decoding import DecodedBatch
-from streams.errors import BrokenStepError, StreamError
+from streams.errors import BrokenStepError, LargeOutputsError, StreamError
 from streams.ordering import ordering_policy
 from streams.state import PartitionState
 from streams.step import StepContext
 
 log = structlog.get_logger()
+
+#: Errors that no single record causes.
+PASSED_ON: Final = (StreamError, LargeOutputsError, MemoryError)
 
 #: Index of a batch among several, and of a row in it.
 _RowIndex = tuple[int, int]
@@ -49,7 +52,7 @@ class BisectingRunner:
         self._failures = 0
 
     def run(self, batches: Batches) -> None:
-        """Process all records that are not blocked. Only StreamError and MemoryError pass through."""
+        """Process all records that are not blocked. Only the errors in `PASSED_ON` pass through."""
         batches = [batch for batch in batches if len(batch)]
         blocked = self._blocked_rows(batches)
         if not any(blocked):
@@ -70,7 +73,7 @@ class BisectingRunner:
         """Process a batch of one record, blocked or not; return the reason if it failed."""
         try:
             poison = self._run_whole([batch], lambda batches, poison: False)
-        except (StreamError, MemoryError):
+        except PASSED_ON:
             raise
         except Exception as error:  # as in `run`
             return self._reason_of_error(error)
@@ -88,7 +91,7 @@ class BisectingRunner:
             return
         try:
             poison = self._run_whole(batches, self._rerun_if_followed)
-        except (StreamError, MemoryError):
+        except PASSED_ON:
             raise
         except Exception as error:  # whatever a processor raises, the other records must be processed
             self._handle_error(batches, error)
@@ -108,9 +111,11 @@ class BisectingRunner:
         poison = {(each.batch, each.index): each.reason for each in _sorted_poison(result.poison)}
         if poison and rerun(batches, poison):
             return {}
+        if _total(batches) == 1 and _size_bytes(outgoing) > self._context.settings.output_bytes_max:
+            raise ValueError("the outputs of one record are larger than output_bytes_max")
+        self._output.add(outgoing)
         if self._state:
             self._state.stage()
-        self._output.outgoing.extend(outgoing)
         return poison
 
     def _rerun_if_followed(self, batches: Batches, poison: dict[_RowIndex, str]) -> bool:
@@ -222,6 +227,10 @@ def error_location(error: BaseException) -> str:
 
 def _sorted_poison(poison: Sequence[Poison]) -> list[Poison]:
     return sorted(poison, key=lambda each: (each.batch, each.index))
+
+
+def _size_bytes(outgoing: Sequence[ProducerRecords]) -> int:
+    return sum(records.size_bytes for records in outgoing)
 
 
 def _total(batches: Batches) -> int:

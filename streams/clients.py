@@ -209,3 +209,8 @@ class ProducerRecords:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all values."""
+        return sum(len(value or b"") for value in self.values)

@@ -1,13 +1,14 @@
-"""Operator commands on dead letters: retry, repair or dismiss one, then process the records blocked behind it."""
+"""Operator commands on dead letters: retry, repair or dismiss them, then process the records blocked behind them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import structlog
 
@@ -22,6 +23,9 @@ from streams.step import StepContext
 from streams.task import StreamTask
 
 log = structlog.get_logger()
+
+#: Dead letters that one transaction dismisses.
+DISMISSED_MAX: Final = 2_000
 
 #: Reasons of dead letters that could not be tried again.
 RECORD_DELETED, REPAIR_UNREADABLE = "record-deleted", "repair-unreadable"
@@ -45,22 +49,51 @@ STATUS_AFTER = {
 
 @dataclass(frozen=True)
 class DeadLetterCommand:
-    """A command on the dead letters with id `digest`. `value` (REPAIR) is the new record value: sealed, base64."""
+    """A command on the dead letters with id `digest` or, if that is empty, with one of the ids `more_digests`.
+
+    Only DISMISS may have several. `value` (REPAIR) is the new record value: sealed, base64.
+    """
 
     id: str
     type: CommandType
     digest: str
     reason: str | None = None
     value: str | None = None
+    more_digests: tuple[str, ...] = ()
+
+    @cached_property
+    def digests(self) -> Collection[str]:
+        """The ids of the dead letters that it concerns, in their order; `in` takes no time."""
+        return dict.fromkeys(self.more_digests or (self.digest,))
+
+    def on(self, digest: str) -> DeadLetterCommand:
+        """Return the part of this command that concerns one id."""
+        if not self.more_digests:
+            return self
+        return replace(self, id=f"{self.id}/{digest}", digest=digest, more_digests=())
 
 
-def affected_entries(queue: DeadLetterQueue, digest: str) -> list[QueueEntry]:
-    """Return the dead letters with this id and all records blocked by them, in the order of their offsets."""
-    return [
-        entry
-        for entry in queue.entries
-        if (entry.kind is EntryKind.DEAD_LETTER and entry.digest == digest) or digest in entry.blocked_by
-    ]
+def affected_entries(queue: DeadLetterQueue, command: DeadLetterCommand) -> list[QueueEntry]:
+    """Return the dead letters that a command concerns and all records blocked by them, in the order of their offsets.
+
+    Of those to be dismissed, at most `DISMISSED_MAX`: as many as one transaction should have.
+    """
+    at_most = DISMISSED_MAX if command.type is CommandType.DISMISS else None
+    dead_letters = queue.dead_letters(command.digests, at_most)
+    digests = {entry.digest for entry in dead_letters}
+    blocked = [entry for entry in queue.keyed_entries if not digests.isdisjoint(entry.blocked_by)]
+    return in_order((*dead_letters, *blocked))
+
+
+def in_order(entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+    """Return entries of a queue in the order of their offsets."""
+    return sorted(entries, key=lambda entry: entry.offset)
+
+
+def offsets_to_read(command: DeadLetterCommand, affected: Iterable[QueueEntry]) -> list[int]:
+    """Return the offsets of the records that applying the command needs: not of those that it drops."""
+    dismisses = command.type is CommandType.DISMISS
+    return [entry.offset for entry in affected if not dismisses or entry.kind is EntryKind.BLOCKED]
 
 
 class CommandHandler:
@@ -77,13 +110,16 @@ class CommandHandler:
 
         All affected entries leave the queue first; then the queue is walked in the order of offsets, so that a record
         is tried again only after every earlier one with its keys. Entries of other dead letters keep their keys
-        blocked.
+        blocked. A command that dismisses is done when none of its dead letters is left; a record behind one that
+        fails now is a new dead letter, even if its content, and so its id, is the same.
         """
         queue = self._task.dead_letters
-        entries, affected = queue.entries, affected_entries(queue, command.digest)
+        affected = affected_entries(queue, command)
         released = set(affected)
+        entries = in_order(released.union(queue.keyed_entries))
         for entry in affected:
             queue.remove(entry)
+        done = command.type is not CommandType.DISMISS or not queue.has_dead_letter(command.digests)
         unblocked: list[QueueEntry] = []
         for entry in entries:
             if entry in released and entry.kind is EntryKind.BLOCKED:
@@ -96,7 +132,8 @@ class CommandHandler:
             else:
                 self._router.blocked_keys.add(entry)
         self._reprocess(unblocked, records)
-        queue.mark_done(command.id)
+        if done:
+            queue.mark_done(command.id)
 
     def _handle_dead_letter(
         self, command: DeadLetterCommand, entry: QueueEntry, record: Message | None
@@ -168,5 +205,10 @@ def parse_command(row: Mapping[str, Any]) -> DeadLetterCommand | None:
     if row["command"] not in set(CommandType):
         return None
     return DeadLetterCommand(
-        row["id"], CommandType(row["command"]), row["digest"], row["reason"], row["value"]
+        row["id"],
+        CommandType(row["command"]),
+        row["digest"],
+        row["reason"],
+        row["value"],
+        tuple(row["digests"]),
     )

@@ -12,9 +12,8 @@ from confluent_kafka import KafkaException
 from schemas.topics import dlq_topic
 from streams.assignment import Assignment
 from streams.clients import Clients, Clock, Consumer
-from streams.command_handler import DeadLetterCommand, affected_entries
+from streams.command_handler import DeadLetterCommand, affected_entries, offsets_to_read
 from streams.commands import CommandReader, read_records_at
-from streams.dead_letter_queue import EntryKind
 from streams.metrics import StepMetrics
 from streams.processing import Processing
 from streams.settings import PipelineSettings
@@ -59,7 +58,7 @@ class CommandRunner:
     _next_at_s: float = field(default=0.0, init=False)
 
     def task_changed(self, task: StreamTask) -> None:
-        """Search again after a batch of this task, if it has dead letters and there are commands."""
+        """Search again after a change of this task's queue, if it has dead letters and there are commands."""
         self.pending |= bool(self.reader) and bool(task.dead_letters)
 
     def run_one(self) -> CommandOutcome:
@@ -72,19 +71,19 @@ class CommandRunner:
 
     def _applicable(self) -> Iterator[tuple[StreamTask, DeadLetterCommand]]:
         for task in self.assignment.running_tasks():
-            for entry in task.dead_letters.entries:
-                if entry.kind is EntryKind.DEAD_LETTER:
-                    for command in self.reader.for_digest(entry.digest):
-                        if not task.dead_letters.is_done(command.id):
-                            yield task, command
+            queue = task.dead_letters
+            for command in self.reader.commands if queue else ():
+                if not queue.is_done(command.id) and queue.has_dead_letter(command.digests):
+                    yield task, command
 
     def _apply(self, task: StreamTask, command: DeadLetterCommand) -> CommandOutcome:
-        """Process the dead letter and everything blocked behind it, in one transaction.
+        """Process the dead letters and everything blocked behind them, in one transaction.
 
-        It doesn't move the task's position, but commits it: so a worker that lost the partition is rejected.
+        A command that dismisses many takes several, and leaves the others to the next runs. It doesn't move the task's
+        position, but commits it: so a worker that lost the partition is rejected.
         """
         started_s = self.clock()
-        offsets = [entry.offset for entry in affected_entries(task.dead_letters, command.digest)]
+        offsets = offsets_to_read(command, affected_entries(task.dead_letters, command))
         records = read_records_at(
             self.clients, task.partition, offsets, self.clock, self.settings.request_timeout_s
         )

@@ -34,6 +34,8 @@ class CommandReader:
     def __init__(self, step: str, clients: Clients, codec: Codec) -> None:
         self._topic, self._clients, self._codec = command_topic(step), clients, codec
         self._reader: Reader | None = None
+        #: All commands that this version knows.
+        self.commands: list[DeadLetterCommand] = []
         self._by_digest: dict[str, list[DeadLetterCommand]] = {}
         self._records_read = 0
 
@@ -49,12 +51,14 @@ class CommandReader:
                 records.append(message)
         self._records_read += len(records)
         for command in self._decoded(records):
-            self._by_digest.setdefault(command.digest, []).append(command)
+            self.commands.append(command)
+            for digest in command.digests:
+                self._by_digest.setdefault(digest, []).append(command)
         return bool(records)
 
     def for_digest(self, digest: str) -> Sequence[DeadLetterCommand]:
-        """Return the commands on dead letters with this id."""
-        return self._by_digest.get(digest, ())
+        """Return the commands on dead letters with this id; of those on several, the part that concerns this one."""
+        return [command.on(digest) for command in self._by_digest.get(digest, ())]
 
     def __len__(self) -> int:
         """Return the number of records read, commands of an unknown type included."""
@@ -84,6 +88,8 @@ def read_records_at(
     """
     records: dict[int, Message] = {}
     wanted = list(offsets)
+    if not wanted:
+        return records
     reader = clients.reader()
     try:
         while wanted:

@@ -4,13 +4,17 @@ Records with the same ordering key must stay in order. A dead letter blocks its 
 blocked key is blocked too, and blocks its own keys (Axon Framework calls this a sequenced dead-letter queue). An
 entry holds offsets and keys, never content: the input topic has the content and keeps it for ever. The queue is state
 like any other: published in the transaction of its batch, restored from its changelog.
+
+A record that can't be decoded has no keys: it blocks nothing, and a batch takes no time for it, however many there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -37,7 +41,7 @@ class EntryKind(StrEnum):
     COMMAND = "COMMAND"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QueueEntry:
     """One entry of the queue; the schema `dlq-entry` describes the fields."""
 
@@ -89,6 +93,46 @@ class BlockedKeys:
         return tuple(sorted({root for key in keys for root in self._roots_by_key.get(key, ())}))
 
 
+class _Entries:
+    """Entries by key, with everything that is asked for every batch kept up to date by each change."""
+
+    def __init__(self, entries: Iterable[QueueEntry] = ()) -> None:
+        self.by_key: dict[str, QueueEntry] = {}
+        #: Entries with ordering keys.
+        self.keyed: dict[str, QueueEntry] = {}
+        #: Keys of the dead letters by id.
+        self.dead_letters: dict[str, dict[str, None]] = {}
+        self.counts: Counter[EntryKind] = Counter()
+        for entry in entries:
+            self.set(entry.key, entry)
+
+    def set(self, key: str, entry: QueueEntry | None) -> QueueEntry | None:
+        """Set the entry of a key; None removes it. Return the entry before."""
+        old = self.by_key.pop(key, None)
+        if old is not None:
+            self._remove(key, old)
+        if entry is not None:
+            self._add(key, entry)
+        return old
+
+    def _remove(self, key: str, entry: QueueEntry) -> None:
+        self.counts[entry.kind] -= 1
+        self.keyed.pop(key, None)
+        if entry.kind is EntryKind.DEAD_LETTER:
+            of_id = self.dead_letters[entry.digest]
+            del of_id[key]
+            if not of_id:
+                del self.dead_letters[entry.digest]
+
+    def _add(self, key: str, entry: QueueEntry) -> None:
+        self.by_key[key] = entry
+        self.counts[entry.kind] += 1
+        if entry.blocks or entry.waits_for:
+            self.keyed[key] = entry
+        if entry.kind is EntryKind.DEAD_LETTER:
+            self.dead_letters.setdefault(entry.digest, {})[key] = None
+
+
 class DeadLetterQueue:
     """The entries of one input partition.
 
@@ -98,14 +142,26 @@ class DeadLetterQueue:
     def __init__(self, codec: Codec, topic: str, value_bytes_max: int) -> None:
         self._store = PartitionStore(codec, SCHEMA, value_bytes_max + _EXTRA_BYTES)
         self._topic, self._prefix = topic, f"{topic}/"
-        #: All entries by key; None: to be read from the store again.
-        self._cache: dict[str, QueueEntry] | None = {}
+        #: All entries; None: to be read from the store again.
+        self._cached: _Entries | None = _Entries()
+        #: By key, the entry before the first pending change; None: there was none.
+        self._before: dict[str, QueueEntry | None] = {}
 
     @property
-    def entries(self) -> list[QueueEntry]:
-        """Dead letters and blocked records, in the order of their offsets."""
-        entries = (entry for entry in self._all().values() if entry.kind is not EntryKind.COMMAND)
-        return sorted(entries, key=lambda entry: entry.offset)
+    def keyed_entries(self) -> Collection[QueueEntry]:
+        """Dead letters and blocked records with ordering keys, in no order."""
+        return self._all.keyed.values()
+
+    def has_dead_letter(self, ids: Collection[str]) -> bool:
+        """Return whether there is a dead letter with one of these ids."""
+        dead_letters = self._all.dead_letters
+        if len(ids) <= len(dead_letters):
+            return any(each in dead_letters for each in ids)
+        return any(each in ids for each in dead_letters)
+
+    def dead_letters(self, ids: Iterable[str], at_most: int | None = None) -> list[QueueEntry]:
+        """Return the dead letters with these ids, in no order: all, or `at_most` so many."""
+        return list(islice(self._dead_letters(ids), at_most))
 
     @property
     def size(self) -> int:
@@ -130,21 +186,26 @@ class DeadLetterQueue:
 
     def counts(self) -> tuple[int, int]:
         """Return the number of dead letters and of blocked records."""
-        kinds = [entry.kind for entry in self._all().values()]
-        return kinds.count(EntryKind.DEAD_LETTER), kinds.count(EntryKind.BLOCKED)
+        counts = self._all.counts
+        return counts[EntryKind.DEAD_LETTER], counts[EntryKind.BLOCKED]
 
     def __bool__(self) -> bool:
         """Return whether there is any entry, finished commands included."""
-        return bool(self._all())
+        return bool(self._all.by_key)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether the open transaction changes this queue."""
+        return bool(self._before)
 
     def put(self, entry: QueueEntry) -> None:
         """Add an entry; it takes effect with the transaction."""
-        self._all()[entry.key] = entry
+        self._set(entry.key, entry)
         self._store.put(entry.key, asdict(entry))
 
     def remove(self, entry: QueueEntry) -> None:
         """Remove an entry; it takes effect with the transaction."""
-        self._all().pop(entry.key, None)
+        self._set(entry.key, None)
         self._store.delete(entry.key)
 
     def mark_done(self, command_id: str) -> None:
@@ -153,31 +214,45 @@ class DeadLetterQueue:
 
     def is_done(self, command_id: str) -> bool:
         """Return whether a command was applied to this queue."""
-        return _command_key(self._topic, command_id) in self._all()
+        return _command_key(self._topic, command_id) in self._all.by_key
 
     def commit(self) -> None:
         """Make the pending changes the committed state."""
         self._store.commit()
+        self._before.clear()
 
     def rollback(self) -> None:
         """Drop the pending changes."""
         self._store.rollback()
-        self._cache = None
+        if self._cached is not None:
+            for key, entry in self._before.items():
+                self._cached.set(key, entry)
+        self._before.clear()
 
     def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
         """Apply those changelog records (key and encoded value, in order) that belong to this topic."""
         of_topic = [entry for entry in entries if entry[0].startswith(self._prefix)]
         if of_topic:
             self._store.restore(of_topic)
-            self._cache = None
+            self._cached = None
 
-    def _all(self) -> dict[str, QueueEntry]:
-        if self._cache is None:
+    def _dead_letters(self, ids: Iterable[str]) -> Iterator[QueueEntry]:
+        for each in ids:
+            for key in self._all.dead_letters.get(each, ()):
+                yield self._all.by_key[key]
+
+    def _set(self, key: str, entry: QueueEntry | None) -> None:
+        before = self._all.set(key, entry)
+        self._before.setdefault(key, before)
+
+    @property
+    def _all(self) -> _Entries:
+        if self._cached is None:
             keys = list(self._store.committed)
             values = self._store.get_many(keys) if keys else {}
-            self._cache = {key: _entry_from_row(value) for key, value in values.items()}
+            self._cached = _Entries(map(_entry_from_row, values.values()))
             self._store.discard()
-        return self._cache
+        return self._cached
 
 
 def dead_letter_id(sealer: Sealer, record: Message, row: Mapping[str, Any] | None = None) -> str:

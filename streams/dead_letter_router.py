@@ -13,6 +13,7 @@ from streams.contract import OrderingKeys
 from streams.dead_letter_queue import BlockedKeys, EntryKind, QueueEntry, dead_letter_id
 from streams.dead_letters import DeadLetter
 from streams.decoding import offset_of, partition_of
+from streams.errors import LargeOutputsError
 from streams.step import StepContext
 from streams.task import StreamTask
 
@@ -21,10 +22,22 @@ log = structlog.get_logger()
 
 @dataclass
 class StepOutput:
-    """Everything that follows from some records except state changes: encoded output records and dead letters."""
+    """Everything that follows from some records except state changes: encoded output records and dead letters.
 
+    `bytes_max` limits the values of all output records together; None: there is no limit.
+    """
+
+    bytes_max: int | None = None
     outgoing: list[ProducerRecords] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    _size_bytes: int = 0
+
+    def add(self, outgoing: Sequence[ProducerRecords]) -> None:
+        """Add output records. Raise LargeOutputsError if all together are larger than one transaction should be."""
+        self._size_bytes += sum(records.size_bytes for records in outgoing)
+        if self.bytes_max is not None and self._size_bytes > self.bytes_max:
+            raise LargeOutputsError
+        self.outgoing.extend(outgoing)
 
 
 class DeadLetterRouter:

@@ -33,3 +33,7 @@ class LostRecordsError(StreamError):
 
 class StoppedError(StreamError):
     """Kafka reported an error that is fatal, or for which no reaction is known."""
+
+
+class LargeOutputsError(Exception):
+    """The records of a batch have more outputs than one transaction should: a smaller batch has fewer."""

@@ -17,7 +17,7 @@ from streams.clients import Clients, Clock, Partition, ProducerRecords
 from streams.command_runner import CommandOutcome, CommandRunner
 from streams.commands import CommandReader
 from streams.decoding import offset_of
-from streams.errors import UnavailableError
+from streams.errors import LargeOutputsError, UnavailableError
 from streams.metrics import StepMetrics
 from streams.processing import Processing, RecordsByPartition
 from streams.restore import Restorer
@@ -151,6 +151,8 @@ class Pipeline:
             return command.records
         # 6. Process them: nothing is sent yet, state changes are pending.
         batch = self._process(records)
+        if batch is None:
+            return command.records
         # 7. Publish outputs, state changes, dead letters and offsets in one transaction; then commit the state.
         return command.records + self._publish(batch)
 
@@ -182,10 +184,17 @@ class Pipeline:
         bytes_max = self._batch_size.scale(self._settings.batch_bytes_max)
         return self._assignment.poll(records_max, bytes_max, timeout_s)
 
-    def _process(self, records: RecordsByPartition) -> ProcessedBatch:
+    def _process(self, records: RecordsByPartition) -> ProcessedBatch | None:
+        """Return the processed batch; None if its outputs are too large: the next run reads fewer records."""
         started_s = self._clock()
         try:
             outgoing = self._processing.run(records, self.tasks)
+        except LargeOutputsError:
+            self._roll_back()
+            self._assignment.rewind(records)
+            self._batch_size.failed()
+            log.warning("batch.too-large", step=self.step.name, records=sum(map(len, records.values())))
+            return None
         except BaseException:
             self._roll_back()
             raise
@@ -239,8 +248,10 @@ class Pipeline:
         for partition in batch.records:
             # A partition that was revoked during recovery has no task any more.
             if task := self.tasks.get(partition):
+                has_changes = task.dead_letters.has_changes
                 task.commit()
-                self._commands.task_changed(task)
+                if has_changes:
+                    self._commands.task_changed(task)
         self._assignment.advance(batch.next_offsets)
         self._update_dlq_counts(batch.records)
         self._failed_in_a_row = 0

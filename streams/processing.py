@@ -44,9 +44,10 @@ class Processing:
         """Process records and return everything that one transaction publishes: outputs, state changes, dead letters.
 
         State changes stay pending in `tasks` until the caller commits or rolls them back. Raise BrokenStepError if
-        the processor fails on more records than `failures_max`; errors of the codec (no registry) pass through.
+        the processor fails on more records than `failures_max`, LargeOutputsError if the outputs have more bytes than
+        `output_bytes_max`; errors of the codec (no registry) pass through.
         """
-        output = StepOutput()
+        output = StepOutput(self._context.settings.output_bytes_max)
         active = {partition: tasks[partition] for partition in records}
         if self._context.step.stores:
             for partition, of_partition in records.items():
@@ -69,7 +70,7 @@ class Processing:
     def _process(self, records: RecordsByPartition, tasks: Tasks, output: StepOutput) -> None:
         """Process the records of one partition (stateful step) or of all, joined by schema (stateless step)."""
         context = self._context
-        blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.entries)
+        blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.keyed_entries)
         router = DeadLetterRouter(context, tasks, blocked, output)
         schemas = {topic: context.step.schema_of(topic) for topic, _ in records}
         batches = []

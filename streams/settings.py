@@ -14,6 +14,8 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
     batch_bytes_max: int = Field(default=16_777_216, ge=65_536, le=268_435_456)
     #: A record with a larger output becomes a dead letter. Must be below the brokers' `message.max.bytes`.
     record_bytes_max: int = Field(default=4_000_000, ge=1_024, le=67_108_864)
+    #: A batch with more bytes of outputs is made smaller; a single record with more becomes a dead letter.
+    output_bytes_max: int = Field(default=134_217_728, ge=65_536, le=1_073_741_824)
     #: If a processor fails on more records of one batch, the step is broken; if on fewer, they are poison.
     failures_max: int = Field(default=1_000, gt=0, le=100_000)
     #: How long a poll waits for the first record, and then for further records of the batch.

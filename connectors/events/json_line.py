@@ -16,9 +16,9 @@ from schemas.catalogue import catalogue
 
 #: Fields that the source sets; a line may not have them.
 SOURCE_FIELDS: Final = frozenset({"file", "line", "raw", "fault"})
-#: Longest notice number that a row with a fault carries; no register's numbers are as long.
-_NOTICE_LENGTH_MAX: Final = 64
-_NOTICE: Final = re.compile(rb'"notice"\s*:\s*"([0-9]{5}-[0-9]{1,58})"')
+#: Longest notice number.
+_NOTICE_LENGTH_MAX: Final = 32
+_NOTICE: Final = re.compile(rb'"notice"\s*:\s*"([A-Za-z0-9-]{1,32})"')
 
 
 class JsonLineParser:

@@ -23,7 +23,7 @@ COLUMN_COUNT: Final = HEADER.count(",") + 1
 NOTICE: Final = 1
 CODE: Final = 8
 #: Format of a notice number. Rows with the same number belong together; a row without one is a submission of its own.
-_NOTICE_NUMBER: Final = re.compile(r"[0-9]{5}-[0-9]+", re.ASCII)
+_NOTICE_NUMBER: Final = re.compile(r"[A-Za-z0-9-]{1,32}")
 
 
 class CsvRow(NamedTuple):

@@ -56,7 +56,7 @@ def report_lines(applied: ApplySummary, municipalities: list[str]) -> list[str]:
     if not applied.changes:
         return [f"municipalities: {taking_part}", "nothing to change"]
     changed = (
-        f"users set {applied.users}, topics created or changed {applied.topics}, "
+        f"users set {applied.users}, quotas set {applied.quotas}, topics created or changed {applied.topics}, "
         f"ACLs added {applied.acls_added}, removed {applied.acls_removed}, "
         f"subjects {applied.subjects}, stores {applied.stores}"
     )

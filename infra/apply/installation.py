@@ -56,6 +56,18 @@ class ApplySettings(BaseSettings):
             "It doesn't affect input topics and the topics for audit, which are kept for ever."
         ),
     )
+    submitter_bytes_per_s: int = Field(
+        default=20_971_520,
+        ge=65_536,
+        le=10_000_000_000,
+        description="Bytes a second that each submitting user may write to each broker; then it is slowed down.",
+    )
+    submitter_request_percent: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Time of each broker's threads that each submitting user may take; 100 is one thread's.",
+    )
     municipalities: str = Field(
         default="",
         max_length=20_000,

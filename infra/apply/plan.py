@@ -76,6 +76,16 @@ def partition_count(topic: TopicDeclaration, settings: ApplySettings) -> int:
     return settings.partitions if topic.partitions == "P" else topic.partitions
 
 
+def quotas(topics: Iterable[TopicDeclaration], settings: ApplySettings) -> dict[str, dict[str, float]]:
+    """Return the quotas of every user that may write an input topic, by Kafka's names of quotas."""
+    submitters = sorted({user for topic in topics if topic.name.startswith("in.") for user in topic.writers})
+    limits = {
+        "producer_byte_rate": float(settings.submitter_bytes_per_s),
+        "request_percentage": float(settings.submitter_request_percent),
+    }
+    return {user: dict(limits) for user in submitters}
+
+
 def acls(topics: Iterable[TopicDeclaration]) -> set[AclRule]:
     """Return every declared ACL: on topics by literal names, and on the groups and transactions of each step."""
     declared = list(topics)

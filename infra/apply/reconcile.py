@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from infra.apply import topics_and_acls
 from infra.apply.installation import ApplySettings, Installation
-from infra.apply.plan import acls
+from infra.apply.plan import acls, quotas
 from infra.environment import Environment
 from infra.keys import ensure_keys
 from infra.local.kafka_server import ADMIN, REGISTRY
@@ -25,6 +25,7 @@ class ApplySummary:
     """How many changes were necessary; all counts are 0 when `mesh apply` is repeated."""
 
     users: int = 0
+    quotas: int = 0
     topics: int = 0
     acls_added: int = 0
     acls_removed: int = 0
@@ -34,7 +35,8 @@ class ApplySummary:
     @property
     def changes(self) -> int:
         """The sum of all counts."""
-        return self.users + self.topics + self.acls_added + self.acls_removed + self.subjects + self.stores
+        access = self.users + self.quotas + self.acls_added + self.acls_removed
+        return access + self.topics + self.subjects + self.stores
 
 
 def apply(
@@ -51,6 +53,7 @@ def apply(
     # The registry's client and the database driver take half of a command's import time. A command that only reads
     # the declarations, as every ingest for a known municipality does, doesn't need them.
     from infra.apply import schemas_and_stores  # noqa: PLC0415
+    from infra.apply.quotas import set_quotas  # noqa: PLC0415
 
     installation.admit(municipalities)
     settings = ApplySettings().with_replication_defaults(environment.replication)
@@ -62,6 +65,7 @@ def apply(
     environment.secrets().ensure([*names, TRACKER_TOKEN])
     client = topics_and_acls.admin_client(environment)
     users_set = topics_and_acls.set_users(client, environment, names, renew_passwords)
+    quotas_set = set_quotas(environment, quotas(topics, settings))
     progress("topics", 2, 6)
     topics_changed = topics_and_acls.create_or_alter_topics(client, topics, settings)
     progress("ACLs", 3, 6)
@@ -73,7 +77,7 @@ def apply(
     if users_set or topics_changed or added or removed:
         topics_and_acls.wait_until_enforced(client)
     progress("ready", 6, 6)
-    return ApplySummary(users_set, topics_changed, added, removed, subjects, stores)
+    return ApplySummary(users_set, quotas_set, topics_changed, added, removed, subjects, stores)
 
 
 def _managed_users(environment: Environment) -> set[str]:

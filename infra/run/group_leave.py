@@ -2,13 +2,11 @@
 
 A worker is a static member. It doesn't leave its group when it ends, because a restarted worker gets its partitions
 back. To delete a group, or to start fewer workers, its members must leave, which would take a session timeout of ten
-seconds. librdkafka can't send a leave request for another member; aiokafka, a dependency of Faust, can.
+seconds.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Iterable, Mapping
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
@@ -19,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
+from infra.protocol_client import run_requests
 from infra.run.slots import Slot, groups_of, steps_of
 from schemas.topics import group, transactional_id
 
@@ -36,7 +35,7 @@ def leave_groups(environment: Environment, stopped: Iterable[Slot]) -> int:
     if not any(member_ids.values()):
         return 0
     try:
-        return asyncio.run(asyncio.wait_for(_leave(environment, member_ids), TIMEOUT_S))
+        return run_requests(environment, lambda client: _leave(client, member_ids), TIMEOUT_S)
     except (KafkaError, TimeoutError) as error:
         raise OperatorError(
             f"members of stopped workers can't be removed from their groups ({type(error).__name__}); "
@@ -60,20 +59,15 @@ def _member_ids(environment: Environment, slots: list[Slot]) -> dict[str, list[s
     }
 
 
-async def _leave(environment: Environment, member_ids: Mapping[str, list[str]]) -> int:
-    client = AIOKafkaClient(**_connection(environment))
-    await client.bootstrap()
-    try:
-        removed = 0
-        for name, members in member_ids.items():
-            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, name)
-            for member in members:
-                request = LeaveGroupRequest(name, member)
-                answer = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
-                removed += _was_member(answer.error_code)
-        return removed
-    finally:
-        await client.close()
+async def _leave(client: AIOKafkaClient, member_ids: Mapping[str, list[str]]) -> int:
+    removed = 0
+    for name, members in member_ids.items():
+        coordinator = await client.coordinator_lookup(CoordinationType.GROUP, name)
+        for member in members:
+            request = LeaveGroupRequest(name, member)
+            answer = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+            removed += _was_member(answer.error_code)
+    return removed
 
 
 def _was_member(code: int) -> bool:
@@ -82,17 +76,3 @@ def _was_member(code: int) -> bool:
     if code and error is not UnknownMemberIdError:
         raise error()
     return not code
-
-
-def _connection(environment: Environment) -> dict[str, object]:
-    """Return the arguments of an aiokafka client, from the properties of librdkafka."""
-    properties = environment.kafka(ADMIN)
-    encrypted = environment.security_protocol == "SASL_SSL"
-    return {
-        "bootstrap_servers": environment.bootstrap.split(","),
-        "security_protocol": environment.security_protocol,
-        "sasl_mechanism": environment.sasl_mechanism,
-        "sasl_plain_username": properties["sasl.username"],
-        "sasl_plain_password": properties["sasl.password"],
-        "ssl_context": ssl.create_default_context(cafile=environment.ssl_ca_location) if encrypted else None,
-    }

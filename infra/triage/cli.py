@@ -18,6 +18,7 @@ from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
 from infra.triage import dead_letter_listing, rejections_and_conflicts, settling
 from infra.triage.records import Row
+from processors.intake.submission_limits import CHARACTERS_MAX
 from schemas.codec import Codec
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Rejected submissions: list, show, resubmit.")
@@ -33,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 Id = Annotated[str, typer.Argument(metavar="ID", help="The ID as `list` shows it.")]
 #: Columns of text where standard output is not a terminal.
 WIDTH = 200
+REASON_MAX = CHARACTERS_MAX["reason"]
 _NEXT_STEP = ": see `mesh dlq list` after `mesh wait --idle`"
 PERSONAL_DATA_NOTICE = "mesh: the following content is personal data"
 
@@ -161,13 +163,27 @@ def dlq_repair(
 
 @dlq_app.command(name="dismiss")
 def dlq_dismiss(
-    dead_letter: Id,
     reason: Annotated[str, typer.Option("--reason", help="Why; stored for ever, so write no personal data.")],
+    dead_letter: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The ID as `list` shows it; not with --all.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Dismiss all open dead letters of --step.")] = False,
+    step: Annotated[str | None, typer.Option("--step", help="With --all: the step that has them.")] = None,
+    failure: Annotated[
+        str | None,
+        typer.Option("--failure", help="With --all: only those whose reason in `list` begins with this."),
+    ] = None,
 ) -> None:
-    """Drop the record for a reason; the records behind it follow, in order."""
+    """Drop the record, or all records of a step, for a reason; the records behind follow, in order."""
     with errors_as_messages():
-        if not reason.strip():
-            raise OperatorError("--reason is empty: say why the dead letter is dismissed")
+        if not reason.strip() or len(reason) > REASON_MAX:
+            raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why it is dismissed")
+        if every and step and not dead_letter:
+            count = dead_letter_listing.dismiss_all(*_codec(), step, reason, failure)
+            typer.echo(f"{count} dead letters of {step} will be dismissed{_NEXT_STEP}")
+            return
+        if every or step or failure or not dead_letter:
+            raise OperatorError("name either one ID, or --all with --step")
         dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "DISMISS", reason=reason)
     typer.echo(f"{dead_letter} will be dismissed{_NEXT_STEP}")
 

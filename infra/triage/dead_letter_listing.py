@@ -17,10 +17,11 @@ from infra.key_file import sealer
 from infra.triage.dlq_status import SINKS, DlqInspector
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, read_rows_with_positions, value_at
+from processors.intake.submission_limits import DEAD_LETTERS_MAX
 from schemas.codec import Codec
 from schemas.systems import SYSTEMS
 from schemas.tables import EncodeError, table_from_rows
-from schemas.topics import STEPS, dlq_topic, parse_input_topic, topics_of
+from schemas.topics import ORDERED_STEPS, STEPS, dlq_topic, parse_input_topic, topics_of
 from streams.dead_letters import OPEN, seal_context
 from streams.sealing import SealedError, Sealer
 
@@ -30,7 +31,6 @@ _LISTED_COLUMNS: Final = (
     "topic",
     "partition",
     "offset",
-    "timestamp_ms",
     "command",
     "dismissal_reason",
 )
@@ -84,6 +84,34 @@ def submit_dead_letter_command(
     submit_command(environment, codec, {"command": command, "origin": origin, "dead_letter": dead_letter})
 
 
+def dismiss_all(
+    environment: Environment, codec: Codec, step: str, dismissal_reason: str, failure: str | None
+) -> int:
+    """Submit one command that dismisses all open dead letters of a step, or those whose reason begins with `failure`.
+
+    Return how many it concerns; those that come later are not among them. Raise OperatorError where the step has no
+    dead-letter queue or no such dead letter, or the broker doesn't accept the command.
+    """
+    if step not in (*ORDERED_STEPS, *SINKS):
+        known = ", ".join((*ORDERED_STEPS, *SINKS))
+        raise OperatorError(f"{step!r} is not a step with a dead-letter queue: {known}")
+    entries = [
+        entry["first"]
+        for entry in _read_dead_letters(environment, codec, [dlq_topic(step)])
+        if entry["last"]["status"] == OPEN
+        and entry["first"]["digest"]
+        and entry["last"]["reason"].startswith(failure or "")
+    ]
+    digests = list(dict.fromkeys(first["digest"] for first in entries))[:DEAD_LETTERS_MAX]
+    if not digests:
+        raise OperatorError(f"{step} has no such dead letter that is open: `mesh dlq list` shows them")
+    dead_letter = {"step": step, "digest": "", "digests": digests, "reason": dismissal_reason}
+    origin = {name: entries[0][name] for name in ("topic", "partition", "offset")}
+    submit_command(environment, codec, {"command": "DISMISS", "origin": origin, "dead_letter": dead_letter})
+    chosen = set(digests)
+    return sum(first["digest"] in chosen for first in entries)
+
+
 def seal_new_value(
     environment: Environment, codec: Codec, installation: Installation, dead_letter_id: str, content: bytes
 ) -> str:
@@ -127,7 +155,9 @@ def _read_dead_letters(environment: Environment, codec: Codec, topics: list[str]
 def _line(entry: Row) -> Row:
     first, last = entry["first"], entry["last"]
     head = {"id": _id(first), "status": last["status"], "reason": last["reason"]}
-    return {**head, **{name: last[name] for name in _LISTED_COLUMNS}}
+    # A later status has no time of the record: it needs nothing of a record that is dropped.
+    time = {"timestamp_ms": first["timestamp_ms"]}
+    return {**head, **{name: last[name] for name in _LISTED_COLUMNS}, **time}
 
 
 def _id(first: Row) -> str:

@@ -43,7 +43,7 @@ class DlqInspector:
         self._partition_counts: dict[str, int] = {}
         self._command_ends: dict[Partition, int] = {}
         self._cached: dict[str, tuple[object, DlqStatus]] = {}
-        self._commands: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+        self._commands: dict[str, tuple[int, list[tuple[str, list[str]]]]] = {}
 
     def statuses(self, steps: Iterable[str] = (*ORDERED_STEPS, *SINKS)) -> dict[str, DlqStatus]:
         """Return the status of each step; an empty one where a step was never applied.
@@ -69,18 +69,18 @@ class DlqInspector:
             return 0
         status = self.statuses([step])[step]
         return sum(
-            digest in status.dead_letters and command not in status.commands_done
-            for command, digest in commands
+            command not in status.commands_done and not status.dead_letters.keys().isdisjoint(digests)
+            for command, digests in commands
         )
 
-    def _commands_for(self, step: str) -> list[tuple[str, str]]:
-        """Return the ID of each command for a step, and the digest of the dead letter it is about."""
+    def _commands_for(self, step: str) -> list[tuple[str, list[str]]]:
+        """Return the ID of each command for a step, and the digests of the dead letters it is about."""
         end = self._command_ends.get((command_topic(step), 0), 0)
         if not end:
             return []
         if self._commands.get(step, (0, []))[0] != end:
             rows = read_rows(self._environment, self._codec, "dead-letter-command", [command_topic(step)])
-            self._commands[step] = end, [(row["id"], row["digest"]) for row in rows]
+            self._commands[step] = end, [(row["id"], row["digests"] or [row["digest"]]) for row in rows]
         return self._commands[step][1]
 
     def _step_status(self, step: str) -> DlqStatus:

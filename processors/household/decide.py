@@ -15,6 +15,9 @@ from processors.household.register import ACCEPTED, REJECTED, Register, Register
 from processors.rejections import RejectionCode
 from schemas.reasons import CANCELLABLE, NEW_THERE, Reason
 
+#: Maximum number of residents of a household: a notice about a household changes as many persons.
+HOUSEHOLD_RESIDENTS_MAX: Final = 1000
+
 #: A register may record these long after their day of effect: the persons must have been residents on that day.
 MAY_BE_RECORDED_LATE = frozenset({Reason.NAME_CHANGED, Reason.CORRECTED})
 
@@ -83,6 +86,8 @@ def _decide_new(notice: PendingNotice, register: Register) -> Accepted | Rejecti
     persons = _affected_persons(notice, register)
     if isinstance(persons, RejectionCode):
         return persons
+    if _makes_large_household(notice, persons, register):
+        return RejectionCode.HOUSEHOLD_LARGE
     return _check_residence(notice, persons, register) or _enter(notice, persons, register)
 
 
@@ -94,8 +99,25 @@ def _affected_persons(notice: PendingNotice, register: Register) -> PersonFacts 
     if notice.reason in NEW_THERE:
         return RejectionCode.PERSONS_MISSING
     residents = register.residents_of(notice.household) if notice.household is not None else ()
+    if len(residents) > HOUSEHOLD_RESIDENTS_MAX:
+        return RejectionCode.HOUSEHOLD_LARGE
     facts = notice.to or NO_FACTS
     return tuple((person, facts) for person in residents) or RejectionCode.HOUSEHOLD_UNKNOWN
+
+
+def _makes_large_household(notice: PendingNotice, persons: PersonFacts, register: Register) -> bool:
+    """Return whether a household would have too many residents after the notice."""
+    joining: dict[str, set[str]] = {}
+    for person, facts in persons:
+        household = household_set_by(notice.reason, facts.household)
+        if household is not None:
+            joining.setdefault(household, set()).add(person)
+    return any(
+        len(joined) + len(residents) > HOUSEHOLD_RESIDENTS_MAX
+        and len(joined.union(residents)) > HOUSEHOLD_RESIDENTS_MAX
+        for household, joined in joining.items()
+        for residents in [register.residents_of(household)]
+    )
 
 
 def _check_residence(

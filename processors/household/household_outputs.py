@@ -46,6 +46,11 @@ class HouseholdOutputs:
         self._changes: list[tuple[int, int, str, int | None]] = []
         self._rejected: list[tuple[int, RejectionCode]] = []
 
+    @property
+    def changes(self) -> int:
+        """Number of changes of persons so far."""
+        return len(self._changes)
+
     def add(self, row: int, decision: Accepted | RejectionCode) -> None:
         """Add what follows from the decision on the notice in this row."""
         if isinstance(decision, RejectionCode):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from processors.household.decide import PendingNotice, decide
 from processors.household.household_outputs import HouseholdOutputs
@@ -11,6 +12,13 @@ from processors.household.pending_notices import notices_of
 from processors.household.register import STORES, Registers
 from schemas.reasons import Reason
 from streams.contract import Batch, OrderingKeys, Poison, Result, State
+
+#: Maximum number of persons changed by the notices of one call; the pipeline then calls with fewer notices.
+CHANGES_MAX: Final = 100_000
+
+
+class TooManyChangesError(Exception):
+    """The notices of a batch change more persons than should be in memory at a time."""
 
 
 class HouseholdProcessor:
@@ -27,7 +35,10 @@ class HouseholdProcessor:
         return STORES
 
     def process(self, batch: Batch, state: State) -> Result:
-        """Process notices of one partition in the order of their offsets."""
+        """Process notices of one partition in the order of their offsets.
+
+        Raise TooManyChangesError for several that change more than `CHANGES_MAX` persons.
+        """
         notices = notices_of(batch.table)
         registers, outputs = Registers(state), HouseholdOutputs(batch.table)
         poison: list[Poison] = []
@@ -37,6 +48,8 @@ class HouseholdProcessor:
                 poison.append(Poison(0, row, "reason unknown to this version"))
             else:
                 outputs.add(row, decide(notice, registers.register_of(notice.municipality)))
+            if row and outputs.changes > CHANGES_MAX:
+                raise TooManyChangesError
         registers.flush()
         return Result(outputs.outputs(), poison)
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from processors.columns import empty_to_null, list_offsets, row_indices, struct_fields
 from processors.intake import canonical, facts, formats, validation
+from processors.intake.submission_limits import PERSONS_MAX
 from processors.intake.submissions import Submissions, equal_or_both_null
 from processors.intake.validation import RuleCheck
 from processors.intake.validation_codes import ValidationCode
@@ -27,11 +28,11 @@ NOTICE_COLUMNS: Final = (
     "notice", "municipality", "reason", "effective_on", "recorded_on", "moved_from", "moved_to", "cancels",
 )  # fmt: skip
 
-#: Maximum number of persons of a notice; no household, not even of an institution, is larger.
-PERSONS_MAX: Final = 1000
-
 #: Maximum number of days from the day of record to the day of effect.
 EFFECTIVE_AFTER_RECORD_MAX_DAYS: Final = 60
+
+#: Maximum number of days from the day of receipt to the day of record: clocks and midnights differ a little.
+RECORDED_AFTER_RECEIPT_MAX_DAYS: Final = 1
 
 _SIMPLE: Final[dict[str, tuple[ValidationCode, formats.Check]]] = {
     "number": (ValidationCode.FORM_NUMBER, formats.is_number),
@@ -98,8 +99,16 @@ def validate(submissions: Submissions, rows: CsvNotices) -> pa.Array:
     row_error = validation.error_per_submission(row_errors, rows.parents, count)
     foreign = pc.not_equal(rows.columns["municipality"], submissions.municipality.take(rows.parents))
     rights = validation.error_if_any_row(ValidationCode.NOT_SUBMITTER, foreign, rows.parents, count)
+    effective, recorded = (rows.days[name].take(rows.first) for name in ("effective_on", "recorded_on"))
     return validation.first_of(
-        [empty, many, row_error, rights, *_contradictions(rows, count), _effective_too_late(rows)]
+        [
+            empty,
+            many,
+            row_error,
+            rights,
+            *_contradictions(rows, count),
+            *errors_of_days(effective, recorded, submissions.received_on),
+        ]
     )
 
 
@@ -152,8 +161,8 @@ def checks_by_reason(name: str, values: pa.Array, reasons: pa.Array, readable: p
 
 def _contradictions(rows: CsvNotices, count: int) -> list[pa.Array]:
     """Return errors of submissions whose rows differ in a column of the notice, or name a person twice."""
-    if len(rows) == count:
-        return []  # One row each.
+    if len(rows) <= 1 or pc.max(rows.lengths).as_py() <= 1:
+        return []  # No submission has two rows. The number of rows alone doesn't show that: one may have none.
     of_first = rows.first.take(rows.parents)
     notice_columns = [rows.columns[name] for name in NOTICE_COLUMNS]
     differ = reduce(
@@ -178,17 +187,20 @@ def is_repeated_person(persons: pa.Array, parents: pa.Array) -> pa.Array:
     return pc.not_equal(first.cast(pa.int64()), row_indices(len(keys)))
 
 
-def _effective_too_late(rows: CsvNotices) -> pa.Array:
-    effective, recorded = (rows.days[name].take(rows.first) for name in ("effective_on", "recorded_on"))
-    return effective_too_late(effective, recorded)
+def errors_of_days(effective: pa.Array, recorded: pa.Array, received: pa.Array) -> list[pa.Array]:
+    """Return the errors of the days of effect, of record and of receipt (date32) of each notice.
 
-
-def effective_too_late(effective: pa.Array, recorded: pa.Array) -> pa.Array:
-    """Return an error for each notice that takes effect more than 60 days after it was recorded."""
-    days_after = pc.subtract(effective.cast(pa.int32()), recorded.cast(pa.int32()))
-    return validation.error_where(
-        ValidationCode.EFFECTIVE_LATE, pc.greater(days_after, EFFECTIVE_AFTER_RECORD_MAX_DAYS)
-    )
+    A notice takes effect at most 60 days after it was recorded, and is recorded at most one day after it was received:
+    everything that takes effect before a notice of a distant year would come too late for ever.
+    """
+    return [
+        validation.error_if_days_after(
+            ValidationCode.EFFECTIVE_LATE, effective, recorded, EFFECTIVE_AFTER_RECORD_MAX_DAYS
+        ),
+        validation.error_if_days_after(
+            ValidationCode.RECORDED_IN_FUTURE, recorded, received, RECORDED_AFTER_RECEIPT_MAX_DAYS
+        ),
+    ]
 
 
 def canonical_form(rows: CsvNotices, *, all_valid: bool) -> pa.Array:

@@ -25,8 +25,8 @@ RELATIONSHIP_MAX: Final = 40
 ADDRESS_MAX: Final = 300
 ACCOUNT_TYPE_MAX: Final = 20
 
-#: A notice number: the municipality's five digits, a hyphen, the municipality's own number.
-NOTICE: Final = "^[0-9]{5}-[0-9]{1,20}$"
+#: A notice number as the municipality chose it; it says nothing about order.
+NOTICE: Final = "^[A-Za-z0-9-]{1,32}$"
 
 #: Katakana from ァ to ヺ (includes small ones, ヴ, ヵ, ヶ) and the long vowel mark; one full-width space.
 KANA: Final = "^[ァ-ヺー]+　[ァ-ヺー]+$"

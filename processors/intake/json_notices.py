@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from processors.columns import constant, empty_to_null, list_offsets, select_columns, struct_fields
 from processors.intake import canonical, facts, formats, validation
 from processors.intake.csv_notices import (
-    PERSONS_MAX,
     checks_by_reason,
-    effective_too_late,
+    errors_of_days,
     is_repeated_person,
     valid_notice_numbers,
 )
+from processors.intake.submission_limits import PERSONS_MAX
 from processors.intake.submissions import Submissions
 from processors.intake.validation import RuleCheck
 from processors.intake.validation_codes import ValidationCode
@@ -116,7 +116,9 @@ def validate(submissions: Submissions, notices: JsonNotices) -> pa.Array:
             validation.first_error(_remaining_checks(notices), count),
             validation.error_where(ValidationCode.NOT_SUBMITTER, foreign),
             validation.error_if_any_row(ValidationCode.PERSON_REPEATED, repeated, notices.parents, count),
-            effective_too_late(notices.days["effective_on"], notices.days["recorded_on"]),
+            *errors_of_days(
+                notices.days["effective_on"], notices.days["recorded_on"], submissions.received_on
+            ),
         ]
     )
 

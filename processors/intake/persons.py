@@ -29,6 +29,9 @@ _ENROLLING: Final = tuple(domain.id for domain in DOMAINS.values() if domain.enr
 _MUNICIPAL: Final = tuple(domain.id for domain in DOMAINS.values() if domain.municipal)
 _EVENTS: Final = ("REGISTERED", "CHANGED", "CLOSED")
 
+#: Maximum number of days from the day of receipt to the day of effect.
+EFFECTIVE_AFTER_RECEIPT_MAX_DAYS: Final = 60
+
 #: Fields of an account; a closing event may omit them.
 _ACCOUNT_FIELDS: Final[tuple[tuple[str, ValidationCode, formats.Check], ...]] = (
     ("holder_kana", ValidationCode.FORM_HOLDER, formats.is_holder),
@@ -93,7 +96,7 @@ def portal_events_of(submissions: Submissions) -> PersonEvents:
 
 
 def validate(submissions: Submissions, events: PersonEvents) -> pa.Array:
-    """Return the first error of each submission: format, then the submitter's rights."""
+    """Return the first error of each submission: format, then the submitter's rights, then its day."""
     fault = events.source_columns["fault"]
     checks: list[RuleCheck] = [
         (ValidationCode.ENCODING, pc.fill_null(pc.not_equal(fault, "encoding"), True)),
@@ -103,7 +106,13 @@ def validate(submissions: Submissions, events: PersonEvents) -> pa.Array:
         *_only_where(events.is_account, _account_checks(events)),
         *_only_where(events.is_enrolment, _rights_checks(submissions, events)),
     ]
-    return validation.first_error(checks, len(events))
+    in_future = validation.error_if_days_after(
+        ValidationCode.EFFECTIVE_IN_FUTURE,
+        events.days,
+        submissions.received_on,
+        EFFECTIVE_AFTER_RECEIPT_MAX_DAYS,
+    )
+    return validation.first_of([validation.first_error(checks, len(events)), in_future])
 
 
 def _only_where(mask: pa.Array, checks: Sequence[RuleCheck]) -> list[RuleCheck]:

@@ -17,6 +17,7 @@ from processors.intake import (
     dead_letter_commands,
     resubmissions,
     settlements,
+    submission_limits,
     submission_ordering,
     validation,
 )
@@ -90,7 +91,9 @@ class IntakeProcessor:
 
     def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
         columns = type_.read(submissions)
-        errors = type_.validate(submissions, columns)
+        errors = validation.first_of(
+            [type_.validate(submissions, columns), submission_limits.errors(submissions.table)]
+        )
         is_valid = pc.is_null(errors)
         some_invalid = errors.null_count < len(errors)
         valid = submissions.filter(is_valid) if some_invalid else submissions

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import struct_fields
+from processors.intake import submission_limits
 from processors.intake.submissions import Submissions, publishes_schema
 from schemas.submission_schemas import RESUBMISSION_FIELDS
 
@@ -25,7 +26,8 @@ def is_resubmission(commands: Submissions) -> pa.Array:
     for schema, field in RESUBMISSION_FIELDS.items():
         fits_topic = pc.or_(pc.invert(is_set[field]), publishes_schema(topics, schema))
         valid = pc.and_(valid, fits_topic)
-    return pc.fill_null(valid, False)
+    # Intake judges the texts of the submission itself.
+    return pc.and_(pc.fill_null(valid, False), submission_limits.texts_fit(commands.table.select(["origin"])))
 
 
 def submissions_by_schema(commands: Submissions) -> Iterator[tuple[str, Submissions, pa.Array]]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from processors.codes import Cipher, CodeKind
 from processors.columns import arrow_schema, constant, struct_fields, struct_from_columns, table_from_columns
-from processors.intake import formats
+from processors.intake import formats, submission_limits
 from processors.intake.submissions import Submissions
 from schemas.submission_schemas import RESUBMISSION_FIELDS
 from schemas.topics import PERSON_CHANGE
@@ -37,7 +37,8 @@ def is_settlement(commands: Submissions, mesh: Cipher) -> pa.Array:
     valid = pc.and_kleene(valid, pc.is_valid(mesh.values(settlement["person"], CodeKind.PERSON)))
     for field in ("dead_letter", *RESUBMISSION_FIELDS.values()):
         valid = pc.and_kleene(valid, pc.is_null(commands.column(field)))
-    return pc.fill_null(valid, False)
+    within_limits = submission_limits.texts_fit(commands.table.select(["origin", "settlement"]))
+    return pc.and_(pc.fill_null(valid, False), within_limits)
 
 
 def settlement_outputs(commands: Submissions) -> Iterator[Output]:

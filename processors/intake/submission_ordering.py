@@ -11,8 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from processors.codes import Cipher, CodeKind
+from processors.intake import submission_limits
 from processors.notice_ordering import NoticeScope, ordering_keys_of
 from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
 from streams.contract import Batch, OrderingKeys
@@ -21,9 +23,14 @@ Row = Mapping[str, Any]
 
 
 def ordering_keys(batch: Batch, mesh: Cipher) -> list[OrderingKeys]:
-    """Return the ordering keys of each submission; none for one that names no person, notice or household."""
-    codes = _MeshCodes(mesh)
-    return [ordering_keys_of(_SCOPE_OF[batch.schema](row, codes)) for row in batch.table.to_pylist()]
+    """Return the ordering keys of each submission; none for one that names no person, notice or household.
+
+    A submission with too many persons has none either: it is rejected whatever the records before it do.
+    """
+    codes, too_many = _MeshCodes(mesh), submission_limits.names_too_many(batch.table)
+    within_limits = batch.table.filter(pc.invert(too_many)).to_pylist()
+    keys = iter([ordering_keys_of(_SCOPE_OF[batch.schema](row, codes)) for row in within_limits])
+    return [OrderingKeys() if is_too_many else next(keys) for is_too_many in too_many.to_pylist()]
 
 
 class _MeshCodes:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import arrow_schema, constant, contiguous, map_distinct, struct_from_columns
+from processors.intake import submission_limits
 from schemas.systems import SYSTEMS
 from schemas.topics import parse_input_topic
 from streams.contract import Batch
+
+_DAY_MS: Final = 86_400_000
+_JAPAN_AHEAD_MS: Final = 9 * 3_600_000
 
 
 @dataclass(frozen=True)
 class Submissions:
     """Submissions of one schema: `table` has a row per submission, with the schema's columns.
 
-    `topic`, `partition`, `offset` and `received_ms` (ms since 1970) are those of the record. If an operator resubmitted
-    the submission, `received_ms` is the time of the operator command, and all else is of the original record.
+    `topic`, `partition`, `offset` and `received_ms` (ms since 1970, the broker's time) are those of the record. If an
+    operator resubmitted the submission, `received_ms` is the time of the operator command, and all else is of the
+    original record.
     """
 
     table: pa.Table
@@ -52,6 +58,13 @@ class Submissions:
             ),
         )
 
+    @cached_property
+    def received_on(self) -> pa.Array:
+        """The day of receipt in Japan's time (date32)."""
+        return (
+            pc.divide(pc.add(self.received_ms, _JAPAN_AHEAD_MS), _DAY_MS).cast(pa.int32()).cast(pa.date32())
+        )
+
     @property
     def received_at(self) -> pa.Array:
         """The time of receipt as a timestamp."""
@@ -61,7 +74,9 @@ class Submissions:
     def origin(self) -> pa.StructArray:
         """The origin of each submission as record `Origin`."""
         position = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
-        file_and_line = {name: self.column(name) for name in ("file", "line")}
+        # A name over its limit is the reason for a rejection, which must stay small.
+        fits = submission_limits.is_within(self.column("file"), submission_limits.FILE)
+        file_and_line = {"file": pc.if_else(fits, self.column("file"), None), "line": self.column("line")}
         type_ = arrow_schema("rejected").field("origin").type
         return struct_from_columns({**position, **file_and_line}, type_)
 

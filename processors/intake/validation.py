@@ -60,6 +60,12 @@ def error_where(code: ValidationCode, invalid: pa.Array) -> pa.Array:
     return pc.if_else(pc.fill_null(invalid, True), _scalar(code), pa.scalar(None, pa.int16()))
 
 
+def error_if_days_after(code: ValidationCode, days: pa.Array, others: pa.Array, days_max: int) -> pa.Array:
+    """Return this error where a day (date32) is more than `days_max` days after the other one, or either is null."""
+    days_after = pc.subtract(days.cast(pa.int32()), others.cast(pa.int32()))
+    return error_where(code, pc.greater(days_after, days_max))
+
+
 def same_error(code: ValidationCode, length: int) -> pa.Array:
     """Return this error `length` times."""
     return constant(_INDEX_OF[code], length, pa.int16())

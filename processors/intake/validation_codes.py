@@ -61,6 +61,9 @@ class ValidationCode(StrEnum):
     ROWS_DIFFER = "ROWS_DIFFER"
     PERSON_REPEATED = "PERSON_REPEATED"
     EFFECTIVE_LATE = "EFFECTIVE_LATE"
+    RECORDED_IN_FUTURE = "RECORDED_IN_FUTURE"
+    EFFECTIVE_IN_FUTURE = "EFFECTIVE_IN_FUTURE"
+    TEXT_LONG = "TEXT_LONG"
     OPERATOR_COMMAND = "OPERATOR_COMMAND"
 
     @property
@@ -78,8 +81,8 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_NUMBER: "通番が数字ではありません。 The running number (通番) is not a number.",
         ValidationCode.FORM_NOTICE: (
-            "届出番号の形式が違います（数字5桁、ハイフン、数字）。"
-            " The notice number (届出番号) is not five digits, a hyphen and digits."
+            "届出番号の形式が違います（英数字とハイフン、32文字まで）。"
+            " The notice number (届出番号) is not 1 to 32 letters A-Z a-z, digits and hyphens."
         ),
         ValidationCode.FORM_MUNICIPALITY: (
             "市区町村コードの形式または検査数字が違います。"
@@ -163,7 +166,7 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_CANCELS: (
             "取消対象届出番号の形式が違います。"
-            " The number of the cancelled notice (取消対象届出番号) is not five digits, a hyphen and digits."
+            " The number of the cancelled notice (取消対象届出番号) is not 1 to 32 letters A-Z a-z, digits and hyphens."
         ),
         ValidationCode.CANCELS_MISSING: (
             "取消には取消対象届出番号が必要です。"
@@ -216,6 +219,18 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ValidationCode.EFFECTIVE_LATE: (
             "異動日が届出日から60日を超えて後の日付です。"
             " The day of effect (異動日) is more than 60 days after the day of record (届出日)."
+        ),
+        ValidationCode.RECORDED_IN_FUTURE: (
+            "届出日が、受付日（日本時間）の翌日より後の日付です。"
+            " The day of record (届出日) is later than the day after the notice was received (Japan's time)."
+        ),
+        ValidationCode.EFFECTIVE_IN_FUTURE: (
+            "効力を生じる日が、受付日（日本時間）から60日を超えて後の日付です。"
+            " The day on which it takes effect is more than 60 days after it was received (Japan's time)."
+        ),
+        ValidationCode.TEXT_LONG: (
+            "長すぎる項目があります。"
+            " A field is longer than a submission may have it, for example the name of its file."
         ),
         ValidationCode.OPERATOR_COMMAND: "職員の操作の内容が不正です。 The operator command is invalid.",
     }

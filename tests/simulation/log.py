@@ -103,7 +103,7 @@ class Log:
         #: How many of the newest records a stale leader lacks. It was deposed and doesn't know it.
         self.stale_by = 0
         #: Distance of the wall clock from virtual time.
-        self.wall_clock_offset_s = 1_767_225_600.0
+        self.wall_clock_offset_s = 1_788_188_400.0
 
     def on_new_topic(self, listener: Callable[[str], None]) -> None:
         """Call the listener with the name of each new topic."""

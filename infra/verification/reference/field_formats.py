@@ -8,7 +8,7 @@ from datetime import date
 
 from infra.verification.reference.notice import CHANGED_FACTS
 
-NUMBER = re.compile(r"[0-9]{5}-[0-9]{1,20}")
+NUMBER = re.compile(r"[A-Za-z0-9-]{1,32}")
 _RUNNING_NUMBER = re.compile(r"[0-9]+")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CODE = re.compile(r"[0-9]{11}")

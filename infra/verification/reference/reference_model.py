@@ -11,6 +11,7 @@ from typing import Any
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
 from infra.verification.reference.ledger import account_rows, fold_account_events
 from infra.verification.reference.notice import LEAVING, AccountEvent, Enrolment, Receipt, Submission
+from infra.verification.reference.receipt import without_future
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold
@@ -91,15 +92,17 @@ def expected(
     files: Sequence[Path],
     progress: Callable[[str], None] = lambda _: None,
     receipt_of: ReceiptOf | None = None,
+    received_on: str | None = None,
 ) -> Expected:
     """Return what the stores must contain after `files`, which are in order of submission per municipality.
 
     `receipt_of` matters only where registrations of one person overlap; by default, submissions are received in the
-    order of the files. `progress` is called with a description at the start of each part of the work. Raise ValueError
-    where the name or the first line of a file has another format.
+    order of the files. `received_on` is the day (YYYY-MM-DD, Japan's time) on which all of them were received; None: no
+    day lies too far after it. `progress` is called with a description at the start of each part of the work. Raise
+    ValueError where the name or the first line of a file has another format.
     """
     outcome = Expected()
-    submissions = _submit_all(files, outcome, progress, receipt_of)
+    submissions = _submit_all(files, outcome, progress, receipt_of, received_on)
     for register in submissions.registers.values():
         _add_register(register, outcome)
     progress("folding")
@@ -118,12 +121,17 @@ class _Submissions:
 
 
 def _submit_all(
-    files: Sequence[Path], outcome: Expected, progress: Callable[[str], None], receipt_of: ReceiptOf | None
+    files: Sequence[Path],
+    outcome: Expected,
+    progress: Callable[[str], None],
+    receipt_of: ReceiptOf | None,
+    received_on: str | None,
 ) -> _Submissions:
     submissions, identities = _Submissions(), set[object]()
     for number, path in enumerate(files):
         progress(f"reading {path.name}")
-        for submission in read_submissions(path):
+        for read in read_submissions(path):
+            submission = without_future(read, received_on) if received_on else read
             source, line = submission.source, submission.line
             received = (number, line) if receipt_of is None else receipt_of(source, line)
             municipality = submission.submitter

@@ -38,7 +38,7 @@ _TEXT: Final = r"[^\S\n]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*"
 #: Column -> check of its format.
 _FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
     "number": _matches("[0-9]{1,18}"),
-    "notice": _matches("[0-9]{5}-[0-9]{1,20}"),
+    "notice": _matches("[A-Za-z0-9-]{1,32}"),
     "municipality": is_municipality,
     "reason": BY_JAPANESE.__contains__,
     "effective_on": date.fromisoformat,

@@ -91,6 +91,38 @@ def test_the_store_decides_which_dead_letters_of_a_sink_are_open(monkeypatch: py
     ]
 
 
+def test_one_command_dismisses_all_open_dead_letters_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, or those whose reason begins so; each ID once, however many dead letters have it."""
+
+    def published(offset: int, digest: str, reason: str, status: str = "OPEN") -> dict[str, Any]:
+        row = {"step": "intake", "topic": "in.portal", "partition": 0, "offset": offset, "value": b"x"}
+        return {**row, "digest": digest, "reason": reason, "status": status}
+
+    rows = [
+        published(1, "d1", "schema-id-unknown"),
+        published(2, "d2", "schema-id-unknown"),
+        published(2, "d2", "schema-id-unknown", "DISMISSED"),
+        published(3, "d1", "schema-id-unknown"),
+        published(4, "d4", "unexpected:ValueError"),
+    ]
+    monkeypatch.setattr(dead_letter_listing, "read_rows_with_positions", lambda *arguments: rows)
+    commands: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        dead_letter_listing, "submit_command", lambda environment, codec, command: commands.append(command)
+    )
+
+    def dismiss_all(failure: str | None) -> int:
+        return dead_letter_listing.dismiss_all(None, None, "intake", "an attack", failure)  # type: ignore[arg-type]
+
+    assert (dismiss_all(None), dismiss_all("schema-id")) == (3, 2)
+    assert [command["dead_letter"]["digests"] for command in commands] == [["d1", "d4"], ["d1"]]
+    for command in commands:
+        assert table_from_rows("operator-command", [command]).num_rows == 1
+    with pytest.raises(OperatorError, match="no such dead letter"):
+        dismiss_all("null-value")
+    assert len(commands) == 2
+
+
 def test_the_content_of_a_dead_letter_needs_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another key, no key file, or a content sealed for another dead letter is an error without content."""
     codec = Codec(catalogue(), LocalSchemaIds(catalogue()))
@@ -134,6 +166,12 @@ def test_the_content_of_a_dead_letter_needs_its_key(tmp_path: Path, monkeypatch:
     [
         ["dismiss", "conversion/0123", "--reason", " "],
         ["dismiss", "conversion/0123"],
+        ["dismiss", "--reason", "x"],
+        ["dismiss", "--reason", "x", "--all"],
+        ["dismiss", "--reason", "x" * 501, "--all", "--step", "intake"],
+        ["dismiss", "--reason", "x", "--all", "--step", "tracker"],
+        ["dismiss", "--reason", "x", "--step", "intake"],
+        ["dismiss", "conversion/0123", "--reason", "x", "--all", "--step", "intake"],
         ["repair", "conversion/0123", "--value", "nowhere.json"],
         ["retry", "conversion/0123"],
     ],

@@ -21,7 +21,19 @@ import streams
 from streams.settings import PipelineSettings
 
 #: Ends of the names of numbers: a unit, a count or a port.
-UNITS = ("_s", "_days", "_ms", "_bytes", "_kbytes", "_max", "port", "partitions", "factor", "replicas")
+UNITS = (
+    "_s",
+    "_days",
+    "_ms",
+    "_bytes",
+    "_kbytes",
+    "_percent",
+    "_max",
+    "port",
+    "partitions",
+    "factor",
+    "replicas",
+)
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -19,7 +19,8 @@ from tests.register_files import csv_lines, group_notices, json_lines
 Row = dict[str, Any]
 
 CSV_TOPIC, JSON_TOPIC = "in.juki-cs.131041", "in.juki.131041"
-RECEIVED_MS = 1_767_225_600_000
+#: 1 September 2026, later than all days of the samples.
+RECEIVED_MS = 1_788_188_400_000
 
 
 def key_ring(first: int = 1) -> KeyRing:
@@ -28,10 +29,16 @@ def key_ring(first: int = 1) -> KeyRing:
     return KeyRing({name: (bytes([first + index]) * KEY_BYTES,) for index, name in enumerate(names)})
 
 
-def batch(schema: str, topic: str, rows: Sequence[Mapping[str, Any]], first_offset: int = 0) -> Batch:
-    """Return records of one topic, with timestamps one millisecond apart."""
+def batch(
+    schema: str,
+    topic: str,
+    rows: Sequence[Mapping[str, Any]],
+    first_offset: int = 0,
+    received_ms: int = RECEIVED_MS,
+) -> Batch:
+    """Return records of one topic, with timestamps one millisecond apart, from `received_ms` on."""
     meta = [
-        {"topic": topic, "partition": 0, "offset": offset, "timestamp_ms": RECEIVED_MS + offset, "key": None}
+        {"topic": topic, "partition": 0, "offset": offset, "timestamp_ms": received_ms + offset, "key": None}
         for offset in range(first_offset, first_offset + len(rows))
     ]
     return Batch(schema, table_from_rows(schema, rows), pa.Table.from_pylist(meta, schema=META))

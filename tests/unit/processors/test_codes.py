@@ -94,7 +94,7 @@ def test_household_codes_depend_on_the_municipality() -> None:
     assert codes[2].as_py() is None
 
 
-@given(number=st.from_regex("[0-9]{5}-[0-9]{1,20}", fullmatch=True))
+@given(number=st.from_regex("[A-Za-z0-9-]{1,32}", fullmatch=True))
 def test_every_domain_has_its_own_case_codes(number: str) -> None:
     """All have the same length, which would otherwise reveal the notice; only the domain's own key decodes them."""
     cipher = KEYS.cipher("portal")

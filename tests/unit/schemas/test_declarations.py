@@ -118,9 +118,10 @@ def test_events_have_the_declared_columns_and_no_others(name: str) -> None:
     assert ("message" in fields) is DOMAINS[name].has_messages
 
 
-def test_the_portal_sends_messages_for_all_reasons_but_a_death() -> None:
-    """Every reason but a death has a message."""
-    assert DOMAINS["portal"].message_on == set(JAPANESE) - {Reason.DIED}
+def test_the_portal_sends_messages_for_all_reasons_but_deaths_and_protection() -> None:
+    """Every reason but a death and protection measures has a message."""
+    silent = {Reason.DIED, Reason.PROTECTION_BEGUN, Reason.PROTECTION_ENDED}
+    assert DOMAINS["portal"].message_on == set(JAPANESE) - silent
 
 
 def test_topics_are_declared_once_with_an_existing_schema() -> None:

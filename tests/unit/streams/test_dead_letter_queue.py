@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from schemas.tables import table_from_rows
+from streams import command_handler
 from streams.bisection import BisectingRunner
 from streams.dead_letter_queue import BlockedKeys, DeadLetterQueue, QueueEntry
 from streams.testing import driver as driver_module
@@ -248,15 +249,15 @@ def _never_done(self: DeadLetterQueue, command_id: str) -> bool:
     return False
 
 
-def _in_reverse(entries: Callable[[DeadLetterQueue], list[QueueEntry]]) -> property:
-    return property(lambda self: list(reversed(entries(self))))
+def _in_reverse(entries: Iterable[QueueEntry]) -> list[QueueEntry]:
+    return sorted(entries, key=lambda entry: -entry.offset)
 
 
-FAULTS: list[tuple[type, str, Any]] = [
+FAULTS: list[tuple[Any, str, Any]] = [
     (BlockedKeys, "blocked_by", _never_blocked),
     (DeadLetterQueue, "restore", _restore_nothing),
     (DeadLetterQueue, "is_done", _never_done),
-    (DeadLetterQueue, "entries", _in_reverse(vars(DeadLetterQueue)["entries"].fget)),
+    (command_handler, "in_order", _in_reverse),
     (BisectingRunner, "run_one", lambda self, batch: None),
 ]
 
@@ -269,7 +270,7 @@ def test_the_scenario_passes_without_a_fault() -> None:
 
 @pytest.mark.parametrize(("owner", "name", "fault"), FAULTS, ids=[name for _, name, _ in FAULTS])
 def test_a_seeded_fault_is_detected(
-    owner: type, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Detect that nothing is blocked or restored, commands are repeated, order is lost, or a retry isn't processed."""
     monkeypatch.setattr(owner, name, fault)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from processors.intake import IntakeProcessor
+from processors.intake.submission_limits import DEAD_LETTERS_MAX
 from tests.unit.processors.submissions import CSV_TOPIC, JSON_TOPIC, batch, csv_notices, csv_row, key_ring
 
 INTAKE = IntakeProcessor(key_ring())
@@ -40,6 +41,19 @@ def test_a_command_goes_to_the_step_of_its_dead_letter() -> None:
     assert set(by_topic) == {"command.fan-out", "command.sink.care"}
 
 
+SEVERAL = {"step": "intake", "digest": "", "digests": ["0" * 24, "1" * 24], "reason": "no notices"}
+
+
+def test_one_command_dismisses_several_dead_letters() -> None:
+    """It stays one record; there is a limit to what it names."""
+    (command,) = outputs({"command": "DISMISS", "dead_letter": SEVERAL})["command.intake"]
+    assert (command["digest"], command["digests"]) == ("", SEVERAL["digests"])
+    most = [f"{number:024x}" for number in range(DEAD_LETTERS_MAX)]
+    assert "command.intake" in outputs({"command": "DISMISS", "dead_letter": SEVERAL | {"digests": most}})
+    too_many = SEVERAL | {"digests": [*most, "f" * 24]}
+    assert set(outputs({"command": "DISMISS", "dead_letter": too_many})) == {"rejected.operator"}
+
+
 @pytest.mark.parametrize(
     "invalid",
     [
@@ -51,6 +65,11 @@ def test_a_command_goes_to_the_step_of_its_dead_letter() -> None:
         {"command": "RETRY", "dead_letter": DEAD_LETTER | {"value": "c2VhbGVk"}},
         {"command": "DISMISS", "dead_letter": DEAD_LETTER},
         {"command": "RETRY", "dead_letter": DEAD_LETTER, "juki_cs": {"rows": [csv_row()]}},
+        {"command": "RETRY", "dead_letter": SEVERAL | {"reason": None}},
+        {"command": "DISMISS", "dead_letter": SEVERAL | {"digest": "2" * 24}},
+        {"command": "DISMISS", "dead_letter": SEVERAL | {"digests": ["0" * 24, "no digest"]}},
+        {"command": "DISMISS", "dead_letter": SEVERAL | {"digests": []}},
+        {"command": "DISMISS", "dead_letter": DEAD_LETTER | {"reason": "x" * 501}},
     ],
 )
 def test_a_command_with_missing_or_unexpected_fields_is_rejected(invalid: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ K = "[ァ-ヺー]+"
 
 CASES: dict[str, tuple[formats.Check, Plain, str]] = {
     "number": (formats.is_number, plain_pattern("[0-9]{1,18}"), "[0-9]{0,20}"),
-    "notice": (formats.is_notice, plain_pattern("[0-9]{5}-[0-9]{1,20}"), "[0-9]{4,6}-?[0-9]{0,22}"),
+    "notice": (formats.is_notice, plain_pattern("[A-Za-z0-9-]{1,32}"), "[A-Za-z0-9-]{0,31}[-_Zz９]{0,3}"),
     "municipality": (formats.is_municipality_code, is_municipality, "(1310[34]|0120)[0-9]{1,2}"),
     "place": (formats.is_place_code, is_municipality_or_abroad, "999999|1310[0-9]{2}"),
     "household": (formats.is_household, plain_pattern("[0-9]{12}"), "[0-9]{11,13}"),

@@ -48,7 +48,7 @@ INVALID_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"protected": ""}, "FORM_PROTECTED"),
     ({"reason": "取消"}, "CANCELS_MISSING"),
     ({"cancels": "13104-900010"}, "CANCELS_UNEXPECTED"),
-    ({"reason": "取消", "cancels": "900010"}, "FORM_CANCELS"),
+    ({"reason": "取消", "cancels": "9000_10"}, "FORM_CANCELS"),
     ({"fault": "encoding", "kana": None, "raw": "gZU="}, "ENCODING"),
     ({"fault": "columns", "kana": None, "number": None}, "COLUMNS"),
     ({"fault": "other"}, "UNREADABLE"),
