@@ -191,14 +191,27 @@ def test_a_cancellation_affects_the_persons_of_the_cancelled_notice() -> None:
 
 @pytest.mark.parametrize("reason", sorted(set(JAPANESE) - CANCELLABLE))
 def test_reasons_that_cannot_be_cancelled(reason: str) -> None:
-    """Moves in and out, births, deaths, protections, new heads and cancellations need a clerk."""
+    """Moves in, births, protections, new heads and cancellations need a clerk."""
     steps, term = TwoSteps(), JAPANESE[reason]  # type: ignore[index]
     rows = [first("1", "p", "q"), move("2", "2026-03-01", "q")]
     facts = person(household="2") if term in {"初期登録", "転入", "国外転入", "出生"} else {}
-    code = "b" if term == "出生" else "p"
+    code = {"出生": "b", "取消": "q"}.get(term, "p")
     rows.append(notice(CITY, "3", term, "2026-03-02", {code: facts}, cancels="2" if term == "取消" else None))
     steps.accept_notices([*rows, cancel("4", "2026-03-02", "3", "q")])
     assert steps.rejection_codes() == [("4", "CANCELS_NOT_CANCELLABLE")]
+
+
+@pytest.mark.parametrize("reason", ["転出", "国外転出", "死亡"])
+def test_whoever_was_gone_is_back_after_the_cancellation(reason: str) -> None:
+    """All persons of the cancelled notice are residents of their household again; others can't be named."""
+    steps = TwoSteps()
+    gone = notice(
+        CITY, "2", reason, "2026-03-01", {"p": {}, "q": {}}, moved_to="141097" if reason == "転出" else None
+    )
+    steps.accept_notices([first("1", "p", "q", "r"), gone, cancel("3", "2026-03-01", "2", "r")])
+    assert steps.rejection_codes() == [("3", "RESIDENT_UNKNOWN")]
+    assert affected_persons(steps, cancel("4", "2026-03-01", "2", "q")) == ["p", "q"]
+    assert sorted(affected_persons(steps, move("5", "2026-03-02", household="1"))) == ["p", "q", "r"]
 
 
 def test_a_cancellation_of_an_unknown_or_cancelled_notice_is_rejected() -> None:
