@@ -83,12 +83,17 @@ class AlterClientQuotasRequest(Request[AlterClientQuotasRequest_v0]):  # type: i
 def set_quotas(environment: Environment, declared: Mapping[str, Quotas]) -> int:
     """Set the quotas of users that differ from the declared ones; return of how many users.
 
-    Raise ApplyError where the brokers reject a change, don't know such requests or don't answer in time.
+    Quotas that aren't declared stay. Raise ApplyError where the brokers reject a change, don't know such requests or
+    don't answer in time.
     """
 
     async def change(client: AIOKafkaClient) -> int:
         current = await _current(client)
-        different = {user: quotas for user, quotas in declared.items() if current.get(user) != quotas}
+        different = {
+            user: quotas
+            for user, quotas in declared.items()
+            if not quotas.items() <= current.get(user, {}).items()
+        }
         names = iter(different)
         while part := list(islice(names, USERS_MAX)):
             await _alter(client, {user: different[user] for user in part})

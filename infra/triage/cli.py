@@ -165,7 +165,7 @@ def dlq_repair(
 def dlq_dismiss(
     reason: Annotated[str, typer.Option("--reason", help="Why; stored for ever, so write no personal data.")],
     dead_letter: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The ID as `list` shows it; not with --all.")
+        str | None, typer.Argument(metavar="ID", help="The ID as `list` shows it; not with --all.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Dismiss all open dead letters of --step.")] = False,
     step: Annotated[str | None, typer.Option("--step", help="With --all: the step that has them.")] = None,

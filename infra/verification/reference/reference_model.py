@@ -11,7 +11,7 @@ from typing import Any
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
 from infra.verification.reference.ledger import account_rows, fold_account_events
 from infra.verification.reference.notice import LEAVING, AccountEvent, Enrolment, Receipt, Submission
-from infra.verification.reference.receipt import without_future
+from infra.verification.reference.received import without_future
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold

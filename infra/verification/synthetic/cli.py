@@ -21,7 +21,12 @@ def synth(
     residents: Annotated[
         int, typer.Option(min=30, max=2_000_000, help="Number of residents on the first day.")
     ] = 20_000,
-    days: Annotated[int, typer.Option(min=1, max=366, help="Number of days with changes.")] = 30,
+    days: Annotated[
+        int,
+        typer.Option(
+            min=1, max=366, help="Number of days with changes, from 1 March 2026; intake rejects future ones."
+        ),
+    ] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
 ) -> None:
     """Write a synthetic city: every reason, notices by household, notices out of order, both file formats."""

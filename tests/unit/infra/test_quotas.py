@@ -87,7 +87,13 @@ def set_quotas(
 def test_only_quotas_that_differ_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """In requests of bounded size; what is as declared, or of other users, stays."""
     monkeypatch.setattr(quotas, "USERS_MAX", 2)
-    brokers = Brokers({"a": LIMITS, "b": {"producer_byte_rate": 1.0}, "other": {"producer_byte_rate": 1.0}})
+    brokers = Brokers(
+        {
+            "a": LIMITS | {"consumer_byte_rate": 1.0},
+            "b": {"producer_byte_rate": 1.0},
+            "other": {"producer_byte_rate": 1.0},
+        }
+    )
     assert set_quotas(brokers, dict.fromkeys("abcd", LIMITS), monkeypatch) == 3
     assert brokers.changed == [["b", "c"], ["d"]]
     brokers.changed.clear()
