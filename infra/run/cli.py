@@ -15,6 +15,7 @@ from infra.errors import OperatorError, errors_as_messages
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
+from infra.printing import say
 from infra.run import background
 from infra.run.background import start_workers
 from infra.run.slots import slots
@@ -39,14 +40,14 @@ def run(
         Environment.load()
         if not installation.schema_ids.exists():
             raise OperatorError("the declarations are not applied yet: run `mesh apply`")
-        supervisor = Supervisor(installation, selected, typer.echo)
+        supervisor = Supervisor(installation, selected, say)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
         if not supervisor.run():
             raise OperatorError(
                 f"every worker was given up; see the logs in {installation.logs_folder}", code=1
             )
-    typer.echo("stopped")
+    say("stopped")
 
 
 @up_app.command()
@@ -60,9 +61,9 @@ def up(workers: Workers = 1) -> None:
         if running_supervisor(installation) is None:
             applied = apply_with_progress(environment, installation, [])
             for line in report_lines(applied, installation.municipalities()):
-                typer.echo(line)
+                say(line)
         start_workers(environment, installation, workers)
-    typer.echo(f"ready after {time.monotonic() - started:.1f} s; `mesh status` shows what runs")
+    say(f"ready after {time.monotonic() - started:.1f} s; `mesh status` shows what runs")
 
 
 @down_app.command()
@@ -70,5 +71,5 @@ def down() -> None:
     """Stop all workers and servers; the data stays."""
     with errors_as_messages():
         stopped = background.stop(Installation.of_settings())
-        typer.echo(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
+        say(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
         Stack(progress=OnConsole()).down()

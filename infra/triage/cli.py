@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.apply.installation import Installation
 from infra.coding import codec
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
+from infra.printing import say, say_json, table, wide_console
 from infra.triage import dead_letter_listing, rejections_and_conflicts
 from infra.triage.records import Row
 from schemas.codec import Codec
@@ -29,8 +26,6 @@ dlq_app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The ID as `list` shows it.")]
-#: Columns of text where standard output is not a terminal.
-WIDTH = 200
 _NEXT_STEP = ": see `mesh dlq list` after `mesh wait --idle`"
 PERSONAL_DATA_NOTICE = "mesh: the following content is personal data"
 
@@ -52,9 +47,9 @@ def rejected_show(rejection: Id) -> None:
     """Print a rejected submission as it was received. The content is personal data."""
     with errors_as_messages():
         submission = rejections_and_conflicts.read_submission(*_codec(), rejection)
-    typer.echo(PERSONAL_DATA_NOTICE, err=True)
+    say(PERSONAL_DATA_NOTICE, err=True)
     document = {"origin": submission.origin, "schema": submission.schema, "submission": submission.content}
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    say_json(document, indent=True)
 
 
 @rejected_app.command(name="resubmit")
@@ -62,7 +57,7 @@ def rejected_resubmit(rejection: Id) -> None:
     """Submit a rejected submission again, unchanged, for a new decision."""
     with errors_as_messages():
         rejections_and_conflicts.resubmit(*_codec(), rejection)
-    typer.echo(f"{rejection} is resubmitted: see `mesh rejected list` after `mesh wait --idle`")
+    say(f"{rejection} is resubmitted: see `mesh rejected list` after `mesh wait --idle`")
 
 
 @conflicts_app.callback()
@@ -100,8 +95,8 @@ def dlq_show(dead_letter: Id) -> None:
     """Print a dead letter with its content, which is personal data; needs the key file."""
     with errors_as_messages():
         row = dead_letter_listing.read_dead_letter(*_codec(), Installation.of_settings(), dead_letter)
-    typer.echo(PERSONAL_DATA_NOTICE, err=True)
-    typer.echo(orjson.dumps(row, option=orjson.OPT_INDENT_2))
+    say(PERSONAL_DATA_NOTICE, err=True)
+    say_json(row, indent=True)
 
 
 @dlq_app.command(name="retry")
@@ -109,7 +104,7 @@ def dlq_retry(dead_letter: Id) -> None:
     """Process the record again unchanged, then the records behind it, in order."""
     with errors_as_messages():
         dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "RETRY")
-    typer.echo(f"{dead_letter} will be retried{_NEXT_STEP}")
+    say(f"{dead_letter} will be retried{_NEXT_STEP}")
 
 
 @dlq_app.command(name="repair")
@@ -131,7 +126,7 @@ def dlq_repair(
         dead_letter_listing.submit_dead_letter_command(
             environment, codec, dead_letter, "REPAIR", value=sealed
         )
-    typer.echo(f"{dead_letter} will be repaired{_NEXT_STEP}")
+    say(f"{dead_letter} will be repaired{_NEXT_STEP}")
 
 
 @dlq_app.command(name="dismiss")
@@ -144,7 +139,7 @@ def dlq_dismiss(
         if not reason.strip():
             raise OperatorError("--reason is empty: say why the dead letter is dismissed")
         dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "DISMISS", reason=reason)
-    typer.echo(f"{dead_letter} will be dismissed{_NEXT_STEP}")
+    say(f"{dead_letter} will be dismissed{_NEXT_STEP}")
 
 
 def _codec() -> tuple[Environment, Codec]:
@@ -155,12 +150,10 @@ def _codec() -> tuple[Environment, Codec]:
 def _print(rows: Sequence[Row], columns: Sequence[str], as_json: bool) -> None:
     if as_json:
         for row in rows:
-            typer.echo(orjson.dumps(row))
-        return
-    # A table that isn't shown on a terminal need not fit a window, so its lines don't wrap.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(*columns)
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    console.print(table if rows else "none")
+            say_json(row)
+    elif rows:
+        listing = table(columns, ([row[name] for name in columns] for row in rows))
+        listing.columns[0].no_wrap = True
+        wide_console().print(listing)
+    else:
+        say("none")

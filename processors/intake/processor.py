@@ -12,7 +12,14 @@ import pyarrow.compute as pc
 
 from processors.codes import MESH, KeyRing
 from processors.columns import contiguous, row_indices
-from processors.intake import canonical, dead_letter_commands, resubmissions, submission_ordering, validation
+from processors.intake import (
+    canonical,
+    dead_letter_commands,
+    formats,
+    resubmissions,
+    submission_ordering,
+    validation,
+)
 from processors.intake.rejected_submissions import rejection_outputs
 from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
@@ -78,7 +85,7 @@ class IntakeProcessor:
 
     def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
         columns = type_.read(submissions)
-        errors = type_.validate(submissions, columns)
+        errors = validation.first_of([type_.validate(submissions, columns), _file_name_errors(submissions)])
         is_valid = pc.is_null(errors)
         some_invalid = errors.null_count < len(errors)
         valid = submissions.filter(is_valid) if some_invalid else submissions
@@ -134,6 +141,12 @@ class IntakeProcessor:
         digests = self._keys.digests(positions, DIGEST_PURPOSES[OPERATOR_COMMAND])
         errors = validation.same_error(ValidationCode.OPERATOR_COMMAND, len(invalid))
         return rejection_outputs(invalid, errors, pa.nulls(len(invalid), pa.string()), digests)
+
+
+def _file_name_errors(submissions: Submissions) -> pa.Array:
+    """Return an error for each submission from a file whose name has hidden characters: listings name the file."""
+    is_visible = formats.without_hidden_characters(submissions.column("file"))
+    return validation.error_where(ValidationCode.FORM_FILE, pc.invert(pc.fill_null(is_visible, True)))
 
 
 def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
