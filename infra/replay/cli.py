@@ -53,4 +53,4 @@ def _report(result: ReplayResult, seconds: float) -> None:
     elif result.idle:
         raise OperatorError("the stores have not the same rows as before", code=1)
     else:
-        say("no workers ran before: records in flight at that time are applied now")
+        say("the mesh was not idle before: records that waited at that time are applied now")

@@ -17,6 +17,7 @@ from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
 from infra.local.process import Server
 from infra.monitoring.groups import all_joined
+from infra.run.given_up import given_up_workers
 from infra.run.slots import Slot, slots
 from infra.run.supervisor import STOP_TIMEOUT_S, RunningSupervisor, running_supervisor
 
@@ -61,14 +62,14 @@ def wait_ready(
 ) -> None:
     """Return when `is_ready` returns True.
 
-    Raise OperatorError (code 1) where a worker is given up, the supervisor ends, or the timeout passes.
+    Raise OperatorError (code 1) where a worker or a sink is given up, the supervisor ends, or the timeout passes.
     """
     deadline = time.monotonic() + timeout_s
     while not is_ready():
         running = running_supervisor(installation)
-        given_up = [w for w in running.workers if w.state == "given-up"] if running else []
+        given_up = given_up_workers(installation, running)
         if running is None or given_up:
-            names = ", ".join(Slot(w.step, w.slot).name for w in given_up) or "the supervisor"
+            names = ", ".join(map(str, given_up)) or "the supervisor"
             raise OperatorError(f"{names} ended; see the logs in {installation.logs_folder}", code=1)
         if time.monotonic() > deadline:
             raise OperatorError(f"workers are not ready after {timeout_s:.0f} s; see `mesh status`", code=1)
