@@ -8,7 +8,7 @@ ConnectorError
 │   │   ├── BinaryFileError          the file has NUL bytes
 │   │   ├── FileFormatError          the header or first line is of another format or encoding
 │   │   ├── FileLimitError           a line or a submission is longer than a record may be
-│   │   ├── FileNameError            the name does not name the municipality
+│   │   ├── FileNameError            the name does not name the municipality, or has hidden characters
 │   │   └── UnroutableError          lines name no input topic, or no user that may write it exists
 │   ├── NotDeliveredError            the broker rejected a record (privileges, size, no such topic)
 │   ├── StoreSchemaError             the store lacks a table, a column or a privilege: run `mesh apply`
@@ -65,7 +65,7 @@ class FileLimitError(SourceFileError):
 
 
 class FileNameError(SourceFileError):
-    """The name does not name the municipality."""
+    """The name does not name the municipality, or has hidden characters."""
 
 
 class UnroutableError(SourceFileError):

@@ -24,7 +24,7 @@ from schemas.codec import Codec
 from streams.batch_size import AdaptiveBatchSize
 from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
 from streams.errors import DeniedError
-from streams.kafka_errors import read_error
+from streams.kafka_errors import LOST, read_error
 from streams.librdkafka.group_consumer import HealthCheckedConsumer
 from streams.librdkafka.transactional_producer import ReportedErrors
 
@@ -32,6 +32,10 @@ log = structlog.get_logger()
 
 #: Batches that may be fenced in a row before the worker ends.
 _FENCED_MAX: Final = 10
+#: How long to wait for the range of offsets of a partition, which only a log line shows.
+_WATERMARK_TIMEOUT_S: Final = 5.0
+#: What to do if the log doesn't have the offset that the store has: it lost records, or was deleted and created again.
+OFFSET_OUTSIDE_LOG: Final = "restore the topic or run mesh replay --yes"
 
 
 class SinkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -63,6 +67,9 @@ class SinkConsumer(Protocol):
 
     def seek(self, partition: TopicPartition) -> None:
         """Continue from that offset."""
+
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int] | None:
+        """Return a partition's first offset and the one after its last, from a broker; None after `timeout`."""
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: Literal[True]) -> None:
         """Commit offsets to the group."""
@@ -168,6 +175,7 @@ class SinkWorker:
             partition, offset = _position(message)
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                self._log_if_offset_is_outside(partition, error)
                 _raise_if_fatal(error)
             elif offset >= ends.get(partition, self._positions.get(partition, offset + 1)):
                 if error is None:
@@ -232,6 +240,25 @@ class SinkWorker:
         self._positions = dict(self._sink.open(self._positions))
         for partition, offset in self._positions.items():
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
+
+    def _log_if_offset_is_outside(self, partition: int, error: KafkaError) -> None:
+        """Log what to do if the log of a partition doesn't have its stored offset: an operator must decide."""
+        if error.code() not in LOST or partition not in self._positions:
+            return
+        with suppress(KafkaException):
+            log_range = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), _WATERMARK_TIMEOUT_S
+            )
+            offset, (first, end) = self._positions[partition], log_range or (0, 0)
+            log.error(
+                "sink.offset-beyond-end" if offset > end else "sink.records-deleted",
+                topic=self._topic,
+                partition=partition,
+                offset=offset,
+                offset_first=first,
+                offset_end=end,
+                action=OFFSET_OUTSIDE_LOG,
+            )
 
     def _report_offsets(self, ends: Mapping[int, int]) -> None:
         # The store has the offsets: a commit to the group that fails only leaves the displayed lag too high.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+#: Name of the installed package, whose version is the version of the mesh.
+DISTRIBUTION = "public-service-mesh"
 #: Sub-commands by name: `module:attribute` of the typer app, and the line in `mesh --help`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "local": ("infra.local.cli:app", "Kafka, schema registry and PostgreSQL on this machine."),
@@ -67,8 +69,23 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        from infra.printing import say  # noqa: PLC0415
+
+        say(f"mesh {version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
 @app.callback()
-def mesh() -> None:
+def mesh(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Run the Public Service Mesh: a resident's change, reported once, reaches every domain's store."""
 
 

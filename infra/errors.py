@@ -58,16 +58,19 @@ def errors_as_messages() -> Iterator[None]:
     """Print the text of an expected error and exit with its code; all other errors pass."""
     import typer  # noqa: PLC0415
 
+    from infra.printing import say  # noqa: PLC0415
+
     try:
         yield
     except OperatorError as error:
-        typer.echo(f"mesh: {error}", err=True)
+        say(f"mesh: {error}", err=True)
         raise typer.Exit(error.code) from error
     except (StackError, NoEnvironmentError, KeyFileError) as error:
-        typer.echo(f"mesh: {error}", err=True)
+        # The end of a server's log may follow, in lines.
+        say(*f"mesh: {error}".split("\n"), err=True)
         raise typer.Exit(2) from error
     except Timeout as error:
-        typer.echo(
+        say(
             "mesh: another mesh command has held a lock for too long; find it with ps, then try again",
             err=True,
         )

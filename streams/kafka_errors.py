@@ -51,7 +51,8 @@ _DENIED: Final = frozenset(
 _MISSING: Final = frozenset(
     {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
-_LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
+#: The log doesn't have the offset to read from.
+LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
 def error_action(error: KafkaError) -> ErrorAction:
@@ -72,7 +73,7 @@ def error_action(error: KafkaError) -> ErrorAction:
 
 def stopped_by(error: KafkaError) -> StreamError:
     """Return the exception to stop with; its message is the name of the Kafka error, which contains no data."""
-    types = ((_FENCED, FencedError), (_DENIED | _MISSING, DeniedError), (_LOST, LostRecordsError))
+    types = ((_FENCED, FencedError), (_DENIED | _MISSING, DeniedError), (LOST, LostRecordsError))
     for codes, error_type in types:
         if error.code() in codes:
             return error_type(error.name())
@@ -87,5 +88,5 @@ def read_error(error: KafkaError) -> StreamError | None:
     """
     if error.code() == KafkaError._FATAL:
         return FencedError("another group member has taken over this worker's slot")
-    known = error.code() in _FENCED | _DENIED | _LOST
+    known = error.code() in _FENCED | _DENIED | LOST
     return stopped_by(error) if known or error.fatal() else None

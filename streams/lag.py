@@ -36,6 +36,11 @@ class Lag:
     end: int
     remaining: int
 
+    @property
+    def is_beyond_end(self) -> bool:
+        """Whether the reader has read offsets that the log no longer has: it was truncated, or created again."""
+        return self.committed > self.end
+
 
 class LagReader:
     """Reads lags, as a user who may describe the groups and read the topics. Keeps its client until it is closed."""

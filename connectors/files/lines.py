@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from connectors.errors import BinaryFileError, EmptyFileError, FileLimitError, UnreadableFileError
+from connectors.errors import (
+    BinaryFileError,
+    EmptyFileError,
+    FileLimitError,
+    FileNameError,
+    UnreadableFileError,
+)
+from schemas.characters import HIDDEN
 
 BOM = b"\xef\xbb\xbf"
 
@@ -42,8 +49,10 @@ class LineFile:
     def lines(self) -> Iterator[Line]:
         """Yield all lines that are not empty, without a byte order mark.
 
-        Raise EmptyFileError, BinaryFileError, FileLimitError or UnreadableFileError as soon as it is detected.
+        Raise FileNameError before the first, and EmptyFileError, BinaryFileError, FileLimitError or UnreadableFileError
+        as soon as it is detected.
         """
+        _check_name(self.name)
         try:
             with self.path.open("rb") as file:
                 yield from self._read(file)
@@ -71,3 +80,12 @@ class LineFile:
             raise FileLimitError(
                 f"{self.name}: line {number} is longer than {self._line_bytes_max:,} bytes; is it of another format?"
             )
+
+
+def _check_name(name: str) -> None:
+    """Raise FileNameError for a name with hidden characters: every submission of the file would carry it."""
+    hidden = HIDDEN.search(name)
+    if hidden:
+        raise FileNameError(
+            f"{name}: the name has U+{ord(hidden[0]):04X}, which can't be seen: rename the file"
+        )

@@ -6,13 +6,14 @@ import time
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from infra.apply.installation import Installation
 from infra.apply.reconcile import ApplySummary, apply
 from infra.environment import Environment
 from infra.errors import errors_as_messages
+from infra.printing import console, say, text_column
 
 app = typer.Typer(add_completion=False)
 
@@ -32,16 +33,16 @@ def command(
         installation = Installation.of_settings()
         applied = apply_with_progress(Environment.load(), installation, municipality or [], passwords)
         for line in report_lines(applied, installation.municipalities()):
-            typer.echo(line)
-        typer.echo(f"done in {time.monotonic() - begun:.1f} s")
+            say(line)
+        say(f"done in {time.monotonic() - begun:.1f} s")
 
 
 def apply_with_progress(
     environment: Environment, installation: Installation, municipalities: list[str], passwords: bool = False
 ) -> ApplySummary:
     """Call `apply` and show its stages in a progress bar on the terminal."""
-    columns = (TextColumn("apply: {task.description:8}"), BarColumn(), TimeElapsedColumn())
-    with Bars(*columns, transient=True) as bars:
+    columns = (text_column("apply: {task.description:8}"), BarColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console(), transient=True) as bars:
         task = bars.add_task("keys", total=6)
 
         def show(stage: str, number: int, total: int) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra.demo.page import page
 from infra.demo.report import Report
 from infra.demo.run import Demo, Sizes
 from infra.errors import errors_as_messages
+from infra.printing import console, say, table
 
 app = typer.Typer(add_completion=False)
 
@@ -38,26 +38,20 @@ def demo(  # noqa: PLR0913, PLR0917 (one for each option of the command)
     timeout_s: Annotated[int, typer.Option(min=10, help="Longest wait for each city, in seconds.")] = 600,
 ) -> None:
     """Start servers and all steps, ingest two cities, and compare every row with a reference model."""
-    console = Console(highlight=False)
     with errors_as_messages():
         sizes = Sizes(residents, days, seed, timeout_s)
-        report = Demo(
-            folder.absolute(), samples, sizes, lambda line: console.print(line, soft_wrap=True)
-        ).run()
+        report = Demo(folder.absolute(), samples, sizes, say).run()
         file = folder / "report.html"
         file.write_text(page(report), encoding="utf-8")
-        console.print(report_table(report))
-        console.print(f"report: {file}")
+        console().print(report_table(report))
+        say(f"report: {file}")
         if not report.passed:
             raise typer.Exit(1)
 
 
 def report_table(report: Report) -> Table:
     """Return the report as a table for a terminal."""
-    table = Table(title="One notice, submitted once, in every domain's store", show_header=False)
-    for name, value in _lines(report):
-        table.add_row(name, value)
-    return table
+    return table((), _lines(report), title="One notice, submitted once, in every domain's store")
 
 
 def _lines(report: Report) -> list[tuple[str, str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from importlib import resources
 from string import Template
 
 from infra.demo.report import DomainFigures, Report
+from infra.printing import html_text
 from schemas.reasons import JAPANESE, Reason
 
 BAR_WIDTH_PX = 240
@@ -29,8 +29,8 @@ def page(report: Report) -> str:
         ),
         differences=_differences(report),
         phases=_bars({phase.name: round(phase.seconds, 1) for phase in report.phases}, " s"),
-        machine=escape(report.machine),
-        inputs=escape(", ".join(report.inputs)),
+        machine=html_text(report.machine),
+        inputs=html_text(", ".join(report.inputs)),
     )
 
 
@@ -56,15 +56,15 @@ def _figures(report: Report) -> str:
         "notices a second, into all stores": round(report.notices_per_s),
     }
     return "".join(
-        f"<div><b>{_number(value) if isinstance(value, int) else value}</b><span>{escape(name)}</span></div>"
+        f"<div><b>{_number(value) if isinstance(value, int) else value}</b><span>{html_text(name)}</span></div>"
         for name, value in figures.items()
     )
 
 
 def _domain_row(domain: DomainFigures) -> str:
-    rows = ", ".join(f"{escape(status)} {_number(count)}" for status, count in domain.rows.items())
+    rows = ", ".join(f"{html_text(status)} {_number(count)}" for status, count in domain.rows.items())
     return (
-        f"<tr><td>{escape(domain.japanese)} <small>{escape(domain.domain)}</small></td>"
+        f"<tr><td>{html_text(domain.japanese)} <small>{html_text(domain.domain)}</small></td>"
         f"<td>{_number(domain.changes)}</td><td>{_number(sum(domain.rows.values()))}<br><small>{rows}</small></td>"
         f"<td>{_number(domain.disclosures)}</td></tr>"
     )
@@ -84,7 +84,7 @@ def _differences(report: Report) -> str:
 def _bars(values: Mapping[str, float], unit: str = "") -> str:
     largest = max(values.values(), default=0) or 1
     rows = (
-        f"<tr><td>{escape(name)}</td>"
+        f"<tr><td>{html_text(name)}</td>"
         f'<td><svg width="{BAR_WIDTH_PX}" height="12" role="img" aria-label="{value}{unit}">'
         f'<rect width="{BAR_WIDTH_PX * value / largest:.1f}" height="12"/></svg></td>'
         f"<td>{_number(value)}{unit}</td></tr>"
@@ -94,7 +94,7 @@ def _bars(values: Mapping[str, float], unit: str = "") -> str:
 
 
 def _rows(rows: Iterable[Iterable[str]]) -> str:
-    return "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return "".join(f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
 
 
 def _number(value: float) -> str:

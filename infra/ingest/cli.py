@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeElapsedColumn
 
 from connectors.enrolments.source import EnrolmentsSource
 from connectors.errors import ConnectorError, SourceFileError
@@ -22,6 +21,7 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
 from infra.ingest.ingestion import IngestResult, ingest_files, sources_by_name
+from infra.printing import console, printable, say, text_column
 from schemas.systems import SYSTEMS
 
 app = typer.Typer(no_args_is_help=True, help="Ingest files of registers and agencies.")
@@ -71,18 +71,18 @@ def _ingest(files: list[Path], source: Callable[[Path], Source]) -> None:
     with errors_as_messages(), _connector_errors():
         environment, installation = Environment.load(), Installation.of_settings()
         with Progress(
-            TextColumn("{task.description}"),
+            text_column("{task.description}"),
             BarColumn(),
             DownloadColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=console(err=True),
             transient=True,
         ) as bars:
             tasks: dict[str, TaskID] = {}
 
             def show(name: str, done: int, total: int) -> None:
                 if name not in tasks:
-                    tasks[name] = bars.add_task(name, total=total)
+                    tasks[name] = bars.add_task(printable(name), total=total)
                 bars.update(tasks[name], completed=done)
 
             result = ingest_files(environment, installation, sources_by_name(files, source), show)
@@ -91,9 +91,9 @@ def _ingest(files: list[Path], source: Callable[[Path], Source]) -> None:
 
 def _report(result: IngestResult) -> None:
     if result.admitted:
-        typer.echo(f"admitted: {', '.join(result.admitted)} (they take part from now on)")
+        say(f"admitted: {', '.join(result.admitted)} (they take part from now on)")
     for name, summary in result.files.items():
-        typer.echo(f"{name}: {_sentence(summary)}")
+        say(f"{name}: {_sentence(summary)}")
 
 
 def _sentence(summary: IngestSummary) -> str:

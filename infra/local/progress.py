@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+
+from infra.printing import console as plain_console
+from infra.printing import printable, text_column
 
 
 class ProgressReporter(Protocol):
@@ -37,11 +40,11 @@ class OnConsole:
     """Reports to a console, by default standard error, because standard output has results only."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or plain_console(err=True)
 
     def line(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text)
+        self._console.print(printable(text))
 
     @contextmanager
     def bytes(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -50,7 +53,7 @@ class OnConsole:
             self.line(f"{text}: {total / 1e6:.0f} MB")
             yield lambda done: None
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+        columns = (text_column("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
         with RichProgress(*columns, console=self._console) as bars:
-            task = bars.add_task(text, total=total)
+            task = bars.add_task(printable(text), total=total)
             yield lambda done: bars.advance(task, done)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -18,6 +16,7 @@ from infra.monitoring.stages import StageLag
 from infra.monitoring.state_inspection import state_summaries
 from infra.monitoring.status import MeshStatus, WorkerStatus, status_of
 from infra.monitoring.waiting import wait_idle
+from infra.printing import console, say, say_json, table
 
 wait_app = typer.Typer(add_completion=False)
 status_app = typer.Typer(add_completion=False)
@@ -35,14 +34,14 @@ def wait(
     with errors_as_messages():
         if not idle:
             raise OperatorError("what to wait for is missing: mesh wait --idle")
-        with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        with Live(console=console(err=True), refresh_per_second=4, transient=True) as live:
             wait_idle(
                 Environment.load(),
                 Installation.of_settings(),
                 lambda lags: live.update(_lag_table(lags)),
                 timeout,
             )
-    typer.echo("idle: everything accepted is applied in every store")
+    say("idle: everything accepted is applied in every store")
 
 
 @status_app.command()
@@ -53,9 +52,9 @@ def status(
     with errors_as_messages():
         mesh_status = status_of(Installation.of_settings())
     if as_json:
-        typer.echo(orjson.dumps(mesh_status.document()))
+        say_json(mesh_status.document())
     else:
-        _print(mesh_status, Console())
+        _print(mesh_status)
     if not mesh_status.healthy:
         raise typer.Exit(1)
 
@@ -66,49 +65,43 @@ def state(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Read the changelogs and show each partition's entries, bytes and digest, as its worker logs it."""
-    table = Table("step", "partition", "entries", "bytes", "digest")
     with errors_as_messages():
-        for summary in state_summaries(Environment.load(), Installation.of_settings(), steps or []):
-            if as_json:
-                typer.echo(orjson.dumps(asdict(summary)))
-            else:
-                table.add_row(*map(str, asdict(summary).values()))
-    if not as_json:
-        Console().print(table)
+        summaries = map(asdict, state_summaries(Environment.load(), Installation.of_settings(), steps or []))
+        if as_json:
+            for summary in summaries:
+                say_json(summary)
+        else:
+            columns = ("step", "partition", "entries", "bytes", "digest")
+            console().print(table(columns, (list(summary.values()) for summary in summaries)))
 
 
 def _lag_table(lags: list[StageLag]) -> Table:
-    table = Table("step", "unprocessed", title="waiting for")
-    for stage in lags:
-        table.add_row(stage.step, str(stage.remaining))
-    return table
+    rows = ((stage.step, stage.remaining) for stage in lags)
+    return table(("step", "unprocessed"), rows, title="waiting for")
 
 
-def _print(mesh_status: MeshStatus, console: Console) -> None:
-    servers = Table("server", "state", "pid", "address")
-    for server in mesh_status.servers:
-        servers.add_row(
-            server.name, "running" if server.running else "down", str(server.pid or "–"), server.address
-        )
-    workers = Table("step", "slot", "state", "pid", "restarts", "partitions", "lag")
-    for worker in mesh_status.workers:
-        workers.add_row(*_cells(worker))
-    for table in (servers, workers):
-        console.print(table)
+def _print(mesh_status: MeshStatus) -> None:
+    servers = (
+        (server.name, "running" if server.running else "down", server.pid or "–", server.address)
+        for server in mesh_status.servers
+    )
+    terminal = console()
+    terminal.print(table(("server", "state", "pid", "address"), servers))
+    columns = ("step", "slot", "state", "pid", "restarts", "partitions", "lag")
+    terminal.print(table(columns, map(_cells, mesh_status.workers)))
     if mesh_status.dlq:
-        console.print(_dlq_table(mesh_status.dlq))
+        terminal.print(_dlq_table(mesh_status.dlq))
     if not mesh_status.workers:
-        console.print("no workers run here; start them with mesh up, or mesh run")
+        say("no workers run here; start them with mesh up, or mesh run")
 
 
 def _dlq_table(dlq: dict[str, tuple[int, int]]) -> Table:
-    table = Table("step", "dead letters", "blocked records", title="dead-letter queues: see mesh dlq list")
-    for step, (dead_letters, blocked) in dlq.items():
-        table.add_row(step, str(dead_letters), str(blocked))
-    return table
+    rows = ((step, *counts) for step, counts in dlq.items())
+    columns = ("step", "dead letters", "blocked records")
+    return table(columns, rows, title="dead-letter queues: see mesh dlq list")
 
 
-def _cells(worker: WorkerStatus) -> tuple[str, ...]:
-    lag = "–" if worker.lag is None else str(worker.lag)
-    pid, restarts = str(worker.pid or "–"), str(worker.restarts)
-    return (worker.step, str(worker.slot), worker.state, pid, restarts, str(len(worker.partitions)), lag)
+def _cells(worker: WorkerStatus) -> tuple[object, ...]:
+    lag = "–" if worker.lag is None else worker.lag
+    pid, partitions = worker.pid or "–", len(worker.partitions)
+    return (worker.step, worker.slot, worker.state, pid, worker.restarts, partitions, lag)

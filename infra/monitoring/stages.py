@@ -55,6 +55,11 @@ class StageLag:
         """The number of unprocessed records, commands and rows: an upper bound, and 0 only if there are none."""
         return self.pending_other + sum(lag.remaining for lag in self.lags.values())
 
+    @property
+    def beyond_end(self) -> dict[Partition, Lag]:
+        """The partitions whose next offset to read lies beyond the end of the log, so that nothing seems to remain."""
+        return {partition: lag for partition, lag in self.lags.items() if lag.is_beyond_end}
+
 
 class MeshInspector:
     """Reads the lag of each step and the sizes of the dead-letter queues.
@@ -137,6 +142,11 @@ class MeshInspector:
             committed = self._lag_reader.of_group(group(sink_step(domain.id)), [topic])
             positions = {partition: status.next_offsets.get(partition[1], 0) for partition in committed}
             lags = self._lag_reader.of_positions(positions, group(sink_step(domain.id)))
+            lags |= {
+                (topic, number): Lag(offset, 0, 0)
+                for number, offset in status.next_offsets.items()
+                if (topic, number) not in committed
+            }
             commands = self._dlq.pending_commands(sink_step(domain.id))
             outbox_rows = status.receipts_waiting + status.dead_letters_waiting
             yield StageLag(sink_step(domain.id), lags, commands + outbox_rows)

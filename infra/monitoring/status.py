@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -15,6 +15,7 @@ from infra.local.kafka_server import ADMIN
 from infra.local.stack import ServerStatus, Stack
 from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.monitoring.stages import MeshInspector
+from infra.run.given_up import given_up_sinks
 from infra.run.slots import Slot, groups_of
 from infra.run.supervisor import WorkerState, running_supervisor
 from streams.clients import Partition
@@ -64,7 +65,10 @@ class MeshStatus:
 
 
 def status_of(installation: Installation) -> MeshStatus:
-    """Return the current status; lag, partitions and dead-letter queues are missing where a server is down."""
+    """Return the current status; lag, partitions and dead-letter queues are missing where a server is down.
+
+    A sink that its process has given up is a worker of its own.
+    """
     supervisor = running_supervisor(installation)
     workers = supervisor.workers if supervisor else ()
     try:
@@ -73,7 +77,13 @@ def status_of(installation: Installation) -> MeshStatus:
         lags, dlq = _lag_and_dlq(environment, installation)
     except (NoEnvironmentError, OperatorError):
         members, lags, dlq = {}, None, None
-    return MeshStatus(Stack().status(), [_worker_status(worker, members, lags) for worker in workers], dlq)
+    statuses = [_worker_status(worker, members, lags) for worker in workers]
+    statuses += [
+        replace(status, step=step, state="given-up", restarts=0, partitions=[], lag=None)
+        for worker, status in zip(workers, statuses, strict=True)
+        for step in given_up_sinks(installation, worker)
+    ]
+    return MeshStatus(Stack().status(), statuses, dlq)
 
 
 def _group_members(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, GroupMembers]:

@@ -12,14 +12,13 @@ from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
-from infra.monitoring.groups import GroupMembers, describe_groups
+from infra.monitoring.blockages import BlockageDetector
+from infra.monitoring.groups import describe_groups
 from infra.monitoring.stages import MeshInspector, StageLag
 from infra.run.supervisor import running_supervisor
 from schemas.topics import group
 
 POLL_S = 0.1
-#: How long a step with input may have no worker: a killed worker is restarted within this time.
-NO_WORKER_TIMEOUT_S = 40.0
 
 #: Called after each inspection with the steps that have unprocessed input.
 Progress = Callable[[list[StageLag]], None]
@@ -35,19 +34,20 @@ def wait_idle(
     """Return when everything accepted is applied in every store and every receipt is converted and tracked.
 
     The tracker counts only if one runs. With `first`, only so many of the first steps count (intake, household,
-    fan-out). Raise OperatorError (code 1) with what is left after `timeout_s`, or where a step has input and no worker.
+    fan-out). Raise OperatorError (code 1) with what is left after `timeout_s`, and BlockedError where waiting would not
+    help (`infra.monitoring.blockages`).
     """
     admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
     deadline = time.monotonic() + timeout_s
-    without_worker_since: dict[str, float] = {}
+    blockages = BlockageDetector(admin, installation)
     with MeshInspector(environment, installation) as inspector:
         while True:
-            stages = islice(inspector.stages(_has_tracker(admin, installation)), first)
-            lags = [stage for stage in stages if stage.remaining]
+            stages = list(islice(inspector.stages(_has_tracker(admin, installation)), first))
+            lags = [stage for stage in stages if stage.remaining or stage.beyond_end]
             progress(lags)
+            blockages.check(stages)
             if not lags:
                 return
-            _require_workers(admin, lags, without_worker_since)
             if time.monotonic() > deadline:
                 raise OperatorError(f"not idle after {timeout_s:.0f} s: {describe_lags(lags)}", code=1)
             time.sleep(POLL_S)
@@ -55,7 +55,12 @@ def wait_idle(
 
 def describe_lags(lags: list[StageLag]) -> str:
     """Return what is left as text, such as "3 before intake"."""
-    return ", ".join(f"{stage.remaining} before {stage.step}" for stage in lags) or "nothing"
+    return ", ".join(map(_describe, lags)) or "nothing"
+
+
+def _describe(stage: StageLag) -> str:
+    beyond = " (an offset lies beyond the end of the log)" if stage.beyond_end else ""
+    return f"{stage.remaining} before {stage.step}{beyond}"
 
 
 def _has_tracker(admin: AdminClient, installation: Installation) -> bool:
@@ -65,22 +70,3 @@ def _has_tracker(admin: AdminClient, installation: Installation) -> bool:
         return True
     name = group("tracker")
     return bool(describe_groups(admin, [name])[name].members)
-
-
-def _require_workers(
-    admin: AdminClient, lags: list[StageLag], without_worker_since: dict[str, float]
-) -> None:
-    """Raise OperatorError where a step with input has had no worker for NO_WORKER_TIMEOUT_S.
-
-    `without_worker_since` has the time of each such step's first inspection without a worker, and is updated.
-    """
-    by_group = describe_groups(admin, {group(stage.step) for stage in lags})
-    now = time.monotonic()
-    for stage in lags:
-        if by_group.get(group(stage.step), GroupMembers(stable=False, members={})).members:
-            without_worker_since.pop(stage.step, None)
-        elif now - without_worker_since.setdefault(stage.step, now) > NO_WORKER_TIMEOUT_S:
-            raise OperatorError(
-                f"{stage.remaining} records wait before {stage.step}, which has no worker: mesh run {stage.step}",
-                code=1,
-            )

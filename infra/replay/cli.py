@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
 from infra.apply.installation import Installation
@@ -14,6 +13,7 @@ from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
 from infra.monitoring.stages import StageLag
 from infra.monitoring.waiting import describe_lags
+from infra.printing import console, say
 from infra.replay.rebuild import ReplayResult, replay
 
 app = typer.Typer(add_completion=False)
@@ -35,7 +35,7 @@ def command(
                 "this deletes stores, state and all topics but in.*, then derives them again; "
                 "to confirm: mesh replay --yes"
             )
-        with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        with Live(console=console(err=True), refresh_per_second=4, transient=True) as live:
 
             def show(stage: str, lags: list[StageLag]) -> None:
                 live.update(f"{stage}: {describe_lags(lags)}" if lags else stage)
@@ -45,12 +45,12 @@ def command(
 
 
 def _report(result: ReplayResult, seconds: float) -> None:
-    typer.echo(f"{result.topics} topics derived again in {seconds:.1f} s")
-    typer.echo(f"before {result.before}")
-    typer.echo(f"after  {result.after}")
+    say(f"{result.topics} topics derived again in {seconds:.1f} s")
+    say(f"before {result.before}")
+    say(f"after  {result.after}")
     if result.before == result.after:
-        typer.echo("the stores have the same rows as before")
+        say("the stores have the same rows as before")
     elif result.idle:
         raise OperatorError("the stores have not the same rows as before", code=1)
     else:
-        typer.echo("no workers ran before: records in flight at that time are applied now")
+        say("the mesh was not idle before: records that waited at that time are applied now")

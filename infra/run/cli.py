@@ -15,10 +15,11 @@ from infra.errors import OperatorError, errors_as_messages
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
+from infra.printing import say
 from infra.run import background
-from infra.run.background import start_workers
-from infra.run.slots import slots
-from infra.run.supervisor import Supervisor, running_supervisor
+from infra.run.background import ScaledWorkers, scale_workers, start_workers
+from infra.run.slots import RUN_STEPS, slots
+from infra.run.supervisor import RunningSupervisor, Supervisor, running_supervisor
 
 run_app = typer.Typer(add_completion=False)
 up_app = typer.Typer(add_completion=False)
@@ -39,30 +40,56 @@ def run(
         Environment.load()
         if not installation.schema_ids.exists():
             raise OperatorError("the declarations are not applied yet: run `mesh apply`")
-        supervisor = Supervisor(installation, selected, typer.echo)
+        supervisor = Supervisor(installation, selected, say)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
         if not supervisor.run():
             raise OperatorError(
                 f"every worker was given up; see the logs in {installation.logs_folder}", code=1
             )
-    typer.echo("stopped")
+    say("stopped")
 
 
 @up_app.command()
-def up(workers: Workers = 1) -> None:
-    """Start the servers, apply the declarations, start all steps in the background. Returns when all are ready."""
+def up(
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of workers of each step; by default 1, or as many as run already."),
+    ] = None,
+) -> None:
+    """Start the servers, apply the declarations, start all steps in the background. Returns when all are ready.
+
+    If workers run already, start and stop some of them, so that each step has as many as requested.
+    """
     started = time.monotonic()
     with errors_as_messages():
         Stack(progress=OnConsole()).up()
         installation = Installation(Home.of_settings().folder)
         environment = Environment.load()
-        if running_supervisor(installation) is None:
+        running = running_supervisor(installation)
+        if running is None:
             applied = apply_with_progress(environment, installation, [])
             for line in report_lines(applied, installation.municipalities()):
-                typer.echo(line)
-        start_workers(environment, installation, workers)
-    typer.echo(f"ready after {time.monotonic() - started:.1f} s; `mesh status` shows what runs")
+                say(line)
+        else:
+            _scale(environment, installation, running, workers)
+        start_workers(environment, installation, workers or 1)
+    say(f"ready after {time.monotonic() - started:.1f} s; `mesh status` shows what runs")
+
+
+def _scale(
+    environment: Environment, installation: Installation, running: RunningSupervisor, workers: int | None
+) -> None:
+    """Start and stop workers as requested, and print what was done."""
+    scaled = scale_workers(environment, installation, running, workers) if workers else ScaledWorkers((), ())
+    for verb, changed in (("started", scaled.started), ("stopped", scaled.stopped)):
+        if changed:
+            say(f"{verb}: {', '.join(slot.name for slot in changed)}")
+    if not scaled.started and not scaled.stopped:
+        say(f"{len(running.slots)} workers run already; none was started or stopped")
+    steps = {slot.step.partition(".")[0] for slot in running.slots}
+    if missing := [step for step in RUN_STEPS if step not in steps]:
+        say(f"not running here: {', '.join(missing)}; `mesh down`, then `mesh up`, starts every step")
 
 
 @down_app.command()
@@ -70,5 +97,5 @@ def down() -> None:
     """Stop all workers and servers; the data stays."""
     with errors_as_messages():
         stopped = background.stop(Installation.of_settings())
-        typer.echo(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
+        say(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
         Stack(progress=OnConsole()).down()

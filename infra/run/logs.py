@@ -19,7 +19,7 @@ ALLOWED: Final = frozenset(
     {
         "event", "level", "timestamp", "step", "slot", "domain", "topic", "partition", "partitions", "offset",
         "offset_next", "records", "entries", "digest", "duration_ms", "error", "reason", "at", "store", "attempt",
-        "action", "command", "status", "exit_code", "dropped",
+        "action", "command", "status", "exit_code", "dropped", "offset_first", "offset_end",
     }
 )  # fmt: skip
 #: No long run of digits or letters: a resident record code has 11 digits, a mesh code 38 letters.

@@ -26,6 +26,7 @@ from connectors.postgres import SinkAccess, postgres_worker, sink_role
 from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
+from infra.run.given_up import GivenUpSinks
 from infra.run.restart_policy import LONGEST_DELAY_S, NOT_RESTARTED, RestartPolicy
 from infra.run.slots import Slot, steps_of
 from schemas.systems import DOMAINS, Domain
@@ -49,8 +50,8 @@ _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
 class Sinks:
     """The sinks of one slot. `run` returns after `stop`, or with the last sink's exit code when all are given up."""
 
-    def __init__(self, slot: Slot, environment: Environment, coding: Coding) -> None:
-        self._slot, self._environment, self._coding = slot, environment, coding
+    def __init__(self, slot: Slot, environment: Environment, coding: Coding, given_up: GivenUpSinks) -> None:
+        self._slot, self._environment, self._coding, self._given_up = slot, environment, coding, given_up
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running = 0
@@ -96,6 +97,7 @@ class Sinks:
                 return False
             self._running -= 1
             log.error("sink.given-up", domain=domain.id, exit_code=code)
+            self._given_up.add(sink_step(domain.id), code)
             if not self._running:
                 self._code = code
                 self.stop()
@@ -122,7 +124,7 @@ def run_sinks(slot: Slot, environment: Environment, installation: Installation, 
     """
     if port is not None:
         start_http_server(port, addr="127.0.0.1")
-    sinks = Sinks(slot, environment, coding(environment, installation))
+    sinks = Sinks(slot, environment, coding(environment, installation), GivenUpSinks(installation, slot))
     deadline = ShutdownDeadline()
 
     def on_signal(*_: object) -> None:

@@ -30,6 +30,7 @@ from infra.local.home import write_json
 from infra.run.hung_workers import HungWorkerDetector, kill_with_stacks
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_policy import RestartPolicy
+from infra.run.scaling import take_request
 from infra.run.slots import Slot, slots
 
 #: How long workers may take to end after SIGTERM before they are killed.
@@ -66,7 +67,10 @@ class RunningSupervisor:
 
 
 class Supervisor:
-    """Runs the workers of `slots`. `run` returns after `stop`, or when every worker is given up."""
+    """Runs the workers of `slots`, and of other slots if requested (`infra.run.scaling`).
+
+    `run` returns after `stop`, or when every worker is given up.
+    """
 
     def __init__(
         self,
@@ -74,17 +78,22 @@ class Supervisor:
         slots: Sequence[Slot],
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._installation, self._slots, self._report = installation, slots, report
+        self._installation, self._slots, self._report = installation, list(slots), report
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
+        #: Set for a slot when its worker is to end for good.
+        self._leaving: dict[Slot, threading.Event] = {}
+        self._watchers: list[threading.Thread] = []
         self._prewarmed = PrewarmedWorker(_start_prewarmed)
         self._hung_workers = HungWorkerDetector(installation)
 
     def stop(self) -> None:
         """Request `run` to stop the workers and return."""
         self._stopping.set()
+        for leaving in list(self._leaving.values()):
+            leaving.set()
 
     def run(self) -> bool:
         """Run until `stop`, then return True; return False when every worker was given up.
@@ -94,33 +103,62 @@ class Supervisor:
         self._installation.run_folder.mkdir(parents=True, exist_ok=True)
         self._installation.logs_folder.mkdir(parents=True, exist_ok=True)
         with _supervisor_lock(self._installation):
-            watchers = [
-                threading.Thread(target=self._watch, args=[slot], name=slot.name) for slot in self._slots
-            ]
-            for watcher in watchers:
-                watcher.start()
+            for slot in self._slots:
+                self._start_watcher(slot)
             while not self._stopping.wait(CHECK_EVERY_S):
                 self._prewarmed.ensure()
                 self._end_hung()
+                self._scale()
             self._prewarmed.stop()
             self._end_all()
-            for watcher in watchers:
+            for watcher in self._watchers:
                 watcher.join()
             _state_file(self._installation).unlink(missing_ok=True)
         return not self._all_given_up()
 
+    def _start_watcher(self, slot: Slot) -> None:
+        leaving = self._leaving[slot] = threading.Event()
+        if self._stopping.is_set():
+            leaving.set()
+        self._watchers.append(threading.Thread(target=self._watch, args=[slot], name=slot.name))
+        self._watchers[-1].start()
+
+    def _scale(self) -> None:
+        """Start and stop workers so that the requested slots run, if there is a request."""
+        if any(leaving.is_set() for leaving in list(self._leaving.values())):
+            # A slot that is requested again starts after its worker has ended.
+            return
+        requested = take_request(self._installation, psutil.Process().pid)
+        if requested is None:
+            return
+        for slot in [slot for slot in self._slots if slot not in requested]:
+            self._remove(slot)
+        for slot in [slot for slot in requested if slot not in self._slots]:
+            with self._lock:
+                self._slots.append(slot)
+            self._start_watcher(slot)
+
+    def _remove(self, slot: Slot) -> None:
+        """Let a slot's worker end for good, while all others continue; its watcher then forgets the slot."""
+        with self._lock:
+            self._leaving[slot].set()
+            processes = [self._processes[slot]] if slot in self._processes else []
+        threading.Thread(target=_end, args=[processes], name=f"end {slot.name}").start()
+
+    def _forget_if_removed(self, slot: Slot) -> None:
+        """Remove the slot from the list of workers, unless all of them stop."""
+        if self._stopping.is_set():
+            return
+        with self._lock:
+            self._slots.remove(slot)
+            del self._leaving[slot], self._states[slot]
+            self._write_states()
+        self._report(f"{slot.name} is stopped for good")
+
     def _end_all(self) -> None:
-        """Send SIGTERM to every worker; kill those that have not ended after STOP_TIMEOUT_S."""
         with self._lock:
             running = list(self._processes.values())
-        for process in running:
-            process.terminate()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                kill_with_stacks(process)
+        _end(running)
 
     def _end_hung(self) -> None:
         with self._lock:
@@ -131,10 +169,11 @@ class Supervisor:
 
     def _watch(self, slot: Slot) -> None:
         restarts = RestartPolicy()
-        while not self._stopping.is_set():
+        leaving = self._leaving[slot]
+        while not leaving.is_set():
             started = time.monotonic()
             exit_code = self._run_worker(slot, restarts)
-            if self._stopping.is_set():
+            if leaving.is_set():
                 break
             delay_s = restarts.delay_after(exit_code, time.monotonic() - started)
             self._save_state(slot, "given-up" if delay_s is None else "waiting", None, restarts, exit_code)
@@ -142,17 +181,20 @@ class Supervisor:
                 self._report(f"{slot.name} is given up (exit code {exit_code}); see {self._log(slot)}")
                 if self._all_given_up():
                     self.stop()
+                leaving.wait()
+                self._forget_if_removed(slot)
                 return
             self._report(f"{slot.name} ended with exit code {exit_code}; it is restarted in {delay_s:.1f} s")
-            self._stopping.wait(delay_s)
+            leaving.wait(delay_s)
         self._save_state(slot, "stopped", None, restarts, None)
+        self._forget_if_removed(slot)
 
     def _run_worker(self, slot: Slot, restarts: RestartPolicy) -> int:
         """Start a worker, wait until it ends, and return its exit code."""
         log = self._log(slot)
         _rotate(log)
         with self._lock:
-            if self._stopping.is_set():
+            if self._leaving[slot].is_set():
                 return 0
             process = self._processes[slot] = self._prewarmed.assign(slot, log) or _start_cold(slot, log)
         self._prewarmed.postpone()
@@ -173,10 +215,14 @@ class Supervisor:
     ) -> None:
         with self._lock:
             self._states[slot] = WorkerState(slot.step, slot.number, state, pid, restarts.total, code)
-            me = psutil.Process()
-            workers = [asdict(self._states[slot]) for slot in self._slots if slot in self._states]
-            document = {"pid": me.pid, "started": me.create_time(), "workers": workers}
-            write_json(_state_file(self._installation), document)
+            self._write_states()
+
+    def _write_states(self) -> None:
+        """Write the state of each worker to the file; the caller has the lock."""
+        me = psutil.Process()
+        workers = [asdict(self._states[slot]) for slot in self._slots if slot in self._states]
+        document = {"pid": me.pid, "started": me.create_time(), "workers": workers}
+        write_json(_state_file(self._installation), document)
 
     def _log(self, slot: Slot) -> Path:
         return self._installation.logs_folder / f"{slot.name}.log"
@@ -194,6 +240,18 @@ def running_supervisor(installation: Installation) -> RunningSupervisor | None:
         return None
     workers = tuple(WorkerState(**worker) for worker in document["workers"])
     return RunningSupervisor(document["pid"], workers) if alive else None
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Send SIGTERM to processes; kill those that have not ended after STOP_TIMEOUT_S."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            kill_with_stacks(process)
 
 
 def _start_cold(slot: Slot, log: Path) -> subprocess.Popen[bytes]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.apply.installation import Installation
 from infra.apply.reconcile import TRACKER_TOKEN
+from infra.coding import codec
 from infra.environment import Environment
-from infra.errors import errors_as_messages
-from infra.tracker.client import Tracker
+from infra.errors import OperatorError, errors_as_messages
+from infra.printing import console, say_json, table
+from infra.tracker.client import NoCaseError, Tracker
+from infra.triage.rejections_and_conflicts import list_rejected
 
 app = typer.Typer(no_args_is_help=True, help="Cases: the progress of each accepted notice into all stores.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
@@ -32,19 +32,20 @@ def list_cases(
     if as_json:
         _print_lines(cases)
         return
-    table = Table("municipality", "notice", "reason", "status", "received at", "waits for")
-    for case in cases:
-        waits_for = ", ".join(f"{domain} {count}" for domain, count in case["waiting_for"].items())
-        columns = ("municipality", "notice", "reason", "status", "received_at")
-        table.add_row(*(str(case[name] or "") for name in columns), waits_for)
-    Console().print(table)
+    columns = ("municipality", "notice", "reason", "status", "received_at")
+    rows = [[*(case[name] for name in columns), _waits_for(case)] for case in cases]
+    console().print(table((*columns[:4], "received at", "waits for"), rows))
 
 
 @app.command()
 def show(municipality: str, notice: str) -> None:
-    """Print one case as JSON."""
+    """Print one case as JSON; of a rejected notice say that it was rejected, and how to see why."""
     with errors_as_messages():
-        _print_lines([_tracker().case(municipality, notice)])
+        try:
+            case = _tracker().case(municipality, notice)
+        except NoCaseError:
+            raise OperatorError(_why_no_case(municipality, notice)) from None
+        _print_lines([case])
 
 
 @app.command()
@@ -59,6 +60,27 @@ def _tracker() -> Tracker:
     return Tracker(Installation.of_settings().folder, token)
 
 
+def _why_no_case(municipality: str, notice: str) -> str:
+    """Return why the tracker has no case: the notice was rejected, or nobody knows it. Without personal data."""
+    environment = Environment.load()
+    rows = list_rejected(environment, codec(environment, Installation.of_settings()))
+    rejected = [row for row in rows if (row["municipality"], row["notice"]) == (municipality, notice)]
+    if not rejected:
+        return (
+            f"no accepted or rejected notice {notice} of {municipality}: it may not be processed yet "
+            "(`mesh wait --idle`), or its number could not be read (`mesh rejected list`)"
+        )
+    last = rejected[-1]
+    return (
+        f"notice {notice} of {municipality} was rejected ({last['code']}), so it has no case; "
+        f"`mesh rejected list` says why, and `mesh rejected show {last['id']}` shows the submission"
+    )
+
+
+def _waits_for(case: dict[str, Any]) -> str:
+    return ", ".join(f"{domain} {count}" for domain, count in case["waiting_for"].items())
+
+
 def _print_lines(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        typer.echo(orjson.dumps(row).decode())
+        say_json(row)

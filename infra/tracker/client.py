@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from infra.errors import OperatorError
 
 TIMEOUT_S = 10.0
 ADDRESS_FILE = "tracker.json"
+
+
+class NoCaseError(OperatorError):
+    """The tracker has no case of this municipality and number."""
 
 
 class Tracker:
@@ -33,7 +38,7 @@ class Tracker:
         return list(self._ask(f"/cases?status={urllib.parse.quote(statuses, safe=',')}"))
 
     def case(self, municipality: str, notice: str) -> dict[str, Any]:
-        """Return one case. Raise OperatorError where there is none."""
+        """Return one case. Raise NoCaseError where there is none."""
         return dict(self._ask(f"/cases/{urllib.parse.quote(municipality)}/{urllib.parse.quote(notice)}"))
 
     def _ask(self, path: str) -> Any:
@@ -44,6 +49,8 @@ class Tracker:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_FOUND:
+                raise NoCaseError("the tracker has no such case") from error
             raise OperatorError(f"tracker: {json.load(error)['error']}") from error
         except OSError as error:
             raise OperatorError("the tracker doesn't answer: start it with `mesh run tracker`") from error

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.apply.installation import Installation
 from infra.coding import codec
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
+from infra.printing import say, say_json, table, wide_console
 from infra.triage import dead_letter_listing, rejections_and_conflicts, settling
 from infra.triage.records import Row
 from processors.intake.submission_limits import CHARACTERS_MAX
@@ -32,8 +29,6 @@ dlq_app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The ID as `list` shows it.")]
-#: Columns of text where standard output is not a terminal.
-WIDTH = 200
 REASON_MAX = CHARACTERS_MAX["reason"]
 _NEXT_STEP = ": see `mesh dlq list` after `mesh wait --idle`"
 PERSONAL_DATA_NOTICE = "mesh: the following content is personal data"
@@ -56,9 +51,9 @@ def rejected_show(rejection: Id) -> None:
     """Print a rejected submission as it was received. The content is personal data."""
     with errors_as_messages():
         submission = rejections_and_conflicts.read_submission(*_codec(), rejection)
-    typer.echo(PERSONAL_DATA_NOTICE, err=True)
+    say(PERSONAL_DATA_NOTICE, err=True)
     document = {"origin": submission.origin, "schema": submission.schema, "submission": submission.content}
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    say_json(document, indent=True)
 
 
 @rejected_app.command(name="resubmit")
@@ -66,7 +61,7 @@ def rejected_resubmit(rejection: Id) -> None:
     """Submit a rejected submission again, unchanged, for a new decision."""
     with errors_as_messages():
         rejections_and_conflicts.resubmit(*_codec(), rejection)
-    typer.echo(f"{rejection} is resubmitted: see `mesh rejected list` after `mesh wait --idle`")
+    say(f"{rejection} is resubmitted: see `mesh rejected list` after `mesh wait --idle`")
 
 
 @conflicts_app.callback()
@@ -107,7 +102,7 @@ def conflicts_settle(
         if (registration is None) != take_back:
             raise OperatorError("give either --registration MUNICIPALITY or --take-back")
         settling.settle_conflict(*_codec(), conflict, reason, registered_in=registration)
-    typer.echo(f"{conflict} is decided: see `mesh conflicts list --withdrawn` after `mesh wait --idle`")
+    say(f"{conflict} is decided: see `mesh conflicts list --withdrawn` after `mesh wait --idle`")
 
 
 @dlq_app.command(name="list")
@@ -127,8 +122,8 @@ def dlq_show(dead_letter: Id) -> None:
     """Print a dead letter with its content, which is personal data; needs the key file."""
     with errors_as_messages():
         row = dead_letter_listing.read_dead_letter(*_codec(), Installation.of_settings(), dead_letter)
-    typer.echo(PERSONAL_DATA_NOTICE, err=True)
-    typer.echo(orjson.dumps(row, option=orjson.OPT_INDENT_2))
+    say(PERSONAL_DATA_NOTICE, err=True)
+    say_json(row, indent=True)
 
 
 @dlq_app.command(name="retry")
@@ -136,7 +131,7 @@ def dlq_retry(dead_letter: Id) -> None:
     """Process the record again unchanged, then the records behind it, in order."""
     with errors_as_messages():
         dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "RETRY")
-    typer.echo(f"{dead_letter} will be retried{_NEXT_STEP}")
+    say(f"{dead_letter} will be retried{_NEXT_STEP}")
 
 
 @dlq_app.command(name="repair")
@@ -158,7 +153,7 @@ def dlq_repair(
         dead_letter_listing.submit_dead_letter_command(
             environment, codec, dead_letter, "REPAIR", value=sealed
         )
-    typer.echo(f"{dead_letter} will be repaired{_NEXT_STEP}")
+    say(f"{dead_letter} will be repaired{_NEXT_STEP}")
 
 
 @dlq_app.command(name="dismiss")
@@ -180,12 +175,12 @@ def dlq_dismiss(
             raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why it is dismissed")
         if every and step and not dead_letter:
             count = dead_letter_listing.dismiss_all(*_codec(), step, reason, failure)
-            typer.echo(f"{count} dead letters of {step} will be dismissed{_NEXT_STEP}")
+            say(f"{count} dead letters of {step} will be dismissed{_NEXT_STEP}")
             return
         if every or step or failure or not dead_letter:
             raise OperatorError("name either one ID, or --all with --step")
         dead_letter_listing.submit_dead_letter_command(*_codec(), dead_letter, "DISMISS", reason=reason)
-    typer.echo(f"{dead_letter} will be dismissed{_NEXT_STEP}")
+    say(f"{dead_letter} will be dismissed{_NEXT_STEP}")
 
 
 def _codec() -> tuple[Environment, Codec]:
@@ -196,12 +191,10 @@ def _codec() -> tuple[Environment, Codec]:
 def _print(rows: Sequence[Row], columns: Sequence[str], as_json: bool) -> None:
     if as_json:
         for row in rows:
-            typer.echo(orjson.dumps(row))
-        return
-    # A table that isn't shown on a terminal need not fit a window, so its lines don't wrap.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(*columns)
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    console.print(table if rows else "none")
+            say_json(row)
+    elif rows:
+        listing = table(columns, ([row[name] for name in columns] for row in rows))
+        listing.columns[0].no_wrap = True
+        wide_console().print(listing)
+    else:
+        say("none")

@@ -8,11 +8,12 @@ from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows
-from processors.intake.settlements import REASON_MAX
+from processors.intake.submission_limits import CHARACTERS_MAX
 from schemas.codec import Codec
 from schemas.municipalities import is_municipality
 from schemas.topics import CONFLICT
 
+REASON_MAX: Final = CHARACTERS_MAX["reason"]
 #: Kinds of conflicts that are about a registration; their IDs are `registration/<person>/<municipality>/<notice>`.
 REGISTRATION_KINDS: Final = ("REGISTERED_TWICE", "REGISTRATION_UNCONFIRMED")
 
@@ -31,7 +32,7 @@ def settle_conflict(
     """
     row = _registration_conflict(environment, codec, conflict)
     if not reason.strip() or len(reason) > REASON_MAX:
-        raise OperatorError(f"--reason needs 1 to {REASON_MAX} characters: say why it is decided so")
+        raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why it is decided so")
     if registered_in is not None and not is_municipality(registered_in):
         raise OperatorError(
             f"--registration {registered_in!r} is not a municipality code (JIS X 0402, 6 digits)"

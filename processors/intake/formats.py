@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import map_distinct
+from schemas.characters import HIDDEN_RE2
 from schemas.municipalities import is_municipality, is_municipality_or_abroad
 
 #: A check of a column: takes strings, returns booleans.
@@ -34,7 +35,9 @@ KANA: Final = "^[ァ-ヺー]+　[ァ-ヺー]+$"
 #: A holder's name as banks write it: any number of words, also with half-width spaces. Fan-out checks whose it is.
 HOLDER: Final = "^[ァ-ヺー]+([　 ][ァ-ヺー]+)*$"
 
-_FREE_TEXT: Final = r"^\p{Z}*[^\p{Z}\p{Cc}]\P{Cc}*$"
+#: Variation selectors, each of which follows the kanji whose form it selects.
+_SELECTORS: Final = r"\x{fe00}-\x{fe0f}\x{e0100}-\x{e01ef}"
+_FREE_TEXT: Final = rf"^\p{{Zs}}*[^\p{{Z}}{_SELECTORS}{HIDDEN_RE2}][^{HIDDEN_RE2}]*$"
 _DATE: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _DAYS: Final = pa.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], pa.int32())
 
@@ -63,8 +66,13 @@ def matches(pattern: str, characters_max: int | None = None) -> Check:
 
 
 def free_text(characters_max: int) -> Check:
-    """Return a check for text that isn't blank, has no control characters, and isn't too long."""
+    """Return a check for text that isn't blank, has no hidden characters (`schemas.characters`), and isn't too long."""
     return matches(_FREE_TEXT, characters_max)
+
+
+def without_hidden_characters(values: pa.Array) -> pa.Array:
+    """Return whether each value has no hidden character; for columns with few distinct values."""
+    return map_distinct(values, matches(f"^[^{HIDDEN_RE2}]*$"))
 
 
 def one_of(*allowed: str) -> Check:

@@ -15,6 +15,7 @@ from processors.columns import contiguous, row_indices
 from processors.intake import (
     canonical,
     dead_letter_commands,
+    formats,
     resubmissions,
     settlements,
     submission_limits,
@@ -92,7 +93,11 @@ class IntakeProcessor:
     def _process(self, type_: SubmissionType, submissions: Submissions) -> _IntakeResult:
         columns = type_.read(submissions)
         errors = validation.first_of(
-            [type_.validate(submissions, columns), submission_limits.errors(submissions.table)]
+            [
+                type_.validate(submissions, columns),
+                submission_limits.errors(submissions.table),
+                _file_name_errors(submissions),
+            ]
         )
         is_valid = pc.is_null(errors)
         some_invalid = errors.null_count < len(errors)
@@ -149,6 +154,12 @@ class IntakeProcessor:
         digests = self._keys.digests(positions, DIGEST_PURPOSES[OPERATOR_COMMAND])
         errors = validation.same_error(ValidationCode.OPERATOR_COMMAND, len(invalid))
         return rejection_outputs(invalid, errors, pa.nulls(len(invalid), pa.string()), digests)
+
+
+def _file_name_errors(submissions: Submissions) -> pa.Array:
+    """Return an error for each submission from a file whose name has hidden characters: listings name the file."""
+    is_visible = formats.without_hidden_characters(submissions.column("file"))
+    return validation.error_where(ValidationCode.FORM_FILE, pc.invert(pc.fill_null(is_visible, True)))
 
 
 def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:

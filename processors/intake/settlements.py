@@ -19,7 +19,6 @@ from streams.contract import Output
 _DAY_MS: Final = 86_400_000
 #: Japan's time is ahead of UTC by this much, in all seasons.
 _JAPAN_MS: Final = 9 * 3_600_000
-REASON_MAX: Final = 500
 
 
 def is_settlement(commands: Submissions, mesh: Cipher) -> pa.Array:
@@ -29,7 +28,7 @@ def is_settlement(commands: Submissions, mesh: Cipher) -> pa.Array:
         "municipality": formats.is_municipality_code,
         "notice": formats.is_notice,
         "registered_in": formats.is_municipality_code,
-        "reason": formats.free_text(REASON_MAX),
+        "reason": formats.free_text(submission_limits.CHARACTERS_MAX["reason"]),
     }
     valid = pc.equal(commands.column("command"), "SETTLE")
     for name, check in checks.items():

@@ -56,6 +56,7 @@ class ValidationCode(StrEnum):
     FORM_BRANCH = "FORM_BRANCH"
     FORM_TYPE = "FORM_TYPE"
     FORM_ACCOUNT_NUMBER = "FORM_ACCOUNT_NUMBER"
+    FORM_FILE = "FORM_FILE"
     NOT_SUBMITTER = "NOT_SUBMITTER"
     NOT_DOMAIN = "NOT_DOMAIN"
     ROWS_DIFFER = "ROWS_DIFFER"
@@ -122,8 +123,8 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
             " The resident record code (住民票コード) is missing or is not 11 digits."
         ),
         ValidationCode.FORM_NAME: (
-            "氏名がないか、長すぎるか、使えない文字があります。"
-            " The name (氏名) is missing, too long, or has control characters."
+            "氏名がないか、長すぎるか、使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
+            " The name (氏名) is missing, too long, or has invisible characters (control, direction, zero width)."
         ),
         ValidationCode.FORM_KANA: (
             "氏名カナが全角カタカナの氏と名（間は全角空白一つ）ではありません。"
@@ -136,12 +137,13 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_SEX: "性別が男・女のどちらでもありません。 The sex (性別) is neither 男 nor 女.",
         ValidationCode.FORM_RELATIONSHIP: (
-            "続柄がないか、長すぎるか、使えない文字があります。"
-            " The relationship (続柄) is missing, too long, or has control characters."
+            "続柄がないか、長すぎるか、使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
+            " The relationship (続柄) is missing, too long, or has invisible characters"
+            " (control, direction, zero width)."
         ),
         ValidationCode.FORM_ADDRESS: (
-            "住所がないか、長すぎるか、使えない文字があります。"
-            " The address (住所) is missing, too long, or has control characters."
+            "住所がないか、長すぎるか、使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
+            " The address (住所) is missing, too long, or has invisible characters (control, direction, zero width)."
         ),
         ValidationCode.TO_WITHOUT_HOUSEHOLD: (
             "異動後の内容（to）は、対象世帯とともに記載してください。"
@@ -199,8 +201,16 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ),
         ValidationCode.FORM_BANK: "金融機関コードが数字4桁ではありません。 The bank code is not 4 digits.",
         ValidationCode.FORM_BRANCH: "支店コードが数字3桁ではありません。 The branch code is not 3 digits.",
-        ValidationCode.FORM_TYPE: "口座の種類がないか、長すぎます。 The account type is missing or too long.",
+        ValidationCode.FORM_TYPE: (
+            "口座の種類がないか、長すぎるか、使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
+            " The account type is missing, too long, or has invisible characters"
+            " (control, direction, zero width)."
+        ),
         ValidationCode.FORM_ACCOUNT_NUMBER: "口座番号が数字7桁ではありません。 The account number is not 7 digits.",
+        ValidationCode.FORM_FILE: (
+            "ファイル名に使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
+            " The name of the file has invisible characters (control, direction, zero width)."
+        ),
         ValidationCode.NOT_SUBMITTER: (
             "提出者は、この市区町村について届け出ることができません。"
             " The submitter is not allowed to submit for this municipality."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import Final
 
+from infra.printing import html_text
 from tests.bench.figures import Figure
 
 WIDTH: Final = 900
@@ -68,14 +68,14 @@ def _row(y: int, name: str, value: str) -> Iterator[str]:
     lines = textwrap.wrap(name, NAME_LETTERS)
     for number, line in enumerate(lines):
         down = 17 + 12 * number - 6 * (len(lines) - 1)
-        yield f'<text x="{LEFT - 8}" y="{y + down}" text-anchor="end">{escape(line)}</text>'
-    yield f'<text x="{RIGHT + 6}" y="{y + 17}">{escape(value)}</text>'
+        yield f'<text x="{LEFT - 8}" y="{y + down}" text-anchor="end">{html_text(line)}</text>'
+    yield f'<text x="{RIGHT + 6}" y="{y + 17}">{html_text(value)}</text>'
 
 
 def _document(height: int, label: str, parts: Sequence[str]) -> str:
     frame = f'width="{WIDTH + 60}" height="{height + 8}"'
     begin = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -4 {WIDTH + 60} {height + 8}" role="img" '
-        f'aria-label="{escape(label)}" font-family="sans-serif" font-size="12">'
+        f'aria-label="{html_text(label)}" font-family="sans-serif" font-size="12">'
     )
     return "\n".join([begin, f'<rect x="0" y="-4" {frame} fill="#fff"/>', *parts, "</svg>", ""])

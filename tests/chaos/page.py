@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+from infra.printing import html_text
 from tests.chaos.history import read_history
 from tests.chaos.picture import svg_elements
 
@@ -48,7 +48,7 @@ def _totals(figures: Figures) -> str:
         "batches committed": figures["batches_committed"],
     }
     return "".join(
-        f"<div><b>{value:,}</b><span>{escape(name)}</span></div>" for name, value in totals.items()
+        f"<div><b>{value:,}</b><span>{html_text(name)}</span></div>" for name, value in totals.items()
     )
 
 
@@ -86,7 +86,7 @@ def _picture(run: Figures, histories: Path) -> str:
     if not file.is_file():
         return ""
     title = f"{run['history'].removesuffix('.jsonl')}: {run['minutes']:g} minutes, seed {run['seed']}"
-    return f"<h3>{escape(title)}</h3>{svg_elements(read_history(file))}"
+    return f"<h3>{html_text(title)}</h3>{svg_elements(read_history(file))}"
 
 
 def _runs(runs: Iterable[Figures]) -> str:
@@ -108,4 +108,4 @@ def _runs(runs: Iterable[Figures]) -> str:
 
 
 def _table_rows(rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return "".join(f"<tr>{''.join(f'<td>{html_text(cell)}</td>' for cell in row)}</tr>" for row in rows)

@@ -6,8 +6,9 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Final
+
+from infra.printing import html_text
 
 WIDTH: Final = 1_120
 LEFT: Final = 46
@@ -120,8 +121,8 @@ def _faults(strip: Strip, faults: Sequence[Event]) -> Iterable[str]:
         effect = f"stalled {stall_s} s" if stall_s is not None else "no records to process"
         title = f"{event['kind']} {event['target']} {event['detail']}: {effect}"
         yield (
-            f'<text transform="translate({injected + 7},{LABELS - 4}) rotate(-60)">{escape(event["kind"])}'
-            f"<title>{escape(title)}</title></text>"
+            f'<text transform="translate({injected + 7},{LABELS - 4}) rotate(-60)">{html_text(event["kind"])}'
+            f"<title>{html_text(title)}</title></text>"
         )
 
 
@@ -176,7 +177,7 @@ def _remaining(strip: Strip, samples: Sequence[Event]) -> Iterable[str]:
 def _frame(top: float, height: float, highest: str) -> Iterable[str]:
     for y in (top, top + height):
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#d8dee3"/>'
-    yield f'<text x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{escape(highest)}</text>'
+    yield f'<text x="{LEFT - 6}" y="{top + 9}" text-anchor="end">{html_text(highest)}</text>'
     yield f'<text x="{LEFT - 6}" y="{top + height}" text-anchor="end">0</text>'
 
 

@@ -127,6 +127,10 @@ class SimConsumer:
         """Report offsets to the group without waiting for the answer."""
         self._report_offsets({_partition(position): position.offset for position in offsets})
 
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+        """Return the range of offsets of the partition's log at once."""
+        return 0, self._host.request("watermarks", lambda: self._log.end_offset(_partition(partition)))
+
     def consumer_group_metadata(self) -> MemberMetadata:
         """Return the identity that the client knows now."""
         member = self._joined()

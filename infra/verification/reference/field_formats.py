@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
 
@@ -17,7 +18,11 @@ _LOCAL_NUMBER = re.compile(r"[0-9]{13}")
 _MUNICIPALITY = re.compile(r"[0-9]{6}")
 _READING = re.compile(r"[ァ-ヺー]+\u3000[ァ-ヺー]+")
 _HOLDER = re.compile(r"[ァ-ヺー]+([ \u3000][ァ-ヺー]+)*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: Categories of characters that can't be seen, and those characters of other categories.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_FILLERS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\uffa0\ufff0-\ufff8]")
+_TAGS = re.compile("[\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]")
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 ABROAD = "999999"
 
@@ -43,8 +48,11 @@ def is_day(text: str) -> bool:
 
 
 def is_free_text(text: str) -> bool:
-    """Return whether `text` is not blank and has no control character."""
-    return bool(text.strip()) and not _CONTROL.search(text)
+    """Return whether `text` is not blank, begins with no variation selector and has no character that can't be seen."""
+    if any(unicodedata.category(character) in _UNSEEN for character in text):
+        return False
+    shown = text.strip()
+    return bool(shown) and not (_FILLERS.search(text) or _TAGS.search(text) or _SELECTORS.match(shown))
 
 
 def is_origin_or_destination(text: str) -> bool:

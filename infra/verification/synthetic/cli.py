@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
+from infra.printing import say, text_column
 from infra.verification.synthetic.writing import write_city
 
 app = typer.Typer(add_completion=False)
@@ -31,9 +32,9 @@ def synth(
 ) -> None:
     """Write a synthetic city: every reason, notices by household, notices out of order, both file formats."""
     if folder.is_dir() and any(folder.iterdir()):
-        typer.echo(f"{folder.name} is not empty: choose an empty folder or a new name.", err=True)
+        say(f"{folder.name} is not empty: choose an empty folder or a new name.", err=True)
         raise typer.Exit(2)
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (text_column("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -43,7 +44,7 @@ def synth(
             bars.update(tasks[part], completed=done)
 
         counts = write_city(folder, residents, days, seed, show_progress)
-    typer.echo(
+    say(
         f"{counts.residents} residents, {counts.accepted.total()} notices, {len(counts.rejected)} to be rejected, "
         f"{counts.duplicates} submitted twice, {counts.pending_moves} residents with a pending move."
     )

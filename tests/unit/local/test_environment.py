@@ -93,7 +93,9 @@ def test_without_servers_the_error_names_the_command(tmp_path: Path, monkeypatch
 
 def test_a_shell_reads_the_exports_unchanged(secrets_file: Path) -> None:
     """The quoting is right for a shell. A domain's database role has `_` for `-` in its name."""
-    variables = exports(Environment.load(), "local-tax")
+    exported = exports(Environment.load(), "local-tax")
+    variables = {name: value for name, value in exported.items() if value is not None}
+    assert variables == exported
     lines = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
     process = subprocess.run(
         ["sh", "-c", f"{lines}\nenv"],
@@ -105,4 +107,5 @@ def test_a_shell_reads_the_exports_unchanged(secrets_file: Path) -> None:
     in_shell = dict(line.split("=", 1) for line in process.stdout.splitlines() if line.startswith("MESH_"))
     assert in_shell == variables
     assert variables["MESH_DATABASE_URL"].startswith("postgresql://local_tax:")
+    assert variables["MESH_DATABASE_URL"].endswith("@db.example:5433/stores?sslmode=verify-full")
     assert variables["MESH_KAFKA_SASL_USERNAME"] == "local-tax"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.intake import formats
+from schemas.characters import HIDDEN
 from schemas.municipalities import is_municipality, is_municipality_or_abroad
 
 Plain = Callable[[str], bool]
@@ -27,9 +28,11 @@ def plain_date(text: str) -> bool:
 
 def plain_text(characters_max: int) -> Plain:
     def check(text: str) -> bool:
-        visible = any(unicodedata.category(character)[0] != "Z" for character in text)
-        control = any(unicodedata.category(character) == "Cc" for character in text)
-        return visible and not control and len(text) <= characters_max
+        shown = "".join(character for character in text if unicodedata.category(character) != "Zs")
+        is_selector_first = re.match("[\ufe00-\ufe0f\U000e0100-\U000e01ef]", shown) is not None
+        return (
+            bool(shown) and not is_selector_first and not HIDDEN.search(text) and len(text) <= characters_max
+        )
 
     return check
 
@@ -48,7 +51,7 @@ CASES: dict[str, tuple[formats.Check, Plain, str]] = {
     "household": (formats.is_household, plain_pattern("[0-9]{12}"), "[0-9]{11,13}"),
     "local_number": (formats.is_local_number, plain_pattern("[0-9]{13}"), "[0-9]{12,14}"),
     "code": (formats.is_resident_code, plain_pattern("[0-9]{11}"), "[0-9]{9}[0-9X０]{1,3}"),
-    "name": (formats.is_name, plain_text(formats.NAME_MAX), "[山﨑𠮷葛󠄀 　\n]{0,9}"),
+    "name": (formats.is_name, plain_text(formats.NAME_MAX), "[山﨑𠮷葛󠄀 　\n\u202e\u200d\ufe01]{0,9}"),
     "kana": (formats.is_kana, plain_pattern(f"{K}　{K}", formats.KANA_MAX), "[アヴー・あ]{1,3}[　 ]?[ンヺ]{0,3}"),
     "birth_date": (formats.is_date, plain_date, "(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"),
     "effective_on": (formats.is_date, plain_date, "(1900|2000|2023|2024|0000)-02-(28|29|30)"),
