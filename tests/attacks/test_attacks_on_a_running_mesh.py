@@ -116,6 +116,7 @@ def assert_defended(cluster: IntegrationCluster) -> None:
     assert not cluster.dead_letters()
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_a_stranger_gains_nothing_before_and_after_a_replay(
     cluster: IntegrationCluster, tmp_path: Path
