@@ -22,13 +22,16 @@ REGISTRY_SOCKET_WARNINGS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder: with `-m "not integration"` no test can start a server by mistake."""
+    """Mark each test by its folder: with `-m "not integration"` no test can start a server by mistake.
+
+    Attacks that need servers have the marker `integration` themselves.
+    """
     tests = Path(__file__).parent
     for item in items:
         kind = item.path.relative_to(tests).parts[0]
         if kind in KINDS:
             item.add_marker(kind)
-        if kind == "integration":
+        if item.get_closest_marker("integration"):
             _prepare_integration_test(item)
 
 
