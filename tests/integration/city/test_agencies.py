@@ -57,7 +57,7 @@ def exports(cluster: IntegrationCluster, user: str) -> dict[str, str]:
     process = cluster.mesh("local", "env", "--user", user)
     assert process.returncode == 0, process.stderr
     words = [word for line in process.stdout.splitlines() for word in shlex.split(line)]
-    return dict(word.split("=", 1) for word in words if word.startswith("MESH_"))
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def connection(env: Mapping[str, str]) -> dict[str, Any]:
