@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.path.relative_to(tests).parts[0]
         if kind in KINDS:
             item.add_marker(kind)
-        if kind == "integration":
+        if kind == "integration" or item.get_closest_marker("integration"):
             _prepare_integration_test(item)
 
 
