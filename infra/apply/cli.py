@@ -10,9 +10,12 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from infra.apply.installation import Installation
-from infra.apply.reconcile import ApplySummary, apply
+from infra.apply.reconcile import STAGES, ApplySummary, apply
 from infra.environment import Environment
 from infra.errors import errors_as_messages
+from infra.run.generation import installed_generation
+from infra.run.rolling_restart import outdated, restart
+from infra.run.supervisor import running_supervisor
 
 app = typer.Typer(add_completion=False)
 
@@ -26,13 +29,18 @@ def command(
         bool, typer.Option("--passwords", help="Set every user's password in Kafka again.")
     ] = False,
 ) -> None:
-    """Create and update keys, users, topics, ACLs, schemas and stores as declared. Repeatable."""
+    """Create and update keys, users, topics, ACLs, schemas and stores as declared. Repeatable.
+
+    Checks everything first, then changes it, then restarts workers that run other code or declarations.
+    """
     begun = time.monotonic()
     with errors_as_messages():
-        installation = Installation.of_settings()
-        applied = apply_with_progress(Environment.load(), installation, municipality or [], passwords)
+        environment, installation = Environment.load(), Installation.of_settings()
+        applied = apply_with_progress(environment, installation, municipality or [], passwords)
         for line in report_lines(applied, installation.municipalities()):
             typer.echo(line)
+        if outdated(running_supervisor(installation), installed_generation()):
+            restart(environment, installation, lambda name: typer.echo(f"{name} restarted"))
         typer.echo(f"done in {time.monotonic() - begun:.1f} s")
 
 
@@ -42,7 +50,7 @@ def apply_with_progress(
     """Call `apply` and show its stages in a progress bar on the terminal."""
     columns = (TextColumn("apply: {task.description:8}"), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, transient=True) as bars:
-        task = bars.add_task("keys", total=6)
+        task = bars.add_task("checks", total=STAGES)
 
         def show(stage: str, number: int, total: int) -> None:
             bars.update(task, description=stage, completed=number, total=total)

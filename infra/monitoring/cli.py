@@ -90,11 +90,17 @@ def _print(mesh_status: MeshStatus, console: Console) -> None:
         servers.add_row(
             server.name, "running" if server.running else "down", str(server.pid or "–"), server.address
         )
-    workers = Table("step", "slot", "state", "pid", "restarts", "partitions", "lag")
+    different = ("generation",) if mesh_status.outdated else ()
+    workers = Table("step", "slot", "state", "pid", "restarts", "partitions", "lag", *different)
     for worker in mesh_status.workers:
-        workers.add_row(*_cells(worker))
+        workers.add_row(*_cells(worker), *([worker.generation or "–"] if different else []))
     for table in (servers, workers):
         console.print(table)
+    if mesh_status.outdated:
+        console.print(
+            f"installed is generation {mesh_status.generation}: mesh restart restarts workers of another one",
+            highlight=False,
+        )
     if mesh_status.dlq:
         console.print(_dlq_table(mesh_status.dlq))
     if not mesh_status.workers:

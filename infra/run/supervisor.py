@@ -26,9 +26,11 @@ from filelock import FileLock, Timeout
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
+from infra.run.generation import installed_generation
 from infra.run.hung_workers import HungWorkerDetector, kill_with_stacks
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_policy import RestartPolicy
+from infra.run.restart_requests import RestartRequests
 from infra.run.slots import Slot, slots
 
 #: How long workers may take to end after SIGTERM before they are killed.
@@ -41,7 +43,10 @@ CHECK_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class WorkerState:
-    """The state of a worker: `state` is running, waiting (to be restarted), given-up or stopped."""
+    """The state of a worker: `state` is running, waiting (to be restarted), given-up or stopped.
+
+    `generation` is that of its process, or of its last one; empty under a supervisor of an earlier release.
+    """
 
     step: str
     slot: int
@@ -49,6 +54,7 @@ class WorkerState:
     pid: int | None
     restarts: int
     exit_code: int | None
+    generation: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,10 @@ class Supervisor:
         self._lock = threading.Lock()
         self._states: dict[Slot, WorkerState] = {}
         self._processes: dict[Slot, subprocess.Popen[bytes]] = {}
+        #: What was installed when each slot's last process started.
+        self._generations: dict[Slot, str] = {}
+        #: Names of slots that were given up and are to be started again.
+        self._revived: set[str] = set()
         self._prewarmed = PrewarmedWorker(_start_prewarmed)
         self._hung_workers = HungWorkerDetector(installation)
 
@@ -93,6 +103,7 @@ class Supervisor:
         self._installation.run_folder.mkdir(parents=True, exist_ok=True)
         self._installation.logs_folder.mkdir(parents=True, exist_ok=True)
         with _supervisor_lock(self._installation):
+            requests = RestartRequests(self._installation, STOP_TIMEOUT_S)
             watchers = [
                 threading.Thread(target=self._watch, args=[slot], name=slot.name) for slot in self._slots
             ]
@@ -101,6 +112,7 @@ class Supervisor:
             while not self._stopping.wait(CHECK_EVERY_S):
                 self._prewarmed.ensure()
                 self._end_hung()
+                self._restart_requested(requests)
             self._prewarmed.stop()
             self._end_all()
             for watcher in watchers:
@@ -128,6 +140,25 @@ class Supervisor:
             self._report(f"{slot.name} hung and is killed; see {self._log(slot)}")
             kill_with_stacks(process)
 
+    def _restart_requested(self, requests: RestartRequests) -> None:
+        with self._lock:
+            running = dict(self._processes)
+        without_process = requests.handle(running)
+        with self._lock:
+            self._revived |= without_process
+
+    def _await_revival(self, slot: Slot) -> bool:
+        """Return True when a restart of this slot, which was given up, is requested; False after `stop`."""
+        with self._lock:
+            # A request before it was given up is met: the worker was waiting for its restart then.
+            self._revived.discard(slot.name)
+        while not self._stopping.wait(CHECK_EVERY_S):
+            with self._lock:
+                if slot.name in self._revived:
+                    self._revived.discard(slot.name)
+                    return True
+        return False
+
     def _watch(self, slot: Slot) -> None:
         restarts = RestartPolicy()
         while not self._stopping.is_set():
@@ -141,7 +172,10 @@ class Supervisor:
                 self._report(f"{slot.name} is given up (exit code {exit_code}); see {self._log(slot)}")
                 if self._all_given_up():
                     self.stop()
-                return
+                if not self._await_revival(slot):
+                    return
+                restarts.begin_again()
+                continue
             self._report(f"{slot.name} ended with exit code {exit_code}; it is restarted in {delay_s:.1f} s")
             self._stopping.wait(delay_s)
         self._save_state(slot, "stopped", None, restarts, None)
@@ -150,10 +184,14 @@ class Supervisor:
         """Start a worker, wait until it ends, and return its exit code."""
         log = self._log(slot)
         _rotate(log)
+        generation = installed_generation()
         with self._lock:
             if self._stopping.is_set():
                 return 0
-            process = self._processes[slot] = self._prewarmed.assign(slot, log) or _start_cold(slot, log)
+            self._generations[slot] = generation
+            process = self._processes[slot] = self._prewarmed.assign(slot, log, generation) or _start_cold(
+                slot, log
+            )
         self._prewarmed.postpone()
         self._save_state(slot, "running", process.pid, restarts, None)
         self._report(f"{slot.name} runs (pid {process.pid})")
@@ -171,7 +209,10 @@ class Supervisor:
         self, slot: Slot, state: str, pid: int | None, restarts: RestartPolicy, code: int | None
     ) -> None:
         with self._lock:
-            self._states[slot] = WorkerState(slot.step, slot.number, state, pid, restarts.total, code)
+            generation = self._generations.get(slot, "")
+            self._states[slot] = WorkerState(
+                slot.step, slot.number, state, pid, restarts.total, code, generation
+            )
             me = psutil.Process()
             workers = [asdict(self._states[slot]) for slot in self._slots if slot in self._states]
             document = {"pid": me.pid, "started": me.create_time(), "workers": workers}
