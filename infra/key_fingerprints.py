@@ -125,7 +125,10 @@ def read_fingerprints(
 
 def _last_values(environment: Environment, user: str, timeout_s: float) -> dict[bytes | None, bytes | None]:
     """Return the last value of each key on the topic."""
-    reader = Consumer(reader_properties(environment.kafka(user) | {"log_level": "2"}, group(user)))
+    # A rejected password is reported here alone: a client tries it again for ever.
+    errors: list[KafkaError] = []
+    properties = reader_properties(environment.kafka(user) | {"log_level": "2"}, group(user))
+    reader = Consumer({**properties, "error_cb": errors.append})
     values: dict[bytes | None, bytes | None] = {}
     begun = time.monotonic()
     try:
@@ -133,6 +136,7 @@ def _last_values(environment: Environment, user: str, timeout_s: float) -> dict[
         while time.monotonic() < begun + timeout_s:
             # A signal is handled between two calls.
             message = reader.poll(_POLL_S)
+            _raise_if_denied(errors)
             if message is None:
                 if time.monotonic() > begun + _MISSING_AFTER_S:
                     _raise_if_missing(reader)
@@ -140,8 +144,8 @@ def _last_values(environment: Environment, user: str, timeout_s: float) -> dict[
                 values[message.key()] = message.value()
             elif error.code() == KafkaError._PARTITION_EOF:
                 return values
-            elif isinstance(stop := stopped_by(error), DeniedError) or error.fatal():
-                raise stop
+            else:
+                _raise_if_denied([error])
     finally:
         reader.close()
     raise UnavailableError(f"{KEY_FINGERPRINT}: no answer in {timeout_s:.0f} s")
@@ -151,7 +155,13 @@ def _raise_if_missing(reader: Consumer) -> None:
     """Raise DeniedError where no broker knows the topic: the reader itself says so only after half a minute."""
     with suppress(KafkaException):
         error = reader.list_topics(KEY_FINGERPRINT, timeout=_MISSING_AFTER_S).topics[KEY_FINGERPRINT].error
-        if error is not None and isinstance(stop := stopped_by(error), DeniedError):
+        _raise_if_denied([error] if error is not None else [])
+
+
+def _raise_if_denied(errors: Iterable[KafkaError]) -> None:
+    """Raise the first error that no further attempt would mend; a client recovers from all others by itself."""
+    for error in errors:
+        if isinstance(stop := stopped_by(error), DeniedError) or error.fatal():
             raise stop
 
 
