@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("infra.run.cli:up_app", "Start servers and all steps in the background."),
     "down": ("infra.run.cli:down_app", "Stop all workers and servers; the data stays."),
     "run": ("infra.run.cli:run_app", "Run steps in the foreground, and restart workers that end."),
+    "restart": (
+        "infra.run.cli:restart_app",
+        "Restart workers that run other code than is installed, one at a time.",
+    ),
     "status": ("infra.monitoring.cli:status_app", "Show servers, workers and dead letters."),
     "state": ("infra.monitoring.cli:state_app", "Show entries and digest of each partition's state."),
     "wait": ("infra.monitoring.cli:wait_app", "Wait until everything accepted is applied in every store."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 
 from infra.apply.installation import Installation
@@ -36,5 +38,12 @@ def codec(environment: Environment, installation: Installation) -> Codec:
         for schema, ids_by_version in ids_by_schema.items()
         for version, schema_id in ids_by_version.items()
     }
+    return codec_with(environment, installation, ids)
+
+
+def codec_with(
+    environment: Environment, installation: Installation, ids: Mapping[tuple[str, int], int]
+) -> Codec:
+    """Return the codec that uses these schema IDs, by name and version."""
     client = RegistryClient(environment.registry("reader"))
     return Codec(catalogue(), RegistrySchemaIds(catalogue(), ids, client, installation.foreign_schemas))

@@ -42,7 +42,7 @@ def read_keys(file: Path, names: Iterable[str]) -> Keys:
     missing = sorted(set(names) - set(keys))
     if missing:
         raise KeyFileError(
-            f"key file {file.name} has no key for {', '.join(missing)}: run `mesh apply`, which adds them"
+            f"key file {file.name} has no key for {' and '.join(missing)}: run `mesh apply`, which adds them"
         )
     return keys
 

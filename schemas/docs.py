@@ -47,7 +47,7 @@ def _topic(topic: TopicDeclaration) -> str:
     retention = "compacted" if topic.compacted else "kept for ever"
     return (
         f"- `{topic.name}`, {topic.partitions} partition{'' if topic.partitions == 1 else 's'}, {retention}; "
-        f"written by {_users(topic.writers)}, read by {_users(topic.readers)}"
+        f"written by {_users(topic.writers) or '`mesh apply`'}, read by {_users(topic.readers)}"
     )
 
 

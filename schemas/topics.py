@@ -26,6 +26,8 @@ CASE_OPENED: Final = "case.opened"
 CASE_DISPATCHED: Final = "case.dispatched"
 CONFLICT: Final = "conflict"
 RECEIPT: Final = "receipt"
+#: Fingerprints of the installation's keys. `mesh apply` writes it; it is no result of a step, so a replay keeps it.
+KEY_FINGERPRINT: Final = "key.fingerprint"
 
 
 def input_topic(system: str, municipality: str | None = None) -> str:
@@ -145,6 +147,7 @@ def topics_of(municipalities: Iterable[str]) -> list[TopicDeclaration]:
         *_domain_topics(),
         *_evidence_topics(),
         *_changelogs(),
+        _key_fingerprints(),
     ]
 
 
@@ -214,3 +217,9 @@ def _changelogs() -> Iterator[TopicDeclaration]:
                 yield TopicDeclaration(
                     state_topic(step, store), name, "P", (step,), (step, AUDITOR), compacted=True
                 )
+
+
+def _key_fingerprints() -> TopicDeclaration:
+    """Return the topic that no user may write: `mesh apply` does it as administrator."""
+    readers = (*ORDERED_STEPS, *map(sink_step, DOMAINS), AUDITOR)
+    return TopicDeclaration(KEY_FINGERPRINT, "key-fingerprint", 1, (), readers, compacted=True)

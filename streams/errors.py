@@ -19,6 +19,10 @@ class DeniedError(StreamError):
     """The step's user is unknown or lacks a permission, or a topic that the step needs doesn't exist."""
 
 
+class NotConfiguredError(StreamError):
+    """A setting or the key file of the process is wrong or missing; the message shows neither."""
+
+
 class BrokenStepError(StreamError):
     """The processor failed on more records of one batch than can be poison: the step is at fault."""
 

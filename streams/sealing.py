@@ -30,8 +30,8 @@ class SealedError(Exception):
 class Sealer:
     """The keys of dead letters, 64 bytes each, newest first: the newest seals, any opens, the oldest makes digests.
 
-    To change keys, put a new one in front. Keep an old one as long as dead letters sealed with it must be opened; the
-    last one can't be removed without changing all digests.
+    An old key is needed as long as dead letters sealed with it must be opened; the last one can't be removed without
+    changing all digests. `mesh apply` and workers refuse a list that has changed.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:

@@ -27,6 +27,7 @@ from streams.errors import (
     DeniedError,
     FencedError,
     LostRecordsError,
+    NotConfiguredError,
     StateError,
     StreamError,
     UnavailableError,
@@ -58,6 +59,7 @@ class ExitCode(IntEnum):
     | BROKEN_STEP | no, install a corrected release: the processor fails on too many records |
     | STATE | yes, after a pause: a changelog couldn't be read to its end |
     | LOST_RECORDS | no, an operator must investigate: records that the group hadn't read were deleted |
+    | NOT_CONFIGURED | no, until an operator has put the setting or the key file right |
     """
 
     STOPPED = 0
@@ -69,6 +71,7 @@ class ExitCode(IntEnum):
     STATE = 14
     LOST_RECORDS = 15
     CLIENT = 16
+    NOT_CONFIGURED = 78
 
 
 _CODE_BY_ERROR: Final[dict[type[StreamError], ExitCode]] = {
@@ -78,6 +81,7 @@ _CODE_BY_ERROR: Final[dict[type[StreamError], ExitCode]] = {
     BrokenStepError: ExitCode.BROKEN_STEP,
     StateError: ExitCode.STATE,
     LostRecordsError: ExitCode.LOST_RECORDS,
+    NotConfiguredError: ExitCode.NOT_CONFIGURED,
 }
 
 

@@ -43,6 +43,27 @@ _SINK_TABLES: Final[Mapping[str, LiteralString]] = {
     ),
 }
 
+#: Tables that both schemas have, of which a declared column or the primary key is missing or different in the second.
+_DIFFERENCES: Final = """
+    WITH part AS (
+        SELECT n.nspname, c.relname, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) AS definition
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT n.nspname, c.relname, pg_get_constraintdef(k.oid)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_constraint k ON k.conrelid = c.oid
+        WHERE k.contype = 'p'
+    )
+    SELECT DISTINCT d.relname FROM part d
+    WHERE d.nspname = %(declared)s
+        AND EXISTS (SELECT FROM part e WHERE e.nspname = %(existing)s AND e.relname = d.relname)
+        AND NOT EXISTS (
+            SELECT FROM part e
+            WHERE e.nspname = %(existing)s AND e.relname = d.relname AND e.definition = d.definition
+        )
+    ORDER BY d.relname
+"""
+
 
 def create_store(
     connection: Connection[Any],
@@ -59,15 +80,10 @@ def create_store(
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('mesh.store'))")
         roles.create(connection, domain, codes, passwords)
-        connection.execute(_format("CREATE SCHEMA IF NOT EXISTS {}", domain.schema_name))
-        for table in tables_of(domain):
-            _create_table(connection, domain, table)
-        for name, columns in _SINK_TABLES.items():
-            connection.execute(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
-                    sql.Identifier(domain.schema_name, name), sql.SQL(columns)
-                )
-            )
+        _create_tables(connection, domain, domain.schema_name)
+        if domain.municipal:
+            for table in tables_of(domain):
+                roles.restrict_rows(connection, domain, table.name)
         roles.grant(connection, domain, [table.name for table in tables_of(domain)], list(_SINK_TABLES))
 
 
@@ -77,15 +93,37 @@ def drop_store(connection: Connection[Any], domain: Domain) -> None:
         connection.execute(_format("DROP SCHEMA IF EXISTS {} CASCADE", domain.schema_name))
 
 
-def _create_table(connection: Connection[Any], domain: Domain, table: Table) -> None:
+def differing_tables(connection: Connection[Any], domain: Domain) -> list[str]:
+    """Return the existing tables of a domain's store that lack a declared column or have it with another type.
+
+    The declared tables are created beside the existing ones, compared in PostgreSQL's catalogue, and rolled back.
+    """
+    declared = f"mesh.declared.{domain.schema_name}"
+    with connection.transaction(force_rollback=True):
+        _create_tables(connection, domain, declared)
+        tables = connection.execute(_DIFFERENCES, {"declared": declared, "existing": domain.schema_name})
+        return [f"{domain.schema_name}.{name}" for (name,) in tables.fetchall()]
+
+
+def _create_tables(connection: Connection[Any], domain: Domain, schema: str) -> None:
+    connection.execute(_format("CREATE SCHEMA IF NOT EXISTS {}", schema))
+    for table in tables_of(domain):
+        _create_table(connection, schema, table)
+    for name, columns in _SINK_TABLES.items():
+        connection.execute(
+            sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
+                sql.Identifier(schema, name), sql.SQL(columns)
+            )
+        )
+
+
+def _create_table(connection: Connection[Any], schema: str, table: Table) -> None:
     columns = [_column(table, column) for column in table.columns]
     checks = [sql.SQL("CHECK ({})").format(sql.SQL(_STATUS))] if "status" in table.content else []
     key = sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, table.key)))
-    name = sql.Identifier(domain.schema_name, table.name)
+    name = sql.Identifier(schema, table.name)
     definitions = sql.SQL(", ").join([*columns, *checks, key])
     connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, definitions))
-    if domain.municipal:
-        roles.restrict_rows(connection, domain, table.name)
 
 
 def _column(table: Table, column: str) -> sql.Composed:

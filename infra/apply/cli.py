@@ -10,10 +10,13 @@ from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from infra.apply.installation import Installation
-from infra.apply.reconcile import ApplySummary, apply
+from infra.apply.reconcile import STAGES, ApplySummary, apply
 from infra.environment import Environment
 from infra.errors import errors_as_messages
 from infra.printing import console, say, text_column
+from infra.run.generation import installed_generation
+from infra.run.rolling_restart import outdated, restart
+from infra.run.supervisor import running_supervisor
 
 app = typer.Typer(add_completion=False)
 
@@ -27,13 +30,18 @@ def command(
         bool, typer.Option("--passwords", help="Set every user's password in Kafka again.")
     ] = False,
 ) -> None:
-    """Create and update keys, users, topics, ACLs, schemas and stores as declared. Repeatable."""
+    """Create and update keys, users, topics, ACLs, schemas and stores as declared. Repeatable.
+
+    Checks everything first, then changes it, then restarts workers that run other code or declarations.
+    """
     begun = time.monotonic()
     with errors_as_messages():
-        installation = Installation.of_settings()
-        applied = apply_with_progress(Environment.load(), installation, municipality or [], passwords)
+        environment, installation = Environment.load(), Installation.of_settings()
+        applied = apply_with_progress(environment, installation, municipality or [], passwords)
         for line in report_lines(applied, installation.municipalities()):
             say(line)
+        if outdated(running_supervisor(installation), installed_generation()):
+            restart(environment, installation, lambda name: say(f"{name} restarted"))
         say(f"done in {time.monotonic() - begun:.1f} s")
 
 
@@ -43,7 +51,7 @@ def apply_with_progress(
     """Call `apply` and show its stages in a progress bar on the terminal."""
     columns = (text_column("apply: {task.description:8}"), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console(), transient=True) as bars:
-        task = bars.add_task("keys", total=6)
+        task = bars.add_task("checks", total=STAGES)
 
         def show(stage: str, number: int, total: int) -> None:
             bars.update(task, description=stage, completed=number, total=total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
@@ -72,27 +72,39 @@ def set_users(client: AdminClient, environment: Environment, users: Iterable[str
     return len(missing)
 
 
-def create_or_alter_topics(
-    client: AdminClient, topics: Iterable[TopicDeclaration], settings: ApplySettings
-) -> int:
-    """Create missing topics and correct the settings of existing ones. Return how many were created or changed.
+def existing_topics(client: AdminClient) -> dict[str, int]:
+    """Return the number of partitions of each existing topic. Raise ApplyError where Kafka doesn't answer."""
+    try:
+        topics = client.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise ApplyError(f"Kafka doesn't answer: {error.args[0].str()}") from error
+    return {name: len(topic.partitions) for name, topic in topics.items()}
 
-    Raise ApplyError where a topic's number of partitions differs: keys would move to other partitions.
+
+def check_topics(
+    client: AdminClient,
+    topics: Sequence[TopicDeclaration],
+    settings: ApplySettings,
+    existing: Mapping[str, int],
+) -> None:
+    """Raise ApplyError where a missing topic can't be created, or an existing one has other partitions.
+
+    `existing` are numbers of partitions. With another number keys would move to other partitions.
     """
+    for topic in topics:
+        if topic.name in existing:
+            _check_partitions(topic, existing[topic.name], settings)
+    for part in _slices(_missing(topics, settings, existing), TOPICS_MAX):
+        _await_all(client.create_topics(part, operation_timeout=TIMEOUT_S, validate_only=True))
+
+
+def create_or_alter_topics(
+    client: AdminClient, topics: Sequence[TopicDeclaration], settings: ApplySettings
+) -> int:
+    """Create missing topics and correct the settings of existing ones. Return how many were created or changed."""
     declared = {topic.name: topic for topic in topics}
-    existing = client.list_topics(timeout=TIMEOUT_S).topics
-    for name in declared.keys() & existing.keys():
-        _check_partitions(declared[name], len(existing[name].partitions), settings)
-    missing = [
-        NewTopic(
-            name,
-            partition_count(topic, settings),
-            settings.replication_factor or 1,
-            config=topic_config(topic, settings),
-        )
-        for name, topic in declared.items()
-        if name not in existing
-    ]
+    existing = existing_topics(client)
+    missing = _missing(topics, settings, existing)
     for part in _slices(missing, TOPICS_MAX):
         _await_all(client.create_topics(part, operation_timeout=TIMEOUT_S))
     return len(missing) + _alter_configs(
@@ -143,6 +155,21 @@ def wait_until_enforced(client: AdminClient, pause: Callable[[float], object] = 
                 pause(POLL_S)
     finally:
         _await_all(client.delete_acls([last_acl_filter], request_timeout=TIMEOUT_S))
+
+
+def _missing(
+    topics: Iterable[TopicDeclaration], settings: ApplySettings, existing: Collection[str]
+) -> list[NewTopic]:
+    return [
+        NewTopic(
+            topic.name,
+            partition_count(topic, settings),
+            settings.replication_factor or 1,
+            config=topic_config(topic, settings),
+        )
+        for topic in topics
+        if topic.name not in existing
+    ]
 
 
 def _check_partitions(topic: TopicDeclaration, existing: int, settings: ApplySettings) -> None:

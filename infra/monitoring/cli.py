@@ -88,7 +88,12 @@ def _print(mesh_status: MeshStatus) -> None:
     terminal = console()
     terminal.print(table(("server", "state", "pid", "address"), servers))
     columns = ("step", "slot", "state", "pid", "restarts", "partitions", "lag")
-    terminal.print(table(columns, map(_cells, mesh_status.workers)))
+    if mesh_status.outdated:
+        rows = ((*_cells(worker), worker.generation or "–") for worker in mesh_status.workers)
+        terminal.print(table((*columns, "generation"), rows))
+        say(f"installed is generation {mesh_status.generation}: mesh restart restarts workers of another one")
+    else:
+        terminal.print(table(columns, map(_cells, mesh_status.workers)))
     if mesh_status.dlq:
         terminal.print(_dlq_table(mesh_status.dlq))
     if not mesh_status.workers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -18,10 +18,14 @@ TIMEOUT_S = 15.0
 
 @dataclass(frozen=True)
 class GroupMembers:
-    """A consumer group: `members` maps each member's name (its static ID, else its client ID) to its partitions."""
+    """A consumer group: `members` maps each member's name (its static ID, else its client ID) to its partitions.
+
+    `ids` maps it to the ID that the group gave the member; a process that joins in a member's place gets another.
+    """
 
     stable: bool
     members: dict[str, tuple[Partition, ...]]
+    ids: dict[str, str] = field(default_factory=dict)
 
 
 def describe_groups(admin: AdminClient, names: Iterable[str]) -> dict[str, GroupMembers]:
@@ -46,6 +50,10 @@ def describe_groups(admin: AdminClient, names: Iterable[str]) -> dict[str, Group
                 member.group_instance_id or member.client_id: tuple(
                     (assigned.topic, assigned.partition) for assigned in member.assignment.topic_partitions
                 )
+                for member in description.members
+            },
+            {
+                member.group_instance_id or member.client_id: member.member_id
                 for member in description.members
             },
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
@@ -15,6 +15,7 @@ from infra.local.kafka_server import ADMIN
 from infra.local.stack import ServerStatus, Stack
 from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.monitoring.stages import MeshInspector
+from infra.run.generation import installed_generation
 from infra.run.given_up import given_up_sinks
 from infra.run.slots import Slot, groups_of
 from infra.run.supervisor import WorkerState, running_supervisor
@@ -23,7 +24,10 @@ from streams.clients import Partition
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A worker: `partitions` as `topic/number`, `lag` their unprocessed records, None if the servers don't answer."""
+    """A worker: `partitions` as `topic/number`, `lag` their unprocessed records, None if the servers don't answer.
+
+    `generation` is that of its code and declarations (`infra.run.generation`); empty if it isn't known.
+    """
 
     step: str
     slot: int
@@ -32,16 +36,23 @@ class WorkerStatus:
     restarts: int
     partitions: list[str]
     lag: int | None
+    generation: str = ""
 
 
 @dataclass(frozen=True)
 class MeshStatus:
-    """Servers, workers and dead-letter queues."""
+    """Servers, workers and dead-letter queues; `generation` is that of what is installed now."""
 
     servers: list[ServerStatus]
     workers: list[WorkerStatus]
     #: Numbers of open dead letters and of blocked records, by step that has any; None if the servers don't answer.
     dlq: dict[str, tuple[int, int]] | None = None
+    generation: str = field(default_factory=installed_generation)
+
+    @property
+    def outdated(self) -> list[WorkerStatus]:
+        """The workers that run other code or declarations than are installed."""
+        return [worker for worker in self.workers if worker.generation not in {"", self.generation}]
 
     @property
     def healthy(self) -> bool:
@@ -55,6 +66,7 @@ class MeshStatus:
         return {
             "servers": [asdict(server) for server in self.servers],
             "workers": [asdict(worker) for worker in self.workers],
+            "generation": self.generation,
             "dlq": None
             if self.dlq is None
             else {
@@ -108,4 +120,6 @@ def _worker_status(
     partitions = partitions_of(members, slot) if members else []
     lag = sum(lags.get(partition, 0) for partition in partitions) if lags is not None else None
     names = [f"{topic}/{number}" for topic, number in partitions]
-    return WorkerStatus(worker.step, worker.slot, worker.state, worker.pid, worker.restarts, names, lag)
+    return WorkerStatus(
+        worker.step, worker.slot, worker.state, worker.pid, worker.restarts, names, lag, worker.generation
+    )

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from infra.apply.checks import check
 from infra.apply.installation import Installation
-from infra.apply.reconcile import apply
+from infra.apply.reconcile import apply, declared_topics
 from infra.environment import Environment
 from infra.local.kafka_server import AUDITOR
 from infra.monitoring.blockages import BlockedError
 from infra.monitoring.stages import StageLag
 from infra.monitoring.waiting import wait_idle
-from infra.replay.reset import delete_derived
+from infra.replay.reset import delete_derived, derived_topics
 from infra.run import background
 from infra.run.background import start_workers
 from infra.run.group_leave import leave_groups
@@ -49,8 +50,10 @@ def replay(
     """Delete everything derived and derive it again from the input topics; stop the workers of this installation.
 
     Afterwards the same workers run as before, or none. An interrupted replay can be started again and then does
-    everything. Raise OperatorError where a stage takes longer than `timeout_s`.
+    everything. Raise OperatorError where a stage takes longer than `timeout_s`, and as `apply` does, before anything is
+    deleted, where the declarations can't be applied.
     """
+    check(environment, installation, declared_topics(installation), derived_topics(installation))
     progress("stopping workers", [])
     stopped = running_supervisor(installation)
     idle = stopped is not None

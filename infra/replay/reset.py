@@ -16,7 +16,7 @@ from infra.apply.topics_and_acls import TIMEOUT_S, admin_client
 from infra.environment import Environment
 from infra.errors import OperatorError
 from schemas.systems import DOMAINS
-from schemas.topics import STEPS, group, sink_step
+from schemas.topics import KEY_FINGERPRINT, STEPS, group, sink_step
 
 #: A worker that was killed, or stopped elsewhere, is a member of its group until its session ends (10 s).
 MEMBERS_TIMEOUT_S = 45.0
@@ -36,8 +36,9 @@ def delete_derived(environment: Environment, installation: Installation) -> int:
 
 
 def derived_topics(installation: Installation) -> list[str]:
-    """Return every topic but the input topics."""
-    return [topic.name for topic in declared_topics(installation) if not topic.name.startswith("in.")]
+    """Return every topic but the input topics and the one of the keys, which no step writes."""
+    names = [topic.name for topic in declared_topics(installation)]
+    return [name for name in names if not name.startswith("in.") and name != KEY_FINGERPRINT]
 
 
 def delete_groups(client: AdminClient, names: Collection[str]) -> None:

@@ -12,18 +12,22 @@ from infra.apply.cli import apply_with_progress, report_lines
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
+from infra.key_file import DEAD_LETTER_KEYS
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
 from infra.printing import say
 from infra.run import background
 from infra.run.background import ScaledWorkers, scale_workers, start_workers
-from infra.run.slots import RUN_STEPS, slots
+from infra.run.generation import installed_generation
+from infra.run.rolling_restart import restart
+from infra.run.slots import RUN_STEPS, Slot, slots, steps_of
 from infra.run.supervisor import RunningSupervisor, Supervisor, running_supervisor
 
 run_app = typer.Typer(add_completion=False)
 up_app = typer.Typer(add_completion=False)
 down_app = typer.Typer(add_completion=False)
+restart_app = typer.Typer(add_completion=False)
 
 Workers = Annotated[int, typer.Option(min=1, help="Number of workers of each step.")]
 
@@ -37,9 +41,10 @@ def run(
     with errors_as_messages():
         installation = Installation.of_settings()
         selected = slots(steps or [], workers)
-        Environment.load()
+        environment = Environment.load()
         if not installation.schema_ids.exists():
             raise OperatorError("the declarations are not applied yet: run `mesh apply`")
+        _require_keys(environment, installation, selected)
         supervisor = Supervisor(installation, selected, say)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
@@ -48,6 +53,18 @@ def run(
                 f"every worker was given up; see the logs in {installation.logs_folder}", code=1
             )
     say("stopped")
+
+
+def _require_keys(environment: Environment, installation: Installation, selected: list[Slot]) -> None:
+    """Raise KeyFileError where the key file has not the keys that the installation uses: no worker would start."""
+    from infra.key_fingerprints import require_installed_keys  # noqa: PLC0415
+    from infra.run.topology import key_names  # noqa: PLC0415
+
+    steps = [slot.step for slot in selected if slot.step != "tracker"]
+    names = {name for step in steps if not step.startswith("sink") for name in key_names(step)}
+    if steps:
+        user = steps_of(steps[0])[0]
+        require_installed_keys(environment, installation, user, names | {DEAD_LETTER_KEYS})
 
 
 @up_app.command()
@@ -99,3 +116,24 @@ def down() -> None:
         stopped = background.stop(Installation.of_settings())
         say(f"{len(stopped.workers)} workers stopped" if stopped else "no workers were running")
         Stack(progress=OnConsole()).down()
+
+
+@restart_app.command(name="restart")
+def restart_command(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Restart also the workers of the installed generation.")
+    ] = False,
+) -> None:
+    """Restart workers that run other code or declarations than are installed, one at a time, readers first."""
+    started = time.monotonic()
+    with errors_as_messages():
+        number = restart(
+            Environment.load(),
+            Installation.of_settings(),
+            lambda name: say(f"{name} restarted"),
+            everything,
+        )
+    if not number:
+        say(f"nothing to restart: every worker is of generation {installed_generation()}")
+    else:
+        say(f"{number} workers restarted in {time.monotonic() - started:.1f} s")

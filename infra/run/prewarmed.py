@@ -19,6 +19,7 @@ from typing import Final
 
 import orjson
 
+from infra.run.generation import installed_generation
 from infra.run.slots import SINGLE, Slot
 
 #: The argument of `infra.run` in place of a step.
@@ -41,12 +42,21 @@ _MODULES: Final = (
 
 
 class PrewarmedWorker:
-    """At most one prewarmed process, started by `start_process`. Call `ensure` regularly."""
+    """At most one prewarmed process, started by `start_process`. Call `ensure` regularly.
 
-    def __init__(self, start_process: Callable[[Sequence[str]], subprocess.Popen[bytes]]) -> None:
-        self._start_process = start_process
+    `generation` returns that of the installed code. A process that has loaded another one never becomes a worker.
+    """
+
+    def __init__(
+        self,
+        start_process: Callable[[Sequence[str]], subprocess.Popen[bytes]],
+        generation: Callable[[], str] = installed_generation,
+    ) -> None:
+        self._start_process, self._installed_generation = start_process, generation
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        #: The generation that was installed before the process began to load.
+        self._generation = ""
         self._start_at_s = time.monotonic() + IDLE_BEFORE_PREWARM_S
 
     def postpone(self) -> None:
@@ -60,16 +70,23 @@ class PrewarmedWorker:
             if (self._process is None or self._process.poll() is not None) and (
                 time.monotonic() >= self._start_at_s
             ):
+                self._generation = self._installed_generation()
                 self._process = self._start_process([sys.executable, "-m", "infra.run", PREWARM])
 
-    def assign(self, slot: Slot, log: Path) -> subprocess.Popen[bytes] | None:
-        """Make the prewarmed process the slot's worker and return it; None if there is none for this slot."""
+    def assign(self, slot: Slot, log: Path, generation: str | None = None) -> subprocess.Popen[bytes] | None:
+        """Make the prewarmed process the slot's worker and return it; None if there is none for this slot.
+
+        A process that has loaded other code than `generation`, by default that installed now, is ended.
+        """
         # The tracker has libraries of its own, which are not loaded with the others.
         if slot.step in SINGLE:
             return None
         with self._lock:
             process, self._process = self._process, None
         if process is None or process.stdin is None or process.poll() is not None:
+            return None
+        if self._generation != (generation or self._installed_generation()):
+            _end(process)
             return None
         assignment = {"step": slot.step, "slot": slot.number, "log": str(log)}
         try:
@@ -85,10 +102,15 @@ class PrewarmedWorker:
         """End the process and start no other one."""
         with self._lock:
             process, self._process, self._start_at_s = self._process, None, float("inf")
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            process.terminate()
-            process.wait()
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    process.terminate()
+    process.wait()
 
 
 def wait_for_slot(load: Callable[[], None]) -> Slot | None:

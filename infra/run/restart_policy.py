@@ -12,7 +12,7 @@ LONGEST_DELAY_S: Final = 15.0
 EARLY_ENDS_MAX: Final = 12
 #: Exit code for what no restart can fix: the key file or a setting is missing or wrong.
 NOT_CONFIGURED: Final = 78
-#: Codes after which an operator must act; 13 and 15 are BROKEN_STEP and LOST_RECORDS of `streams.worker.ExitCode`.
+#: Codes after which an operator must act: also BROKEN_STEP (13) and LOST_RECORDS (15) of `streams.worker.ExitCode`.
 NOT_RESTARTED: Final = frozenset({NOT_CONFIGURED, 13, 15})
 #: UNAVAILABLE: a server doesn't answer. That may take long, and the worker itself is not at fault.
 _RESTARTED_ALWAYS: Final = frozenset({10})
@@ -37,3 +37,8 @@ class RestartPolicy:
             # No delay, because the worker's partitions are stalled.
             return 0.0
         return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._early_ends - 1, 10))
+
+    def begin_again(self) -> None:
+        """Count a restart that an operator has requested for a worker that was given up."""
+        self.total += 1
+        self._early_ends = 0

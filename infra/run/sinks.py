@@ -26,6 +26,9 @@ from connectors.postgres import SinkAccess, postgres_worker, sink_role
 from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
+from infra.errors import KeyFileError
+from infra.key_file import DEAD_LETTER_KEYS
+from infra.key_fingerprints import not_configured, require_keys_of_worker
 from infra.run.given_up import GivenUpSinks
 from infra.run.restart_policy import LONGEST_DELAY_S, NOT_RESTARTED, RestartPolicy
 from infra.run.slots import Slot, steps_of
@@ -50,8 +53,11 @@ _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
 class Sinks:
     """The sinks of one slot. `run` returns after `stop`, or with the last sink's exit code when all are given up."""
 
-    def __init__(self, slot: Slot, environment: Environment, coding: Coding, given_up: GivenUpSinks) -> None:
-        self._slot, self._environment, self._coding, self._given_up = slot, environment, coding, given_up
+    def __init__(
+        self, slot: Slot, environment: Environment, installation: Installation, coding: Coding
+    ) -> None:
+        self._slot, self._environment, self._coding = slot, environment, coding
+        self._installation, self._given_up = installation, GivenUpSinks(installation, slot)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._running = 0
@@ -106,6 +112,7 @@ class Sinks:
     def _run_once(self, domain: Domain) -> int:
         try:
             user = sink_step(domain.id)
+            self._require_keys(user)
             access = SinkAccess(
                 self._environment.kafka(user) | {"log_level": "3"},
                 self._environment.dsn(sink_role(domain)),
@@ -116,6 +123,12 @@ class Sinks:
             return _log_end(domain, error)
         return 0
 
+    def _require_keys(self, user: str) -> None:
+        try:
+            require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
+        except KeyFileError as error:
+            raise not_configured(error) from None
+
 
 def run_sinks(slot: Slot, environment: Environment, installation: Installation, port: int | None) -> int:
     """Run a slot's sinks until SIGTERM or SIGINT; return a code of `streams.worker.ExitCode`.
@@ -124,7 +137,7 @@ def run_sinks(slot: Slot, environment: Environment, installation: Installation, 
     """
     if port is not None:
         start_http_server(port, addr="127.0.0.1")
-    sinks = Sinks(slot, environment, coding(environment, installation), GivenUpSinks(installation, slot))
+    sinks = Sinks(slot, environment, installation, coding(environment, installation))
     deadline = ShutdownDeadline()
 
     def on_signal(*_: object) -> None:

@@ -27,9 +27,11 @@ from filelock import FileLock, Timeout
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
+from infra.run.generation import installed_generation
 from infra.run.hung_workers import HungWorkerDetector, kill_with_stacks
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_policy import RestartPolicy
+from infra.run.restart_requests import RestartRequests
 from infra.run.scaling import take_request
 from infra.run.slots import Slot, slots
 
@@ -43,7 +45,10 @@ CHECK_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class WorkerState:
-    """The state of a worker: `state` is running, waiting (to be restarted), given-up or stopped."""
+    """The state of a worker: `state` is running, waiting (to be restarted), given-up or stopped.
+
+    `generation` is that of its process, or of its last one; empty under a supervisor of an earlier release.
+    """
 
     step: str
     slot: int
@@ -51,6 +56,7 @@ class WorkerState:
     pid: int | None
     restarts: int
     exit_code: int | None
+    generation: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,10 @@ class Supervisor:
         #: Set for a slot when its worker is to end for good.
         self._leaving: dict[Slot, threading.Event] = {}
         self._watchers: list[threading.Thread] = []
+        #: What was installed when each slot's last process started.
+        self._generations: dict[Slot, str] = {}
+        #: Names of slots that were given up and are to be started again.
+        self._revived: set[str] = set()
         self._prewarmed = PrewarmedWorker(_start_prewarmed)
         self._hung_workers = HungWorkerDetector(installation)
 
@@ -103,12 +113,14 @@ class Supervisor:
         self._installation.run_folder.mkdir(parents=True, exist_ok=True)
         self._installation.logs_folder.mkdir(parents=True, exist_ok=True)
         with _supervisor_lock(self._installation):
+            requests = RestartRequests(self._installation, STOP_TIMEOUT_S)
             for slot in self._slots:
                 self._start_watcher(slot)
             while not self._stopping.wait(CHECK_EVERY_S):
                 self._prewarmed.ensure()
                 self._end_hung()
                 self._scale()
+                self._restart_requested(requests)
             self._prewarmed.stop()
             self._end_all()
             for watcher in self._watchers:
@@ -167,6 +179,25 @@ class Supervisor:
             self._report(f"{slot.name} hung and is killed; see {self._log(slot)}")
             kill_with_stacks(process)
 
+    def _restart_requested(self, requests: RestartRequests) -> None:
+        with self._lock:
+            running = dict(self._processes)
+        without_process = requests.handle(running)
+        with self._lock:
+            self._revived |= without_process
+
+    def _await_revival(self, slot: Slot) -> bool:
+        """Return True when a restart of this slot, which was given up, is requested; False when it is to end."""
+        with self._lock:
+            # A request before it was given up is met: the worker was waiting for its restart then.
+            self._revived.discard(slot.name)
+        while not self._leaving[slot].wait(CHECK_EVERY_S):
+            with self._lock:
+                if slot.name in self._revived:
+                    self._revived.discard(slot.name)
+                    return True
+        return False
+
     def _watch(self, slot: Slot) -> None:
         restarts = RestartPolicy()
         leaving = self._leaving[slot]
@@ -181,9 +212,11 @@ class Supervisor:
                 self._report(f"{slot.name} is given up (exit code {exit_code}); see {self._log(slot)}")
                 if self._all_given_up():
                     self.stop()
-                leaving.wait()
-                self._forget_if_removed(slot)
-                return
+                if not self._await_revival(slot):
+                    self._forget_if_removed(slot)
+                    return
+                restarts.begin_again()
+                continue
             self._report(f"{slot.name} ended with exit code {exit_code}; it is restarted in {delay_s:.1f} s")
             leaving.wait(delay_s)
         self._save_state(slot, "stopped", None, restarts, None)
@@ -193,10 +226,14 @@ class Supervisor:
         """Start a worker, wait until it ends, and return its exit code."""
         log = self._log(slot)
         _rotate(log)
+        generation = installed_generation()
         with self._lock:
             if self._leaving[slot].is_set():
                 return 0
-            process = self._processes[slot] = self._prewarmed.assign(slot, log) or _start_cold(slot, log)
+            self._generations[slot] = generation
+            process = self._processes[slot] = self._prewarmed.assign(slot, log, generation) or _start_cold(
+                slot, log
+            )
         self._prewarmed.postpone()
         self._save_state(slot, "running", process.pid, restarts, None)
         self._report(f"{slot.name} runs (pid {process.pid})")
@@ -214,7 +251,10 @@ class Supervisor:
         self, slot: Slot, state: str, pid: int | None, restarts: RestartPolicy, code: int | None
     ) -> None:
         with self._lock:
-            self._states[slot] = WorkerState(slot.step, slot.number, state, pid, restarts.total, code)
+            generation = self._generations.get(slot, "")
+            self._states[slot] = WorkerState(
+                slot.step, slot.number, state, pid, restarts.total, code, generation
+            )
             self._write_states()
 
     def _write_states(self) -> None:

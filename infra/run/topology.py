@@ -9,6 +9,9 @@ from typing import Any, Final
 from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
+from infra.errors import KeyFileError, OperatorError
+from infra.key_file import DEAD_LETTER_KEYS
+from infra.key_fingerprints import not_configured, require_keys_of_worker
 from infra.run.settings import RunSettings
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
@@ -23,9 +26,14 @@ from streams.kafka_clients import KafkaClients
 from streams.pipeline import Pipeline
 from streams.step import Step
 
-#: Topics that each step reads. Intake subscribes to a pattern, because each admitted municipality adds input topics.
+#: Topics that each step reads. Intake subscribes to patterns, because each admitted municipality adds input topics. It
+#: does not read a system's topic before it knows that system: `mesh apply` may create it while an older worker runs.
 INPUTS: Final = {
-    "intake": [r"^in\..*"],
+    "intake": [
+        rf"^in\.{system.id}\." if system.municipal else rf"^in\.{system.id}$"
+        for system in SYSTEMS.values()
+        if system.publishes
+    ],
     "household": [NOTICE],
     "fan-out": [PERSON_CHANGE],
     "conversion": [
@@ -49,8 +57,17 @@ def build_step(name: str, installation: Installation) -> Step:
     return Step(name, INPUTS[name], schema_of(), create(_keys(installation)) if keyed else create())
 
 
-def _keys(installation: Installation) -> Any:
+def key_names(name: str) -> tuple[str, ...]:
+    """Return the names of the keys that a step uses; one that computes no codes only seals dead letters."""
+    if not _PROCESSORS[name][2]:
+        return (DEAD_LETTER_KEYS,)
     # The cryptography modules take long to import, so only steps that compute codes import them.
+    from infra.keys import KEY_NAMES  # noqa: PLC0415
+
+    return KEY_NAMES
+
+
+def _keys(installation: Installation) -> Any:
     from infra.keys import load_keys  # noqa: PLC0415
 
     return load_keys(installation.key_file)
@@ -65,6 +82,20 @@ def build_pipeline(
     return Pipeline(
         build_step(name, installation), clients, coding(environment, installation), settings, clock
     )
+
+
+def build_checked_pipeline(
+    name: str, slot: int, environment: Environment, installation: Installation, clock: Callable[[], float]
+) -> Pipeline:
+    """Return `build_pipeline`, after the check that the key file has the keys that the installation uses.
+
+    Raise NotConfiguredError where it has others, or a file that `mesh apply` writes is missing.
+    """
+    try:
+        require_keys_of_worker(environment, installation, name, key_names(name))
+        return build_pipeline(name, slot, environment, installation, clock)
+    except (KeyFileError, OperatorError) as error:
+        raise not_configured(error) from None
 
 
 def schema_of() -> Callable[[str], str]:

@@ -48,7 +48,10 @@ def run(slot: Slot) -> int:
         return _run(slot, environment, installation)
     except (NoEnvironmentError, StackError) as error:
         return _ended(UNAVAILABLE, "worker.no-servers", error)
-    except (OperatorError, KeyFileError, ValidationError, KeyError) as error:
+    except (OperatorError, KeyFileError) as error:
+        # These texts are for operators. Backticks are not in the alphabet of logs.
+        return _ended(NOT_CONFIGURED, "worker.not-applied", error, reason=str(error).replace("`", ""))
+    except (ValidationError, KeyError) as error:
         return _ended(NOT_CONFIGURED, "worker.not-applied", error)
 
 
@@ -60,12 +63,12 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 
         return run_sinks(slot, environment, installation, metrics_port(slot))
-    from infra.run.topology import build_pipeline  # noqa: PLC0415
+    from infra.run.topology import build_checked_pipeline  # noqa: PLC0415
     from streams.worker import ShutdownDeadline, Worker  # noqa: PLC0415
 
     worker = Worker(
         slot.number,
-        lambda: build_pipeline(slot.step, slot.number, environment, installation, time.monotonic),
+        lambda: build_checked_pipeline(slot.step, slot.number, environment, installation, time.monotonic),
         slot.step,
         heartbeat_file(installation, slot),
         metrics_port(slot),
@@ -119,11 +122,11 @@ def follow_parent(parent: int) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _ended(code: int, event: str, error: Exception) -> int:
+def _ended(code: int, event: str, error: Exception, **more: str) -> int:
     """Log the error's type and code location, not its text, which may contain a setting or data of a record."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-    log.error(event, error=type(error).__name__, at=at)
+    log.error(event, error=type(error).__name__, at=at, **more)
     return code
 
 

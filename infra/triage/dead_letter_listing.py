@@ -13,7 +13,8 @@ import pyarrow as pa
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
-from infra.key_file import sealer
+from infra.key_file import DEAD_LETTER_KEYS, sealer
+from infra.key_fingerprints import require_installed_keys
 from infra.triage.dlq_status import SINKS, DlqInspector
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, read_rows_with_positions, value_at
@@ -21,7 +22,7 @@ from processors.intake.submission_limits import DEAD_LETTERS_MAX
 from schemas.codec import Codec
 from schemas.systems import SYSTEMS
 from schemas.tables import EncodeError, table_from_rows
-from schemas.topics import ORDERED_STEPS, STEPS, dlq_topic, parse_input_topic, topics_of
+from schemas.topics import AUDITOR, ORDERED_STEPS, STEPS, dlq_topic, parse_input_topic, topics_of
 from streams.dead_letters import OPEN, seal_context
 from streams.sealing import SealedError, Sealer
 
@@ -61,8 +62,9 @@ def read_dead_letter(
 
     Raise OperatorError where no dead letter has this ID or its key is missing, and KeyFileError.
     """
+    opener = _sealer(environment, installation)
     entry = _find(environment, codec, dead_letter_id)
-    content = _read_content(environment, codec, sealer(installation.key_file), entry)
+    content = _read_content(environment, codec, opener, entry)
     return {**_line(entry), **content}
 
 
@@ -135,7 +137,13 @@ def seal_new_value(
             f"the new value is not JSON, or one of its values has not the type that schema {schema} requires"
         ) from None
     context = seal_context(first["step"], first["digest"], "repair")
-    return base64.b64encode(sealer(installation.key_file).seal(value, context)).decode()
+    return base64.b64encode(_sealer(environment, installation).seal(value, context)).decode()
+
+
+def _sealer(environment: Environment, installation: Installation) -> Sealer:
+    """Return the sealer of the installation. Raise KeyFileError where the key file has other keys."""
+    require_installed_keys(environment, installation, AUDITOR, [DEAD_LETTER_KEYS])
+    return sealer(installation.key_file)
 
 
 def _read_dead_letters(environment: Environment, codec: Codec, topics: list[str]) -> list[Row]:

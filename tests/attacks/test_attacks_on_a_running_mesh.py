@@ -37,7 +37,11 @@ class Registers:
                 "birth_date": f"1990-01-0{number}", "sex": "女", "relationship": "世帯主",
                 "household": f"{number:012}", "address": f"{municipality}{SECRET}", "protected": False,
             }  # fmt: skip
-        line = {"notice": f"{municipality[:5]}-{self.count}", "municipality": municipality, "reason": reason}
+        line: dict[str, Any] = {
+            "notice": f"{municipality[:5]}-{self.count}",
+            "municipality": municipality,
+            "reason": reason,
+        }
         line |= {"effective_on": f"2026-{day}", "recorded_on": f"2026-{day}", "persons": [person], **others}
         path = self.folder / f"notices_{municipality}_{self.count}.jsonl"
         path.write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")

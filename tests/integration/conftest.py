@@ -18,6 +18,8 @@ from infra.local.stack import Stack
 from tests.integration import containers
 from tests.integration.cluster import IntegrationCluster, created_in
 
+#: The servers of this session, once a test has asked for them.
+SERVERS = pytest.StashKey[IntegrationCluster]()
 SETTINGS = ("SECRETS", "KAFKA_BOOTSTRAP", "REGISTRY_URL", "DATABASE_URL")
 
 
@@ -53,8 +55,13 @@ def servers(
 ) -> Iterator[IntegrationCluster]:
     """Yield servers that tests empty, stop and freeze, apart from those of `environment`; not started yet.
 
-    Tests share the servers but no data: each test, or each module, empties them first.
+    Tests share the servers but no data: each test, or each module, empties them first. A folder of tests beside this
+    one imports this fixture; it is another fixture for pytest then, but has the same servers.
     """
+    if SERVERS in request.config.stash:
+        yield request.config.stash[SERVERS]
+        return
     folder = tmp_path_factory.mktemp("servers") / "home"
     with created_in(folder, lambda: request.session.testsfailed) as cluster:
+        request.config.stash[SERVERS] = cluster
         yield cluster

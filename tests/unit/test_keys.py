@@ -15,7 +15,7 @@ def test_existing_keys_never_change(tmp_path: Path) -> None:
     """A second `ensure_keys` only adds keys of new names. The file has mode 0600."""
     file = tmp_path / "mesh" / "keys.json"
     ensure_keys(file, ["mesh", "digest"])
-    with pytest.raises(KeyFileError, match="has no key for card, care"):
+    with pytest.raises(KeyFileError, match="has no key for card and care"):
         load_keys(file)
     before = json.loads(file.read_bytes())["keys"]
     first = ensure_keys(file)

@@ -53,7 +53,7 @@ def test_a_broker_that_does_not_answer(cluster: IntegrationCluster, start_worker
         assert worker.process.wait(EXIT_TIMEOUT_S) == ExitCode.UNAVAILABLE
     (line,) = worker.events("worker.stopped")
     assert line["error"] == "UnavailableError"
-    assert line["reason"].startswith("init_transactions")
+    assert line["reason"].startswith("key.fingerprint")
 
 
 def test_workers_start_and_run_without_a_registry(cluster: IntegrationCluster) -> None:

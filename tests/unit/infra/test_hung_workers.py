@@ -104,7 +104,7 @@ def test_a_supervisor_kills_and_restarts_a_hung_worker(
     monkeypatch.setattr(supervisor, "_start_cold", start)
     for method in ("ensure", "postpone", "stop"):
         monkeypatch.setattr(PrewarmedWorker, method, lambda self: None)
-    monkeypatch.setattr(PrewarmedWorker, "assign", lambda self, slot, log: None)
+    monkeypatch.setattr(PrewarmedWorker, "assign", lambda self, slot, log, generation: None)
     monkeypatch.setattr(hung_workers, "HUNG_AFTER_S", 2.0)
     lines: list[str] = []
     supervising = Supervisor(installation, [SLOT], lines.append)

@@ -121,3 +121,18 @@ def test_a_prewarmed_process_ends_with_its_supervisor(
     assert processes[1].poll() is not None
     prewarmed_worker.ensure()
     assert len(processes) == 2
+
+
+def test_a_process_with_the_code_of_before_is_ended(
+    start_process: StartProcess, processes: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has loaded it already. The next one has the code that is installed then."""
+    monkeypatch.setattr(prewarmed, "IDLE_BEFORE_PREWARM_S", 0.0)
+    installed = ["before"]
+    worker = PrewarmedWorker(start_process, lambda: installed[0])
+    worker.ensure()
+    installed[0] = "now"
+    assert worker.assign(Slot("household", 0), tmp_path / "a.log") is None
+    assert processes[0].poll() is not None
+    worker.ensure()
+    assert worker.assign(Slot("household", 0), tmp_path / "a.log", "now") is processes[1]

@@ -12,7 +12,16 @@ from schemas.reasons import BY_JAPANESE, FIELDS_BY_REASON, JAPANESE, Reason
 from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
 from schemas.systems import DIGEST_PURPOSES, DOMAINS, OPERATOR, SYSTEMS, publishers
 from schemas.systems.model import Action
-from schemas.topics import group, input_topic, parse_input_topic, subject, topics_of, transactional_id, users
+from schemas.topics import (
+    KEY_FINGERPRINT,
+    group,
+    input_topic,
+    parse_input_topic,
+    subject,
+    topics_of,
+    transactional_id,
+    users,
+)
 
 pytestmark = pytest.mark.unit
 MUNICIPALITIES = ["131041", "141097"]
@@ -125,12 +134,16 @@ def test_the_portal_sends_messages_for_all_reasons_but_deaths_and_protection() -
 
 
 def test_topics_are_declared_once_with_an_existing_schema() -> None:
-    """Each topic has a schema of the catalogue and a writer; the auditor reads all topics and writes none."""
+    """Each topic has a schema of the catalogue and a writer; the auditor reads all topics and writes none.
+
+    Nobody writes the fingerprints of the keys: `mesh apply` does it as administrator.
+    """
     topics = topics_of(MUNICIPALITIES)
     names = [topic.name for topic in topics]
     assert len(names) == len(set(names))
     assert {topic.schema for topic in topics} == set(catalogue().names)
-    assert all(topic.writers and "auditor" in topic.readers for topic in topics)
+    assert [topic.name for topic in topics if not topic.writers] == [KEY_FINGERPRINT]
+    assert all("auditor" in topic.readers for topic in topics)
     assert not [topic for topic in topics if "auditor" in topic.writers]
 
 
@@ -144,10 +157,11 @@ def test_an_input_topic_has_one_writer_with_its_name() -> None:
 
 
 def test_a_domain_reads_no_other_domains_topic() -> None:
-    """A domain's user reads its own topic only, and its sink also the commands on its own dead letters."""
+    """A domain's user reads its own topic only; its sink also its commands, and the fingerprints of the keys."""
     for topic in topics_of(MUNICIPALITIES):
         for user in {*DOMAINS, *(f"sink.{name}" for name in DOMAINS)} & set(topic.readers):
-            own = {f"domain.{user.removeprefix('sink.')}", *([f"command.{user}"] if "." in user else [])}
+            of_sink = [f"command.{user}", KEY_FINGERPRINT] if "." in user else []
+            own = {f"domain.{user.removeprefix('sink.')}", *of_sink}
             assert topic.name in own
     assert {"juki.131041", "sink.care", "tracker", "auditor"} <= set(users(topics_of(MUNICIPALITIES)))
 
