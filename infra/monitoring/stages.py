@@ -27,6 +27,7 @@ from schemas.topics import (
     NOTICE,
     ORDERED_STEPS,
     PERSON_CHANGE,
+    PROTECTION,
     RECEIPT,
     change_topic,
     domain_receipt_topic,
@@ -89,7 +90,7 @@ class MeshInspector:
             yield StageLag("intake", lags, self._dlq.pending_commands("intake"))
             yield self._group_lag("household", [NOTICE])
             yield self._group_lag("fan-out", [PERSON_CHANGE])
-            yield self._group_lag("conversion", [change_topic(domain) for domain in DOMAINS])
+            yield self._group_lag("conversion", [PROTECTION, *(change_topic(domain) for domain in DOMAINS)])
             yield from self._sink_lags()
             yield self._group_lag("conversion", [domain_receipt_topic(domain) for domain in DOMAINS])
             if tracker:

@@ -36,6 +36,7 @@ _READ: Final = (
     "moved_to",
     "cancels",
     "domain",
+    "received_at",
 )
 
 
@@ -59,6 +60,7 @@ class PersonChange(NamedTuple):
     moved_to: str | None
     cancels: str | None
     domain: str | None
+    received_at: int
     case: CaseRef | None
     facts: Facts | None
     protected: bool | None
@@ -114,6 +116,7 @@ def _notice(change: PersonChange) -> PersonNotice | str:
         moved_from=change.moved_from,
         moved_to=change.moved_to,
         cancels=change.cancels,
+        received_at=change.received_at,
     )
 
 

@@ -57,7 +57,8 @@ class PersonNotice:
     """One person's part of an accepted notice; with reason CANCELLED, of a cancellation.
 
     `seq` is the sequence number in the municipality's register. `protected` comes from a notice of birth; the column
-    has no meaning in other notices.
+    has no meaning in other notices. `received_at` is the time of receipt in ms since 1970, None in state of an
+    earlier version.
     """
 
     municipality: str
@@ -70,6 +71,12 @@ class PersonNotice:
     moved_from: str | None = None
     moved_to: str | None = None
     cancels: str | None = None
+    received_at: int | None = None
+
+    @property
+    def begins_protection(self) -> bool:
+        """Whether the notice begins a protection measure, if the rules allow it."""
+        return self.protected or self.reason is Reason.PROTECTION_BEGUN
 
     @property
     def id(self) -> tuple[str, str]:

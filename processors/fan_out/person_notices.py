@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-
-from processors.fan_out.domains import ADDRESS, VISIBLE_FACTS, FactChanges, apply_rules
+from processors.fan_out.domains import FactChanges, apply_rules
 from processors.fan_out.effective_order import ENDS_RESIDENCE, destination
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import ABROAD_CODE, Departure, PersonState, Registration
+from processors.fan_out.protections import has_visible_address, protections_after
 from schemas.reasons import NEW_THERE, Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import ABROAD
@@ -19,24 +18,26 @@ def apply_notice(state: PersonState, notice: PersonNotice) -> None:
     A notice about a person who isn't resident there at this point of the order changes no row. A protection measure
     applies even then.
     """
-    if notice.protected or notice.reason is Reason.PROTECTION_BEGUN:
-        _set_protected(state, notice.effective_on, protected=True)
+    if notice.begins_protection:
+        state.ever_protected = True
+        _set_protected(state, notice, protected=True)
     elif notice.reason is Reason.PROTECTION_ENDED:
-        _set_protected(state, notice.effective_on, protected=False)
+        _set_protected(state, notice, protected=False)
     if notice.reason in NEW_THERE:
         _arrive(state, notice)
     elif state.resident_in(notice.municipality):
         _change(state, notice)
 
 
-def _set_protected(state: PersonState, day: date, *, protected: bool) -> None:
-    """Set the protection measure; the day of each open row whose address it withholds or restores becomes `day`."""
+def _set_protected(state: PersonState, notice: PersonNotice, *, protected: bool) -> None:
+    """Begin or end the measure; the day of each open row whose address it withholds or restores is the notice's."""
     if state.protected == protected:
         return
     state.protected = protected
+    state.protections = protections_after(state.protections, notice)
     for key, row in state.rows.items():
-        if row.open and ADDRESS in VISIBLE_FACTS[key[0]] and row.facts.address is not None:
-            state.rows[key] = row._replace(effective_on=day)
+        if has_visible_address(key, row):
+            state.rows[key] = row._replace(effective_on=notice.effective_on)
 
 
 def _arrive(state: PersonState, notice: PersonNotice) -> None:

@@ -19,6 +19,7 @@ from processors.fan_out.person_state import (
     DomainRow,
     Ledger,
     PersonState,
+    Protection,
     Registration,
     Residence,
 )
@@ -110,6 +111,8 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
             ],
         },
         **_write_ledger(state.ledger),
+        "ever_protected": state.ever_protected,
+        "protections": [protection._asdict() for protection in state.protections],
     }
 
 
@@ -141,6 +144,7 @@ def _write_notice(notice: PersonNotice) -> dict[str, Any]:
         "moved_from": notice.moved_from,
         "moved_to": notice.moved_to,
         "cancels": notice.cancels,
+        "received_at": notice.received_at,
     }
 
 
@@ -194,6 +198,10 @@ def _read_state(stored: Stored, enrolments: list[Enrolment], pool: list[Facts]) 
         },
         tuple(enrolments[index] for index in stored["conflicting_enrolments"]),
         _read_ledger(stored),
+        stored["ever_protected"],
+        tuple(
+            Protection(p["since"], p["until"], p["begun_at"], p["ended_at"]) for p in stored["protections"]
+        ),
     )
 
 
@@ -233,6 +241,7 @@ def _read_notice(stored: Stored) -> PersonNotice:
         stored["moved_from"],
         stored["moved_to"],
         stored["cancels"],
+        stored["received_at"],
     )
 
 
