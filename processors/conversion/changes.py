@@ -39,7 +39,7 @@ class ChangeConverter:
             poison = [Poison(0, row, reason) for row, reason in zip(rows, reasons, strict=True)]
             changes = change_columns(self._domain, self._cipher, table.filter(pc.is_null(failures)), tables)
         codes, times = changes.codes, changes.timestamps_ms
-        domain, disclosed = self._domain, disclosures(changes)
+        domain, disclosed = self._domain, disclosures(changes, batch.processed_at_ms)
         return Result(
             [
                 Output(domain_topic(domain.id), domain.event, domain_records(changes), codes, times),
