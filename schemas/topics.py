@@ -121,11 +121,6 @@ def group(step: str) -> str:
     return f"mesh.{step}"
 
 
-def withdrawal_group(domain: str) -> str:
-    """Return the consumer group in which a domain's sink reads withdrawals, apart from the changes of rows."""
-    return f"{group(sink_step(domain))}.withdrawal"
-
-
 def transactional_id(step: str, slot: int) -> str:
     """Return the `transactional.id` and `group.instance.id` of a worker slot."""
     return f"mesh.{step}.{slot}"

@@ -98,9 +98,11 @@ class GlobalTables:
             if self._poll():
                 deadline = self._clock() + self._settings.table_stall_timeout_s
             elif self._clock() > deadline:
-                topics = sorted({topic for (topic, _), end in ends.items()})
-                log.error("table.behind", topics=topics)
-                raise UnavailableError(f"{', '.join(topics)} can't be read to the end: nothing is processed")
+                behind = next(
+                    topic for (topic, number), end in ends.items() if self._positions[topic, number] < end
+                )
+                log.error("table.behind", topic=behind)
+                raise UnavailableError(f"{behind} can't be read to its end: nothing is processed")
         return self._tables
 
     def close(self) -> None:

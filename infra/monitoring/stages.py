@@ -35,6 +35,7 @@ from schemas.topics import (
     group,
     sink_step,
     topics_of,
+    withdrawal_topic,
 )
 from streams.clients import Partition
 from streams.errors import UnavailableError
@@ -130,9 +131,12 @@ class MeshInspector:
                 status = store_status(self._store, domain)
             except psycopg.errors.UndefinedTable:
                 status = StoreStatus({}, 0, 0)
-            topic = domain_topic(domain.id)
-            committed = self._lag_reader.of_group(group(sink_step(domain.id)), [topic])
-            positions = {partition: status.next_offsets.get(partition[1], 0) for partition in committed}
+            stored = {
+                domain_topic(domain.id): status.next_offsets,
+                withdrawal_topic(domain.id): status.withdrawal_offsets,
+            }
+            existing = self._lag_reader.of_group(group(sink_step(domain.id)), stored)
+            positions = {(topic, number): stored[topic].get(number, 0) for topic, number in existing}
             lags = self._lag_reader.of_positions(positions, group(sink_step(domain.id)))
             commands = self._dlq.pending_commands(sink_step(domain.id))
             outbox_rows = status.receipts_waiting + status.dead_letters_waiting

@@ -36,6 +36,8 @@ def notice(municipality: str, number: str, reason: str, day: str, **others: Any)
         given = json_person(code=PERSON, address=address)
     elif address is not None:
         given["address"] = address
+    if name := others.pop("name", None):
+        given |= {"name": name, "kana": "ベツメイ　イチロウ"}
     row = {
         "notice": f"{municipality[:5]}-{number}",
         "municipality": municipality,

@@ -11,6 +11,7 @@ from processors.conversion import ConversionProcessor
 from schemas.tables import table_from_rows
 from schemas.topics import change_topic
 from streams.contract import Batch, Result, Tables
+from streams.step import Step
 from streams.testing.driver import TopologyTestDriver
 from tests.attacks.protected_resident import DOMAIN_IDS, ENDED, PROTECTED, new_driver, received, shown, submit
 from tests.simulation.mesh import steps
@@ -42,14 +43,18 @@ class FailingConversion:
         return self._inner.process(batches, tables)
 
 
-def mesh_with_dead_letters(number: int) -> TopologyTestDriver:
-    """Return the mesh after the first `number` submissions, of which conversion could publish none, healed."""
-    conversion = FailingConversion()
-    failing = [
+def failing_steps(conversion: FailingConversion) -> list[Step]:
+    """Return the steps with this conversion."""
+    return [
         replace(step, processor=conversion) if step.name == "conversion" else step
         for step in steps(DOMAIN_IDS)
     ]
-    driver = new_driver(steps_of_mesh=failing)
+
+
+def mesh_with_dead_letters(number: int) -> TopologyTestDriver:
+    """Return the mesh after the first `number` submissions, of which conversion could publish none, healed."""
+    conversion = FailingConversion()
+    driver = new_driver(steps_of_mesh=failing_steps(conversion))
     for each in received(ENDED)[:number]:
         submit(driver, each)
         driver.run()

@@ -77,6 +77,8 @@ class SimConsumer:
         entries = self._handle_rebalance()
         if entries is None:
             entries = stale + self.fetcher.fetch(max(0, records_max - len(stale)))
+            if entries:
+                self._host.polled_version = self._log.version
         self._auto_commit()
         return self._host.request("consumed", lambda: entries)
 

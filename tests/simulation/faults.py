@@ -22,10 +22,10 @@ STEP_CALLS: Final = (
     "produce",
     *_COORDINATOR,
 )
-#: Calls of a step that reads a global table, besides "follow".
+#: Calls of a worker that reads a whole topic (a global table, withdrawals), besides "follow".
 TABLE_CALLS: Final = ("end_offsets",)
 STORE_CALLS: Final = ("store.connect", "store.statement", "store.commit")
-SINK_CALLS: Final = (*_READS, "follow", *STORE_CALLS, "relay.send")
+SINK_CALLS: Final = (*_READS, "follow", *TABLE_CALLS, *STORE_CALLS, "relay.send")
 CALLS: Final = (*STEP_CALLS, *TABLE_CALLS, *STORE_CALLS, "relay.send")
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -16,11 +16,13 @@ from connectors.postgres import merge
 from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
+from connectors.sink import SinkBatch
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
 from streams.clients import Message, Partition, ProducerRecords
 from streams.dead_letter_router import DeadLetterRouter
+from streams.global_table import GlobalTable, GlobalTables
 from streams.kafka_errors import ErrorAction, error_action
 from streams.restore import Restorer
 from streams.transactions import Transactions
@@ -28,6 +30,8 @@ from streams.unassigned import UnassignedPartitionMonitor
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import MemberMetadata
 
+#: No topic of the simulation has more partitions.
+PARTITIONS_MAX: Final = 16
 #: Sets an attribute of a class or module until the seeded fault is removed.
 Seed = Callable[[Any, str, Any], None]
 
@@ -202,6 +206,25 @@ def _nothing_blocked(seed: Seed) -> None:
     seed(DeadLetterRouter, "block", lambda self, record, keys: False)
 
 
+def _table_read_at_start_only(seed: Seed) -> None:
+    real = GlobalTables.current
+
+    def current(self: GlobalTables) -> Mapping[str, GlobalTable]:
+        return self._tables if self._reader is not None else real(self)
+
+    seed(GlobalTables, "current", current)
+
+
+def _withdrawals_behind_dead_letters(seed: Seed) -> None:
+    real = PostgresSink._commit_withdrawals
+
+    def commit(self: PostgresSink, connection: Any, batch: SinkBatch) -> None:
+        if not self._dlq_table.dead_letters(connection, range(PARTITIONS_MAX)):
+            real(self, connection, batch)
+
+    seed(PostgresSink, "_commit_withdrawals", commit)
+
+
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "no group metadata": _no_group_metadata,
     "no seek after an abort": _no_seek_after_abort,
@@ -217,6 +240,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a changelog's end believed without a barrier token": _no_barrier_for_changelogs,
     "unassigned partitions not checked": _unassigned_unchecked,
     "records with a blocked ordering key processed": _nothing_blocked,
+    "a global table read at the start only": _table_read_at_start_only,
+    "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }
 
 
