@@ -12,6 +12,7 @@ ConnectorError
 │   │   └── UnroutableError          lines name no input topic, or no user that may write it exists
 │   ├── NotDeliveredError            the broker rejected a record (privileges, size, no such topic)
 │   ├── StoreSchemaError             the store lacks a table, a column or a privilege: run `mesh apply`
+│   ├── UnreadableWithdrawalError    a withdrawal of an address cannot be decoded
 │   └── NotOpenError                 put of a partition that is not open
 ├── TransientError                   the same call may succeed later; retried a limited number of times
 │   ├── BrokerUnavailableError       not acknowledged before the deadline
@@ -78,6 +79,10 @@ class NotDeliveredError(TerminalError):
 
 class StoreSchemaError(TerminalError):
     """The store lacks a table, a column or a privilege."""
+
+
+class UnreadableWithdrawalError(TerminalError):
+    """A withdrawal of an address cannot be decoded, so the sink does not know whose address it must not show."""
 
 
 class NotOpenError(TerminalError):

@@ -15,7 +15,13 @@ A sink keeps the offsets of its input in the store itself, in the transaction th
                           behind it in their order, in one transaction. `open_dead_letters` are the ids of the open
                           dead letters; `affected_offsets` names the records that a command needs. Repeating a command
                           has no effect. Errors as in `flush`.
-5. `close()`              releases connections. What was put and not flushed has no effect. It may be called twice.
+5. `withdraw(batch)`      withdraws addresses: takes them out of every row of the batch's codes up to its revisions, in
+                          one transaction with the offsets, whatever dead letters there are. From then on no older
+                          change, retried dead letter or repair up to that revision brings one back. Every worker reads
+                          all partitions of topic `withdrawal.<domain>`, from `withdrawal_offsets(partitions)` on;
+                          obeying a withdrawal twice, late or in another order has no effect. Errors as in `flush`,
+                          except SinkFencedError. A domain without addresses has no such topic.
+6. `close()`              releases connections. What was put and not flushed has no effect. It may be called twice.
 
 A sink guarantees: each record is applied once, whatever process dies. The newer revision wins, whatever the order of
 arrival. A record that the store rejects becomes a dead letter; later records of the same person are blocked behind
@@ -102,6 +108,12 @@ class Sink(Protocol):
 
         `records` are those that `affected_offsets` names, by offset, without those that no longer exist.
         """
+
+    def withdrawal_offsets(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the offset to read next of each of these partitions of `withdrawal.<domain>`."""
+
+    def withdraw(self, batch: SinkBatch) -> None:
+        """Withdraw the addresses of the batch's codes (schema `withdrawal`), and store the offsets after it."""
 
     def close(self) -> None:
         """Release connections."""

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 from connectors.errors import SinkFencedError, TransactionTimeoutError
 from connectors.sink import Record, Sink, batch_of
 from connectors.sink_commands import SinkCommands
+from connectors.withdrawal_reader import WithdrawalReader
 from schemas.codec import Codec
 from streams.batch_size import AdaptiveBatchSize
 from streams.clients import FETCH_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS, Message
@@ -90,12 +91,16 @@ class AfterBatch(Protocol):
 
 @dataclass(frozen=True)
 class SinkInput:
-    """The input of a worker: a topic, the schema and codec of its records, and the commands on its dead letters."""
+    """The input of a worker: a topic, the schema and codec of its records.
+
+    `commands` are those on its dead letters, `withdrawals` those of addresses; None for a domain without addresses.
+    """
 
     topic: str
     schema: str
     codec: Codec
     commands: SinkCommands | None = None
+    withdrawals: WithdrawalReader | None = None
 
 
 class SinkWorker:
@@ -115,6 +120,7 @@ class SinkWorker:
         self._topic, self._schema, self._codec = sink_input.topic, sink_input.schema, sink_input.codec
         self._sink = sink
         self._consumer, self._after, self._commands = consumer, after, sink_input.commands
+        self._withdrawals = sink_input.withdrawals
         self._settings = settings or SinkSettings()
         self._positions: dict[int, int] = {}
         self._fenced_in_a_row = 0
@@ -141,14 +147,16 @@ class SinkWorker:
         )
 
     def run_once(self) -> int:
-        """Apply at most one batch, atomically, and return the number of records, outbox rows included."""
-        # 1. Read new records. Partitions may be assigned or revoked in here, and not later within this call.
+        """Apply at most one batch, atomically; return the number of records, with withdrawals and outbox rows."""
+        # 1. Withdraw addresses: before anything that may fail, and whatever is blocked.
+        withdrawn = self._withdrawals.poll(self._sink) if self._withdrawals else 0
+        # 2. Read new records. Partitions may be assigned or revoked in here, and not later within this call.
         records, ends = self._read()
-        # 2. Apply them with the offsets after them. The positions advance only to the offsets that the store returns.
-        processed = self._apply(records, ends) if ends else 0
-        # 3. Handle a command on a dead letter.
+        # 3. Apply them with the offsets after them. The positions advance only to the offsets that the store returns.
+        processed = withdrawn + (self._apply(records, ends) if ends else 0)
+        # 4. Handle a command on a dead letter.
         processed += self._handle_command()
-        # 4. Publish receipts and dead letters from the store.
+        # 5. Publish receipts and dead letters from the store.
         return processed + (self._after(processed) if self._after else 0)
 
     def close(self) -> None:
@@ -158,6 +166,8 @@ class SinkWorker:
             self._after.close()
         if self._commands:
             self._commands.close()
+        if self._withdrawals:
+            self._withdrawals.close()
         self._consumer.close()
 
     def _read(self) -> tuple[list[Record], dict[int, int]]:

@@ -28,6 +28,8 @@ CONFLICT: Final = "conflict"
 RECEIPT: Final = "receipt"
 #: Fingerprints of the installation's keys. `mesh apply` writes it; it is no result of a step, so a replay keeps it.
 KEY_FINGERPRINT: Final = "key.fingerprint"
+#: Who is or was protected: read by conversion alone, as a whole and record by record.
+PROTECTION: Final = "protection"
 
 
 def input_topic(system: str, municipality: str | None = None) -> str:
@@ -59,6 +61,11 @@ def change_topic(domain: str) -> str:
 def domain_topic(domain: str) -> str:
     """Return the topic of changes for a domain in its own codes."""
     return f"domain.{domain}"
+
+
+def withdrawal_topic(domain: str) -> str:
+    """Return the topic of withdrawals of addresses, in the domain's own codes."""
+    return f"withdrawal.{domain}"
 
 
 def disclosure_topic(domain: str) -> str:
@@ -175,6 +182,9 @@ def _intermediate_topics() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(CASE_OPENED, "case-opened", "P", ("household",), ("tracker", AUDITOR))
     yield TopicDeclaration(CASE_DISPATCHED, "case-dispatched", "P", ("fan-out",), ("tracker", AUDITOR))
     yield TopicDeclaration(RECEIPT, "receipt", "P", ("conversion",), ("tracker", AUDITOR))
+    yield TopicDeclaration(
+        PROTECTION, "protection", "P", ("fan-out",), ("conversion", AUDITOR), compacted=True
+    )
 
 
 def _domain_topics() -> Iterator[TopicDeclaration]:
@@ -184,6 +194,10 @@ def _domain_topics() -> Iterator[TopicDeclaration]:
             change_topic(name), "domain-change", "P", ("fan-out",), ("conversion", AUDITOR)
         )
         yield TopicDeclaration(domain_topic(name), domain.event, "P", ("conversion",), (name, sink, AUDITOR))
+        if domain.has_addresses:
+            yield TopicDeclaration(
+                withdrawal_topic(name), "withdrawal", "P", ("conversion",), (sink, AUDITOR), compacted=True
+            )
         yield TopicDeclaration(disclosure_topic(name), "disclosure", "P", ("conversion",), (AUDITOR,))
         yield TopicDeclaration(
             domain_receipt_topic(name), "receipt-domain", "P", (sink,), ("conversion", AUDITOR)

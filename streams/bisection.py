@@ -16,10 +16,10 @@ import pyarrow as pa
 import structlog
 
 from streams.clients import ProducerRecords
-from streams.contract import Batch, Output, Poison, Result
+from streams.contract import Batch, Output, Poison, Result, Tables
 from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.decoding import DecodedBatch
-from streams.errors import BrokenStepError, LargeOutputsError, StreamError
+from streams.errors import BrokenStepError, LargeOutputsError, StreamError, TableBehindError
 from streams.ordering import ordering_policy
 from streams.state import PartitionState
 from streams.step import StepContext
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 #: Errors that no single record causes.
 PASSED_ON: Final = (StreamError, LargeOutputsError, MemoryError)
+#: Reason of a dead letter that was tried again, but depends on a record that a global table doesn't have.
+TABLE_BEHIND: Final = "table-behind"
 
 #: Index of a batch among several, and of a row in it.
 _RowIndex = tuple[int, int]
@@ -35,7 +37,7 @@ Batches = Sequence[DecodedBatch]
 
 
 class BisectingRunner:
-    """Runs a step's processor. `state` is None for a stateless step.
+    """Runs a step's processor. `state` is None for a stateless step, `tables` are current for the batches.
 
     Outputs and dead letters go into `output`; state changes stay pending.
     """
@@ -46,8 +48,10 @@ class BisectingRunner:
         state: PartitionState | None,
         router: DeadLetterRouter,
         output: StepOutput,
+        tables: Tables,
     ) -> None:
         self._context, self._state, self._router, self._output = context, state, router, output
+        self._tables = tables
         self._ordering = ordering_policy(context.step, state)
         self._failures = 0
 
@@ -73,6 +77,9 @@ class BisectingRunner:
         """Process a batch of one record, blocked or not; return the reason if it failed."""
         try:
             poison = self._run_whole([batch], lambda batches, poison: False)
+        except TableBehindError:
+            # Not an error of the worker here: the value of a repair may be one that no table will ever confirm.
+            return TABLE_BEHIND
         except PASSED_ON:
             raise
         except Exception as error:  # as in `run`
@@ -193,7 +200,9 @@ class BisectingRunner:
 
     def _process(self, batches: Sequence[Batch]) -> Result:
         process: Callable[..., Result] = self._context.step.processor.process
-        return process(batches) if self._state is None else process(batches[0], self._state)
+        if self._state is not None:
+            return process(batches[0], self._state)
+        return process(batches, self._tables) if self._context.step.tables else process(batches)
 
     def _encoded(self, outputs: Sequence[Output]) -> list[ProducerRecords]:
         """Encode outputs, those of one schema together: for few rows a call costs more than the rows do."""

@@ -175,6 +175,15 @@ class Clients(Protocol):
     def tailing_reader(self) -> Reader:
         """Return a reader that follows a topic with few records for a long time."""
 
+    def end_offsets(self, topic: str) -> dict[Partition, int]:
+        """Return the offset after the last record of each partition, records of open transactions included.
+
+        Raise UnavailableError without an answer in time, DeniedError if the topic is missing or may not be read.
+        """
+
+    def now_ms(self) -> int:
+        """Return the time of day, in ms since 1970; a simulated log has its own."""
+
     def barrier_partition(self) -> Partition:
         """Return the partition on which this slot commits its barrier tokens (`streams.barrier`).
 

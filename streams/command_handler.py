@@ -103,7 +103,7 @@ class CommandHandler:
         self._context, self._task, self._output = context, task, output
         self._router = DeadLetterRouter(context, {task.partition: task}, BlockedKeys(), output)
         state = task.state if context.step.stores else None
-        self._runner = BisectingRunner(context, state, self._router, output)
+        self._runner = BisectingRunner(context, state, self._router, output, context.current_tables())
 
     def handle(self, command: DeadLetterCommand, records: Mapping[int, Message]) -> None:
         """Apply the command, then remember it as done, so that it is never applied twice.
@@ -158,7 +158,7 @@ class CommandHandler:
         if record is None:
             return RECORD_DELETED
         schema = self._context.step.schema_of(entry.topic)
-        batch, undecodable = decode(self._context.codec, schema, [record])
+        batch, undecodable = decode(self._context.codec, schema, [record], self._context.now_ms())
         return undecodable[0].reason if undecodable else self._runner.run_one(batch)
 
     def _repaired_record(
@@ -191,7 +191,7 @@ class CommandHandler:
         present = [records[entry.offset] for entry in unblocked if entry.offset in records]
         if present:
             schema = self._context.step.schema_of(self._task.partition[0])
-            batch, undecodable = decode(self._context.codec, schema, present)
+            batch, undecodable = decode(self._context.codec, schema, present, self._context.now_ms())
             self._router.route_undecodable(undecodable)
             self._runner.run([batch])
 

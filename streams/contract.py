@@ -30,12 +30,14 @@ class Batch:
     """Decoded records of one schema; within each topic and partition in the order of their offsets.
 
     `schema` is a name of the catalogue, `table` has that schema's newest version as columns, `meta` has `META`, and
-    both have a row per record.
+    both have a row per record. `processed_at_ms` is the moment at which the pipeline processes the batch, in
+    milliseconds since 1970: nothing but a record of what happened may depend on it, because a replay gives another.
     """
 
     schema: str
     table: pa.Table
     meta: pa.Table
+    processed_at_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,42 @@ class OrderingKeys:
     blocks: Sequence[str] = ()
 
 
+class LookupTable(Protocol):
+    """A topic as a table: the last value of each key, as a dict of the topic's schema. No processor changes it."""
+
+    def get_many(self, keys: Iterable[str]) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return the values of those keys that have one; None where the value can't be decoded."""
+
+
+#: The tables of a processor by topic.
+Tables = Mapping[str, LookupTable]
+
+
 class StatelessProcessor(Protocol):
     """A processor without state, such as intake or conversion: records of any schemas, from any partitions."""
 
     def process(self, batches: Sequence[Batch]) -> Result:
         """Return the outputs and the poison of these batches, one batch per schema."""
+
+
+class TableReadingProcessor(Protocol):
+    """A processor without state that also needs the whole content of some topics.
+
+    Before `process`, the pipeline reads each table to the end that its topic had after the batch was polled.
+    """
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """The schema in the catalogue of each table, by topic."""
+
+    def needs_tables(self, batches: Sequence[Batch]) -> bool:
+        """Return whether these batches can't be processed without current tables."""
+
+    def process(self, batches: Sequence[Batch], tables: Tables) -> Result:
+        """Return the outputs and the poison of these batches, one batch per schema.
+
+        Raise UnavailableError if a table lacks what a record of the batch depends on: nothing is processed then.
+        """
 
 
 class StatefulProcessor(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -26,20 +26,23 @@ class DecodedBatch:
     def slice(self, start: int, stop: int) -> DecodedBatch:
         """Return the rows from `start` up to, but not including, `stop`."""
         batch, length = self.batch, stop - start
-        sliced = Batch(batch.schema, batch.table.slice(start, length), batch.meta.slice(start, length))
+        sliced = replace(batch, table=batch.table.slice(start, length), meta=batch.meta.slice(start, length))
         return DecodedBatch(sliced, self.records[start:stop])
 
     def take(self, rows: Sequence[int]) -> DecodedBatch:
         """Return these rows, in this order."""
         batch, indices = self.batch, pa.array(rows, pa.int64())
-        taken = Batch(batch.schema, batch.table.take(indices), batch.meta.take(indices))
+        taken = replace(batch, table=batch.table.take(indices), meta=batch.meta.take(indices))
         return DecodedBatch(taken, [self.records[row] for row in rows])
 
 
-def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[DecodedBatch, list[DeadLetter]]:
+def decode(
+    codec: Codec, schema: str, records: Sequence[Message], processed_at_ms: int
+) -> tuple[DecodedBatch, list[DeadLetter]]:
     """Return the batch of all decodable records, in order, and a dead letter with a reason for each other record.
 
-    A record is undecodable if its value doesn't have the schema or is null, or if its key isn't UTF-8.
+    `processed_at_ms` is the moment of the batch. A record is undecodable if its value doesn't have the schema or is
+    null, or if its key isn't UTF-8.
     """
     decoded = codec.decode(schema, [record.value() for record in records])
     undecodable = [DeadLetter(records[failure.index], failure.reason) for failure in decoded.failures]
@@ -53,7 +56,7 @@ def decode(codec: Codec, schema: str, records: Sequence[Message]) -> tuple[Decod
         undecodable += [DeadLetter(decodable[row], "key-not-text") for row in others]
         table = table.take(pa.array(with_text_key, pa.int64()))
         decodable = [decodable[row] for row in with_text_key]
-    return DecodedBatch(Batch(schema, table, _meta(decodable)), decodable), undecodable
+    return DecodedBatch(Batch(schema, table, _meta(decodable), processed_at_ms), decodable), undecodable
 
 
 def by_schema(

@@ -15,6 +15,10 @@ class UnavailableError(StreamError):
     """A server that the worker needs didn't answer within its deadline; another attempt may succeed."""
 
 
+class TableBehindError(UnavailableError):
+    """A global table lacks a record on which a record of the batch depends; another attempt may find it."""
+
+
 class DeniedError(StreamError):
     """The step's user is unknown or lacks a permission, or a topic that the step needs doesn't exist."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -49,6 +50,7 @@ class KafkaClients:
         self._transient_topic, self._dlq_topic = command_topic(step), dlq_topic(step)
         self._dlq_state_topic, self._slot = dlq_state_topic(step), slot
         self._barrier_partition: Partition | None = None
+        self._partition_counts: dict[str, int] = {}
         self._admin: AdminClient | None = None
         self._inspector: GroupInspector | None = None
 
@@ -73,6 +75,17 @@ class KafkaClients:
         }
         return cast("Reader", KafkaConsumer(properties))
 
+    def end_offsets(self, topic: str) -> dict[Partition, int]:
+        """Return the offset after the last record of each partition: one request to each leader."""
+        if topic not in self._partition_counts:
+            self._partition_counts[topic] = self._partition_count(topic)
+        partitions = [(topic, number) for number in range(self._partition_counts[topic])]
+        return end_offsets(self._administrator(), partitions, self._settings.request_timeout_s)
+
+    def now_ms(self) -> int:
+        """Return the time of day."""
+        return time.time_ns() // 1_000_000
+
     def barrier_partition(self) -> Partition:
         """Return the partition on which this slot commits its barrier tokens (`streams.barrier`).
 
@@ -80,17 +93,19 @@ class KafkaClients:
         slots, several slots share one. Raise UnavailableError if no broker answers.
         """
         if self._barrier_partition is None:
-            try:
-                metadata = self._administrator().list_topics(
-                    self._dlq_state_topic, self._settings.request_timeout_s
-                )
-            except KafkaException as failure:
-                raise UnavailableError(f"list_topics: {failure.args[0].name()}") from None
-            topic = metadata.topics[self._dlq_state_topic]
-            if topic.error is not None:
-                raise stopped_by(topic.error)
-            self._barrier_partition = self._dlq_state_topic, self._slot % max(1, len(topic.partitions))
+            count = self._partition_count(self._dlq_state_topic)
+            self._barrier_partition = self._dlq_state_topic, self._slot % max(1, count)
         return self._barrier_partition
+
+    def _partition_count(self, name: str) -> int:
+        try:
+            metadata = self._administrator().list_topics(name, self._settings.request_timeout_s)
+        except KafkaException as failure:
+            raise UnavailableError(f"list_topics: {failure.args[0].name()}") from None
+        topic = metadata.topics[name]
+        if topic.error is not None:
+            raise stopped_by(topic.error)
+        return len(topic.partitions)
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:
         """Return input partitions that no member of the step's group has."""

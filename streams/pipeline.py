@@ -18,6 +18,7 @@ from streams.command_runner import CommandOutcome, CommandRunner
 from streams.commands import CommandReader
 from streams.decoding import offset_of
 from streams.errors import LargeOutputsError, UnavailableError
+from streams.global_table import GlobalTables
 from streams.metrics import StepMetrics
 from streams.processing import Processing, RecordsByPartition
 from streams.restore import Restorer
@@ -61,7 +62,8 @@ class Pipeline:
         self.step, self._settings, self._clock = step, settings, clock
         self._metrics = StepMetrics(step.name)
         self._consumer = clients.consumer()
-        self._processing = Processing(step, coding.codec, settings, coding.sealer)
+        self._tables = GlobalTables(step.tables, clients, coding.codec, settings, clock)
+        self._processing = Processing(step, coding, settings, self._tables, clients.now_ms)
         self._transactions = Transactions(clients, settings, clock)
         self._restorer = Restorer(step, clients, settings, clock)
         self.unassigned_partitions = UnassignedPartitionMonitor(step.inputs, clients, settings, clock)
@@ -117,8 +119,12 @@ class Pipeline:
         return len(self._commands.reader)
 
     def start(self) -> None:
-        """Fence the slot's previous worker, which ends its open transaction; then join the group."""
+        """Fence the slot's previous worker, which ends its open transaction; then join the group.
+
+        Global tables are read before, because a member of the group must poll in time.
+        """
         self._transactions.start()
+        self._tables.current()
         self._assignment.subscribe(self.step.inputs)
 
     def run_once(self) -> int:
@@ -149,7 +155,8 @@ class Pipeline:
         records = self._poll(wait=not command.applied)
         if not records:
             return command.records
-        # 6. Process them: nothing is sent yet, state changes are pending.
+        # 6. Process them, after their global tables have been read to the ends: nothing is sent yet, state changes are
+        #    pending.
         batch = self._process(records)
         if batch is None:
             return command.records
@@ -163,6 +170,7 @@ class Pipeline:
     def close(self) -> None:
         """Close all clients. A static member stays in the group until its session times out."""
         self._restorer.close()
+        self._tables.close()
         self._commands.reader.close()
         self.unassigned_partitions.close()
         self._transactions.close()

@@ -1,4 +1,6 @@
-"""Processing of a batch of records: decode, process, encode. No clock, no client; nothing is sent.
+"""Processing of a batch of records: decode, process, encode. Nothing is sent.
+
+It adds what a processor may not find out itself: the moment, and the current content of its global tables.
 
 If the processor raises, the batch is bisected until the records that it can't process are found
 (`streams.bisection`). They become dead letters, and state changes of failed attempts are discarded. Records that must
@@ -8,9 +10,8 @@ resolves it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from schemas.codec import Codec
 from streams.bisection import BisectingRunner
 from streams.clients import Message, Partition, ProducerRecords
 from streams.command_handler import CommandHandler, DeadLetterCommand
@@ -18,7 +19,8 @@ from streams.dead_letter_queue import BlockedKeys
 from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.dead_letters import DeadLetterEncoder
 from streams.decoding import by_schema, decode
-from streams.sealing import Sealer
+from streams.global_table import GlobalTables
+from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step, StepContext
 from streams.task import StreamTask
@@ -28,10 +30,21 @@ Tasks = Mapping[Partition, StreamTask]
 
 
 class Processing:
-    """A step's processor with codec and dead-letter handling around it."""
+    """A step's processor with codec and dead-letter handling around it.
 
-    def __init__(self, step: Step, codec: Codec, settings: PipelineSettings, sealer: Sealer) -> None:
-        self._context = StepContext(step, codec, settings, sealer)
+    `tables` are the step's global tables, `now_ms` returns the moment that batches have.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        coding: Coding,
+        settings: PipelineSettings,
+        tables: GlobalTables,
+        now_ms: Callable[[], int],
+    ) -> None:
+        codec, sealer = coding.codec, coding.sealer
+        self._context = StepContext(step, codec, settings, sealer, now_ms, tables)
         self._dead_letter_encoder = DeadLetterEncoder(step.name, codec, sealer, settings.record_bytes_max)
 
     def create_task(self, partition: Partition, position: int = 0) -> StreamTask:
@@ -45,7 +58,8 @@ class Processing:
 
         State changes stay pending in `tasks` until the caller commits or rolls them back. Raise BrokenStepError if
         the processor fails on more records than `failures_max`, LargeOutputsError if the outputs have more bytes than
-        `output_bytes_max`; errors of the codec (no registry) pass through.
+        `output_bytes_max`, UnavailableError if its tables can't be read to their ends; errors of the codec (no
+        registry) pass through.
         """
         output = StepOutput(self._context.settings.output_bytes_max)
         active = {partition: tasks[partition] for partition in records}
@@ -73,13 +87,14 @@ class Processing:
         blocked = BlockedKeys(entry for task in tasks.values() for entry in task.dead_letters.keyed_entries)
         router = DeadLetterRouter(context, tasks, blocked, output)
         schemas = {topic: context.step.schema_of(topic) for topic, _ in records}
-        batches = []
+        batches, now_ms = [], context.now_ms()
         for schema, of_schema in by_schema(records, schemas).items():
-            batch, undecodable = decode(context.codec, schema, of_schema)
+            batch, undecodable = decode(context.codec, schema, of_schema, now_ms)
             router.route_undecodable(undecodable)
             batches.append(batch)
         state = next(iter(tasks.values())).state if context.step.stores else None
-        BisectingRunner(context, state, router, output).run(batches)
+        tables = context.tables_for([batch.batch for batch in batches])
+        BisectingRunner(context, state, router, output, tables).run(batches)
 
     def _producer_records(self, output: StepOutput, tasks: Tasks) -> list[ProducerRecords]:
         dead_letters = self._dead_letter_encoder.encode(output.dead_letters)

@@ -32,12 +32,14 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
     commit_timeout_s: float = Field(default=7, gt=0, le=60)
     recovery_timeout_s: float = Field(default=30, gt=0, le=300)
     session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
-    max_poll_interval_ms: int = Field(default=120_000, ge=10_000, le=600_000)
+    max_poll_interval_ms: int = Field(default=150_000, ge=10_000, le=600_000)
     #: How often a worker checks whether its group leaves a partition unassigned.
     unassigned_check_interval_s: float = Field(default=10, ge=1, le=300)
     topic_metadata_refresh_interval_ms: int = Field(default=2_000, ge=100, le=60_000)
     #: How long a restore may read nothing. An open transaction may hold up a changelog for `transaction_timeout_ms`.
     restore_stall_timeout_s: float = Field(default=90, gt=0, le=600)
+    #: How long a worker waits for the end of a global table. An open transaction may hold it up as it does a restore.
+    table_stall_timeout_s: float = Field(default=25, gt=0, le=300)
     request_timeout_s: float = Field(default=15, gt=0, le=60)
 
     @model_validator(mode="after")
@@ -55,8 +57,9 @@ class PipelineSettings(BaseModel, frozen=True, extra="forbid"):
         if not self.session_timeout_ms < self.max_poll_interval_ms:
             raise ValueError("session_timeout_ms must be below max_poll_interval_ms")
         waits_s = 4 * self.commit_timeout_s + 2 * self.recovery_timeout_s + 2 * self.request_timeout_s
-        if not 1_000 * waits_s < self.max_poll_interval_ms:
+        if not 1_000 * (waits_s + self.table_stall_timeout_s) < self.max_poll_interval_ms:
             raise ValueError(
-                "4 × commit_timeout_s + 2 × (recovery_timeout_s + request_timeout_s) must be below max_poll_interval_ms"
+                "4 × commit_timeout_s + 2 × (recovery_timeout_s + request_timeout_s) + table_stall_timeout_s "
+                "must be below max_poll_interval_ms"
             )
         return self

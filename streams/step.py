@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from schemas.codec import Codec
-from streams.contract import StatefulProcessor, StatelessProcessor
+from streams.contract import (
+    Batch,
+    StatefulProcessor,
+    StatelessProcessor,
+    TableReadingProcessor,
+    Tables,
+)
+from streams.global_table import GlobalTables
 from streams.sealing import Sealer
 from streams.settings import PipelineSettings
 
@@ -22,9 +30,11 @@ class Step:
     name: str
     inputs: Sequence[str]
     schema_of: Callable[[str], str]
-    processor: StatelessProcessor | StatefulProcessor
+    processor: StatelessProcessor | TableReadingProcessor | StatefulProcessor
 
     def __post_init__(self) -> None:
+        if self.stores and self.tables:
+            raise ValueError(f"{self.name} keeps state: it can't read tables")
         if self.stores and (len(self.inputs) != 1 or self.inputs[0].startswith("^")):
             raise ValueError(f"{self.name} keeps state: it must read exactly one topic")
 
@@ -34,12 +44,35 @@ class Step:
         stores: Mapping[str, str] = getattr(self.processor, "stores", {})
         return stores
 
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Schema of each global table by its topic; empty for a processor that reads none."""
+        tables: Mapping[str, str] = getattr(self.processor, "tables", {})
+        return tables
+
 
 @dataclass(frozen=True)
 class StepContext:
-    """A step with the codec, settings and keys that processing any of its batches needs."""
+    """A step with what processing any of its batches needs.
+
+    `now_ms` returns the moment for a batch that is to be processed now, in ms since 1970.
+    """
 
     step: Step
     codec: Codec
     settings: PipelineSettings
     sealer: Sealer
+    now_ms: Callable[[], int]
+    tables: GlobalTables
+
+    def tables_for(self, batches: Sequence[Batch]) -> Tables:
+        """Return current tables if the processor needs any for these batches, which were polled before; else none."""
+        if not self.step.tables or not cast("TableReadingProcessor", self.step.processor).needs_tables(
+            batches
+        ):
+            return {}
+        return self.current_tables()
+
+    def current_tables(self) -> Tables:
+        """Return the step's tables with everything written until now. Raise UnavailableError if they can't be read."""
+        return self.tables.current() if self.step.tables else {}

@@ -27,6 +27,7 @@ _SINK_TABLES: Final[Mapping[str, LiteralString]] = {
     "deleted_revision": (
         "entity text, code text, second_key text, revision bigint NOT NULL, PRIMARY KEY (entity, code, second_key)"
     ),
+    "withdrawal": "code text PRIMARY KEY, revision bigint NOT NULL",
     "receipt_outbox": (
         "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
         # The content is compressed already: another attempt would cost more than writing the rows.

@@ -18,9 +18,14 @@ from pyarrow import csv
 from connectors.postgres.sql_errors import SqlErrorAction, safe_description, sql_error_action
 from connectors.postgres.table_definitions import Table
 from connectors.postgres.table_rows import OP, TableRows
+from connectors.postgres.withdrawals import TABLE as WITHDRAWAL_TABLE
 
 _STAGE = """CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"""
 _COPY = """COPY {stage} ({columns}) FROM STDIN (FORMAT csv)"""
+#: No row of a code shows an address up to the revision of its withdrawal.
+_WITHHOLD = """
+UPDATE {stage} AS s SET address = NULL FROM {withdrawal} AS w
+WHERE w.code = s.code AND w.revision >= s.revision AND s.address IS NOT NULL"""
 _UPSERT = """
 INSERT INTO {table} AS t ({columns})
 SELECT {columns} FROM {stage} AS s
@@ -107,7 +112,12 @@ class TableMerge:
             copy.write(encoded)
 
     def apply(self, connection: Connection[Any], rows: TableRows) -> None:
-        """Merge the staged rows, which have distinct keys. Raise psycopg.Error as `stage` does."""
+        """Merge the staged rows, which have distinct keys. Raise psycopg.Error as `stage` does.
+
+        The transaction has excluded withdrawals before (`connectors.postgres.withdrawals`).
+        """
+        if "address" in self._table.content:
+            connection.execute(self._format(_WITHHOLD))
         connection.execute(self._format(_UPSERT))
         if rows.has_deletes:
             connection.execute(self._format(_DELETE))
@@ -250,6 +260,7 @@ def _placeholders(schema: str, table: Table) -> dict[str, sql.Composable]:
         "table": sql.Identifier(schema, table.name),
         "stage": sql.Identifier("pg_temp", f"stage_{table.name}"),
         "deleted": sql.Identifier(schema, "deleted_revision"),
+        "withdrawal": sql.Identifier(schema, WITHDRAWAL_TABLE),
         "entity": sql.Literal(table.entity),
         "second_key": sql.Identifier("s", table.second_key) if table.second_key else sql.Literal(""),
         "columns": comma.join(map(sql.Identifier, table.columns)),

@@ -13,6 +13,9 @@ _MAKE = """INSERT INTO {table} (topic, partition, next_offset)
 SELECT %s, partition, 0 FROM unnest(%s::integer[]) AS partition ON CONFLICT DO NOTHING"""
 _READ = "SELECT partition, next_offset FROM {table} WHERE topic = %s AND partition = ANY(%s)"
 _LOCK = "SELECT next_offset FROM {table} WHERE topic = %s AND partition = %s FOR UPDATE"
+_RAISE = """INSERT INTO {table} AS o (topic, partition, next_offset) VALUES (%s, %s, %s)
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE o.next_offset < excluded.next_offset"""
 _ADVANCE = "UPDATE {table} SET next_offset = %s WHERE topic = %s AND partition = %s AND next_offset = %s"
 
 
@@ -22,8 +25,8 @@ class Offsets:
     def __init__(self, schema: str, topic: str) -> None:
         table = sql.Identifier(schema, "sink_offset")
         self._topic = topic
-        self._make, self._read, self._lock, self._advance = (
-            sql.SQL(text).format(table=table) for text in (_MAKE, _READ, _LOCK, _ADVANCE)
+        self._make, self._read, self._lock, self._raise, self._advance = (
+            sql.SQL(text).format(table=table) for text in (_MAKE, _READ, _LOCK, _RAISE, _ADVANCE)
         )
 
     def load_or_create(self, connection: Connection[Any], partitions: Collection[int]) -> dict[int, int]:
@@ -43,6 +46,11 @@ class Offsets:
         rows = connection.execute(self._lock, [self._topic, partition]).fetchall()
         if rows != [(started,)]:
             raise SinkFencedError("another sink committed offsets of this partition")
+
+    def raise_to(self, connection: Connection[Any], next_offsets: Mapping[int, int]) -> None:
+        """Store offsets that are higher than the stored ones, for records that several workers may apply."""
+        for number, offset in sorted(next_offsets.items()):
+            connection.execute(self._raise, [self._topic, number, offset])
 
     def advance(
         self, connection: Connection[Any], started: Mapping[int, int], next_offsets: Mapping[int, int]

@@ -27,9 +27,10 @@ from connectors.postgres.sink_command_handler import SinkCommandHandler, SinkPar
 from connectors.postgres.store import ConnectionFactory, PostgresSettings, StoreConnection
 from connectors.postgres.table_definitions import tables_of
 from connectors.postgres.table_rows import rows_of
+from connectors.postgres.withdrawals import WithdrawalTable
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
-from schemas.topics import domain_topic, sink_step
+from schemas.topics import domain_topic, sink_step, withdrawal_topic
 from streams.command_handler import DeadLetterCommand
 from streams.metrics import StepMetrics
 from streams.sealing import Coding
@@ -55,6 +56,8 @@ class PostgresSink:
         self._step = sink_step(domain.id)
         self._merges = {table.entity: TableMerge(domain.schema_name, table) for table in tables_of(domain)}
         self._offsets = Offsets(domain.schema_name, domain_topic(domain.id))
+        self._withdrawal_offsets = Offsets(domain.schema_name, withdrawal_topic(domain.id))
+        self._withdrawals = WithdrawalTable(domain.schema_name)
         self._outbox, self._dlq_table = Outbox(domain.schema_name), DlqTable(domain.schema_name)
         self._dead_letter_builder = DeadLetterBuilder(
             self._step, coding, self._settings.dead_letter_bytes_max
@@ -122,6 +125,14 @@ class PostgresSink:
         """
         self._store.transaction(lambda c: self._commit_command(c, command, partition, records))
 
+    def withdrawal_offsets(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the stored offsets of these partitions of `withdrawal.<domain>`; errors as in `open`."""
+        return self._store.transaction(lambda c: self._withdrawal_offsets.load_or_create(c, partitions))
+
+    def withdraw(self, batch: SinkBatch) -> None:
+        """Take the addresses out of all rows in one transaction, with the offsets; errors as in `open`."""
+        self._store.transaction(lambda c: self._commit_withdrawals(c, batch))
+
     def close(self) -> None:
         """Close the connection. What was put and not flushed has no effect."""
         self._pending, self._positions = [], {}
@@ -141,6 +152,7 @@ class PostgresSink:
         #    advanced already if an earlier attempt was committed and only its answer was lost.
         if not self._advance_offsets(connection, next_offsets):
             return
+        self._withdrawals.lock_for_rows(connection)
         # 2. The rows: one merge per table. A row that the database rejects becomes a dead letter, and later records of
         #    the same person are blocked behind it.
         blocked_keys = {
@@ -160,8 +172,14 @@ class PostgresSink:
         records: Mapping[int, Record],
     ) -> None:
         self._offsets.lock(connection, partition, self._positions[partition])
+        self._withdrawals.lock_for_rows(connection)
         self._command_handler.handle(connection, command, partition, records)
         self._update_dlq_status(connection, self._positions)
+
+    def _commit_withdrawals(self, connection: Connection[Any], batch: SinkBatch) -> None:
+        codes, revisions = (batch.table.column(name).to_pylist() for name in ("code", "revision"))
+        self._withdrawals.withdraw(connection, codes, revisions)
+        self._withdrawal_offsets.raise_to(connection, batch.next_offsets)
 
     def _update_dlq_status(self, connection: Connection[Any], partitions: Collection[int]) -> None:
         """Read the open dead letters of these partitions, and report the size of the queue as metrics."""

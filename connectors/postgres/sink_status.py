@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import Connection, sql
 
 from schemas.systems import Domain
+from schemas.topics import domain_topic, withdrawal_topic
 
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """The stored offset by partition of the domain's topic, and the rows of the outboxes that are not published yet."""
+    """The stored offsets by partition, and the rows of the outboxes that are not published yet.
+
+    `next_offsets` are those of the domain's topic, `withdrawal_offsets` those of its withdrawals.
+    """
 
     next_offsets: Mapping[int, int]
     receipts_waiting: int
     dead_letters_waiting: int
+    withdrawal_offsets: Mapping[int, int] = field(default_factory=dict)
 
 
 def store_status(connection: Connection[Any], domain: Domain) -> StoreStatus:
@@ -27,15 +32,17 @@ def store_status(connection: Connection[Any], domain: Domain) -> StoreStatus:
     sink advances it over transaction markers too), and the outboxes are empty.
     """
     query = """SELECT
-        (SELECT coalesce(json_object_agg(partition, next_offset), '{{}}') FROM {}),
+        (SELECT coalesce(json_agg(json_build_array(topic, partition, next_offset)), '[]') FROM {}),
         (SELECT count(*) FROM {}), (SELECT count(*) FROM {})"""
     names = ("sink_offset", "receipt_outbox", "dead_letter_outbox")
     tables = [sql.Identifier(domain.schema_name, name) for name in names]
     row = connection.execute(sql.SQL(query).format(*tables)).fetchone()
-    offsets, receipts, dead_letters = row if row is not None else ({}, 0, 0)
-    return StoreStatus(
-        {int(partition): offset for partition, offset in offsets.items()}, receipts, dead_letters
-    )
+    offsets, receipts, dead_letters = row if row is not None else ([], 0, 0)
+    of_topic: dict[str, dict[int, int]] = {domain_topic(domain.id): {}, withdrawal_topic(domain.id): {}}
+    for topic, partition, offset in offsets:
+        of_topic[topic][partition] = offset
+    of_rows, of_withdrawals = of_topic.values()
+    return StoreStatus(of_rows, receipts, dead_letters, of_withdrawals)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from connectors.postgres.sink import PostgresSink
 from connectors.postgres.store import PostgresSettings
 from connectors.sink_commands import SinkCommands
 from connectors.sink_worker import SinkInput, SinkSettings, SinkWorker, consumer_properties, sink_consumer
+from connectors.withdrawal_reader import WithdrawalReader
 from schemas.systems import Domain
-from schemas.topics import domain_topic, group, sink_step, transactional_id
+from schemas.topics import domain_topic, group, sink_step, transactional_id, withdrawal_topic
 from streams.kafka_clients import KafkaClients
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
@@ -63,8 +64,12 @@ def postgres_worker(
     sink = PostgresSink(domain, access.dsn, coding, settings.store, access.pause)
     relay = Relay(domain, sink.store, coding.codec, send, settings.store)
     topic, clients = domain_topic(domain.id), KafkaClients(access.kafka, step, slot, PipelineSettings())
+    commands = SinkCommands(step, topic, clients, coding.codec)
+    withdrawals = (
+        WithdrawalReader(withdrawal_topic(domain.id), clients, coding.codec) if domain.has_addresses else None
+    )
     return SinkWorker(
-        SinkInput(topic, domain.event, coding.codec, SinkCommands(step, topic, clients, coding.codec)),
+        SinkInput(topic, domain.event, coding.codec, commands, withdrawals),
         sink,
         sink_consumer(consumer_properties(access.kafka, group(step), instance, settings.read)),
         settings.read,

@@ -27,6 +27,7 @@ from schemas.topics import (
     NOTICE,
     ORDERED_STEPS,
     PERSON_CHANGE,
+    PROTECTION,
     RECEIPT,
     change_topic,
     domain_receipt_topic,
@@ -34,6 +35,7 @@ from schemas.topics import (
     group,
     sink_step,
     topics_of,
+    withdrawal_topic,
 )
 from streams.clients import Partition
 from streams.errors import UnavailableError
@@ -98,7 +100,7 @@ class MeshInspector:
             yield StageLag("intake", lags, self._dlq.pending_commands("intake"))
             yield self._group_lag("household", [NOTICE])
             yield self._group_lag("fan-out", [PERSON_CHANGE])
-            yield self._group_lag("conversion", [change_topic(domain) for domain in DOMAINS])
+            yield self._group_lag("conversion", [PROTECTION, *(change_topic(domain) for domain in DOMAINS)])
             yield from self._sink_lags()
             yield self._group_lag("conversion", [domain_receipt_topic(domain) for domain in DOMAINS])
             if tracker:
@@ -138,14 +140,18 @@ class MeshInspector:
                 status = store_status(self._store, domain)
             except psycopg.errors.UndefinedTable:
                 status = StoreStatus({}, 0, 0)
-            topic = domain_topic(domain.id)
-            committed = self._lag_reader.of_group(group(sink_step(domain.id)), [topic])
-            positions = {partition: status.next_offsets.get(partition[1], 0) for partition in committed}
+            stored = {
+                domain_topic(domain.id): status.next_offsets,
+                withdrawal_topic(domain.id): status.withdrawal_offsets,
+            }
+            existing = self._lag_reader.of_group(group(sink_step(domain.id)), stored)
+            positions = {(topic, number): stored[topic].get(number, 0) for topic, number in existing}
             lags = self._lag_reader.of_positions(positions, group(sink_step(domain.id)))
             lags |= {
                 (topic, number): Lag(offset, 0, 0)
-                for number, offset in status.next_offsets.items()
-                if (topic, number) not in committed
+                for topic, offsets in stored.items()
+                for number, offset in offsets.items()
+                if (topic, number) not in existing
             }
             commands = self._dlq.pending_commands(sink_step(domain.id))
             outbox_rows = status.receipts_waiting + status.dead_letters_waiting

@@ -16,7 +16,7 @@ from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
 
 #: Longer than `max_poll_interval_ms`: by then the group has assigned the worker's partitions to others.
-HUNG_AFTER_S: Final = 150.0
+HUNG_AFTER_S: Final = 180.0
 #: How long a hung worker may take to write the stacks of its threads.
 STACK_DUMP_S: Final = 0.5
 

@@ -21,6 +21,7 @@ from connectors.errors import (
     SinkFencedError,
     StoreSchemaError,
     TransientError,
+    UnreadableWithdrawalError,
 )
 from connectors.postgres import SinkAccess, postgres_worker, sink_role
 from infra.apply.installation import Installation
@@ -47,6 +48,7 @@ _CODES: Final[dict[type[ConnectorError], ExitCode]] = {
     SinkFencedError: ExitCode.FENCED,
     StoreSchemaError: ExitCode.DENIED,
     NotDeliveredError: ExitCode.DENIED,
+    UnreadableWithdrawalError: ExitCode.DENIED,
 }
 
 

@@ -17,6 +17,7 @@ from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
     NOTICE,
     PERSON_CHANGE,
+    PROTECTION,
     change_topic,
     domain_receipt_topic,
     parse_input_topic,
@@ -39,6 +40,7 @@ INPUTS: Final = {
     "conversion": [
         *(change_topic(domain) for domain in DOMAINS),
         *(domain_receipt_topic(domain) for domain in DOMAINS),
+        PROTECTION,
     ],
 }
 #: Module and class of each processor, and whether it needs the keys. A worker imports only its own processor.

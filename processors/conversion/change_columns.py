@@ -1,7 +1,7 @@
 """The columns that a domain receives: in its own codes, and none that its declaration doesn't have.
 
 Fan-out has limited the facts to the domain's rule already. They are limited once more here, so a mistake in fan-out
-discloses nothing.
+discloses nothing. The address of somebody who is or was protected is withheld by what is known now (`withholding`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from processors.columns import (
     struct_from_columns,
     table_from_columns,
 )
+from processors.conversion.withholding import addresses_of, withheld_rows
 from processors.readings import UnreadableKanaError, roman
 from schemas.reasons import JAPANESE
 from schemas.systems import Domain
 from schemas.systems.model import ACCOUNT_COLUMNS, FACT_OF_COLUMN, MESSAGE_COLUMNS
+from schemas.topics import PROTECTION
+from streams.contract import Tables
 
 _READ: Final = (
     "person", "entity", "op", "revision", "municipality", "effective_on", "case", "reason", "status", "facts",
@@ -41,11 +44,15 @@ _DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True)
 class ChangeColumns:
-    """Changes for one domain: `columns` of `change.<domain>` as received, and what is derived from them."""
+    """Changes for one domain: `columns` of `change.<domain>` as received, and what is derived from them.
+
+    `withheld` (bool) is whether a protection measure withholds the address of each change.
+    """
 
     domain: Domain
     cipher: Cipher
     columns: Mapping[str, pa.Array]
+    withheld: pa.Array
 
     def __len__(self) -> int:
         return len(self.columns["person"])
@@ -85,11 +92,11 @@ class ChangeColumns:
         return domain_codes(self.cipher, fact, CodeKind.HOUSEHOLD) if column == "household_code" else fact
 
     def _withhold(self, column: str, values: pa.Array) -> pa.Array:
-        """Return the values, without the address of a closed row."""
+        """Return the values, without the address of a closed row or a protected person."""
         if column != "address":
             return values
         closed = pc.fill_null(pc.equal(self.columns["status"], "closed"), False)
-        return pc.if_else(closed, None, values)
+        return pc.if_else(pc.or_(closed, self.withheld), None, values)
 
     def _account(self) -> dict[str, pa.Array]:
         if not self.domain.has_accounts:
@@ -121,13 +128,24 @@ class ChangeColumns:
     @property
     def timestamps_ms(self) -> pa.Array:
         """The days of effect at 00:00 UTC, in milliseconds since 1970."""
-        days = self.columns["effective_on"].cast(pa.int32()).cast(pa.int64())
-        return pc.max_element_wise(pc.multiply(days, _DAY_MS), _EARLIEST_MS)
+        return day_timestamps_ms(self.columns["effective_on"])
 
 
-def change_columns(domain: Domain, cipher: Cipher, table: pa.Table) -> ChangeColumns:
-    """Return the columns of records of `change.<domain>`."""
-    return ChangeColumns(domain, cipher, select_columns(table, _READ))
+def day_timestamps_ms(days: pa.Array) -> pa.Array:
+    """Return days (date32) as Kafka timestamps: 00:00 UTC, in milliseconds since 1970."""
+    return pc.max_element_wise(pc.multiply(days.cast(pa.int32()).cast(pa.int64()), _DAY_MS), _EARLIEST_MS)
+
+
+def change_columns(domain: Domain, cipher: Cipher, table: pa.Table, tables: Tables) -> ChangeColumns:
+    """Return the columns of records of `change.<domain>`; `tables` has `protection` if any record has an address."""
+    columns = select_columns(table, _READ)
+    has_address = domain.has_addresses and pc.any(pc.is_valid(addresses_of(columns))).as_py()
+    withheld = (
+        withheld_rows(domain.id, columns, tables[PROTECTION])
+        if has_address
+        else pa.repeat(False, len(columns["person"]))
+    )
+    return ChangeColumns(domain, cipher, columns, withheld)
 
 
 def domain_records(changes: ChangeColumns) -> pa.Table:

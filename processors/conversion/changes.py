@@ -13,7 +13,7 @@ from schemas.reasons import Reason
 from schemas.systems import Domain
 from schemas.systems.model import FACT_OF_COLUMN
 from schemas.topics import disclosure_topic, domain_topic
-from streams.contract import Output, Poison, Result
+from streams.contract import Batch, Output, Poison, Result, Tables
 
 
 class ChangeConverter:
@@ -27,22 +27,23 @@ class ChangeConverter:
     def __init__(self, domain: Domain, cipher: Cipher) -> None:
         self._domain, self._cipher = domain, cipher
 
-    def convert(self, table: pa.Table) -> Result:
-        """Return the domain's records and the disclosures; `Poison.index` is a row of `table`."""
-        changes = change_columns(self._domain, self._cipher, table)
+    def convert(self, batch: Batch, tables: Tables) -> Result:
+        """Return the domain's records and the disclosures; `Poison.index` is a row of the batch."""
+        table = batch.table
+        changes = change_columns(self._domain, self._cipher, table, tables)
         failures = _failures(changes)
         poison: list[Poison] = []
         if failures.null_count < len(failures):
             rows = pc.indices_nonzero(pc.is_valid(failures)).to_pylist()
             reasons = failures.drop_null().to_pylist()
             poison = [Poison(0, row, reason) for row, reason in zip(rows, reasons, strict=True)]
-            changes = change_columns(self._domain, self._cipher, table.filter(pc.is_null(failures)))
+            changes = change_columns(self._domain, self._cipher, table.filter(pc.is_null(failures)), tables)
         codes, times = changes.codes, changes.timestamps_ms
-        domain = self._domain
+        domain, disclosed = self._domain, disclosures(changes, batch.processed_at_ms)
         return Result(
             [
                 Output(domain_topic(domain.id), domain.event, domain_records(changes), codes, times),
-                Output(disclosure_topic(domain.id), "disclosure", disclosures(changes), codes, times),
+                Output(disclosure_topic(domain.id), "disclosure", disclosed, codes, times),
             ],
             poison,
         )

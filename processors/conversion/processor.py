@@ -1,35 +1,42 @@
-"""The conversion step: passes a domain's changes to one converter and its receipts to another."""
+"""The conversion step: routes changes for a domain, receipts from a domain and protection measures to converters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.codes import KeyRing
 from processors.columns import contiguous
 from processors.conversion.changes import ChangeConverter
 from processors.conversion.receipts import ReceiptConverter
+from processors.conversion.withdrawals import WithdrawalConverter
+from processors.conversion.withholding import addresses_of
 from schemas.systems import DOMAINS
-from schemas.topics import change_topic, domain_receipt_topic
-from streams.contract import Batch, Output, Poison, Result
+from schemas.topics import PROTECTION, change_topic, domain_receipt_topic
+from streams.contract import Batch, Output, Poison, Result, Tables
 
 
 class _Converter(Protocol):
-    def convert(self, table: pa.Table) -> Result:
-        """Convert records of one topic; `Poison.index` is a row of `table`."""
+    def convert(self, batch: Batch, tables: Tables) -> Result:
+        """Convert records of one topic; `Poison.index` is a row of the batch."""
 
 
 class ConversionProcessor:
-    """Reads `change.<domain>` and `receipt.<domain>`; writes `domain.<domain>`, `disclosure.<domain>`, `receipt`.
+    """Reads `change.<domain>`, `receipt.<domain>` and `protection`.
 
-    Poison: see `ChangeConverter` and `ReceiptConverter`; `wrong-topic` for a record whose schema isn't its topic's.
+    Writes `domain.<domain>`, `disclosure.<domain>`, `receipt` and `withdrawal.<domain>`. It needs `protection` as a
+    table too: what may be shown depends on who is protected when it is published, not when the change was made.
+
+    Poison: see the converters; `wrong-topic` for a record whose schema isn't its topic's.
     """
 
     def __init__(self, keys: KeyRing) -> None:
-        self._converters: dict[tuple[str, str], _Converter] = {}
+        self._converters: dict[tuple[str, str], _Converter] = {
+            ("protection", PROTECTION): WithdrawalConverter(keys)
+        }
         for domain in DOMAINS.values():
             cipher = keys.cipher(domain.id)
             self._converters["domain-change", change_topic(domain.id)] = ChangeConverter(domain, cipher)
@@ -37,7 +44,20 @@ class ConversionProcessor:
                 domain, cipher
             )
 
-    def process(self, batches: Sequence[Batch]) -> Result:
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """The schema in the catalogue of each table, by topic."""
+        return {PROTECTION: "protection"}
+
+    def needs_tables(self, batches: Sequence[Batch]) -> bool:
+        """Return whether any change has an address."""
+        changes = (batch.table for batch in batches if batch.schema == "domain-change")
+        return any(
+            addresses_of({"facts": contiguous(table.column("facts"))}).null_count < len(table)
+            for table in changes
+        )
+
+    def process(self, batches: Sequence[Batch], tables: Tables) -> Result:
         """Return outputs in the order of the batches; within a batch topic by topic, in the order of its records."""
         outputs: list[Output] = []
         poison: list[Poison] = []
@@ -49,8 +69,10 @@ class ConversionProcessor:
                 if converter is None:
                     poison += [Poison(number, row, "wrong-topic") for row in rows.to_pylist()]
                     continue
-                table = batch.table if len(rows) == len(topics) else batch.table.take(rows)
-                result = converter.convert(table)
+                of_topic = batch
+                if len(rows) < len(topics):
+                    of_topic = replace(batch, table=batch.table.take(rows), meta=batch.meta.take(rows))
+                result = converter.convert(of_topic, tables)
                 outputs += [output for output in result.outputs if len(output.table)]
                 if result.poison:
                     indices = rows.to_pylist()

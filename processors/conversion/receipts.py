@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.codes import Cipher, CodeKind, cases, mesh_codes
@@ -15,7 +14,7 @@ from processors.columns import (
 )
 from schemas.systems import Domain
 from schemas.topics import RECEIPT
-from streams.contract import Output, Poison, Result
+from streams.contract import Batch, Output, Poison, Result, Tables
 
 
 class ReceiptConverter:
@@ -27,9 +26,9 @@ class ReceiptConverter:
     def __init__(self, domain: Domain, cipher: Cipher) -> None:
         self._domain, self._cipher = domain, cipher
 
-    def convert(self, table: pa.Table) -> Result:
-        """Return the converted receipts; `Poison.index` is a row of `table`."""
-        received = select_columns(table, ("code", "case_code", "entity", "revision", "applied_at"))
+    def convert(self, batch: Batch, tables: Tables) -> Result:
+        """Return the converted receipts; `Poison.index` is a row of the batch."""
+        received = select_columns(batch.table, ("code", "case_code", "entity", "revision", "applied_at"))
         person = mesh_codes(self._cipher, received["code"], CodeKind.PERSON)
         municipality, notice = cases(self._cipher, received["case_code"])
         case_known = pc.or_(pc.is_valid(municipality), pc.is_null(received["case_code"]))

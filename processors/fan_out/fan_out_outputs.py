@@ -25,9 +25,10 @@ from processors.fan_out.history import Account, Facts
 from processors.fan_out.messages import ResidentMessage, text_of
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import PersonState
+from processors.fan_out.protections import protection_record
 from processors.rejections import RejectionCode, Rejections
 from schemas.tables import rows_from_table
-from schemas.topics import CASE_DISPATCHED, CONFLICT, change_topic
+from schemas.topics import CASE_DISPATCHED, CONFLICT, PROTECTION, change_topic
 from streams.contract import Output
 
 Record = dict[str, Any]
@@ -64,6 +65,7 @@ class FanOutOutputs:
         self.changes: dict[str, list[DomainChange]] = {}
         self.dispatched: list[tuple[int, list[DispatchedChange]]] = []
         self.conflicts: list[Record] = []
+        self.protections: list[Record] = []
         self.duplicates: list[int] = []
 
     def add(
@@ -90,6 +92,7 @@ class FanOutOutputs:
             dispatched += [self._add_message(row, person, message) for message in messages]
             for conflict in conflicts.differences(change.person, before, person.state):
                 self.conflicts.append(conflict._asdict())
+            self._add_protection(change.person, person, before)
         if change.case is not None:
             self.dispatched.append((row, dispatched))
 
@@ -102,6 +105,12 @@ class FanOutOutputs:
         return self._add(
             domain, DomainChange(row, difference.entity, op, revision, municipality, day, *values)
         )
+
+    def _add_protection(self, code: str, person: PersonAggregate, before: PersonState) -> None:
+        """Add the person's protection record if it differs; after the changes, whose revisions it has."""
+        record = protection_record(code, before, person.state, person.revisions)
+        if record is not None:
+            self.protections.append(record)
 
     def _add_message(self, row: int, person: PersonAggregate, message: ResidentMessage) -> DispatchedChange:
         notice = message.notice
@@ -123,7 +132,13 @@ class FanOutOutputs:
 
     def outputs(self) -> list[Output]:
         """Return one output per topic, omitting topics without records."""
-        return [*self._changes(), *self._dispatched(), *self._conflicts(), *self._rejections()]
+        return [
+            *self._changes(),
+            *self._dispatched(),
+            *self._conflicts(),
+            *self._protections(),
+            *self._rejections(),
+        ]
 
     def _changes(self) -> Iterator[Output]:
         """Yield the changes of each domain.
@@ -171,6 +186,11 @@ class FanOutOutputs:
         if self.conflicts:
             keys = [conflict["id"] for conflict in self.conflicts]
             yield output_from_rows(CONFLICT, "conflict", self.conflicts, keys)
+
+    def _protections(self) -> Iterator[Output]:
+        if self.protections:
+            keys = [record["person"] for record in self.protections]
+            yield output_from_rows(PROTECTION, "protection", self.protections, keys)
 
     def _rejections(self) -> Iterator[Output]:
         rejections = Rejections()

@@ -91,6 +91,11 @@ class PersonNotice:
     cancelled_by: Receipt | None = None
 
     @property
+    def begins_protection(self) -> bool:
+        """Whether the notice begins a protection measure, if the rules allow it."""
+        return self.protected or self.reason is Reason.PROTECTION_BEGUN
+
+    @property
     def id(self) -> tuple[str, str]:
         """Municipality and notice number."""
         return self.municipality, self.number

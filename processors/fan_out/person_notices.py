@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from processors.fan_out.confirmed_residence import choose_confirmed
-from processors.fan_out.domains import ADDRESS, VISIBLE_FACTS, FactChanges, apply_rules, update_national_rows
+from processors.fan_out.domains import FactChanges, apply_rules, update_national_rows
 from processors.fan_out.effective_order import destination
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import (
@@ -17,6 +17,7 @@ from processors.fan_out.person_state import (
     ResidenceEnd,
     UnconfirmedNotice,
 )
+from processors.fan_out.protections import has_visible_address, protections_after
 from schemas.reasons import ENDS_RESIDENCE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import ABROAD
@@ -32,8 +33,9 @@ def apply_notice(state: PersonState, notice: PersonNotice) -> None:
     begins even then. A notice of a municipality whose registration isn't the confirmed one changes only the rows of
     this municipality.
     """
-    if notice.protected or notice.reason is Reason.PROTECTION_BEGUN:
-        _set_protected(state, notice.effective_on, protected=True)
+    if notice.begins_protection:
+        state.ever_protected = True
+        _set_protected(state, notice, protected=True)
     elif notice.reason is Reason.PROTECTION_ENDED:
         _end_protection(state, notice)
     if notice.reason in NEW_THERE:
@@ -49,19 +51,20 @@ def apply_notice(state: PersonState, notice: PersonNotice) -> None:
 def _end_protection(state: PersonState, notice: PersonNotice) -> None:
     """End the protection measure, by the confirmed municipality only; fail closed otherwise."""
     if state.confirmed == notice.municipality:
-        _set_protected(state, notice.effective_on, protected=False)
+        _set_protected(state, notice, protected=False)
     else:
         _add_unconfirmed(state, PROTECTION_END, notice)
 
 
-def _set_protected(state: PersonState, day: date, *, protected: bool) -> None:
-    """Set the protection measure; the day of each open row whose address it withholds or restores becomes `day`."""
+def _set_protected(state: PersonState, notice: PersonNotice, *, protected: bool) -> None:
+    """Begin or end the measure; the day of each open row whose address it withholds or restores is the notice's."""
     if state.protected == protected:
         return
     state.protected = protected
+    state.protections = protections_after(state.protections, notice)
     for key, row in state.rows.items():
-        if row.open and ADDRESS in VISIBLE_FACTS[key[0]] and row.facts.address is not None:
-            state.rows[key] = row._replace(effective_on=day)
+        if has_visible_address(key, row):
+            state.rows[key] = row._replace(effective_on=notice.effective_on)
 
 
 def _add_unconfirmed(state: PersonState, kind: str, notice: PersonNotice) -> None:

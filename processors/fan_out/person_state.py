@@ -116,6 +116,18 @@ class Residence(NamedTuple):
 NO_RESIDENCE: Final = Residence(frozenset(), frozenset())
 
 
+class Protection(NamedTuple):
+    """A protection measure: the day since which it is in force, the day on which it ends (None: not yet).
+
+    `begun_at` and `ended_at` are the times of receipt, in ms since 1970, of the notices that began and ended it.
+    """
+
+    since: date
+    until: date | None
+    begun_at: int
+    ended_at: int | None
+
+
 class AccountInForce(NamedTuple):
     """The account in force, or the last one that was (not `open`); `since` is the day of its latest change."""
 
@@ -159,6 +171,9 @@ class PersonState:
     `known_from` is the day of the first registration, `last_day` the latest day folded, `start_of_day` the residence
     before that day. `day_over` is true if enrolments or accounts of that day have been folded: they come after all
     notices of the day.
+
+    `protections` are the protection measures in the order of effect. `ever_protected` is true if any notice begins one,
+    whether it has an effect or not.
     """
 
     facts: Facts | None = None
@@ -177,6 +192,8 @@ class PersonState:
     rows: dict[RowKey, DomainRow] = field(default_factory=dict)
     conflicting_enrolments: tuple[Enrolment, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
+    ever_protected: bool = False
+    protections: tuple[Protection, ...] = ()
 
     def copy(self) -> PersonState:
         """Return a copy that can be folded further without changing this one."""
@@ -198,6 +215,8 @@ class PersonState:
             dict(self.rows),
             self.conflicting_enrolments,
             self.ledger,
+            self.ever_protected,
+            self.protections,
         )
 
     def resident_in(self, municipality: str | None) -> bool:

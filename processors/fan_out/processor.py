@@ -1,4 +1,7 @@
-"""The fan-out step: from `person.change` to `change.<domain>`, `case.dispatched`, `conflict`, `rejected.<system>`."""
+"""The fan-out step: from `person.change` to `change.<domain>` and what belongs to it.
+
+That is `protection` in the same transaction, `case.dispatched`, `conflict` and `rejected.<system>`.
+"""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from processors.fan_out.person_state import (
     DomainRow,
     Ledger,
     PersonState,
+    Protection,
     Registration,
     Residence,
     ResidenceEnd,
@@ -153,6 +154,8 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
             ],
         },
         **_write_ledger(state.ledger),
+        "ever_protected": state.ever_protected,
+        "protections": [protection._asdict() for protection in state.protections],
     }
 
 
@@ -271,6 +274,10 @@ def _read_state(
         },
         tuple(enrolments[index] for index in stored["conflicting_enrolments"]),
         _read_ledger(stored),
+        stored["ever_protected"],
+        tuple(
+            Protection(p["since"], p["until"], p["begun_at"], p["ended_at"]) for p in stored["protections"]
+        ),
     )
 
 

@@ -128,6 +128,11 @@ class Domain:
         return bool(self.columns)
 
     @property
+    def has_addresses(self) -> bool:
+        """Whether the domain's rows of persons have an address, which a protection measure withholds."""
+        return "address" in self.columns
+
+    @property
     def has_accounts(self) -> bool:
         """Whether the domain stores accounts: field and table `account`. True for paying domains and the ledger."""
         return bool(self.account_basis)

@@ -300,6 +300,15 @@ class MemoryClients:
         """Return a reader of operator commands."""
         return MemoryReader(self.log)
 
+    def end_offsets(self, topic: str) -> dict[Partition, int]:
+        """Return the offset after the last record of each partition; none before the topic's first record."""
+        numbers = range(self.log.partition_counts.get(topic, 0))
+        return {(topic, number): len(self.log.records[topic, number]) for number in numbers}
+
+    def now_ms(self) -> int:
+        """Return the time of the log's clock."""
+        return self.log.now_ms
+
     def barrier_partition(self) -> Partition:
         """Return a partition that no client reads or writes: the only member can't share it with another slot."""
         return self.transactional_id, 0

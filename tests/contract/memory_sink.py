@@ -52,6 +52,9 @@ class MemoryStore:
     published_dead_letters: list[tuple[int, int, bytes | None]] = field(default_factory=list)
     queue: dict[Position, QueuedRecord] = field(default_factory=dict)
     commands_done: set[str] = field(default_factory=set)
+    #: Last revision by code whose address is withdrawn, and the offsets of the withdrawals.
+    withdrawn: dict[str, int] = field(default_factory=dict)
+    withdrawal_offsets: dict[int, int] = field(default_factory=dict)
 
     def rows_of(self, entity: str, column: str) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return one column and the revision of an entity's rows, by code and municipality."""
@@ -146,6 +149,23 @@ class MemorySink:
             self._apply(self._store, batch, {position: queued})
         self._store.commands_done.add(command.id)
 
+    def withdrawal_offsets(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """Return the stored offsets of withdrawals."""
+        return {number: self._store.withdrawal_offsets.get(number, 0) for number in partitions}
+
+    def withdraw(self, batch: SinkBatch) -> None:
+        """Remember the highest revision of each code, and take out the addresses up to it."""
+        for row in batch.table.to_pylist():
+            before = self._store.withdrawn.get(row["code"], 0)
+            self._store.withdrawn[row["code"]] = max(before, row["revision"])
+        for key, (content, revision) in self._store.rows.items():
+            self._store.rows[key] = (
+                _without_withdrawn_address(self._store, key, content, revision),
+                revision,
+            )
+        stored = self._store.withdrawal_offsets
+        stored |= {number: max(stored.get(number, 0), end) for number, end in batch.next_offsets.items()}
+
     def close(self) -> None:
         """Discard what was put and not flushed."""
         self._pending = []
@@ -190,8 +210,18 @@ def _apply_row(store: MemoryStore, row: Mapping[str, Any]) -> bool:
         return False
     key = (row["entity"], row["code"], row["municipality"])
     if key not in store.rows or store.rows[key][1] < row["revision"]:
+        content = _without_withdrawn_address(store, key, content, row["revision"])
         store.rows[key] = (content if is_upsert else None, row["revision"])
     return True
+
+
+def _without_withdrawn_address(
+    store: MemoryStore, key: RowKey, content: Mapping[str, Any] | None, revision: int
+) -> Mapping[str, Any] | None:
+    """Return the content of a row; without its address if that is withdrawn for this revision."""
+    if content is None or key[0] != "PERSON" or revision > store.withdrawn.get(key[1], 0):
+        return content
+    return {**content, "address": None}
 
 
 def _is_valid(code: str, content: Mapping[str, Any] | None) -> bool:

@@ -51,6 +51,7 @@ class Change(NamedTuple):
     entity: str = "PERSON"
     municipality: str | None = MUNICIPALITY
     status: str = "active"
+    address: str | None = None
 
     @property
     def event(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Change(NamedTuple):
         event: dict[str, Any] = {name: value for name, value in self._asdict().items() if name in fields}
         event["effective_on"] = DAY
         if self.op == "UPSERT" and self.entity == "PERSON":
-            event["person"] = {"status": self.status, "name": self.name}
+            event["person"] = {"status": self.status, "name": self.name, "address": self.address}
         if self.op == "UPSERT" and self.entity == "ACCOUNT":
             event["account"] = {"status": self.status, "holder_kana": self.name}
         return event

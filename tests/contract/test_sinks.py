@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pyarrow as pa
 import pytest
 
 from connectors.sink import SinkBatch
 from tests.contract.memory_sink import MemorySink, MemoryStore
-from tests.contract.sink_suite import CODING, DOMAIN, STEP, OpenDeadLetter, Receipt, SinkSuite
+from tests.contract.sink_suite import CODING, DOMAIN, STEP, OpenDeadLetter, Receipt
+from tests.contract.withdrawal_suite import WithdrawalSuite
 
 
-class TestMemorySink(SinkSuite):
+class TestMemorySink(WithdrawalSuite):
     """The suite on a store in memory."""
 
     @pytest.fixture(autouse=True)
@@ -33,6 +35,10 @@ class TestMemorySink(SinkSuite):
     def rows(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the persons."""
         return self.memory.rows_of("PERSON", "name")
+
+    def addresses(self) -> dict[tuple[str, str], str | None]:
+        """Return the addresses of the persons."""
+        return {key: address for key, (address, _) in self.memory.rows_of("PERSON", "address").items()}
 
     def accounts(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the accounts."""
@@ -84,6 +90,27 @@ class SinkWithoutRevisions(MemorySink):
         super().put(batch)
 
 
+class SinkWhoseWithdrawalsWait(MemorySink):
+    """A broken sink that withdraws nothing of a person who has a dead letter."""
+
+    def withdraw(self, batch: SinkBatch) -> None:
+        """Withdraw only the addresses of others."""
+        blocked = {queued.person[0] for queued in self._store.queue.values() if queued.person}
+        codes = batch.table.column("code").to_pylist()
+        rows = [row for row, code in enumerate(codes) if code not in blocked]
+        table = batch.table.take(pa.array(rows, pa.int64()))
+        super().withdraw(SinkBatch(table, batch.records, rows, batch.next_offsets))
+
+
+class SinkThatForgetsWithdrawals(MemorySink):
+    """A broken sink that takes addresses out, but remembers no revision."""
+
+    def withdraw(self, batch: SinkBatch) -> None:
+        """Forget the revisions afterwards."""
+        super().withdraw(batch)
+        self._store.withdrawn.clear()
+
+
 @pytest.mark.parametrize(
     ("broken", "test"),
     [
@@ -92,6 +119,8 @@ class SinkWithoutRevisions(MemorySink):
         (SinkThatDropsUndecodable, TestMemorySink.test_several_puts_are_one_commit),
         (SinkWithoutBlocking, TestMemorySink.test_later_records_of_the_same_person_are_blocked),
         (SinkWithoutRevisions, TestMemorySink.test_an_older_change_does_not_restore_a_deleted_row),
+        (SinkWhoseWithdrawalsWait, TestMemorySink.test_a_withdrawal_passes_a_dead_letter),
+        (SinkThatForgetsWithdrawals, TestMemorySink.test_no_older_change_brings_a_withdrawn_address_back),
     ],
 )
 def test_the_suite_detects_a_broken_sink(broken: type[MemorySink], test: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -19,6 +19,8 @@ from tests.simulation.log import Log, LogEntry
 from tests.simulation.producer import SimProducer
 from tests.simulation.virtual_time import Host
 
+#: The call of a reader that follows a topic: operator commands, global tables.
+FOLLOW: Final = "follow"
 #: How often librdkafka commits by itself if `enable.auto.commit` is set.
 _AUTO_COMMIT_INTERVAL_S = 5
 
@@ -75,6 +77,8 @@ class SimConsumer:
         entries = self._handle_rebalance()
         if entries is None:
             entries = stale + self.fetcher.fetch(max(0, records_max - len(stale)))
+            if entries:
+                self._host.polled_version = self._log.version
         self._auto_commit()
         return self._host.request("consumed", lambda: entries)
 
@@ -239,7 +243,11 @@ class SimReader:
 
     def consume(self, num_messages: int, timeout: float) -> list[LogEntry]:
         """Return records or ends of partitions."""
-        return self._host.request(self._call, lambda: self.fetcher.fetch(num_messages))
+        entries: list[LogEntry] = self._host.request(self._call, lambda: self.fetcher.fetch(num_messages))
+        if not entries and timeout and self._call == FOLLOW:
+            # A worker that waits for a table's end processes nothing meanwhile: all others run.
+            self._host.let_others_run(timeout)
+        return entries
 
     def close(self) -> None:
         """Stop reading."""
@@ -288,7 +296,18 @@ class SimClients:
 
     def tailing_reader(self) -> SimReader:
         """Return a reader that follows a topic with little traffic."""
-        return SimReader(self._log, self._host, kafka_clients.reader_properties({}, self._group), "follow")
+        return SimReader(self._log, self._host, kafka_clients.reader_properties({}, self._group), FOLLOW)
+
+    def end_offsets(self, topic: str) -> dict[Partition, int]:
+        """Return the offset after the last record of each partition."""
+        partitions = [(topic, number) for number in range(self._log.topics[topic])]
+        return self._host.request(
+            "end_offsets", lambda: {partition: self._log.end_offset(partition) for partition in partitions}
+        )
+
+    def now_ms(self) -> int:
+        """Return the time of day, which faults move in either direction."""
+        return int(1_000 * (self._log.wall_clock_offset_s + self._log.time.now_s))
 
     def barrier_partition(self) -> Partition:
         """Return the slot's barrier partition. Here some slots share one: with as many as workers each had its own."""

@@ -174,6 +174,7 @@ class TransactionCoordinator:
         if transaction is None:
             return
         transaction.state = state.last_end = end
+        transaction.ended_version = self._log.version
         deliveries: list[Callable[[], None]] = [
             partial(self._end_in_partition, state, partition, transaction)
             for partition in transaction.partitions

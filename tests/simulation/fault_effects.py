@@ -129,7 +129,7 @@ def _duplicates(process: Process, fault: Fault, call: Any, send: Any, timeout_s:
 
 def _stale_answer(process: Process, fault: Fault, call: Any, send: Any, timeout_s: float) -> Any:
     drawn, world = _random_of(fault), process.world
-    stale: Log | GroupCoordinator = world.log if fault.call == "read" else world.groups
+    stale: Log | GroupCoordinator = world.groups if fault.call == "committed" else world.log
     if fault.detail_seed and drawn.random() < 0.5:
         # The stale broker is asked again, or also leads what is read next.
         next_fault = replace(fault, detail_seed=fault.detail_seed >> 1)

@@ -22,15 +22,17 @@ STEP_CALLS: Final = (
     "produce",
     *_COORDINATOR,
 )
+#: Calls of a worker that reads a whole topic (a global table, withdrawals), besides "follow".
+TABLE_CALLS: Final = ("end_offsets",)
 STORE_CALLS: Final = ("store.connect", "store.statement", "store.commit")
-SINK_CALLS: Final = (*_READS, "follow", *STORE_CALLS, "relay.send")
-CALLS: Final = (*STEP_CALLS, *STORE_CALLS, "relay.send")
+SINK_CALLS: Final = (*_READS, "follow", *TABLE_CALLS, *STORE_CALLS, "relay.send")
+CALLS: Final = (*STEP_CALLS, *TABLE_CALLS, *STORE_CALLS, "relay.send")
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "intake": STEP_CALLS,
     "household": STEP_CALLS,
     "fan-out": STEP_CALLS,
-    "conversion": STEP_CALLS,
+    "conversion": (*STEP_CALLS, *TABLE_CALLS),
     "sink": SINK_CALLS,
 }
 
@@ -66,7 +68,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     # One read returns records from before a rebalance ahead of those from after it.
     "duplicates": ("consume",),
     # The answering broker was deposed and doesn't know it: it returns an earlier state.
-    "stale answer": ("committed", "read"),
+    "stale answer": ("committed", "read", *TABLE_CALLS),
     "retriable error": (*_COORDINATOR, "store.connect", "relay.send"),
     "abortable error": ("send_offsets_to_transaction", "commit_transaction"),
     "fatal error": (*_COORDINATOR, "produce", "relay.send"),

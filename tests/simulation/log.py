@@ -32,6 +32,8 @@ class Transaction:
 
     transactional_id: str
     state: TransactionState = TransactionState.OPEN
+    #: The log's version when the end was decided.
+    ended_version: int = 0
     partitions: dict[Partition, None] = field(default_factory=dict)
     groups: dict[str, None] = field(default_factory=dict)
 
@@ -43,6 +45,7 @@ class LogEntry(MessageBase):
         "control",
         "failure",
         "key_bytes",
+        "polled_version",
         "record_offset",
         "timestamp_ms",
         "topic_partition",
@@ -63,6 +66,8 @@ class LogEntry(MessageBase):
         self.transaction: Transaction | None = None
         self.control = False
         self.failure: KafkaError | None = None
+        #: The log's version when its producer's process last polled records: what it was made from.
+        self.polled_version = 0
 
     @property
     def aborted(self) -> bool:
@@ -137,6 +142,7 @@ class Log:
         entries = self.entries[partition]
         timestamp_ms = record.timestamp_ms or int(1_000 * (self.wall_clock_offset_s + self.time.now_s))
         entry = LogEntry(partition, len(entries), record.key_bytes, record.value_bytes, timestamp_ms)
+        entry.polled_version = record.polled_version
         entries.append(entry)
         if transaction is not None:
             entry.transaction = transaction

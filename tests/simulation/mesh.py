@@ -16,8 +16,8 @@ from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
 from processors.intake import IntakeProcessor
 from schemas.systems import DOMAINS
-from schemas.topics import change_topic, domain_receipt_topic, sink_step, topics_of
-from streams.contract import StatefulProcessor, StatelessProcessor
+from schemas.topics import PROTECTION, change_topic, domain_receipt_topic, sink_step, topics_of
+from streams.contract import StatefulProcessor, StatelessProcessor, TableReadingProcessor
 from streams.settings import PipelineSettings
 from streams.step import Step
 from tests.simulation.cities import CODING, RECEIVED_MS
@@ -109,10 +109,11 @@ def steps(domains: tuple[str, ...]) -> list[Step]:
     inputs["conversion"] = [
         *(change_topic(domain) for domain in domains),
         *(domain_receipt_topic(domain) for domain in domains),
+        PROTECTION,
     ]
     keys: KeyRing = key_ring()
     schema_by_topic = schema_of()
-    processors: dict[str, StatelessProcessor | StatefulProcessor] = {
+    processors: dict[str, StatelessProcessor | TableReadingProcessor | StatefulProcessor] = {
         "intake": IntakeProcessor(keys),
         "household": HouseholdProcessor(),
         "fan-out": FanOutProcessor(),

@@ -26,6 +26,7 @@ from tests.simulation.statements import (
     copy_rows,
 )
 from tests.simulation.virtual_time import Host, VirtualTime
+from tests.simulation.withdrawal_statements import WITHDRAWAL_STATEMENTS
 
 
 @dataclass
@@ -208,6 +209,17 @@ class SimSession:
         locks[row_id] = self
         return True
 
+    def lock_table(self, table: str, *, exclusive: bool) -> None:
+        """Lock a table until the transaction ends. Raise LockNotAvailable after the timeout.
+
+        A lock that isn't exclusive is one on a row that only this session has: it conflicts with the exclusive one.
+        """
+        if not self._can_lock_table(table, exclusive):
+            self._host.wait(lambda: self._can_lock_table(table, exclusive), self._settings.lock_timeout_s)
+        if not self._can_lock_table(table, exclusive):
+            raise errors.LockNotAvailable
+        self._database.locks[f"table {table}", None if exclusive else id(self)] = self
+
     def insert(self, table: str, value: Any) -> None:
         """Insert a row with a new identity."""
         self.write((table, self._database.next_identity()), value)
@@ -237,6 +249,12 @@ class SimSession:
     def _can_lock(self, row_id: RowId) -> bool:
         return self._database.is_unlocked(row_id) or self._database.locks[row_id] is self
 
+    def _can_lock_table(self, table: str, exclusive: bool) -> bool:
+        locks = self._database.locks
+        others = [each for each in locks if each[0] == f"table {table}" and locks[each] is not self]
+        conflicting = [each for each in others if exclusive or each[1] is None]
+        return all(self._database.is_unlocked(each) for each in conflicting)
+
     def _check_alive(self) -> None:
         if self._depth and self.hung:
             self.break_connection()
@@ -249,7 +267,7 @@ class SimSession:
 
     def _execute(self, text: str, values: Sequence[Any]) -> StatementResult:
         self._check_alive()
-        for pattern, effect in STATEMENTS.items():
+        for pattern, effect in (*STATEMENTS.items(), *WITHDRAWAL_STATEMENTS.items()):
             if match := pattern.fullmatch(text):
                 result = effect(self, match, values)
                 self._last_activity_s = self._database.time.now_s

@@ -62,7 +62,9 @@ class SimProducer:
         """Add a record to the queue."""
         if not self._open:
             raise kafka_exception(KafkaError._STATE)
-        self._queue.append((topic, LogEntry((topic, partition), -1, key, value, timestamp)))
+        record = LogEntry((topic, partition), -1, key, value, timestamp)
+        record.polled_version = self._host.polled_version
+        self._queue.append((topic, record))
 
     def poll(self, timeout: float) -> int:
         """Send the queue."""

@@ -16,6 +16,7 @@ from connectors.postgres import merge
 from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
+from connectors.sink import SinkBatch
 from processors.fan_out import person_notices
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import PersonState
@@ -24,6 +25,7 @@ from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
 from streams.clients import Message, Partition, ProducerRecords
 from streams.dead_letter_router import DeadLetterRouter
+from streams.global_table import GlobalTable, GlobalTables
 from streams.kafka_errors import ErrorAction, error_action
 from streams.restore import Restorer
 from streams.transactions import Transactions
@@ -31,6 +33,8 @@ from streams.unassigned import UnassignedPartitionMonitor
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import MemberMetadata
 
+#: No topic of the simulation has more partitions.
+PARTITIONS_MAX: Final = 16
 #: Sets an attribute of a class or module until the seeded fault is removed.
 Seed = Callable[[Any, str, Any], None]
 
@@ -215,9 +219,28 @@ def _last_registration_confirmed(seed: Seed) -> None:
 
 def _protection_ended_by_anybody(seed: Seed) -> None:
     def end_protection(state: PersonState, notice: PersonNotice) -> None:
-        person_notices._set_protected(state, notice.effective_on, protected=False)
+        person_notices._set_protected(state, notice, protected=False)
 
     seed(person_notices, "_end_protection", end_protection)
+
+
+def _table_read_at_start_only(seed: Seed) -> None:
+    real = GlobalTables.current
+
+    def current(self: GlobalTables) -> Mapping[str, GlobalTable]:
+        return self._tables if self._reader is not None else real(self)
+
+    seed(GlobalTables, "current", current)
+
+
+def _withdrawals_behind_dead_letters(seed: Seed) -> None:
+    real = PostgresSink._commit_withdrawals
+
+    def commit(self: PostgresSink, connection: Any, batch: SinkBatch) -> None:
+        if not self._dlq_table.dead_letters(connection, range(PARTITIONS_MAX)):
+            real(self, connection, batch)
+
+    seed(PostgresSink, "_commit_withdrawals", commit)
 
 
 SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
@@ -237,6 +260,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "records with a blocked ordering key processed": _nothing_blocked,
     "the registration received last is the confirmed one": _last_registration_confirmed,
     "a protection measure ended by any municipality": _protection_ended_by_anybody,
+    "a global table read at the start only": _table_read_at_start_only,
+    "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }
 
 

@@ -35,6 +35,9 @@ class StatementSession(Protocol):
     def lock(self, row_id: RowId, *, skip: bool = False) -> bool:
         """Lock a row; if another session has it, wait, or return False (`skip`)."""
 
+    def lock_table(self, table: str, *, exclusive: bool) -> None:
+        """Lock a table until the transaction ends: for itself alone, or with others that don't want it alone."""
+
     def insert(self, table: str, value: Any) -> None:
         """Insert a row with a new identity."""
 
@@ -322,16 +325,16 @@ def _terminate_hung_sessions(
     return StatementResult([(session.terminate_hung_sessions(values[0]),)])
 
 
-_STAGE = r'"pg_temp"\."stage_(?P<stage>\w+)"'
-_TABLE = r'"\w+"\."(?P<table>\w+)"'
-_OFFSET = r'"\w+"\."sink_offset"'
+STAGE_NAME = r'"pg_temp"\."stage_(?P<stage>\w+)"'
+TABLE_NAME = r'"\w+"\."(?P<table>\w+)"'
+OFFSET_NAME = r'"\w+"\."sink_offset"'
 _DELETED = r'"\w+"\."deleted_revision"'
 _DLQ_ENTRY = r'"\w+"\."dlq_entry"'
 _DONE = r'"\w+"\."dlq_command_done"'
 _OF = r"(?P<entity>'\w+')"
 _SECOND_KEY = r"""(?P<second_key>''|"s"\."\w+")"""
-_COPY_STAGE: Final = re.compile(rf"COPY {_STAGE} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
-_COPY_DEAD_LETTERS: Final = re.compile(rf"COPY {_TABLE} \(key, value\) FROM STDIN \(FORMAT binary\)")
+_COPY_STAGE: Final = re.compile(rf"COPY {STAGE_NAME} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
+_COPY_DEAD_LETTERS: Final = re.compile(rf"COPY {TABLE_NAME} \(key, value\) FROM STDIN \(FORMAT binary\)")
 
 StatementEffect = Callable[[StatementSession, re.Match[str], Sequence[Any]], StatementResult]
 
@@ -339,25 +342,26 @@ StatementEffect = Callable[[StatementSession, re.Match[str], Sequence[Any]], Sta
 STATEMENTS: Final[Mapping[re.Pattern[str], StatementEffect]] = {
     re.compile(pattern): meaning
     for pattern, meaning in {
-        rf"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGE} \(.*\) ON COMMIT DELETE ROWS": _create_stage,
-        rf"DELETE FROM {_STAGE}": _clear_stage,
-        rf"INSERT INTO {_TABLE} AS t \(.*\) SELECT .* FROM {_STAGE} AS s WHERE s\.op = 'UPSERT'"
+        rf"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE_NAME} \(.*\) ON COMMIT DELETE ROWS": _create_stage,
+        rf"DELETE FROM {STAGE_NAME}": _clear_stage,
+        rf"INSERT INTO {TABLE_NAME} AS t \(.*\) SELECT .* FROM {STAGE_NAME} AS s WHERE s\.op = 'UPSERT'"
         rf"(?P<checks_deleted> AND NOT EXISTS \( SELECT FROM {_DELETED} AS d WHERE d\.entity = {_OF}"
         rf" AND d\.code = s\.code AND d\.second_key = {_SECOND_KEY} AND d\.revision >= s\.revision\))?"
         r" ON CONFLICT \((?P<key>.*)\) DO UPDATE SET .*?(?P<guarded> WHERE t\.revision < excluded\.revision)?": _upsert,
-        rf"DELETE FROM {_TABLE} AS t USING {_STAGE} AS s WHERE s\.op = 'DELETE' AND (?P<same>.*?)"
+        rf"DELETE FROM {TABLE_NAME} AS t USING {STAGE_NAME} AS s WHERE s\.op = 'DELETE' AND (?P<same>.*?)"
         r"(?P<guarded> AND t\.revision < s\.revision)?": _delete,
         rf"INSERT INTO {_DELETED} AS d \(entity, code, second_key, revision\)"
         rf" SELECT {_OF}, s\.code, {_SECOND_KEY}, s\.revision"
-        rf" FROM {_STAGE} AS s WHERE s\.op = 'DELETE' ON CONFLICT \(entity, code, second_key\) DO UPDATE"
+        rf" FROM {STAGE_NAME} AS s WHERE s\.op = 'DELETE' ON CONFLICT \(entity, code, second_key\) DO UPDATE"
         r" SET revision = excluded\.revision WHERE d\.revision < excluded\.revision": _remember_deleted,
-        rf"INSERT INTO {_OFFSET} \(topic, partition, next_offset\) SELECT %s, partition, 0"
+        rf"INSERT INTO {OFFSET_NAME} \(topic, partition, next_offset\) SELECT %s, partition, 0"
         r" FROM unnest\(%s::integer\[\]\) AS partition ON CONFLICT DO NOTHING": _make_offsets,
-        rf"SELECT partition, next_offset FROM {_OFFSET} WHERE topic = %s AND partition = ANY\(%s\)": _read_offsets,
-        rf"UPDATE {_OFFSET} SET next_offset = %s WHERE topic = %s AND partition = %s AND next_offset = %s": _advance,
-        rf"SELECT next_offset FROM {_OFFSET} WHERE topic = %s AND partition = %s FOR UPDATE": _lock_offset,
+        rf"SELECT partition, next_offset FROM {OFFSET_NAME} WHERE topic = %s AND partition = ANY\(%s\)": _read_offsets,
+        rf"UPDATE {OFFSET_NAME} SET next_offset = %s WHERE topic = %s AND partition = %s"
+        r" AND next_offset = %s": _advance,
+        rf"SELECT next_offset FROM {OFFSET_NAME} WHERE topic = %s AND partition = %s FOR UPDATE": _lock_offset,
         r"SELECT c\.conname, .* FROM pg_constraint AS c .*": _no_constraints,
-        rf"DROP TABLE {_STAGE}": _drop_stage,
+        rf"DROP TABLE {STAGE_NAME}": _drop_stage,
         rf"SELECT digest, ordering_key FROM {_DLQ_ENTRY} WHERE kind = 'DEAD_LETTER'"
         r" AND partition = ANY\(%s\)": _dead_letters,
         rf"SELECT count\(\*\) FROM {_DLQ_ENTRY} WHERE kind = 'BLOCKED' AND partition = ANY\(%s\)": _count_blocked,
@@ -372,10 +376,10 @@ STATEMENTS: Final[Mapping[re.Pattern[str], StatementEffect]] = {
         rf"DELETE FROM {_DLQ_ENTRY} WHERE partition = %s AND record_offset = ANY\(%s\)": _delete_dlq_entries,
         rf"INSERT INTO {_DONE} \(id, partition\) VALUES \(%s, %s\)": _record_command,
         rf"SELECT count\(\*\) FROM {_DONE} WHERE id = %s AND partition = %s": _is_command_done,
-        rf"INSERT INTO {_TABLE} \(receipts\) VALUES \(%b\)": _insert_receipts,
-        rf"SELECT id, receipts, applied_at FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
-        rf"SELECT id, key, value FROM {_TABLE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
-        rf"DELETE FROM {_TABLE} WHERE id = ANY\(%s\)": _delete_rows,
+        rf"INSERT INTO {TABLE_NAME} \(receipts\) VALUES \(%b\)": _insert_receipts,
+        rf"SELECT id, receipts, applied_at FROM {TABLE_NAME} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
+        rf"SELECT id, key, value FROM {TABLE_NAME} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED": _lock_rows,
+        rf"DELETE FROM {TABLE_NAME} WHERE id = ANY\(%s\)": _delete_rows,
         r"SELECT set_config\('transaction_timeout', '0', true\), .*": _set_silence_limit,
         r"SELECT count\(pg_terminate_backend\(pid\)\) FROM pg_stat_activity WHERE .*": _terminate_hung_sessions,
     }.items()

@@ -13,13 +13,16 @@ from connectors.postgres.sink import PostgresSink
 from connectors.postgres.store import PostgresSettings, StoreConnection
 from connectors.sink import Sink
 from streams.dead_letters import seal_context
-from tests.contract.sink_suite import CODING, DOMAIN, OpenDeadLetter, Receipt, SinkSuite
+from tests.contract.sink_suite import CODING, DOMAIN, OpenDeadLetter, Receipt
+from tests.contract.withdrawal_suite import WithdrawalSuite
 from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.virtual_time import T, VirtualTime
 
 
 class FaultlessHost:
     """A process without faults (`tests.simulation.virtual_time.Host`)."""
+
+    polled_version = 0
 
     def __init__(self, time: VirtualTime) -> None:
         self._time = time
@@ -48,7 +51,7 @@ class FaultlessHost:
         return 1_000
 
 
-class TestSimulatedStore(SinkSuite):
+class TestSimulatedStore(WithdrawalSuite):
     """The contract suite through the real sink."""
 
     @pytest.fixture(autouse=True)
@@ -70,6 +73,10 @@ class TestSimulatedStore(SinkSuite):
     def rows(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the persons."""
         return self._rows_of("person", "name")
+
+    def addresses(self) -> dict[tuple[str, str], str | None]:
+        """Return the addresses of the persons."""
+        return {key: address for key, (address, _) in self._rows_of("person", "address").items()}
 
     def accounts(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the accounts."""

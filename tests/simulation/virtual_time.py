@@ -41,7 +41,12 @@ class VirtualTime:
 
 
 class Host(Protocol):
-    """A process as its simulated clients see it. Every request goes through `request`, where faults are injected."""
+    """A process as its simulated clients see it. Every request goes through `request`, where faults are injected.
+
+    `polled_version` is the log's version when its group member last returned records.
+    """
+
+    polled_version: int
 
     def is_responsive(self) -> bool:
         """Return whether the background threads of its clients answer the brokers."""

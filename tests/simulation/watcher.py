@@ -19,6 +19,7 @@ _INTERNAL_TABLES = frozenset(
         "dead_letter_outbox",
         "dlq_entry",
         "dlq_command_done",
+        "withdrawal",
     }
 )
 
@@ -40,6 +41,7 @@ class Watcher:
                 self._count_receipts(value)
             elif row_id[0] not in _INTERNAL_TABLES:
                 self._check_revision(row_id, value, changes)
+                self._check_address(value)
 
     def findings_at_end(self) -> list[str]:
         """Return all findings. After an offset reset, applying records twice is correct."""
@@ -57,6 +59,13 @@ class Watcher:
             )
         deleted = self._deleted_revision(row_id, changes) if value is None else 0
         self._revisions[row_id] = max(before, revision, deleted)
+
+    def _check_address(self, row: Any) -> None:
+        """Check that a row which is written shows no address that was withdrawn before."""
+        if row is not None and row.get("address") is not None:
+            withdrawn = self._database.table("withdrawal").get(row["code"], 0)
+            if row["revision"] <= withdrawn:
+                self.findings.append(f"{self._domain}: a withdrawn address was written")
 
     def _deleted_revision(self, row_id: RowId, changes: Mapping[RowId, Any]) -> int:
         """Return the newest revision that deleted the row."""

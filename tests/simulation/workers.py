@@ -13,14 +13,15 @@ from connectors.postgres.sink import PostgresSink
 from connectors.postgres.worker import PostgresSinkSettings, RelayAfterBatch
 from connectors.sink_commands import SinkCommands
 from connectors.sink_worker import SinkInput, SinkWorker
+from connectors.withdrawal_reader import WithdrawalReader
 from schemas.systems import Domain
-from schemas.topics import command_topic, domain_topic, group, transactional_id
+from schemas.topics import command_topic, domain_topic, group, transactional_id, withdrawal_topic
 from streams.clients import ProducerRecords
 from streams.pipeline import Pipeline
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
 from streams.step import Step
-from tests.simulation.clients import Brokers, SimClients, SimConsumer
+from tests.simulation.clients import Brokers, SimClients, SimConsumer, SimReader
 from tests.simulation.log import Log, LogEntry
 from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.world import Process
@@ -137,8 +138,12 @@ class SinkProcess:
             domain, self.store_access.connect, coding, settings.store, self.store_access.pause
         )
         relay = Relay(domain, sink.store, coding.codec, RelayProducer(world.log, process), settings.store)
+        withdrawal = withdrawal_topic(domain.id)
+        self._withdrawals = (
+            WithdrawalReader(withdrawal, clients, coding.codec) if domain.has_addresses else None
+        )
         self.worker = SinkWorker(
-            SinkInput(topic, domain.event, coding.codec, commands),
+            SinkInput(topic, domain.event, coding.codec, commands, self._withdrawals),
             sink,
             self.consumer,
             settings.read,
@@ -149,9 +154,17 @@ class SinkProcess:
     @property
     def ready(self) -> bool:
         """Whether there is something to apply, a command to handle or something to relay."""
-        if self.consumer.ready or self._has_commands:
+        if self.consumer.ready or self._has_commands or self._has_withdrawals:
             return True
         return self._database.has_unlocked_row("receipt_outbox", "dead_letter_outbox")
+
+    @property
+    def _has_withdrawals(self) -> bool:
+        """Whether the reader of withdrawals is still to be opened, or has something to read."""
+        if self._withdrawals is None:
+            return False
+        reader = self._withdrawals._reader
+        return not isinstance(reader, SimReader) or reader.fetcher.ready
 
     @property
     def _has_commands(self) -> bool:

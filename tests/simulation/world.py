@@ -68,6 +68,7 @@ class Process:
         self.worker: Worker | None = None
         self.dead = self.frozen = self.suspended = False
         self.clock_skew_s = 0.0
+        self.polled_version = 0
 
     def __str__(self) -> str:
         return f"{self.step}.{self.slot}"

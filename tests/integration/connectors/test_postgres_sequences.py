@@ -47,6 +47,7 @@ SINK_TABLES = (
     "sink_offset",
     "dlq_entry",
     "dlq_command_done",
+    "withdrawal",
 )
 PORTAL = DOMAINS["portal"]
 

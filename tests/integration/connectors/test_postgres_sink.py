@@ -11,11 +11,12 @@ from psycopg import Connection
 from connectors.postgres import PostgresSink, sink_role
 from infra.environment import Environment
 from schemas.systems import Domain
-from tests.contract.sink_suite import CODING, DOMAIN, OpenDeadLetter, Receipt, SinkSuite
+from tests.contract.sink_suite import CODING, DOMAIN, OpenDeadLetter, Receipt
+from tests.contract.withdrawal_suite import WithdrawalSuite
 from tests.integration.connectors import stores
 
 
-class TestPostgresSink(SinkSuite):
+class TestPostgresSink(WithdrawalSuite):
     """The suite, as the sink's role, which owns no table."""
 
     @pytest.fixture(autouse=True)
@@ -41,6 +42,11 @@ class TestPostgresSink(SinkSuite):
     def rows(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the rows of table person."""
         return stores.table(self.admin, DOMAIN, "person", "name")
+
+    def addresses(self) -> dict[tuple[str, str], str | None]:
+        """Return the addresses in table person."""
+        rows = stores.table(self.admin, DOMAIN, "person", "address")
+        return {key: address for key, (address, _) in rows.items()}
 
     def accounts(self) -> dict[tuple[str, str], tuple[str | None, int]]:
         """Return the rows of table account."""

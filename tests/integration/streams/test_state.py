@@ -20,10 +20,10 @@ from schemas.ids import LocalSchemaIds
 from schemas.topics import dlq_state_topic
 from streams.kafka_clients import KafkaClients
 from streams.pipeline import Pipeline
-from streams.processing import Processing
 from streams.restore import Restorer
 from streams.sealing import Coding
 from streams.settings import PipelineSettings
+from streams.task import StreamTask
 from streams.testing.driver import SEALER
 from tests.integration.cluster import wait_until
 from tests.integration.figures import write_figures
@@ -217,7 +217,7 @@ def test_two_million_entries_are_restored_in_time(broker: Broker) -> None:
     for topic in (broker.changelog, dlq_state_topic(broker.step_name("total"))):
         broker.write(topic, [(BARRIER_KEY, None)], 0)
     settings, partition = PipelineSettings(), ("item", 0)
-    task = Processing(broker.step("total"), toys.CODEC, settings, SEALER).create_task(partition)
+    task = StreamTask.create(broker.step("total"), partition, toys.CODEC, settings.record_bytes_max)
     clients = KafkaClients(broker.connection, broker.step_name("total"), 0, settings)
     restorer = Restorer(broker.step("total"), clients, settings, time.monotonic)
     memory_before = psutil.Process().memory_info().rss

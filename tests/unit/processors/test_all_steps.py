@@ -17,9 +17,11 @@ from processors.intake import IntakeProcessor
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
+from schemas.topics import PROTECTION
 from streams.contract import META, Batch, Output, Result
 from tests.register_files import expected_json
 from tests.samples import SAMPLES
+from tests.unit.processors.protection_tables import RowsTable
 from tests.unit.processors.submissions import Row, csv_batch, enrolment_batches, json_batch, key_ring
 from tests.unit.processors.two_steps import empty_state
 
@@ -34,6 +36,7 @@ class AllSteps:
         self.intake, self.conversion = IntakeProcessor(keys), ConversionProcessor(keys)
         self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor()
         self._households, self._persons = empty_state(self.household), empty_state(self.fan_out)
+        self._protection = RowsTable({})
         self.records: dict[str, list[Row]] = {}
 
     def submit(self, batches: Iterable[Batch]) -> None:
@@ -48,13 +51,17 @@ class AllSteps:
             return self.household.process(batch, self._households)
         if topic == "person.change":
             return self.fan_out.process(batch, self._persons)
-        return self.conversion.process([batch]) if topic.startswith("change.") else Result()
+        if topic.startswith("change.") or topic == PROTECTION:
+            return self.conversion.process([batch], {PROTECTION: self._protection})
+        return Result()
 
     def _record_outputs(self, result: Result) -> Iterable[Batch]:
         assert not result.poison
         for output in result.outputs:
             batch = _reread(output)
             self.records.setdefault(output.topic, []).extend(batch.table.to_pylist())
+            if output.topic == PROTECTION:
+                self._protection.rows |= {row["person"]: row for row in batch.table.to_pylist()}
             yield batch
 
 

@@ -157,13 +157,19 @@ def test_an_input_topic_has_one_writer_with_its_name() -> None:
 
 
 def test_a_domain_reads_no_other_domains_topic() -> None:
-    """A domain's user reads its own topic only; its sink also its commands, and the fingerprints of the keys."""
+    """A domain's user reads its own topic only; its sink also withdrawals, commands and key fingerprints."""
     for topic in topics_of(MUNICIPALITIES):
         for user in {*DOMAINS, *(f"sink.{name}" for name in DOMAINS)} & set(topic.readers):
-            of_sink = [f"command.{user}", KEY_FINGERPRINT] if "." in user else []
-            own = {f"domain.{user.removeprefix('sink.')}", *of_sink}
-            assert topic.name in own
+            domain = user.removeprefix("sink.")
+            of_sink = {f"withdrawal.{domain}", f"command.{user}", KEY_FINGERPRINT} if "." in user else set()
+            assert topic.name in {f"domain.{domain}", *of_sink}
     assert {"juki.131041", "sink.care", "tracker", "auditor"} <= set(users(topics_of(MUNICIPALITIES)))
+
+
+def test_only_conversion_reads_who_is_protected() -> None:
+    """Fan-out alone writes it; besides conversion only the auditor reads it, who reads every topic."""
+    (topic,) = [each for each in topics_of(MUNICIPALITIES) if each.name == "protection"]
+    assert (topic.writers, topic.readers, topic.compacted) == (("fan-out",), ("conversion", "auditor"), True)
 
 
 def test_every_schema_of_submissions_can_be_resubmitted() -> None:

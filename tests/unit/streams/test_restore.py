@@ -9,10 +9,9 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from streams.clients import LocalMessage, Partition
 from streams.errors import StateError
-from streams.processing import Processing
 from streams.restore import Restorer
 from streams.settings import PipelineSettings
-from streams.testing.driver import SEALER
+from streams.task import StreamTask
 from streams.testing.memory_log import MemoryClients, MemoryLog
 from tests.unit.streams import toys
 
@@ -67,7 +66,7 @@ def begin_restore(
     step, settings = toys.steps()[1], PipelineSettings()
     clients = ScriptedClients(MemoryLog(), "g", "t")
     clients.reads = reads
-    task = Processing(step, toys.CODEC, settings, SEALER).create_task(INPUT)
+    task = StreamTask.create(step, INPUT, toys.CODEC, settings.record_bytes_max)
     restorer = Restorer(step, clients, settings, lambda: now_s[0])
     restorer.begin({INPUT: task}, TOKEN)
     return restorer, clients, task.state["sums"].committed

@@ -12,6 +12,7 @@ from processors.codes import MESH, household_codes, person_codes
 from processors.conversion import ConversionProcessor
 from schemas.systems import DOMAINS
 from streams.contract import Result
+from tests.unit.processors.protection_tables import protection_tables
 from tests.unit.processors.submissions import Row, batch, key_ring, records_of
 
 KEYS = key_ring()
@@ -60,7 +61,7 @@ def change(**overrides: Any) -> Row:
 
 
 def convert(domain: str, *changes: Row) -> Result:
-    return CONVERSION.process([batch("domain-change", f"change.{domain}", changes)])
+    return CONVERSION.process([batch("domain-change", f"change.{domain}", changes)], protection_tables())
 
 
 def published(domain: str, **overrides: Any) -> Row:
@@ -192,7 +193,7 @@ def receipt(record: Row, **overrides: Any) -> Row:
 def test_a_receipt_is_converted_into_mesh_codes() -> None:
     """Its key is the case, or the person if there is none."""
     records = [receipt(published("care")), receipt(published("care", case=None))]
-    result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)])
+    result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)], {})
     (output,) = result.outputs
     assert output.key.to_pylist() == ["131041/13104-900011", PERSON]
     assert [(row["person"], row["case"]) for row in output.table.to_pylist()] == [
@@ -206,7 +207,7 @@ def test_a_receipt_is_converted_into_mesh_codes() -> None:
 def test_a_receipt_with_a_foreign_code_is_poison(overrides: dict[str, Any]) -> None:
     """The code is forged, or another domain's."""
     records = [receipt(published("care"), **overrides), receipt(published("care"))]
-    result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)])
+    result = CONVERSION.process([batch("receipt-domain", "receipt.care", records)], {})
     assert [(poison.index, poison.reason) for poison in result.poison] == [(0, "unknown-code")]
     assert len(records_of(result, "receipt")) == 1
 
@@ -220,7 +221,7 @@ def test_a_record_in_a_wrong_topic_is_poison() -> None:
         pa.concat_tables([part.table for part in (*valid, stray)]),
         pa.concat_tables([part.meta for part in (*valid, stray)]),
     )
-    result = CONVERSION.process([mixed])
+    result = CONVERSION.process([mixed], protection_tables())
     assert [(poison.index, poison.reason) for poison in result.poison] == [(2, "wrong-topic")]
     assert {output.topic for output in result.outputs} == {
         "domain.care",
