@@ -18,7 +18,7 @@ from pyarrow import csv
 from connectors.postgres.sql_errors import SqlErrorAction, safe_description, sql_error_action
 from connectors.postgres.table_definitions import Table
 from connectors.postgres.table_rows import OP, TableRows
-from connectors.postgres.withdrawals import TABLE as WITHDRAWAL_TABLE
+from connectors.postgres.withdrawal_table import TABLE as WITHDRAWAL_TABLE
 
 _STAGE = """CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"""
 _COPY = """COPY {stage} ({columns}) FROM STDIN (FORMAT csv)"""
@@ -114,7 +114,7 @@ class TableMerge:
     def apply(self, connection: Connection[Any], rows: TableRows) -> None:
         """Merge the staged rows, which have distinct keys. Raise psycopg.Error as `stage` does.
 
-        The transaction has excluded withdrawals before (`connectors.postgres.withdrawals`).
+        The transaction has excluded withdrawals before (`connectors.postgres.withdrawal_table`).
         """
         if "address" in self._table.content:
             connection.execute(self._format(_WITHHOLD))

@@ -27,7 +27,7 @@ from connectors.postgres.sink_command_handler import SinkCommandHandler, SinkPar
 from connectors.postgres.store import ConnectionFactory, PostgresSettings, StoreConnection
 from connectors.postgres.table_definitions import tables_of
 from connectors.postgres.table_rows import rows_of
-from connectors.postgres.withdrawals import WithdrawalTable
+from connectors.postgres.withdrawal_table import WithdrawalTable
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
 from schemas.topics import domain_topic, sink_step, withdrawal_topic
