@@ -71,7 +71,7 @@ def rejected_row() -> dict[str, Any]:
 
 def conflict_row() -> dict[str, Any]:
     """Return a row of `mesh conflicts list`."""
-    names = ("id", "kind", "person", "domain", "municipality")
+    names = ("id", "kind", "person", "domain", "municipality", "other_municipality")
     return dict.fromkeys(names, HOSTILE) | {"effective_on": date(2026, 1, 1)}
 
 

@@ -111,12 +111,22 @@ def valid(schema: str) -> tuple[str, dict[str, Any]]:
     enrolment = {"domain": "pension", "code": "42990000011", "since": "2026-03-01"}
     origin = {"topic": "in.pension", "partition": 0, "offset": 1, "file": "f", "line": 1}
     dead_letter = {"step": "intake", "digest": "", "digests": ["0" * 24]}
+    settlement = {
+        "person": "p",
+        "municipality": "131041",
+        "notice": "1",
+        "registered_in": "131041",
+        "reason": "r",
+    }
     return {
         "juki-cs-notice": (CSV_TOPIC, {"file": "f", "rows": [csv_row()]}),
         "juki-notice": ("in.juki.131041", json_notice(to={})),
         "enrolment": ("in.pension", enrolment),
         "portal-event": ("in.portal", {"enrolment": dict(enrolment, domain="portal"), "account": {}}),
-        OPERATOR_COMMAND: ("in.operator", {"command": "RETRY", "origin": origin, "dead_letter": dead_letter}),
+        OPERATOR_COMMAND: (
+            "in.operator",
+            {"command": "RETRY", "origin": origin, "dead_letter": dead_letter, "settlement": settlement},
+        ),
     }[schema]
 
 

@@ -97,7 +97,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(supervisor, "CHECK_EVERY_S", 0.05)
     for method in ("ensure", "postpone", "stop"):
         monkeypatch.setattr(PrewarmedWorker, method, lambda self: None)
-    monkeypatch.setattr(PrewarmedWorker, "assign", lambda self, slot, log: None)
+    monkeypatch.setattr(PrewarmedWorker, "assign", lambda self, slot, log, generation: None)
     return by_name
 
 
