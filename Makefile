@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: help setup check test prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
+.PHONY: help setup check test attacks prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: $(READY) ## ruff, mypy, import-linter, unit, contract and property tests,
 
 test: check ## check, then the integration tests on real servers
 	$(RUN)/pytest -m "integration and not proof"
+
+attacks: $(READY) ## what somebody would try against the mesh, on real servers where it needs them (docs/security.md)
+	$(RUN)/pytest tests/attacks
 
 prove: $(READY) ## the slow tests: whole cities with four workers, killed workers, on real servers
 	$(RUN)/pytest -m proof
