@@ -139,7 +139,7 @@ def day_timestamps_ms(days: pa.Array) -> pa.Array:
 def change_columns(domain: Domain, cipher: Cipher, table: pa.Table, tables: Tables) -> ChangeColumns:
     """Return the columns of records of `change.<domain>`; `tables` has `protection` if any record has an address."""
     columns = select_columns(table, _READ)
-    has_address = domain.has_addresses and pc.any(pc.is_valid(addresses_of(columns))).as_py()
+    has_address = domain.has_addresses and addresses_of(columns["facts"]).null_count < len(table)
     withheld = (
         withheld_rows(domain.id, columns, tables[PROTECTION])
         if has_address

@@ -52,10 +52,7 @@ class ConversionProcessor:
     def needs_tables(self, batches: Sequence[Batch]) -> bool:
         """Return whether any change has an address."""
         changes = (batch.table for batch in batches if batch.schema == "domain-change")
-        return any(
-            addresses_of({"facts": contiguous(table.column("facts"))}).null_count < len(table)
-            for table in changes
-        )
+        return any(addresses_of(table.column("facts")).null_count < len(table) for table in changes)
 
     def process(self, batches: Sequence[Batch], tables: Tables) -> Result:
         """Return outputs in the order of the batches; within a batch topic by topic, in the order of its records."""

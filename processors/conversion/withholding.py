@@ -13,15 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import struct_fields
 from schemas.tables import values_of
 from streams.contract import LookupTable
 from streams.errors import TableBehindError
 
 
-def addresses_of(changes: Mapping[str, pa.Array]) -> pa.Array:
-    """Return the address in each change (`person`, `facts` and more of `domain-change`); null if it has none."""
-    return struct_fields(changes["facts"])["address"]
+def addresses_of(facts: pa.StructArray | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return the address in each of these `facts` of `domain-change`; null if it has none."""
+    return pc.struct_field(facts, "address")
 
 
 def withheld_rows(domain: str, changes: Mapping[str, pa.Array], protection: LookupTable) -> pa.Array:
@@ -29,13 +28,14 @@ def withheld_rows(domain: str, changes: Mapping[str, pa.Array], protection: Look
 
     Raise TableBehindError if a change was made under a newer record of the person than the table has.
     """
-    with_address = pc.indices_nonzero(pc.is_valid(addresses_of(changes)))
-    persons = changes["person"].take(with_address).to_pylist()
+    persons = changes["person"].to_pylist()
     records = protection.get_many(persons)
-    withheld = [False] * len(changes["person"])
-    if records:
-        rows = [row for row, code in zip(with_address.to_pylist(), persons, strict=True) if code in records]
-        for row, change in zip(rows, _selected(changes, rows), strict=True):
+    if not records:
+        return pa.repeat(False, len(persons))
+    withheld = [False] * len(persons)
+    rows = [row for row, code in enumerate(persons) if code in records]
+    for row, change in zip(rows, _selected(changes, rows), strict=True):
+        if change["address"] is not None:
             withheld[row] = not _may_show(domain, change, records[change["person"]])
     return pa.array(withheld, pa.bool_())
 
@@ -43,7 +43,7 @@ def withheld_rows(domain: str, changes: Mapping[str, pa.Array], protection: Look
 def _selected(changes: Mapping[str, pa.Array], rows: list[int]) -> list[dict[str, Any]]:
     indices, names = pa.array(rows, pa.int64()), ("person", "revision", "effective_on")
     columns = [values_of(changes[name].take(indices)) for name in names]
-    columns.append(addresses_of(changes).take(indices).to_pylist())
+    columns.append(addresses_of(changes["facts"].take(indices)).to_pylist())
     return [dict(zip((*names, "address"), values, strict=True)) for values in zip(*columns, strict=True)]
 
 
