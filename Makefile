@@ -41,7 +41,7 @@ check: $(READY) ## ruff, mypy, import-linter, unit, contract and property tests,
 test: check ## check, then the integration tests on real servers
 	$(RUN)/pytest -m "integration and not proof"
 
-attacks: $(READY) ## what somebody would try against the mesh, on real servers where it needs them (docs/security.md)
+attacks: $(READY) ## every attack of docs/security.md, the slow ones too, on real servers where it needs them
 	$(RUN)/pytest tests/attacks
 
 prove: $(READY) ## the slow tests: whole cities with four workers, killed workers, on real servers

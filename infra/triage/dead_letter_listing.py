@@ -82,7 +82,7 @@ def submit_dead_letter_command(
         raise OperatorError(f"{dead_letter_id} is not open: it was {entry['last']['status'].lower()}")
     first = entry["first"]
     origin = {name: first[name] for name in ("topic", "partition", "offset")}
-    dead_letter = {"step": first["step"], "digest": first["digest"], **fields}
+    dead_letter = {"step": first["step"], "digest": first["digest"], "digests": [], **fields}
     submit_command(environment, codec, {"command": command, "origin": origin, "dead_letter": dead_letter})
 
 

@@ -88,6 +88,7 @@ def test_intake_reads_no_topic_of_a_system_that_it_does_not_know() -> None:
     assert not subscribed("in.pension-fund", INPUTS["intake"])
 
 
+@pytest.mark.proof
 def test_a_new_domain_beside_running_workers(
     running: IntegrationCluster, copy: InstalledCopy, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_new_domain_beside_running_workers(
     assert copy.mesh("apply").stdout.count("restarted") == 0, "the second has nothing to restart"
 
 
+@pytest.mark.proof
 def test_a_killed_worker_comes_back_with_the_installed_code(
     running: IntegrationCluster, copy: InstalledCopy
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_killed_worker_comes_back_with_the_installed_code(
     assert generation() == copy.generation()
 
 
+@pytest.mark.proof
 def test_workers_are_restarted_one_at_a_time(running: IntegrationCluster, copy: InstalledCopy) -> None:
     """Readers come before writers, and no more than one worker is away at any moment."""
     away: list[int] = []

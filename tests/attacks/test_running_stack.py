@@ -29,8 +29,10 @@ pytestmark = pytest.mark.integration
 DOMAIN = DOMAINS["local-tax"]
 BEYOND = 1_000
 LOGIN_TIMEOUT_S = 10.0
-MOVE_OFFSET = "UPDATE {} SET next_offset = next_offset + %s WHERE partition = %s RETURNING next_offset"
-MOST_READ = "SELECT partition FROM {} ORDER BY next_offset DESC LIMIT 1"
+MOVE_OFFSET = (
+    "UPDATE {} SET next_offset = next_offset + %s WHERE topic = %s AND partition = %s RETURNING next_offset"
+)
+MOST_READ = "SELECT partition FROM {} WHERE topic = %s ORDER BY next_offset DESC LIMIT 1"
 
 
 def test_rejections_with_hostile_text_are_listed(cluster: IntegrationCluster) -> None:
@@ -52,6 +54,7 @@ def test_rejections_with_hostile_text_are_listed(cluster: IntegrationCluster) ->
     assert row["id"] in case.stderr
 
 
+@pytest.mark.proof
 def test_every_login_that_is_printed_works(cluster: IntegrationCluster) -> None:
     """For each name with a password: at the database and at the brokers, or it is not printed."""
     cluster.ensure_up()
@@ -166,7 +169,8 @@ def _move_an_offset(cluster: IntegrationCluster) -> tuple[int, int]:
     """Move a stored offset beyond the end of its log, as if the log were an older one; return partition and offset."""
     table = sql.Identifier(DOMAIN.schema_name, "sink_offset")
     with psycopg.connect(cluster.environment.dsn("postgres"), autocommit=True) as store:
-        ((partition,),) = store.execute(sql.SQL(MOST_READ).format(table)).fetchall()
-        moved = store.execute(sql.SQL(MOVE_OFFSET).format(table), [BEYOND, partition])
+        topic = domain_topic(DOMAIN.id)
+        ((partition,),) = store.execute(sql.SQL(MOST_READ).format(table), [topic]).fetchall()
+        moved = store.execute(sql.SQL(MOVE_OFFSET).format(table), [BEYOND, topic, partition])
         ((offset,),) = moved.fetchall()
     return partition, offset

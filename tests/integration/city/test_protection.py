@@ -92,6 +92,7 @@ def shown(cluster: IntegrationCluster) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.proof
 def test_a_replay_shows_no_address_that_was_withheld(cluster: IntegrationCluster, tmp_path: Path) -> None:
     """The measure was known when the residents moved; in a replay the moves may be read first."""
     enrolments = tmp_path / "enrolments.csv"
