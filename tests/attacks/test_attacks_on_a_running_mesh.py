@@ -121,6 +121,7 @@ def assert_defended(cluster: IntegrationCluster) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_a_stranger_gains_nothing_before_and_after_a_replay(
     cluster: IntegrationCluster, tmp_path: Path

@@ -18,7 +18,7 @@ from processors.codes import KEY_BYTES
 from tests.integration.cluster import IntegrationCluster, only_settings
 from tests.integration.limits.conftest import with_secrets
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 NOT_CONFIGURED = 78
 TIMEOUT_S = 60.0

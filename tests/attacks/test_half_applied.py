@@ -17,7 +17,7 @@ from infra.local.postgres_server import SUPERUSER
 from tests.attacks.installed_copy import InstalledCopy
 from tests.integration.cluster import IntegrationCluster
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 #: A municipality that takes no part yet: with it there is always something to make.
 MUNICIPALITY = "271004"

@@ -24,7 +24,7 @@ from tests.integration.city.test_agencies import NOTICE, connection, exports, pu
 from tests.integration.cluster import IntegrationCluster, wait_until
 from tests.samples import SMALL_CITY
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 DOMAIN = DOMAINS["local-tax"]
 BEYOND = 1_000
@@ -54,7 +54,6 @@ def test_rejections_with_hostile_text_are_listed(cluster: IntegrationCluster) ->
     assert row["id"] in case.stderr
 
 
-@pytest.mark.proof
 def test_every_login_that_is_printed_works(cluster: IntegrationCluster) -> None:
     """For each name with a password: at the database and at the brokers, or it is not printed."""
     cluster.ensure_up()
