@@ -109,6 +109,20 @@ def update_national_rows(state: PersonState, facts: Facts, day: date) -> None:
             put_row(state, key, row._replace(facts=merge(row.facts, facts)), day)
 
 
+def keep_days(state: PersonState, before: Mapping[RowKey, DomainRow]) -> None:
+    """Give rows that look as before the day they had: a move out and what follows from it may cancel each other out."""
+    for key, old in before.items():
+        row = state.rows[key]
+        if row.effective_on != old.effective_on and _look_the_same(state, key, old, row):
+            state.rows[key] = row._replace(effective_on=old.effective_on)
+
+
+def _look_the_same(state: PersonState, key: RowKey, one: DomainRow, other: DomainRow) -> bool:
+    """Return whether the domain sees the same in both rows."""
+    values = [visible_values(key[0], row, protected=state.protected) for row in (one, other)]
+    return values[0] == values[1]
+
+
 def _row_after(
     rule: DomainRule, state: PersonState, key: RowKey, changes: FactChanges, *, confirmed: bool
 ) -> DomainRow | None:
@@ -154,9 +168,6 @@ def put_row(state: PersonState, key: RowKey, row: DomainRow, day: date) -> None:
     """Set a row. Its `effective_on` becomes `day` only if the domain can see a difference."""
     before = state.rows.get(key)
     if before is not None:
-        domain, protected = key[0], state.protected
-        same = visible_values(domain, before, protected=protected) == visible_values(
-            domain, row, protected=protected
-        )
+        same = _look_the_same(state, key, before, row)
         row = row._replace(effective_on=before.effective_on if same else day)
     state.rows[key] = row

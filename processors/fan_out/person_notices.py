@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from processors.fan_out.confirmed_residence import choose_confirmed
-from processors.fan_out.domains import FactChanges, apply_rules, update_national_rows
+from processors.fan_out.domains import FactChanges, apply_rules, keep_days, update_national_rows
 from processors.fan_out.effective_order import destination
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person_state import (
@@ -93,7 +93,7 @@ def _arrive(state: PersonState, notice: PersonNotice) -> None:
 
 
 def _confirm(state: PersonState, day: date, *, arriving: str | None = None) -> None:
-    """Determine the confirmed registration anew; if it is another one, it takes effect on this day.
+    """Determine the confirmed registration again; if it is another one, it takes effect on this day.
 
     The one that is `arriving` takes effect by its own notice.
     """
@@ -163,6 +163,7 @@ def _change(state: PersonState, notice: PersonNotice) -> None:
     here, changes = notice.municipality, FactChanges(notice)
     entry, confirmed = state.registers[here], state.confirmed == here
     leaves = notice.reason in ENDS_RESIDENCE
+    rows_before = dict(state.rows) if leaves else {}
     if leaves:
         _leave(state, notice, entry)
     state.registers[here] = state.registers[here]._replace(
@@ -175,6 +176,7 @@ def _change(state: PersonState, notice: PersonNotice) -> None:
     apply_rules(state, changes, confirmed=confirmed)
     if leaves:
         _confirm(state, notice.effective_on)
+        keep_days(state, rows_before)
 
 
 def _leave(state: PersonState, notice: PersonNotice, entry: Registration) -> None:

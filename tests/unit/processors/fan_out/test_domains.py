@@ -254,3 +254,17 @@ def test_two_registrations_are_a_conflict_and_both_remain() -> None:
     )
     assert first.stores.conflicts == second.stores.conflicts
     assert (first.status("local-tax", A), first.status("local-tax", B)) == ("active", "active")
+
+
+def test_a_move_abroad_that_another_registration_follows_changes_no_day() -> None:
+    """The national row shows the other registration's address before and after: the domain sees no change."""
+    person = Resident()
+    of_a, of_b = person.notice_row(A, "初期登録", "02-05"), person.notice_row(B, "初期登録", "02-03")
+    person.steps.submit([of_a])
+    person.steps.submit([of_b])
+    person.enrol("pension", None, "02-03")
+    outputs = person.submit(A, "国外転出", "02-08")
+    row = person.row("pension")
+    assert row is not None
+    assert (row["facts"]["address"], str(row["effective_on"])) == ("011002 一丁目", "2026-02-03")
+    assert "change.pension" not in outputs

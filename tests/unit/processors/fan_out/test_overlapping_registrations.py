@@ -200,14 +200,14 @@ def test_the_fold_agrees_with_the_reference_model(history: History) -> None:
     assert state.confirmed == model.residence.confirmed
     assert state.protected == model.protected
     assert rows_of(state) == model_rows(model)
-    told = {
+    received = {
         (difference.key, difference.account.status, str(difference.account.effective_on))
         for difference in differences(PersonState(), state)
         if difference.entity == ACCOUNT and difference.account is not None
     }
     events = [ReferenceAccountEvent("p", *_event(event)) for event in history.accounts]
     ledger = fold_account_events(events, model.readings)
-    assert told == {
+    assert received == {
         ((row["domain"], row["municipality"]), row["status"], row["effective_on"])
         for row in account_rows(ledger, model)
     }
