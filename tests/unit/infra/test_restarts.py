@@ -113,8 +113,8 @@ def test_a_requested_worker_is_restarted_and_no_other(
 
 def test_a_worker_that_was_given_up_is_started_again(installation: Installation, programs: Programs) -> None:
     """An operator has fixed what was wrong; until then nothing is tried."""
-    programs[SLOTS[1].name] = IS_NOT_CONFIGURED
     wait_for(installation, SLOTS[1], lambda state: state.state == "running")
+    programs[SLOTS[1].name] = IS_NOT_CONFIGURED
     request_restart(installation, SLOTS[1])
     wait_for(installation, SLOTS[1], lambda state: state.state == "given-up")
     programs[SLOTS[1].name] = RUNS
