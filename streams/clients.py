@@ -175,6 +175,9 @@ class Clients(Protocol):
     def tailing_reader(self) -> Reader:
         """Return a reader that follows a topic with few records for a long time."""
 
+    def table_reader(self) -> Reader:
+        """Return a reader of global tables, which a batch waits for: it returns the end of a partition soon."""
+
     def end_offsets(self, topic: str) -> dict[Partition, int]:
         """Return the offset after the last record of each partition, records of open transactions included.
 

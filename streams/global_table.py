@@ -117,7 +117,7 @@ class GlobalTables:
     def _assign(self, ends: Mapping[Partition, int]) -> None:
         """Read all partitions, also those that were added since."""
         if self._reader is None:
-            self._reader = self._clients.tailing_reader()
+            self._reader = self._clients.table_reader()
         elif ends.keys() <= self._positions.keys():
             return
         self._positions = {partition: self._positions.get(partition, 0) for partition in ends}

@@ -75,6 +75,13 @@ class KafkaClients:
         }
         return cast("Reader", KafkaConsumer(properties))
 
+    def table_reader(self) -> Reader:
+        """Return a reader that returns the end of a partition soon.
+
+        The client returns it with the first empty fetch, so a tailing reader would wait for a second.
+        """
+        return self.reader()
+
     def end_offsets(self, topic: str) -> dict[Partition, int]:
         """Return the offset after the last record of each partition: one request to each leader."""
         if topic not in self._partition_counts:

@@ -300,6 +300,10 @@ class MemoryClients:
         """Return a reader of operator commands."""
         return MemoryReader(self.log)
 
+    def table_reader(self) -> MemoryReader:
+        """Return a reader of global tables."""
+        return MemoryReader(self.log)
+
     def end_offsets(self, topic: str) -> dict[Partition, int]:
         """Return the offset after the last record of each partition; none before the topic's first record."""
         numbers = range(self.log.partition_counts.get(topic, 0))

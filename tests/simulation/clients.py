@@ -298,6 +298,10 @@ class SimClients:
         """Return a reader that follows a topic with little traffic."""
         return SimReader(self._log, self._host, kafka_clients.reader_properties({}, self._group), FOLLOW)
 
+    def table_reader(self) -> SimReader:
+        """Return a reader of global tables."""
+        return self.tailing_reader()
+
     def end_offsets(self, topic: str) -> dict[Partition, int]:
         """Return the offset after the last record of each partition."""
         partitions = [(topic, number) for number in range(self._log.topics[topic])]

@@ -36,7 +36,7 @@ class OpenTransaction(MemoryClients):
 
     ended = False
 
-    def tailing_reader(self) -> MemoryReader:
+    def table_reader(self) -> MemoryReader:
         """Return a reader of committed records."""
         return _CommittedReader(self.log, self)
 
