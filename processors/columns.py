@@ -60,7 +60,7 @@ def constant(value: Any, length: int, type_: pa.DataType | None = None) -> pa.Ar
 
 def row_indices(length: int) -> pa.Array:
     """Return 0, 1, 2 … as int64."""
-    return pa.array(range(length), pa.int64())
+    return pa.arange(0, length)
 
 
 def list_offsets(lengths: pa.Array) -> pa.Array:

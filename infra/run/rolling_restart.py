@@ -1,29 +1,28 @@
 """`mesh restart`: workers of another generation are restarted one at a time, and processing goes on meanwhile.
 
-A worker's partitions stand still while it restarts, because it is a static member of its group and gets them back. The
-next worker is restarted when the last one has them again, so no partition waits longer than for one restart.
+A worker's partitions are not processed while it restarts, because it is a static member of its group and gets them
+back. The next worker is restarted when the last one has them again, so no partition waits longer than for one restart.
 
-Readers are restarted before writers: whoever reads a topic knows every system and schema before the first record of it
+Readers are restarted before writers: a reader of a topic knows every system and schema before the first record of it
 is written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 from confluent_kafka.admin import AdminClient
-from filelock import FileLock, Timeout
 
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN
 from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
+from infra.run.exclusive import exclusive
 from infra.run.generation import installed_generation
 from infra.run.restart_requests import request_restart
 from infra.run.slots import Slot, groups_of, steps_of
@@ -68,7 +67,7 @@ def restart(
         raise OperatorError("the supervisor is of an earlier release: stop it and start it again")
     every = in_order(supervisor.slots)
     slots = every if everything else outdated(supervisor, installed_generation())
-    with _restart_lock(installation):
+    with exclusive(installation.run_folder / "restart.lock", "another command restarts the workers now"):
         admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
         for slot in slots:
             _Restart(admin, installation, slot).run()
@@ -155,16 +154,3 @@ def _ids_of(by_group: Mapping[str, GroupMembers], slot: Slot) -> dict[str, str]:
 
 def _slot(worker: WorkerState) -> Slot:
     return Slot(worker.step, worker.slot)
-
-
-@contextmanager
-def _restart_lock(installation: Installation) -> Iterator[None]:
-    lock = FileLock(installation.run_folder / "restart.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OperatorError("another command restarts the workers now") from None
-    try:
-        yield
-    finally:
-        lock.release()

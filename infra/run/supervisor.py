@@ -14,19 +14,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 import psutil
 import structlog
-from filelock import FileLock, Timeout
 
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
 from infra.local.home import write_json
+from infra.run.exclusive import exclusive
 from infra.run.generation import installed_generation
 from infra.run.hung_workers import HungWorkerDetector, kill_with_stacks
 from infra.run.prewarmed import PrewarmedWorker
@@ -112,7 +111,10 @@ class Supervisor:
         """
         self._installation.run_folder.mkdir(parents=True, exist_ok=True)
         self._installation.logs_folder.mkdir(parents=True, exist_ok=True)
-        with _supervisor_lock(self._installation):
+        with exclusive(
+            self._installation.run_folder / "workers.lock",
+            "workers are running here already: `mesh status`, `mesh down`",
+        ):
             requests = RestartRequests(self._installation, STOP_TIMEOUT_S)
             for slot in self._slots:
                 self._start_watcher(slot)
@@ -309,19 +311,6 @@ def _start_prewarmed(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 def _state_file(installation: Installation) -> Path:
     return installation.run_folder / "workers.json"
-
-
-@contextmanager
-def _supervisor_lock(installation: Installation) -> Iterator[None]:
-    lock = FileLock(installation.run_folder / "workers.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OperatorError("workers are running here already: `mesh status`, `mesh down`") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _rotate(log: Path) -> None:

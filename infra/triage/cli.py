@@ -14,8 +14,8 @@ from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
 from infra.printing import say, say_json, table, wide_console
 from infra.triage import dead_letter_listing, rejections_and_conflicts, settling
+from infra.triage.operator_commands import require_reason
 from infra.triage.records import Row
-from processors.intake.submission_limits import CHARACTERS_MAX
 from schemas.codec import Codec
 
 rejected_app = typer.Typer(no_args_is_help=True, help="Rejected submissions: list, show, resubmit.")
@@ -29,7 +29,6 @@ dlq_app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The ID as `list` shows it.")]
-REASON_MAX = CHARACTERS_MAX["reason"]
 _NEXT_STEP = ": see `mesh dlq list` after `mesh wait --idle`"
 PERSONAL_DATA_NOTICE = "mesh: the following content is personal data"
 
@@ -171,8 +170,7 @@ def dlq_dismiss(
 ) -> None:
     """Drop the record, or all records of a step, for a reason; the records behind follow, in order."""
     with errors_as_messages():
-        if not reason.strip() or len(reason) > REASON_MAX:
-            raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why it is dismissed")
+        require_reason(reason)
         if every and step and not dead_letter:
             count = dead_letter_listing.dismiss_all(*_codec(), step, reason, failure)
             say(f"{count} dead letters of {step} will be dismissed{_NEXT_STEP}")

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from infra.environment import Environment
 from infra.errors import OperatorError
+from processors.intake.submission_limits import CHARACTERS_MAX
 from schemas.codec import Codec
 from schemas.submission_schemas import OPERATOR_COMMAND
 from schemas.systems import OPERATOR
@@ -18,6 +19,16 @@ from schemas.topics import input_topic, source_user
 TIMEOUT_S = 20.0
 #: The limit of a submission, because a resubmission contains one.
 RECORD_BYTES_MAX = 4_000_000
+
+
+#: Longest reason that intake accepts in a command, in characters.
+REASON_MAX = CHARACTERS_MAX["reason"]
+
+
+def require_reason(reason: str) -> None:
+    """Raise OperatorError for a reason that is empty or longer than intake accepts."""
+    if not reason.strip() or len(reason) > REASON_MAX:
+        raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why you decide so")
 
 
 def submit_command(environment: Environment, codec: Codec, command: Mapping[str, Any]) -> None:

@@ -6,14 +6,12 @@ from typing import Final
 
 from infra.environment import Environment
 from infra.errors import OperatorError
-from infra.triage.operator_commands import submit_command
-from infra.triage.records import Row, latest_by, read_rows
-from processors.intake.submission_limits import CHARACTERS_MAX
+from infra.triage.operator_commands import require_reason, submit_command
+from infra.triage.records import Row, latest_by, read_rows_with_positions
 from schemas.codec import Codec
 from schemas.municipalities import is_municipality
 from schemas.topics import CONFLICT
 
-REASON_MAX: Final = CHARACTERS_MAX["reason"]
 #: Kinds of conflicts that are about a registration; their IDs are `registration/<person>/<municipality>/<notice>`.
 REGISTRATION_KINDS: Final = ("REGISTERED_TWICE", "REGISTRATION_UNCONFIRMED")
 
@@ -31,8 +29,7 @@ def settle_conflict(
     Raise OperatorError where there is no such conflict, it isn't about a registration, or an argument is invalid.
     """
     row = _registration_conflict(environment, codec, conflict)
-    if not reason.strip() or len(reason) > REASON_MAX:
-        raise OperatorError(f"--reason must have 1 to {REASON_MAX} characters: say why it is decided so")
+    require_reason(reason)
     if registered_in is not None and not is_municipality(registered_in):
         raise OperatorError(
             f"--registration {registered_in!r} is not a municipality code (JIS X 0402, 6 digits)"
@@ -48,12 +45,12 @@ def settle_conflict(
         "taken_back": registered_in is None,
         "reason": reason,
     }
-    origin = {"topic": CONFLICT, "partition": 0, "offset": 0, "file": None, "line": None}
+    origin = {name: row[f"at_{name}"] for name in ("topic", "partition", "offset")}
     submit_command(environment, codec, {"command": "SETTLE", "origin": origin, "settlement": settlement})
 
 
 def _registration_conflict(environment: Environment, codec: Codec, conflict: str) -> Row:
-    rows = latest_by(read_rows(environment, codec, "conflict", [CONFLICT]), "id")
+    rows = latest_by(read_rows_with_positions(environment, codec, "conflict", [CONFLICT]), "id")
     row = next((row for row in rows if row["id"] == conflict), None)
     if row is None:
         raise OperatorError(f"there is no conflict {conflict!r}: `mesh conflicts list` shows the IDs")

@@ -74,7 +74,7 @@ class PersonNotice:
 
     `seq` is the sequence number in the municipality's register. `protected` comes from a notice of birth; the column
     has no meaning in other notices. `cancelled_by` is the receipt of the cancellation if this notice is a cancelled
-    move out or death: `History.effective_notices` keeps it, because whoever it removed is back from its place on.
+    move out or death: `History.effective_notices` keeps it, because its persons are residents again from its place on.
     """
 
     municipality: str

@@ -1,4 +1,4 @@
-"""Where a person's registration is confirmed, worked out anew at each place in the order of effect."""
+"""Where a person's registration is confirmed, computed again at each place in the order of effect."""
 
 from __future__ import annotations
 

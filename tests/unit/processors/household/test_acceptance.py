@@ -202,7 +202,7 @@ def test_reasons_that_cannot_be_cancelled(reason: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["転出", "国外転出", "死亡"])
-def test_whoever_was_gone_is_back_after_the_cancellation(reason: str) -> None:
+def test_persons_who_left_or_died_are_residents_again_after_the_cancellation(reason: str) -> None:
     """All persons of the cancelled notice are residents of their household again; others can't be named."""
     steps = TwoSteps()
     gone = notice(
