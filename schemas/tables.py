@@ -75,17 +75,24 @@ def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(column.type):
         return _as_list(column.cast(pa.int64()))
     if pa.types.is_struct(column.type):
-        names = [field.name for field in column.type]
-        # `flatten` makes the fields null where the struct is null; `field` would not.
-        fields = [values_of(field) for field in column.flatten()]
-        return _null_where_null(column, _records(names, fields, len(column)))
+        return _records_of_structs(column)
     if pa.types.is_list(column.type):
         offsets = column.offsets.to_pylist()
-        values = values_of(column.values.slice(offsets[0], offsets[-1] - offsets[0]))
-        first = offsets[0]
+        first, length = offsets[0], offsets[-1] - offsets[0]
+        # Most lists of a state are empty in a whole batch; converting their items would go through every field.
+        values = values_of(column.values.slice(first, length)) if length else []
         lists = [values[begin - first : end - first] for begin, end in pairwise(offsets)]
         return _null_where_null(column, lists)
     return _as_list(column)
+
+
+def _records_of_structs(structs: pa.StructArray) -> list[Any]:
+    if structs.null_count == len(structs):
+        return [None] * len(structs)
+    names = [field.name for field in structs.type]
+    # `flatten` makes the fields null where the struct is null; `field` would not.
+    fields = [values_of(field) for field in structs.flatten()]
+    return _null_where_null(structs, _records(names, fields, len(structs)))
 
 
 def _as_list(column: pa.Array) -> list[Any]:

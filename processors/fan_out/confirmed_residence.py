@@ -15,6 +15,9 @@ def choose_confirmed(state: PersonState) -> str | None:
     If an operator has preferred one of the registrations that stand, mark the others as refused.
     """
     standing = {code: entry for code, entry in state.registers.items() if entry.resident}
+    if len(standing) == 1 and not state.decisions.preferred:  # Nearly always: called once per move.
+        [(only, entry)] = standing.items()
+        return only if can_be_confirmed(state, only, entry) else None
     preferred = {
         code for code, entry in standing.items() if (code, entry.notice) in state.decisions.preferred
     }

@@ -47,15 +47,19 @@ def differences(before: PersonState, after: PersonState) -> list[Difference]:
 
 
 def _rows(before: PersonState, after: PersonState) -> Iterator[Difference]:
-    changed = [key for key in before.rows.keys() | after.rows.keys() if _differs(key, before, after)]
+    same_protection = before.protected == after.protected
+    changed = [
+        key
+        for key, new in after.rows.items()
+        if not (same_protection and before.rows.get(key) is new) and _differs(key, before, after)
+    ]
+    changed += [key for key in before.rows if key not in after.rows]
     for key in sorted(changed, key=_order):
         yield Difference(PERSON, key, after.rows.get(key))
 
 
 def _differs(key: RowKey, before: PersonState, after: PersonState) -> bool:
     old, new = before.rows.get(key), after.rows.get(key)
-    if old is new and before.protected == after.protected:
-        return False
     if old is None or new is None:
         return old is not new
     if old.effective_on != new.effective_on:

@@ -19,6 +19,7 @@ from processors.fan_out.history import (
     Receipt,
     Settlement,
     changed_facts,
+    receipt_of,
 )
 from processors.fan_out.person import Entry
 from schemas.reasons import Reason
@@ -75,7 +76,7 @@ class PersonChange(NamedTuple):
     @property
     def receipt(self) -> Receipt:
         """When and where the submission was received."""
-        return Receipt(self.received_at, *self.position)
+        return receipt_of(self.received_at, *self.position)
 
 
 def changes_of(table: pa.Table) -> list[PersonChange]:

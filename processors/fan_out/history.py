@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NewType
 
 from schemas.reasons import ENDS_RESIDENCE, FACTS, FIELDS_BY_REASON, Reason
 
@@ -52,20 +52,27 @@ def merge(facts: Facts, changes: Facts) -> Facts:
     return Facts._make([old if new is None else new for old, new in pairs])
 
 
-class Receipt(NamedTuple):
-    """When and where a submission was received; the order of receipts decides whose registration is confirmed.
+#: When and where a submission was received. The order of receipts decides whose registration is confirmed.
+#: It is text, because a person's state has several, and stores and compares them far faster than a record's fields.
+Receipt = NewType("Receipt", str)
+
+#: The receipt of a notice for which none is known: before all others.
+NO_RECEIPT: Final = Receipt("")
+
+_TIME_DIGITS: Final = 13
+
+
+def receipt_of(received_at: int, topic: str, partition: int, offset: int) -> Receipt:
+    """Return a receipt: receipts sort by time, topic, partition and offset.
 
     `received_at` is the Kafka timestamp in milliseconds: of a resubmission, that of the operator's command.
     """
-
-    received_at: int
-    topic: str
-    partition: int
-    offset: int
+    return Receipt(f"{received_at:0{_TIME_DIGITS}d} {topic} {partition:05d} {offset:015d}")
 
 
-#: The receipt of a notice for which none is known: before all others.
-NO_RECEIPT: Final = Receipt(0, "", 0, 0)
+def received_at(receipt: Receipt) -> int:
+    """Return the Kafka timestamp of a receipt in milliseconds; 0 if it isn't known."""
+    return int(receipt[:_TIME_DIGITS] or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +159,10 @@ class Decisions(NamedTuple):
 NO_DECISIONS: Final = Decisions()
 
 
-def decisions_of(settlements: Iterable[Settlement]) -> Decisions:
+def decisions_of(settlements: Collection[Settlement]) -> Decisions:
     """Return what is in force after all settlements, whatever their order."""
+    if not settlements:
+        return NO_DECISIONS
     latest = {(s.municipality, s.notice): s for s in sorted(settlements, key=lambda s: s.received)}
     in_force = {id_: s for id_, s in latest.items() if not s.taken_back}
     preferred = frozenset(id_ for id_, s in in_force.items() if s.registered_in == s.municipality)

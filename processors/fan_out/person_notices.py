@@ -22,6 +22,9 @@ from schemas.reasons import ENDS_RESIDENCE, NEW_THERE, Reason
 from schemas.systems import DOMAINS
 from schemas.systems.model import ABROAD
 
+#: Domains with a row per municipality.
+MUNICIPAL: Final = tuple(domain.id for domain in DOMAINS.values() if domain.municipal)
+
 DEATH: Final = "DEATH_UNCONFIRMED"
 PROTECTION_END: Final = "PROTECTION_END_UNCONFIRMED"
 
@@ -130,8 +133,8 @@ def _domains_open_at(state: PersonState, origin: str | None) -> frozenset[str]:
 def _open_rows(state: PersonState, municipality: str | None) -> frozenset[str]:
     if municipality is None:
         return frozenset()
-    keys = ((domain, municipality) for domain in DOMAINS)
-    return frozenset(key[0] for key in keys if (row := state.rows.get(key)) is not None and row.open)
+    rows = [(domain, state.rows.get((domain, municipality))) for domain in MUNICIPAL]
+    return frozenset([domain for domain, row in rows if row is not None and row.open])
 
 
 def _end_departures(state: PersonState, notice: PersonNotice) -> None:

@@ -52,7 +52,7 @@ class Registration(NamedTuple):
     @property
     def rank(self) -> Receipt:
         """The receipt by which it is compared with other registrations that stand."""
-        return self.came_back or self.received
+        return self.received if self.came_back is None else self.came_back
 
 
 class ResidenceEnd(NamedTuple):

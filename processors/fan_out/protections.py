@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from processors.fan_out.domains import ADDRESS, VISIBLE_FACTS
-from processors.fan_out.history import PersonNotice
+from processors.fan_out.history import PersonNotice, received_at
 from processors.fan_out.person_state import DomainRow, PersonState, Protection, RowKey
 
 
 def protections_after(protections: tuple[Protection, ...], notice: PersonNotice) -> tuple[Protection, ...]:
     """Return the measures after a notice that begins one while none is in force, or ends the one in force."""
-    received_at = notice.received.received_at
+    at = received_at(notice.received)
     if notice.begins_protection:
-        return (*protections, Protection(notice.effective_on, None, received_at, None))
+        return (*protections, Protection(notice.effective_on, None, at, None))
     # State of an earlier version may have a measure in force without its times.
-    ended = [each._replace(until=notice.effective_on, ended_at=received_at) for each in protections[-1:]]
+    ended = [each._replace(until=notice.effective_on, ended_at=at) for each in protections[-1:]]
     return (*protections[:-1], *ended)
 
 

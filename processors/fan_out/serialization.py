@@ -11,13 +11,11 @@ from operator import itemgetter
 from typing import Any, Final
 
 from processors.fan_out.history import (
-    NO_RECEIPT,
     Account,
     AccountEvent,
     Enrolment,
     Facts,
     PersonNotice,
-    Receipt,
     Settlement,
     decisions_of,
 )
@@ -39,8 +37,8 @@ from schemas.reasons import Reason
 
 Stored = Mapping[str, Any]
 
+_NOTICE_FACTS: Final = (*Facts._fields, "protected")
 _FACTS: Final = itemgetter(*Facts._fields)
-_RECEIPT: Final = itemgetter(*Receipt._fields)
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
 
@@ -72,12 +70,9 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
             for domain, code, since in person.enrolments
         ],
         "accounts": [_write_event(event) for event in person.accounts],
-        "settlements": [
-            {**settlement._asdict(), "received": _write_receipt(settlement.received)}
-            for settlement in person.settlements
-        ],
+        "settlements": [settlement._asdict() for settlement in person.settlements],
         "cancelled": [
-            {"municipality": m, "notice": number, "received": _write_receipt(received)}
+            {"municipality": m, "notice": number, "received": received}
             for (m, number), received in sorted(person.cancelled.items())
         ],
         "revisions": [
@@ -97,7 +92,7 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
             {
                 "municipality": end.registration[0],
                 "notice": end.registration[1],
-                "rank": _write_receipt(end.rank),
+                "rank": end.rank,
                 "destination": end.destination,
             }
             for end in state.ends
@@ -117,8 +112,8 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
                 "reason": entry.reason.value,
                 "notice": entry.notice,
                 "moved_from": entry.moved_from,
-                "received": _write_receipt(entry.received),
-                "came_back": _write_receipt(entry.came_back),
+                "received": entry.received,
+                "came_back": entry.came_back,
                 "confirmed_on": entry.confirmed_on,
                 "refused": entry.refused,
             }
@@ -183,16 +178,12 @@ def _write_notice(notice: PersonNotice) -> dict[str, Any]:
         "seq": notice.seq,
         "reason": notice.reason.value,
         "effective_on": notice.effective_on,
-        "facts": _write_facts(notice.facts) | {"protected": notice.protected or None},
+        "facts": dict(zip(_NOTICE_FACTS, (*notice.facts, notice.protected or None), strict=True)),
         "moved_from": notice.moved_from,
         "moved_to": notice.moved_to,
         "cancels": notice.cancels,
-        "received": _write_receipt(notice.received),
+        "received": notice.received,
     }
-
-
-def _write_receipt(receipt: Receipt | None) -> dict[str, Any] | None:
-    return None if receipt is None else dict(zip(Receipt._fields, receipt, strict=True))
 
 
 def _write_facts(facts: Facts) -> dict[str, Any]:
@@ -216,7 +207,7 @@ def read_person(stored: Stored) -> PersonAggregate:
         enrolments,
         [_read_event(event) for event in stored["accounts"]],
         settlements,
-        {(n["municipality"], n["notice"]): _read_receipt(n["received"]) for n in stored["cancelled"]},
+        {(n["municipality"], n["notice"]): n["received"] for n in stored["cancelled"]},
         {entry["domain"]: entry["revision"] for entry in stored["revisions"]},
         _read_state(stored["state"], enrolments, settlements, pool),
     )
@@ -231,7 +222,7 @@ def _read_state(
         tuple(
             ResidenceEnd(
                 (e["municipality"], e["notice"]),
-                _read_receipt(e["rank"]),
+                e["rank"],
                 e["destination"],
             )
             for e in stored["ends"]
@@ -255,8 +246,8 @@ def _read_state(
                 _REASONS[r["reason"]],
                 r["notice"],
                 r["moved_from"],
-                _read_receipt(r["received"]),
-                _read_optional_receipt(r["came_back"]),
+                r["received"],
+                r["came_back"],
                 r["confirmed_on"],
                 r["refused"],
             )
@@ -317,7 +308,7 @@ def _read_notice(stored: Stored) -> PersonNotice:
         stored["moved_from"],
         stored["moved_to"],
         stored["cancels"],
-        _read_receipt(stored["received"]),
+        stored["received"],
     )
 
 
@@ -327,16 +318,8 @@ def _read_settlement(stored: Stored) -> Settlement:
         stored["notice"],
         stored["registered_in"],
         stored["taken_back"],
-        _read_receipt(stored["received"]),
+        stored["received"],
     )
-
-
-def _read_receipt(stored: Stored | None) -> Receipt:
-    return NO_RECEIPT if stored is None else Receipt._make(_RECEIPT(stored))
-
-
-def _read_optional_receipt(stored: Stored | None) -> Receipt | None:
-    return None if stored is None else _read_receipt(stored)
 
 
 def _read_facts(stored: Stored) -> Facts:

@@ -16,9 +16,9 @@ from processors.fan_out.history import (
     Enrolment,
     Facts,
     PersonNotice,
-    Receipt,
     Settlement,
     changed_facts,
+    receipt_of,
 )
 from processors.fan_out.person import Entry
 from schemas.reasons import CANCELLABLE, JAPANESE, NEW_THERE, Reason
@@ -59,7 +59,7 @@ def _draw_register(draw: Callable[[Any], Any], municipality: str) -> list[Person
     received_at = 0
     for seq in range(1, 1 + draw(st.integers(0, 7))):
         received_at += draw(st.integers(0, 3))
-        received = Receipt(received_at, f"in.juki.{municipality}", 0, seq)
+        received = receipt_of(received_at, f"in.juki.{municipality}", 0, seq)
         number = f"{municipality[:5]}-{seq}"
         cancellable = [
             n for n in notices if n.reason in CANCELLABLE and n.number not in {c.cancels for c in notices}
@@ -122,7 +122,7 @@ _settlements = st.builds(
         f"{municipality[:5]}-{seq}",
         registered_in,
         taken_back,
-        Receipt(received, "in.operator", 0, received),
+        receipt_of(received, "in.operator", 0, received),
     ),
     _municipalities,
     st.integers(1, 3),

@@ -29,10 +29,10 @@ from processors.fan_out.history import (
     Facts,
     History,
     PersonNotice,
-    Receipt,
     Settlement,
     changed_facts,
     decisions_of,
+    receipt_of,
 )
 from processors.fan_out.person_state import PersonState
 from schemas.reasons import CANCELLABLE, ENDS_RESIDENCE, JAPANESE, NEW_THERE, Reason
@@ -71,7 +71,7 @@ def overlapping(draw: Callable[[Any], Any]) -> History:
     entries = [notice for notice in notices if notice.reason in NEW_THERE]
     settlements = [
         Settlement(entry.municipality, entry.number, draw(st.sampled_from(MUNICIPALITIES)), draw(st.booleans()),
-                   Receipt(draw(st.integers(0, 100)), "in.operator", 0, offset))
+                   receipt_of(draw(st.integers(0, 100)), "in.operator", 0, offset))
         for offset, entry in enumerate(draw(st.lists(st.sampled_from(entries), max_size=2)) if entries else ())
     ]  # fmt: skip
     enrolments = {
@@ -104,7 +104,7 @@ def _draw_register(draw: Callable[[Any], Any], index: int) -> list[PersonNotice]
             FIRST_DAY + timedelta(days=day),
             changed_facts(reason, _facts(f"{index}/{seq}")) if not cancels else Facts(),
             protected=reason is Reason.BORN and draw(st.booleans()),
-            received=Receipt(received_at, f"in.juki.{municipality}", 0, seq),
+            received=receipt_of(received_at, f"in.juki.{municipality}", 0, seq),
         )
         others = st.sampled_from([other for other in MUNICIPALITIES if other != municipality])
         if reason is Reason.MOVED_IN:
@@ -131,10 +131,10 @@ def _facts(address: str) -> Facts:
 def model_of(history: History) -> Person:
     """Return the reference model's fold of a history."""
     cancelled = {
-        (n.municipality, n.cancels): n.received for n in history.notices if n.reason is Reason.CANCELLED
+        (n.municipality, n.cancels): (n.received,) for n in history.notices if n.reason is Reason.CANCELLED
     }
     personal = [
-        PersonalNotice(n.seq, _reference_notice(n), _reference_facts(n), n.received, cancelled.get(n.id))
+        PersonalNotice(n.seq, _reference_notice(n), _reference_facts(n), (n.received,), cancelled.get(n.id))
         for n in history.notices
         if n.reason is not Reason.CANCELLED and (n.id not in cancelled or n.reason in ENDS_RESIDENCE)
     ]
