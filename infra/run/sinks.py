@@ -61,7 +61,8 @@ class Sinks:
         self._slot, self._environment, self._coding = slot, environment, coding
         self._installation, self._given_up = installation, GivenUpSinks(installation, slot)
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._keys_lock = threading.Lock(), threading.Lock()
+        self._keys_checked = False
         self._running = 0
         self._code = 0
 
@@ -126,10 +127,15 @@ class Sinks:
         return 0
 
     def _require_keys(self, user: str) -> None:
-        try:
-            require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
-        except KeyFileError as error:
-            raise not_configured(error) from None
+        """Check the keys once for all sinks: the process has loaded them once."""
+        with self._keys_lock:
+            if self._keys_checked:
+                return
+            try:
+                require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
+            except KeyFileError as error:
+                raise not_configured(error) from None
+            self._keys_checked = True
 
 
 def run_sinks(slot: Slot, environment: Environment, installation: Installation, port: int | None) -> int:

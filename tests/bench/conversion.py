@@ -28,6 +28,7 @@ STEP: Final = StatelessStep(
     by_record_side="conversion_by_record",
     options={"domain": DOMAIN},
     goal=0.85,
+    moments={disclosure_topic(DOMAIN): ("disclosure", "disclosed_at")},
 )
 
 

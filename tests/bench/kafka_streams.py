@@ -28,7 +28,9 @@ from tests.bench import conversion, people, timing
 from tests.bench.cluster import BenchCluster, running_cluster
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.shared import SharedWork
+from tests.bench.sides.avro import Avro
 from tests.bench.sizes import Progress, Sizes
+from tests.bench.stateless import contents
 
 WORKERS: Final = 2
 PREFIX: Final = "bench.java."
@@ -105,16 +107,21 @@ class _Comparison:
             self._cluster.topics.produce(self._records)
 
     def _check_same_output(self) -> None:
-        expected = {(record.topic, *record[1:4]) for record in self._cluster.topics.read(*self._topics)}
-        actual = {
-            (record.topic.removeprefix(PREFIX), *record[1:4])
-            for record in self._cluster.topics.read(*(PREFIX + topic for topic in self._topics))
-        }
+        avro, moments = Avro(self._cluster.installation), conversion.STEP.moments
+        expected = contents(self._cluster.topics.read(*self._topics), moments, avro).keys()
+        actual = contents(
+            (
+                record._replace(topic=record.topic.removeprefix(PREFIX))
+                for record in self._cluster.topics.read(*(PREFIX + topic for topic in self._topics))
+            ),
+            moments,
+            avro,
+        ).keys()
         if not actual <= expected:
             raise RuntimeError(
                 f"{len(actual - expected)} of {len(actual)} records of Kafka Streams differ from conversion's"
             )
-        self._progress(f"  {len(actual):,} records of Kafka Streams have the same bytes as conversion's")
+        self._progress(f"  {len(actual):,} records of Kafka Streams are the same as conversion's")
 
     def _run_kafka_streams(self, class_path: str) -> timing.Run:
         folder = self._cluster.folder / "home" / "kafka-streams"

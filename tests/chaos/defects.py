@@ -198,6 +198,30 @@ def uncommitted_reads() -> None:
         _override_properties(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
 
 
+def last_registration_confirmed() -> None:
+    """Confirm the registration that was received last: a false one takes the place of the person's own."""
+    from processors.fan_out import person_notices  # noqa: PLC0415
+    from processors.fan_out.person_state import PersonState  # noqa: PLC0415
+
+    def choose_confirmed(state: PersonState) -> str | None:
+        standing = [(entry.rank, code) for code, entry in state.registers.items() if entry.resident]
+        return max(standing)[1] if standing else None
+
+    person_notices.choose_confirmed = choose_confirmed
+
+
+def protection_ended_by_anybody() -> None:
+    """Let any municipality end a protection measure, whichever registration is the confirmed one."""
+    from processors.fan_out import person_notices  # noqa: PLC0415
+    from processors.fan_out.history import PersonNotice  # noqa: PLC0415
+    from processors.fan_out.person_state import PersonState  # noqa: PLC0415
+
+    def end_protection(state: PersonState, notice: PersonNotice) -> None:
+        person_notices._set_protected(state, notice, protected=False)
+
+    person_notices._end_protection = end_protection
+
+
 def slowed(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same function, which waits `SLOW_S` before it begins."""
     never_set = threading.Event()
@@ -293,6 +317,20 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             kinds=KILLS,
             install=uncommitted_reads,
             shows=("aborted-read", "incomplete-case", "converted-twice"),
+            steps=BETWEEN_TOPICS,
+        ),
+        "last-registration-confirmed": Defect(
+            "the registration received last is the confirmed one",
+            kinds=KILLS,
+            install=last_registration_confirmed,
+            shows=("differs-from-reference",),
+            steps=BETWEEN_TOPICS,
+        ),
+        "protection-ended-by-anybody": Defect(
+            "a protection measure ended by any municipality",
+            kinds=KILLS,
+            install=protection_ended_by_anybody,
+            shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
         ),
     }

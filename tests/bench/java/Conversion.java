@@ -170,6 +170,7 @@ public final class Conversion {
             disclosure.put("domain", domain);
             disclosure.put("fields", fields(row));
             disclosure.put("legal_basis", basis);
+            disclosure.put("disclosed_at", System.currentTimeMillis());
             byte[] key = code.getBytes(StandardCharsets.US_ASCII);
             long time = Math.max(1, DAY_MS * (Integer) change.get("effective_on"));
             Record<byte[], byte[]> output = record.withKey(key).withTimestamp(time);

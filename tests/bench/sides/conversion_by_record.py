@@ -1,8 +1,9 @@
-"""Conversion a record at a time, with fastavro and a dict per record. It writes the same bytes."""
+"""Conversion a record at a time, with fastavro and a dict per record. It writes the same records."""
 
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
@@ -88,7 +89,14 @@ class ConversionByRecord:
         reason = Reason(change["reason"]) if change["reason"] else None
         fields = [name for name in self._domain.columns if record["person"][name] is not None]
         basis = self._domain.basis(change["entity"], reason)
-        return {**copied, "domain": self._domain.id, "fields": fields, "legal_basis": basis}
+        moment = time.time_ns() // 1_000_000
+        return {
+            **copied,
+            "domain": self._domain.id,
+            "fields": fields,
+            "legal_basis": basis,
+            "disclosed_at": moment,
+        }
 
     def _case_code(self, case: Mapping[str, str]) -> str:
         return self._code(f"{case['municipality']}/{case['notice']}".ljust(_CASE_BYTES).encode(), b"case")

@@ -200,18 +200,22 @@ def _case_key(case: Row) -> str:
 
 
 def _change(row: Row) -> PersonChange:
-    case, facts, account = row["case"], row["facts"], row["account"]
-    copied = {
-        name: row[name]
-        for name in PersonChange._fields
-        if name not in ("case", "facts", "protected", "account")
-    }
+    case, facts, account, settlement = row["case"], row["facts"], row["account"], row["settlement"]
+    made = {"case", "facts", "protected", "account", "settlement", "position"}
     return PersonChange(
-        **copied,
+        **{name: row[name] for name in PersonChange._fields if name not in made},
+        position=(row["origin"]["topic"], row["origin"]["partition"], row["origin"]["offset"]),
         case=case and CaseRef(**case),
         facts=facts and Facts(*(facts[name] for name in Facts._fields)),
         protected=facts and facts["protected"],
         account=account and Account(**account),
+        settlement=settlement
+        and (
+            settlement["municipality"],
+            settlement["notice"],
+            settlement["registered_in"],
+            settlement["taken_back"],
+        ),
     )
 
 
