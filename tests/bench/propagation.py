@@ -20,6 +20,7 @@ from schemas.topics import (
     CONFLICT,
     NOTICE,
     PERSON_CHANGE,
+    PROTECTION,
     change_topic,
     state_topic,
     topics_of,
@@ -56,7 +57,7 @@ STEPS: Final[Mapping[str, StatefulStep]] = {
     "fan-out": StatefulStep(
         "fan-out",
         PERSON_CHANGE,
-        [*map(change_topic, DOMAINS), CASE_DISPATCHED, CONFLICT, *_REJECTED],
+        [*map(change_topic, DOMAINS), CASE_DISPATCHED, CONFLICT, PROTECTION, *_REJECTED],
         city.changes,
         copies=2,
     ),

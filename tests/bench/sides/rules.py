@@ -19,7 +19,15 @@ from processors.household.register import Registers
 from processors.rejections import RejectionCode, Rejections
 from schemas.reasons import Reason
 from schemas.tables import empty_table
-from schemas.topics import CASE_DISPATCHED, CASE_OPENED, CONFLICT, NOTICE, PERSON_CHANGE, change_topic
+from schemas.topics import (
+    CASE_DISPATCHED,
+    CASE_OPENED,
+    CONFLICT,
+    NOTICE,
+    PERSON_CHANGE,
+    PROTECTION,
+    change_topic,
+)
 from tests.bench.sides.avro import Avro
 
 Row = dict[str, Any]
@@ -144,6 +152,10 @@ class FanOutRules(StepRules):
                 for _, changes in outputs.dispatched
             ),
             *(OutputRecord(CONFLICT, "conflict", conflict, conflict["id"]) for conflict in outputs.conflicts),
+            *(
+                OutputRecord(PROTECTION, "protection", record, record["person"])
+                for record in outputs.protections
+            ),
             *(_rejected(row, RejectionCode.DUPLICATE) if outputs.duplicates else ()),
         ]
 
@@ -201,9 +213,10 @@ def _case_key(case: Row) -> str:
 
 def _change(row: Row) -> PersonChange:
     case, facts, account, settlement = row["case"], row["facts"], row["account"], row["settlement"]
-    made = {"case", "facts", "protected", "account", "settlement", "position"}
+    made = {"case", "facts", "protected", "account", "settlement", "position", "received_at"}
     return PersonChange(
         **{name: row[name] for name in PersonChange._fields if name not in made},
+        received_at=round(row["received_at"].timestamp() * 1_000),
         position=(row["origin"]["topic"], row["origin"]["partition"], row["origin"]["offset"]),
         case=case and CaseRef(**case),
         facts=facts and Facts(*(facts[name] for name in Facts._fields)),
