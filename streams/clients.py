@@ -225,4 +225,4 @@ class ProducerRecords:
     @property
     def size_bytes(self) -> int:
         """Bytes of all values."""
-        return sum(len(value or b"") for value in self.values)
+        return sum(map(len, filter(None, self.values)))

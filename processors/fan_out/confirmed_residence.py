@@ -5,6 +5,7 @@ The rules are in docs/rules.md, "Confirmed residence", the reasons in docs/decis
 
 from __future__ import annotations
 
+from processors.fan_out.history import NO_DECISIONS
 from processors.fan_out.person_state import ABROAD_CODE, PersonState, Registration, ResidenceEnd
 from schemas.reasons import Reason
 
@@ -14,10 +15,10 @@ def choose_confirmed(state: PersonState) -> str | None:
 
     If an operator has preferred one of the registrations that stand, mark the others as refused.
     """
+    if len(state.registers) == 1 and state.decisions is NO_DECISIONS:  # Nearly always.
+        [(only, entry)] = state.registers.items()
+        return only if entry.resident and can_be_confirmed(state, only, entry) else None
     standing = {code: entry for code, entry in state.registers.items() if entry.resident}
-    if len(standing) == 1 and not state.decisions.preferred:  # Nearly always: called once per move.
-        [(only, entry)] = standing.items()
-        return only if can_be_confirmed(state, only, entry) else None
     preferred = {
         code for code, entry in standing.items() if (code, entry.notice) in state.decisions.preferred
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import repeat
 from typing import Any, Final, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -39,7 +40,6 @@ _READ: Final = (
     "moved_to",
     "cancels",
     "domain",
-    "received_at",
 )
 _POSITION: Final = ("topic", "partition", "offset")
 _SETTLEMENT: Final = ("municipality", "notice", "registered_in", "taken_back")
@@ -65,27 +65,23 @@ class PersonChange(NamedTuple):
     moved_to: str | None
     cancels: str | None
     domain: str | None
-    received_at: int
-    position: tuple[str, int, int]
+    received: Receipt
     case: CaseRef | None
     facts: Facts | None
     protected: bool | None
     account: Account | None
     settlement: tuple[str, str, str, bool] | None
 
-    @property
-    def receipt(self) -> Receipt:
-        """When and where the submission was received."""
-        return receipt_of(self.received_at, *self.position)
-
 
 def changes_of(table: pa.Table) -> list[PersonChange]:
     """Return the rows of `person-change` in their order."""
-    columns = select_columns(table, [*_READ, "origin", "case", "facts", "account", "settlement"])
+    columns = select_columns(
+        table, [*_READ, "received_at", "origin", "case", "facts", "account", "settlement"]
+    )
     origin = struct_fields(columns["origin"])
     values = [
         *(values_of(columns[name]) for name in _READ),
-        zip(*(values_of(origin[name]) for name in _POSITION), strict=True),
+        map(receipt_of, values_of(columns["received_at"]), *(values_of(origin[name]) for name in _POSITION)),
         _tuples(CaseRef._make, CaseRef._fields, columns["case"]),
         _tuples(Facts._make, Facts._fields, columns["facts"]),
         values_of(struct_fields(columns["facts"])["protected"]),
@@ -99,6 +95,9 @@ def _tuples(
     make: Callable[[Iterable[Any]], T], names: Sequence[str], structs: pa.StructArray
 ) -> Iterator[T | None]:
     """Yield a named tuple of these fields for each struct; None where the struct is null."""
+    if structs.null_count == len(structs):
+        yield from repeat(None, len(structs))
+        return
     fields = struct_fields(structs)
     rows = zip(*(values_of(fields[name]) for name in names), strict=True)
     for valid, row in zip(structs.is_valid().to_pylist(), rows, strict=True):
@@ -114,7 +113,7 @@ def history_entry(change: PersonChange) -> Entry | str:
     if change.kind == "ACCOUNT" and change.account is not None:
         return AccountEvent(change.effective_on, change.account)
     if change.kind == "SETTLEMENT" and change.settlement is not None:
-        return Settlement(*change.settlement, change.receipt)
+        return Settlement(*change.settlement, change.received)
     return "kind unknown to this version"
 
 
@@ -133,7 +132,7 @@ def _notice(change: PersonChange) -> PersonNotice | str:
         moved_from=change.moved_from,
         moved_to=change.moved_to,
         cancels=change.cancels,
-        received=change.receipt,
+        received=change.received,
     )
 
 

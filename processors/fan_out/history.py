@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, NamedTuple, NewType
 
@@ -75,8 +75,7 @@ def received_at(receipt: Receipt) -> int:
     return int(receipt[:_TIME_DIGITS] or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class PersonNotice:
+class PersonNotice(NamedTuple):
     """One person's part of an accepted notice; with reason CANCELLED, of a cancellation.
 
     `seq` is the sequence number in the municipality's register. `protected` comes from a notice of birth; the column
@@ -206,5 +205,5 @@ def effective_notices(notices: Iterable[PersonNotice], cancelled: Cancellations)
         by = cancelled.get(notice.id)
         if notice.reason is Reason.CANCELLED or (by is not None and notice.reason not in ENDS_RESIDENCE):
             continue
-        folded.append(notice if by is None else replace(notice, cancelled_by=by))
+        folded.append(notice if by is None else notice._replace(cancelled_by=by))
     return folded

@@ -58,18 +58,21 @@ class PersonAggregate:
         """
         if not isinstance(entry, PersonNotice) and (entry in self.enrolments or entry in self.accounts):
             return None
-        basis_before, extended = self._message_basis(), self._extended(entry)
+        enrolments_before, known_before = tuple(self.enrolments), self.state.known_from
+        extended = self._extended(entry)
         self._add(entry)
         self.state = self._refolded(read_archive) if extended is None else extended
+        if not self.enrolments:
+            return []
         notice = entry if isinstance(entry, PersonNotice) else None
         return list(
             new_messages(
-                basis_before, self._message_basis(), notice, lambda: (*read_archive(), *self.notices)
+                MessageBasis(enrolments_before, known_before),
+                MessageBasis(tuple(self.enrolments), self.state.known_from),
+                notice,
+                lambda: (*read_archive(), *self.notices),
             )
         )
-
-    def _message_basis(self) -> MessageBasis:
-        return MessageBasis(tuple(self.enrolments), self.state.known_from)
 
     def _extended(self, entry: Entry) -> PersonState | None:
         """Return the state extended by the entry; None if the whole history must be folded again."""
@@ -109,7 +112,8 @@ class PersonAggregate:
             self.settlements.append(entry)
         else:
             self.notices.append(entry)
-            self.cancelled |= cancellations_of([entry])
+            if entry.reason is Reason.CANCELLED:
+                self.cancelled |= cancellations_of([entry])
 
     def archive_oldest(self) -> list[PersonNotice]:
         """Remove and return the older half of the notices if there are too many, for an archived segment.

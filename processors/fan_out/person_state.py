@@ -226,7 +226,11 @@ class PersonState:
 
     def residence(self) -> Residence:
         """Return where the person lives now."""
-        municipalities = frozenset(code for code, entry in self.registers.items() if entry.resident)
+        if not self.registers:
+            return NO_RESIDENCE
+        municipalities = frozenset([code for code, entry in self.registers.items() if entry.resident])
+        if not self.departures:
+            return Residence(municipalities, frozenset())
         under_way = frozenset(
             (code, departure.to) for code, departure in self.departures.items() if departure.pending
         )

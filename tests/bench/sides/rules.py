@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from processors.fan_out.entries import CaseRef, PersonChange, history_entry
 from processors.fan_out.fan_out_outputs import DomainChange, FanOutOutputs
-from processors.fan_out.history import Account, Facts
+from processors.fan_out.history import Account, Facts, receipt_of
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import PersonCache
 from processors.household import decide as household
@@ -213,11 +213,13 @@ def _case_key(case: Row) -> str:
 
 def _change(row: Row) -> PersonChange:
     case, facts, account, settlement = row["case"], row["facts"], row["account"], row["settlement"]
-    made = {"case", "facts", "protected", "account", "settlement", "position", "received_at"}
+    made = {"case", "facts", "protected", "account", "settlement", "received"}
     return PersonChange(
         **{name: row[name] for name in PersonChange._fields if name not in made},
-        received_at=round(row["received_at"].timestamp() * 1_000),
-        position=(row["origin"]["topic"], row["origin"]["partition"], row["origin"]["offset"]),
+        received=receipt_of(
+            round(row["received_at"].timestamp() * 1_000),
+            *(row["origin"][name] for name in ("topic", "partition", "offset")),
+        ),
         case=case and CaseRef(**case),
         facts=facts and Facts(*(facts[name] for name in Facts._fields)),
         protected=facts and facts["protected"],

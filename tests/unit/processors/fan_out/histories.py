@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -78,7 +77,7 @@ def _draw_register(draw: Callable[[Any], Any], municipality: str) -> list[Person
                 )
             )
         else:
-            notices.append(replace(_draw_notice(draw, municipality, number, seq), received=received))
+            notices.append(_draw_notice(draw, municipality, number, seq)._replace(received=received))
     return notices
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -108,11 +107,11 @@ def _draw_register(draw: Callable[[Any], Any], index: int) -> list[PersonNotice]
         )
         others = st.sampled_from([other for other in MUNICIPALITIES if other != municipality])
         if reason is Reason.MOVED_IN:
-            notice = replace(notice, moved_from=draw(others))
+            notice = notice._replace(moved_from=draw(others))
         elif reason is Reason.MOVED_OUT:
-            notice = replace(notice, moved_to=draw(st.one_of(others, st.just("999999"))))
+            notice = notice._replace(moved_to=draw(st.one_of(others, st.just("999999"))))
         elif cancels and last is not None:
-            notice = replace(notice, cancels=last.number)
+            notice = notice._replace(cancels=last.number)
         notices.append(notice)
         resident = _resident_after(notice, last, resident=resident)
     return notices
