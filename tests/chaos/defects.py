@@ -207,7 +207,7 @@ def last_registration_confirmed() -> None:
         standing = [(entry.rank, code) for code, entry in state.registers.items() if entry.resident]
         return max(standing)[1] if standing else None
 
-    person_notices.choose_confirmed = choose_confirmed
+    person_notices.choose_confirmed = choose_confirmed  # type: ignore[attr-defined]
 
 
 def protection_ended_by_anybody() -> None:
