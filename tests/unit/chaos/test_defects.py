@@ -25,12 +25,15 @@ REPLACED = {
     "revision-ignored": "connectors.postgres.merge:_UPSERT",
     "receipts-apart": "connectors.postgres.outbox:Outbox.add_receipts",
     "uncommitted-reads": "connectors.postgres.worker:consumer_properties",
+    "last-registration-confirmed": "processors.fan_out.person_notices:choose_confirmed",
+    "protection-ended-by-anybody": "processors.fan_out.person_notices:_end_protection",
 }
 #: Private members that defects call or set on real objects: without them a defective worker only fails.
 USED = (
     "streams.assignment:Assignment._seek_to",
     "streams.transactions:Transactions._producer",
     "streams.processing:Processing.run",
+    "processors.fan_out.person_notices:_set_protected",
     "connectors.sink_worker:SinkWorker._apply",
     "connectors.sink_worker:SinkWorker._read",
     "connectors.postgres.sink:PostgresSink._apply",
