@@ -18,6 +18,7 @@ from connectors.postgres.table_definitions import Table, tables_of
 from infra.environment import Environment
 from infra.local.postgres_server import SUPERUSER
 from schemas.systems import DOMAINS, Domain
+from schemas.topics import domain_topic
 from tests.chaos.watch import connect
 
 INTERVAL_S: Final = 0.15
@@ -25,7 +26,8 @@ STOP_TIMEOUT_S: Final = 20.0
 
 _CHANGED: Final = """SELECT code, {second_key}, revision FROM {table} WHERE xmin::text::bigint >= %s"""
 _DELETED: Final = """SELECT entity, code, second_key, revision FROM {table} WHERE xmin::text::bigint >= %s"""
-_OFFSETS: Final = "SELECT partition, next_offset FROM {table}"
+#: Withdrawals have offsets of their own in the table.
+_OFFSETS: Final = "SELECT partition, next_offset FROM {table} WHERE topic = %s"
 _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
@@ -152,7 +154,8 @@ class StoreWatch:
                     connection, _query("SELECT count(*) FROM {table}", domain, table.name)
                 )
             deleted = _deleted_rows(connection, domain, since)
-            offsets = dict(connection.execute(_query(_OFFSETS, domain, "sink_offset")).fetchall())
+            query = _query(_OFFSETS, domain, "sink_offset")
+            offsets = dict(connection.execute(query, [domain_topic(domain.id)]).fetchall())
         self._horizon[domain.id] = horizon
         store = self._observed.setdefault(domain.id, ObservedStore(domain.id))
         changed = store.observe(rows, deleted, counts)
