@@ -46,7 +46,8 @@ class Defect:
     steps: Sequence[str] = STEPS
     #: Workers per step; one is enough if no other has to take over.
     workers: int = 2
-    #: Days that the city's submissions cover: with more days, fewer residents have more changes each.
+    #: Days that the city's submissions cover: with more days, fewer residents have more changes each; with fewer days,
+    #: there are more residents, and more of them have a false registration.
     days: int = DAYS
 
 
@@ -332,6 +333,7 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             install=protection_ended_by_anybody,
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
+            days=DAYS // 2,
         ),
     }
 )

@@ -9,11 +9,22 @@ import random
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from infra.verification.synthetic.city import START
 
 #: What a municipality may say about somebody whom it has registered falsely, besides the move in.
 _MORE = ("支援措置終了", "転居", "死亡", "転出")
+
+
+class _Claim(NamedTuple):
+    """A false registration: whose it is, where the person lives, and the day of the false move in."""
+
+    claimant: str
+    home: str
+    code: str
+    number: int
+    day: date
 
 
 def add_false_registrations(folder: Path, seed: int, per_register: int = 2) -> None:
@@ -23,16 +34,18 @@ def add_false_registrations(folder: Path, seed: int, per_register: int = 2) -> N
     residents = sorted(
         {(r["住民票コード"], r["市区町村コード"]) for r in rows if r["異動事由"] == "初期登録"}
     )
-    protected = {row["住民票コード"] for row in rows if row["異動事由"] == "支援措置開始"}
+    protected: dict[str, str] = {}
+    for row in rows:
+        if row["異動事由"] == "支援措置開始":
+            protected.setdefault(row["住民票コード"], row["異動日"])
     for path in sorted(folder.glob("notices_*.jsonl")):
         claimant = path.stem.split("_")[1]
         shuffled = chance.sample(residents, len(residents))
         claimed = sorted(shuffled, key=lambda resident: resident[0] not in protected)[:per_register]
         with path.open("a", encoding="utf-8", newline="") as register:
             for number, (code, home) in enumerate(claimed):
-                register.writelines(
-                    f"{line}\n" for line in _false_notices(claimant, home, code, number, chance)
-                )
+                claim = _Claim(claimant, home, code, number, _first_day(chance, protected.get(code)))
+                register.writelines(f"{line}\n" for line in _false_notices(claim, chance))
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -44,8 +57,16 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     yield from csv.DictReader(io.StringIO(text, newline=""))
 
 
-def _false_notices(claimant: str, home: str, code: str, number: int, chance: random.Random) -> Iterator[str]:
-    """Yield a false move in, dated before or after true ones, and up to two notices after it, as lines of JSON."""
+def _first_day(chance: random.Random, protected_on: str | None) -> date:
+    """Return the day of the false move in: of a protected person often while the measure is in force."""
+    if protected_on is not None and chance.random() < 0.5:
+        return date.fromisoformat(protected_on) + timedelta(days=chance.randrange(20))
+    return date.fromisoformat(START) + timedelta(days=chance.randrange(-40, 40))
+
+
+def _false_notices(claim: _Claim, chance: random.Random) -> Iterator[str]:
+    """Yield a false move in on this day, and up to two notices after it, as lines of JSON."""
+    claimant, home, code, number, day = claim
     facts = {
         "local_number": f"{9 * 10**12 + number}", "name": "偽物　太郎", "kana": "ニセモノ　タロウ",
         "birth_date": "1980-01-01", "sex": "男", "relationship": "世帯主", "household": f"{9 * 10**11 + number}",
@@ -58,7 +79,6 @@ def _false_notices(claimant: str, home: str, code: str, number: int, chance: ran
     more = sorted(chance.sample(_MORE, chance.randint(0, 2)), key=lambda reason: reason in ("死亡", "転出"))
     if {"死亡", "転出"} <= set(more):
         more = more[:1]
-    day = date.fromisoformat(START) + timedelta(days=chance.randrange(-40, 40))
     for index, reason in enumerate(("転入", *more)):
         effective_on = str(day + timedelta(days=index))
         notice = {"notice": f"{claimant[:5]}-9{number:08}{index}", "municipality": claimant, "reason": reason}
