@@ -61,8 +61,7 @@ class Sinks:
         self._slot, self._environment, self._coding = slot, environment, coding
         self._installation, self._given_up = installation, GivenUpSinks(installation, slot)
         self._stop = threading.Event()
-        self._lock, self._keys_lock = threading.Lock(), threading.Lock()
-        self._keys_checked = False
+        self._lock = threading.Lock()
         self._running = 0
         self._code = 0
 
@@ -127,15 +126,11 @@ class Sinks:
         return 0
 
     def _require_keys(self, user: str) -> None:
-        """Check the keys once for all sinks: the process has loaded them once."""
-        with self._keys_lock:
-            if self._keys_checked:
-                return
-            try:
-                require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
-            except KeyFileError as error:
-                raise not_configured(error) from None
-            self._keys_checked = True
+        """Check the keys as this sink's user: the reader also finds out whether a broker accepts the user."""
+        try:
+            require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
+        except KeyFileError as error:
+            raise not_configured(error) from None
 
 
 def run_sinks(slot: Slot, environment: Environment, installation: Installation, port: int | None) -> int:
