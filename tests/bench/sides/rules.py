@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 from processors.fan_out.entries import CaseRef, PersonChange, history_entry
@@ -61,7 +62,7 @@ class EncodedStore:
     def get_many(self, keys: Iterable[str]) -> dict[str, Row]:
         """Return the values of those keys that have one."""
         values = ((key, self._values.read(f"{self._name}/{key}")) for key in keys)
-        return {key: self._avro.read(self._schema, value) for key, value in values if value is not None}
+        return {key: _with_numbers(self._avro.read(self._schema, value)) for key, value in values if value}
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Set a value."""
@@ -70,6 +71,19 @@ class EncodedStore:
     def delete(self, key: str) -> None:
         """Delete a key."""
         self._values.write(f"{self._name}/{key}", None)
+
+
+def _with_numbers(row: Row) -> Row:
+    """Return a row of state with the times of protection measures in milliseconds, as steps have them."""
+    for measure in row.get("state", {}).get("protections", ()):
+        for name in ("begun_at", "ended_at"):
+            if measure[name] is not None:
+                measure[name] = _milliseconds(measure[name])
+    return row
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000)
 
 
 class StepRules:
@@ -217,7 +231,7 @@ def _change(row: Row) -> PersonChange:
     return PersonChange(
         **{name: row[name] for name in PersonChange._fields if name not in made},
         received=receipt_of(
-            round(row["received_at"].timestamp() * 1_000),
+            _milliseconds(row["received_at"]),
             *(row["origin"][name] for name in ("topic", "partition", "offset")),
         ),
         case=case and CaseRef(**case),
