@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from infra.apply.installation import Installation
@@ -95,11 +94,7 @@ def build_checked_pipeline(
     Raise NotConfiguredError where it has others, or a file that `mesh apply` writes is missing.
     """
     try:
-        # The check waits for a broker: meanwhile the processor's modules are imported.
-        with ThreadPoolExecutor(1) as pool:
-            check = pool.submit(require_keys_of_worker, environment, installation, name, key_names(name))
-            importlib.import_module(_PROCESSORS[name][0])
-            check.result()
+        require_keys_of_worker(environment, installation, name, key_names(name))
         return build_pipeline(name, slot, environment, installation, clock)
     except (KeyFileError, OperatorError) as error:
         raise not_configured(error) from None

@@ -70,15 +70,11 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
             for domain, code, since in person.enrolments
         ],
         "accounts": [_write_event(event) for event in person.accounts],
-        "settlements": [settlement._asdict() for settlement in person.settlements]
-        if person.settlements
-        else [],
+        "settlements": [settlement._asdict() for settlement in person.settlements],
         "cancelled": [
             {"municipality": m, "notice": number, "received": received}
             for (m, number), received in sorted(person.cancelled.items())
-        ]
-        if person.cancelled
-        else [],
+        ],
         "revisions": [
             {"domain": domain, "revision": revision} for domain, revision in person.revisions.items()
         ],
@@ -88,7 +84,6 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
 
 
 def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
-    # Most lists are empty for nearly all persons; a comprehension costs a call even then.
     state = person.state
     return {
         "facts": None if state.facts is None else pool.number(state.facts),
@@ -101,10 +96,8 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
                 "destination": end.destination,
             }
             for end in state.ends
-        ]
-        if state.ends
-        else [],
-        "unconfirmed": [notice._asdict() for notice in state.unconfirmed] if state.unconfirmed else [],
+        ],
+        "unconfirmed": [notice._asdict() for notice in state.unconfirmed],
         "protected": state.protected,
         "dead": state.dead,
         "known_from": state.known_from,
@@ -157,9 +150,7 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
         },
         **_write_ledger(state.ledger),
         "ever_protected": state.ever_protected,
-        "protections": [protection._asdict() for protection in state.protections]
-        if state.protections
-        else [],
+        "protections": [protection._asdict() for protection in state.protections],
     }
 
 

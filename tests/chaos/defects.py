@@ -200,27 +200,19 @@ def uncommitted_reads() -> None:
 
 
 def last_registration_confirmed() -> None:
-    """Confirm the registration that was received last: a false one takes the place of the person's own."""
+    """Confirm the registration that was received last."""
     from processors.fan_out import person_notices  # noqa: PLC0415
-    from processors.fan_out.person_state import PersonState  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
 
-    def choose_confirmed(state: PersonState) -> str | None:
-        standing = [(entry.rank, code) for code, entry in state.registers.items() if entry.resident]
-        return max(standing)[1] if standing else None
-
-    person_notices.choose_confirmed = choose_confirmed  # type: ignore[attr-defined]
+    person_notices.choose_confirmed = wrong_rules.last_registration  # type: ignore[attr-defined]
 
 
 def protection_ended_by_anybody() -> None:
-    """Let any municipality end a protection measure, whichever registration is the confirmed one."""
+    """Let any municipality end a protection measure."""
     from processors.fan_out import person_notices  # noqa: PLC0415
-    from processors.fan_out.history import PersonNotice  # noqa: PLC0415
-    from processors.fan_out.person_state import PersonState  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
 
-    def end_protection(state: PersonState, notice: PersonNotice) -> None:
-        person_notices._set_protected(state, notice, protected=False)
-
-    person_notices._end_protection = end_protection
+    person_notices._end_protection = wrong_rules.end_any_protection
 
 
 def slowed(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,6 @@ from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
 from connectors.sink import SinkBatch
 from processors.fan_out import person_notices
-from processors.fan_out.history import PersonNotice
-from processors.fan_out.person_state import PersonState
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
@@ -30,6 +28,7 @@ from streams.kafka_errors import ErrorAction, error_action
 from streams.restore import Restorer
 from streams.transactions import Transactions
 from streams.unassigned import UnassignedPartitionMonitor
+from tests import wrong_rules
 from tests.simulation.clients import SimConsumer
 from tests.simulation.groups import MemberMetadata
 
@@ -210,18 +209,11 @@ def _nothing_blocked(seed: Seed) -> None:
 
 
 def _last_registration_confirmed(seed: Seed) -> None:
-    def choose(state: PersonState) -> str | None:
-        standing = [(entry.rank, code) for code, entry in state.registers.items() if entry.resident]
-        return max(standing)[1] if standing else None
-
-    seed(person_notices, "choose_confirmed", choose)
+    seed(person_notices, "choose_confirmed", wrong_rules.last_registration)
 
 
 def _protection_ended_by_anybody(seed: Seed) -> None:
-    def end_protection(state: PersonState, notice: PersonNotice) -> None:
-        person_notices._set_protected(state, notice, protected=False)
-
-    seed(person_notices, "_end_protection", end_protection)
+    seed(person_notices, "_end_protection", wrong_rules.end_any_protection)
 
 
 def _table_read_at_start_only(seed: Seed) -> None:
