@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -27,12 +28,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("infra.monitoring.cli:status_app", "Show servers, workers and dead letters."),
     "state": ("infra.monitoring.cli:state_app", "Show entries and digest of each partition's state."),
     "wait": ("infra.monitoring.cli:wait_app", "Wait until everything accepted is applied in every store."),
+    "systems": (
+        "infra.systems.cli:systems_app",
+        "The declared systems: list, show, check, begin a new one.",
+    ),
+    "rules": ("infra.systems.cli:rules_app", "Why a domain receives a field, or why it doesn't."),
     "ingest": ("infra.ingest.cli:app", "Ingest files of registers and agencies."),
+    "clock": ("infra.clock.cli:app", "Submit each day once it has begun in Japan."),
     "cases": ("infra.tracker.cli:app", "The progress of each accepted notice into all stores."),
     "demo": (
         "infra.demo.cli:app",
         "Run everything from nothing, and compare every row with a reference model.",
     ),
+    "as-of": ("infra.as_of.cli:app", "The rows that a domain's tables had on a day, as known on a day."),
     "rejected": ("infra.triage.cli:rejected_app", "Rejected submissions: list, show, resubmit."),
     "conflicts": (
         "infra.triage.cli:conflicts_app",
@@ -54,8 +62,21 @@ class LazyCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Return the context of the imported command."""
         module, _, attribute = self._target.partition(":")
-        command = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        command = typer.main.get_command(getattr(_imported(module), attribute))
         return command.make_context(info_name, args, parent, **extra)
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module. If the declaration of a system is faulty, print the sentence and exit with 1."""
+    from schemas.declare import DeclarationError  # noqa: PLC0415
+
+    try:
+        return importlib.import_module(name)
+    except DeclarationError as error:
+        from infra.printing import say  # noqa: PLC0415
+
+        say(f"mesh: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 class LazyGroup(TyperGroup):

@@ -28,16 +28,30 @@ def read_stores(dsn: str) -> Actual:
 
 
 def rows_by_domain(dsn: str) -> dict[str, dict[str, int]]:
-    """Return each domain's number of persons by status; of a domain without persons, of messages by reason."""
+    """Return each domain's number of persons by status, of messages by reason if it has no persons; or nothing."""
     with psycopg.connect(dsn) as connection:
         return {domain.id: _counts(connection, domain) for domain in DOMAINS.values()}
 
 
 def digest(dsn: str) -> str:
-    """Return the SHA-256 of all rows of persons and messages, sorted, without columns that a replay may change."""
+    """Return the SHA-256 of all rows of persons, messages and readings, sorted, without what a replay may change."""
     actual = read_stores(dsn)
-    lines = sorted(_line(row) for row in (*actual.rows, *actual.messages))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    lines = [_line(row) for row in (*actual.rows, *actual.messages)]
+    lines += [f"{table}: {_line(row)}" for table, rows in read_readings(dsn).items() for row in rows]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def read_readings(dsn: str) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of the domains' declared readings, by table with its schema."""
+    query = sql.SQL("SELECT * FROM {}")
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        return {
+            f"{domain.schema_name}.{reads.name}": connection.execute(
+                query.format(sql.Identifier(domain.schema_name, reads.name))
+            ).fetchall()
+            for domain in DOMAINS.values()
+            for reads in domain.readings
+        }
 
 
 def _rows(
@@ -53,6 +67,8 @@ def _rows(
 
 
 def _counts(connection: psycopg.Connection[Any], domain: Domain) -> dict[str, int]:
+    if not (domain.has_persons or domain.has_messages):
+        return {}
     table, column = ("person", "status") if domain.has_persons else ("notice", "reason")
     query = sql.SQL("SELECT {0}, count(*) FROM {1} GROUP BY {0} ORDER BY {0}")
     counts = connection.execute(

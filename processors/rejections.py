@@ -136,14 +136,15 @@ class Rejections:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any], rejection: RejectionCode) -> None:
-        """Reject a record: `row` is a `notice`, or a `person-change` (it has no number and is never resubmitted)."""
+        """Reject a record: `row` is a `notice`, or a `person-change`, which has a number only if it is an event."""
         system, municipality = parse_input_topic(row["origin"]["topic"])
+        event = row.get("event")
         rejected = {
             "id": rejection_id(row["origin"], resubmitted=row.get("resubmitted", False)),
             "kind": rejection.kind.value,
             "system": system,
             "municipality": municipality or row["municipality"],
-            "notice": row.get("notice"),
+            "notice": row.get("notice") if event is None else event["number"],
             "code": rejection.value,
             "reason": rejection.sentence,
             "origin": row["origin"],

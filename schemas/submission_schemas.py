@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from schemas.catalogue import catalogue
-from schemas.systems import DIGEST_PURPOSES, OPERATOR, SYSTEMS
+from schemas.systems import DIGEST_PURPOSES, OPERATOR, SYSTEMS, System
+from schemas.systems.model import submission_schema
 
 #: Name in the catalogue of the schema of operator commands.
 OPERATOR_COMMAND: Final = SYSTEMS[OPERATOR].publishes or ""
+
+#: Generated schema of submissions -> the only system that publishes it.
+GENERATED_SCHEMAS: Final[Mapping[str, System]] = MappingProxyType(
+    {submission_schema(system.id): system for system in SYSTEMS.values() if system.owns}
+)
+
+#: Field of the operator command that holds a submission of any generated schema: the schema's name, values as text.
+DECLARED: Final = "declared"
 
 
 def _resubmission_fields() -> Mapping[str, str]:
     """Match the record fields of the operator command with the schemas of submissions, by the record's name."""
     schemas = {
-        catalogue().schema(name).type.name: name for name in DIGEST_PURPOSES if name != OPERATOR_COMMAND
+        catalogue().schema(name).type.name: name
+        for name in DIGEST_PURPOSES
+        if name != OPERATOR_COMMAND and name not in GENERATED_SCHEMAS
     }
     fields = catalogue().schema(OPERATOR_COMMAND).type.fields
     return MappingProxyType(
@@ -24,5 +35,35 @@ def _resubmission_fields() -> Mapping[str, str]:
     )
 
 
-#: Schema of submissions -> field of the operator command that holds a submission of it, in the order of the fields.
+#: Other schema of submissions -> field of the operator command that holds one, in the order of the fields.
 RESUBMISSION_FIELDS: Final = _resubmission_fields()
+
+#: All fields of the operator command that hold a submission.
+SUBMISSION_FIELDS: Final = (*RESUBMISSION_FIELDS.values(), DECLARED)
+
+
+def fields_of_resubmission(schema: str, submission: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an operator command that hold a submission of a schema.
+
+    Raise KeyError for a schema that can't be resubmitted.
+    """
+    if schema not in GENERATED_SCHEMAS:
+        return {RESUBMISSION_FIELDS[schema]: submission}
+    values = [{"name": name, "value": str(value)} for name, value in submission.items() if value is not None]
+    return {DECLARED: {"schema": schema, "values": values}}
+
+
+def resubmission_in(command: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return the schema and the fields of the submission that an operator command holds; None if it holds none.
+
+    A submission of a generated schema has all its values as text, and null for a field without a value.
+    """
+    for schema, field in RESUBMISSION_FIELDS.items():
+        if command[field] is not None:
+            return schema, command[field]
+    declared = command[DECLARED]
+    if declared is None or declared["schema"] not in GENERATED_SCHEMAS:
+        return None
+    values = {each["name"]: each["value"] for each in declared["values"]}
+    names = catalogue().arrow_schema(declared["schema"]).names
+    return declared["schema"], {name: values.get(name) for name in names}

@@ -178,7 +178,8 @@ def _submission_topics(municipalities: list[str]) -> Iterator[TopicDeclaration]:
 
 def _intermediate_topics() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(NOTICE, "notice", "P", ("intake",), ("household", AUDITOR))
-    yield TopicDeclaration(PERSON_CHANGE, "person-change", "P", ("intake", "household"), ("fan-out", AUDITOR))
+    writers = ("intake", "household", "fan-out")  # Fan-out writes to itself to go on with what is due.
+    yield TopicDeclaration(PERSON_CHANGE, "person-change", "P", writers, ("fan-out", AUDITOR))
     yield TopicDeclaration(CASE_OPENED, "case-opened", "P", ("household",), ("tracker", AUDITOR))
     yield TopicDeclaration(CASE_DISPATCHED, "case-dispatched", "P", ("fan-out",), ("tracker", AUDITOR))
     yield TopicDeclaration(RECEIPT, "receipt", "P", ("conversion",), ("tracker", AUDITOR))

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import structlog
 
-from streams.clients import ProducerRecords
+from streams.clients import BY_KEY, ProducerRecords
 from streams.contract import Batch, Output, Poison, Result, Tables
 from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.decoding import DecodedBatch
@@ -120,9 +120,10 @@ class BisectingRunner:
             return {}
         if _total(batches) == 1 and _size_bytes(outgoing) > self._context.settings.output_bytes_max:
             raise ValueError("the outputs of one record are larger than output_bytes_max")
-        self._output.add(outgoing)
+        # Stage first: an attempt whose state can't be encoded must leave no outputs.
         if self._state:
             self._state.stage()
+        self._output.add(outgoing)
         return poison
 
     def _rerun_if_followed(self, batches: Batches, poison: dict[_RowIndex, str]) -> bool:
@@ -209,23 +210,27 @@ class BisectingRunner:
         by_schema: dict[tuple[str, pa.Schema], list[int]] = {}
         for index, output in enumerate(outputs):
             by_schema.setdefault((output.schema, output.table.schema), []).append(index)
-        encoded: dict[int, ProducerRecords] = {}
+        encoded: dict[int, list[ProducerRecords]] = {}
         for (schema, _), indices in by_schema.items():
             joined = pa.concat_tables([outputs[index].table for index in indices])
             values = iter(self._context.codec.encode(schema, joined).to_pylist())
             for index in indices:
                 of_output = list(islice(values, outputs[index].table.num_rows))
                 encoded[index] = self._producer_records(outputs[index], of_output)
-        return [encoded[index] for index in range(len(outputs))]
+        return [records for index in range(len(outputs)) for records in encoded[index]]
 
-    def _producer_records(self, output: Output, values: list[bytes]) -> ProducerRecords:
+    def _producer_records(self, output: Output, values: list[bytes]) -> list[ProducerRecords]:
         if max(map(len, values)) > self._context.settings.record_bytes_max:
             raise ValueError(f"a record for {output.topic} is larger than record_bytes_max")
         keys: list[Any] = output.key.cast(pa.binary()).to_pylist()
         timestamps = None if output.timestamps_ms is None else output.timestamps_ms.to_pylist()
         if len(keys) != len(values) or (timestamps is not None and len(timestamps) != len(values)):
             raise ValueError(f"output for {output.topic} must have one key (and timestamp) for each row")
-        return ProducerRecords(output.topic, keys, values, timestamps)
+        if output.broadcast:
+            partitions: Sequence[int] = range(self._context.partition_count(output.topic))
+        else:
+            partitions = [BY_KEY if output.partition is None else output.partition]
+        return [ProducerRecords(output.topic, keys, values, timestamps, number) for number in partitions]
 
 
 def error_location(error: BaseException) -> str:

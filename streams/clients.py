@@ -20,6 +20,8 @@ RECONNECT_BACKOFF_MAX_MS: Final = 1_000
 #: and then has nothing to do.
 FETCH_BACKOFF_MS: Final = 10
 
+#: Instead of the number of a record's partition: its key decides.
+BY_KEY: Final = -1
 #: A topic and the number of one of its partitions.
 Partition = tuple[str, int]
 
@@ -184,6 +186,12 @@ class Clients(Protocol):
         Raise UnavailableError without an answer in time, DeniedError if the topic is missing or may not be read.
         """
 
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions of a topic, which never changes.
+
+        Raise UnavailableError without an answer in time, DeniedError if the topic is missing or may not be used.
+        """
+
     def now_ms(self) -> int:
         """Return the time of day, in ms since 1970; a simulated log has its own."""
 
@@ -210,14 +218,14 @@ class Clock(Protocol):
 class ProducerRecords:
     """Encoded records for one topic.
 
-    Without `partition` the key's hash decides, without `timestamps_ms` the producer's clock.
+    `partition` is a number, or BY_KEY: the key's hash decides. Without `timestamps_ms` the producer's clock.
     """
 
     topic: str
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     timestamps_ms: Sequence[int] | None = None
-    partition: int = -1
+    partition: int = BY_KEY
 
     def __len__(self) -> int:
         return len(self.values)

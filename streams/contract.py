@@ -46,6 +46,9 @@ class Output:
 
     `timestamps_ms` (int64) is the records' Kafka timestamp; None leaves it to the producer. Records that a domain can
     read have their day of effect as timestamp: by a time of arrival two domains could join their records of one person.
+
+    A record goes to the partition of its key; with `partition` all go to that one, with `broadcast` each goes to every
+    partition of the topic. A step may write to its own input topic: it reads those records after their transaction.
     """
 
     topic: str
@@ -53,6 +56,12 @@ class Output:
     table: pa.Table
     key: pa.Array
     timestamps_ms: pa.Array | None = None
+    partition: int | None = None
+    broadcast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.partition is not None and (self.broadcast or self.partition < 0):
+            raise ValueError(f"output for {self.topic}: one partition from 0 on, or all")
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,15 @@ class StateStore(Protocol):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the values of those keys that have one. Don't change a value in place: put a new one."""
+
+    def first_keys(self, until: str, limit: int) -> list[str]:
+        """Return up to `limit` keys `<group>/<rest>` of groups up to and including `until`, groups compared as texts.
+
+        They are ordered by group, then by key; changes of this attempt count.
+        """
+
+    def keys_after(self, key: str, limit: int) -> list[str]:
+        """Return up to `limit` keys that come after this one, in the order of `first_keys`; "" is before all."""
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Set a value: later reads return it at once; the transaction of the batch publishes it."""
@@ -160,4 +178,7 @@ class StatefulProcessor(Protocol):
         """
 
     def process(self, batch: Batch, state: State) -> Result:
-        """Return the outputs and the poison of this batch; put changes of the partition's state into `state`."""
+        """Return the outputs and the poison of this batch; put changes of the partition's state into `state`.
+
+        The batch has a record or more, all of one partition: that of `state`.
+        """

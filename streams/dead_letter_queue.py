@@ -181,7 +181,7 @@ class DeadLetterQueue:
     @property
     def pending(self) -> Changes:
         """Encoded changes of the open transaction."""
-        self._store.stage()
+        self._store.stage(self._store.encoded_attempt())
         return self._store.pending
 
     def counts(self) -> tuple[int, int]:

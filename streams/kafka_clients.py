@@ -84,10 +84,14 @@ class KafkaClients:
 
     def end_offsets(self, topic: str) -> dict[Partition, int]:
         """Return the offset after the last record of each partition: one request to each leader."""
-        if topic not in self._partition_counts:
-            self._partition_counts[topic] = self._partition_count(topic)
-        partitions = [(topic, number) for number in range(self._partition_counts[topic])]
+        partitions = [(topic, number) for number in range(self.partition_count(topic))]
         return end_offsets(self._administrator(), partitions, self._settings.request_timeout_s)
+
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions of a topic; ask for it once."""
+        if topic not in self._partition_counts:
+            self._partition_counts[topic] = self._ask_partition_count(topic)
+        return self._partition_counts[topic]
 
     def now_ms(self) -> int:
         """Return the time of day."""
@@ -100,11 +104,11 @@ class KafkaClients:
         slots, several slots share one. Raise UnavailableError if no broker answers.
         """
         if self._barrier_partition is None:
-            count = self._partition_count(self._dlq_state_topic)
-            self._barrier_partition = self._dlq_state_topic, self._slot % max(1, count)
+            count = self.partition_count(self._dlq_state_topic)
+            self._barrier_partition = self._dlq_state_topic, self._slot % count
         return self._barrier_partition
 
-    def _partition_count(self, name: str) -> int:
+    def _ask_partition_count(self, name: str) -> int:
         try:
             metadata = self._administrator().list_topics(name, self._settings.request_timeout_s)
         except KafkaException as failure:
@@ -112,6 +116,9 @@ class KafkaClients:
         topic = metadata.topics[name]
         if topic.error is not None:
             raise stopped_by(topic.error)
+        if not topic.partitions:
+            # Never take this for an answer: a broadcast would go nowhere.
+            raise UnavailableError("list_topics: no partition")
         return len(topic.partitions)
 
     def unassigned_partitions(self, inputs: Sequence[str]) -> frozenset[Partition] | None:

@@ -63,7 +63,7 @@ class Pipeline:
         self._metrics = StepMetrics(step.name)
         self._consumer = clients.consumer()
         self._tables = GlobalTables(step.tables, clients, coding.codec, settings, clock)
-        self._processing = Processing(step, coding, settings, self._tables, clients.now_ms)
+        self._processing = Processing(step, coding, settings, self._tables, clients)
         self._transactions = Transactions(clients, settings, clock)
         self._restorer = Restorer(step, clients, settings, clock)
         self.unassigned_partitions = UnassignedPartitionMonitor(step.inputs, clients, settings, clock)

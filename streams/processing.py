@@ -1,6 +1,7 @@
 """Processing of a batch of records: decode, process, encode. Nothing is sent.
 
-It adds what a processor may not find out itself: the moment, and the current content of its global tables.
+It adds what a processor may not find out itself: the moment, the current content of its global tables, and which
+partitions a topic has.
 
 If the processor raises, the batch is bisected until the records that it can't process are found
 (`streams.bisection`). They become dead letters, and state changes of failed attempts are discarded. Records that must
@@ -10,10 +11,10 @@ resolves it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from streams.bisection import BisectingRunner
-from streams.clients import Message, Partition, ProducerRecords
+from streams.clients import Clients, Message, Partition, ProducerRecords
 from streams.command_handler import CommandHandler, DeadLetterCommand
 from streams.dead_letter_queue import BlockedKeys
 from streams.dead_letter_router import DeadLetterRouter, StepOutput
@@ -32,7 +33,7 @@ Tasks = Mapping[Partition, StreamTask]
 class Processing:
     """A step's processor with codec and dead-letter handling around it.
 
-    `tables` are the step's global tables, `now_ms` returns the moment that batches have.
+    `tables` are the step's global tables; `clients` know the time and the topics.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Processing:
         coding: Coding,
         settings: PipelineSettings,
         tables: GlobalTables,
-        now_ms: Callable[[], int],
+        clients: Clients,
     ) -> None:
         codec, sealer = coding.codec, coding.sealer
-        self._context = StepContext(step, codec, settings, sealer, now_ms, tables)
+        self._context = StepContext(
+            step, codec, settings, sealer, clients.now_ms, clients.partition_count, tables
+        )
         self._dead_letter_encoder = DeadLetterEncoder(step.name, codec, sealer, settings.record_bytes_max)
 
     def create_task(self, partition: Partition, position: int = 0) -> StreamTask:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from schemas.codec import Codec
 from schemas.tables import rows_from_table, table_from_rows
 from streams.errors import StateError
+from streams.key_index import KeyIndex
 
 #: Encoded values by key, as in the changelog; None is a tombstone.
 Changes = dict[str, bytes | None]
@@ -38,6 +39,8 @@ class PartitionStore:
         #: Changes of the current attempt, and values that it has read; None is a deleted key.
         self._attempt: dict[str, dict[str, Any] | None] = {}
         self._decoded: dict[str, dict[str, Any]] = {}
+        #: The keys that `get_many` would find, in order; None until `first_keys` needs them.
+        self._index: KeyIndex | None = None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the values of those keys that have one. All values that aren't decoded yet are decoded in one call."""
@@ -46,43 +49,95 @@ class PartitionStore:
         values = ((key, self._attempt.get(key, self._decoded.get(key))) for key in unique)
         return {key: value for key, value in values if value is not None}
 
+    def first_keys(self, until: str, limit: int) -> list[str]:
+        """Return up to `limit` keys whose group, the text before the first `/`, is at most `until`.
+
+        They are ordered by group, then by key. The first call sorts all keys, then each change keeps them sorted.
+        """
+        return self._sorted_keys().first(until, limit)
+
+    def keys_after(self, key: str, limit: int) -> list[str]:
+        """Return up to `limit` keys that come after this one, in the order of `first_keys`."""
+        return self._sorted_keys().after(key, limit)
+
+    def _sorted_keys(self) -> KeyIndex:
+        if self._index is None:
+            keys = set(self.committed)
+            for key in self.pending.keys() | self._attempt.keys():
+                (keys.add if self._has(key) else keys.discard)(key)
+            self._index = KeyIndex(keys)
+        return self._index
+
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Set a value; it is committed with the transaction."""
+        if self._index is not None and not self._has(key):
+            self._index.add(key)
         self._attempt[key] = dict(value)
 
     def delete(self, key: str) -> None:
         """Delete a key; the deletion is committed with the transaction."""
+        if self._index is not None and self._has(key):
+            self._index.remove(key)
         self._attempt[key] = None
 
-    def stage(self) -> None:
-        """Encode the changes of a successful attempt, and make them pending changes of the transaction.
+    def encoded_attempt(self) -> Changes:
+        """Return the changes of the attempt, encoded.
 
         Raise ValueError if a value doesn't fit the schema or is larger than `value_bytes_max`.
         """
         puts = {key: value for key, value in self._attempt.items() if value is not None}
         encoded: Changes = dict.fromkeys(self._attempt)
         encoded.update(zip(puts, self._encode(list(puts.values())), strict=True))
+        return encoded
+
+    def stage(self, encoded: Changes) -> None:
+        """Make the changes of a successful attempt (`encoded_attempt`) pending changes of the transaction."""
         self.pending.update(encoded)
         # The next read decodes the encoded value, as after a restore: so results don't depend on the size of batches.
         self.discard()
 
     def discard(self) -> None:
         """Drop the changes of a failed attempt."""
-        self._attempt.clear()
+        dropped, self._attempt = self._attempt, {}
         self._decoded.clear()
+        self._reindex(dropped)
 
     def commit(self) -> None:
         """Make the pending changes the committed state; call it after the transaction was committed."""
-        self.restore(self.pending.items())
-        self.rollback()
+        self.discard()
+        self._apply(self.pending.items())
+        self.pending.clear()
 
     def rollback(self) -> None:
         """Drop the pending changes; call it after the transaction was aborted."""
         self.discard()
-        self.pending.clear()
+        dropped, self.pending = self.pending, {}
+        self._reindex(dropped)
 
     def restore(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
         """Apply records of the changelog (key and encoded value), in their order."""
+        self._apply(entries)
+        # Nothing reads a store before all of it is restored: the next reader sorts the keys.
+        self._index = None
+
+    def _has(self, key: str) -> bool:
+        """Return whether `get_many` would find the key."""
+        if key in self._attempt:
+            return self._attempt[key] is not None
+        return self.pending[key] is not None if key in self.pending else key in self.committed
+
+    def _reindex(self, dropped: Mapping[str, Any]) -> None:
+        """Update the index after changes (None: a deletion) were dropped from the layer above the present ones."""
+        if self._index is None:
+            return
+        for key, value in dropped.items():
+            before, now = value is not None, self._has(key)
+            if now and not before:
+                self._index.add(key)
+            elif before and not now:
+                self._index.remove(key)
+
+    def _apply(self, entries: Iterable[tuple[str, bytes | None]]) -> None:
         # Local names, because a changelog has millions of records.
         committed, checksum = self.committed, self.checksum
         for key, value in entries:
@@ -138,14 +193,9 @@ class PartitionState:
 
     def stage(self) -> None:
         """Stage the changes of a successful attempt in all stores; raise ValueError and stage none if one can't be."""
-        pending_before = {name: dict(store.pending) for name, store in self.stores.items()}
-        try:
-            for store in self.stores.values():
-                store.stage()
-        except Exception:
-            for name, store in self.stores.items():
-                store.pending = pending_before[name]
-            raise
+        encoded = [store.encoded_attempt() for store in self.stores.values()]
+        for store, changes in zip(self.stores.values(), encoded, strict=True):
+            store.stage(changes)
 
     def discard(self) -> None:
         """Drop the changes of a failed attempt."""

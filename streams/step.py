@@ -55,7 +55,8 @@ class Step:
 class StepContext:
     """A step with what processing any of its batches needs.
 
-    `now_ms` returns the moment for a batch that is to be processed now, in ms since 1970.
+    `now_ms` returns the moment for a batch that is to be processed now, in ms since 1970; `partition_count` returns the
+    number of partitions of a topic.
     """
 
     step: Step
@@ -63,6 +64,7 @@ class StepContext:
     settings: PipelineSettings
     sealer: Sealer
     now_ms: Callable[[], int]
+    partition_count: Callable[[str], int]
     tables: GlobalTables
 
     def tables_for(self, batches: Sequence[Batch]) -> Tables:

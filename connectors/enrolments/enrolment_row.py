@@ -16,13 +16,17 @@ from connectors.files.parsing import (
 )
 from connectors.source import Route
 from schemas.catalogue import catalogue
+from schemas.declare import ENROLLED
 from schemas.municipalities import is_municipality
+from schemas.submission_schemas import GENERATED_SCHEMAS
 from schemas.systems import SYSTEMS
 
 HEADER: Final = "業務,市区町村コード,住民票コード,開始日"
 FIELDS: Final = ("domain", "municipality", "code", "since")
 #: Ids of the domains that publish enrolments, alone or among other events.
-_SUBMITTERS: Final = frozenset(s.id for s in SYSTEMS.values() if s.domain is not None and s.publishes)
+_SUBMITTERS: Final = frozenset(
+    s.id for s in SYSTEMS.values() if s.publishes and s.domain is not None and s.domain.enrolment is not None
+)
 #: Field that has the enrolment in the schema of a domain that publishes other events too.
 _NESTED: Final = "enrolment"
 
@@ -50,9 +54,15 @@ def parse_enrolment(line: Line, encoding: Encoding, file: str) -> EnrolmentRow:
     if fault:
         return EnrolmentRow(route, origin | {"raw": to_base64(line.content), "fault": fault})
     enrolment = dict(zip(FIELDS, columns, strict=True))
-    if route and _is_nested(route.schema):
-        return EnrolmentRow(route, origin | {_NESTED: enrolment})
-    return EnrolmentRow(route, origin | enrolment)
+    return EnrolmentRow(route, origin | (_fields(route, enrolment) if route else enrolment))
+
+
+def _fields(route: Route, enrolment: dict[str, str]) -> dict[str, Any]:
+    """Return the enrolment in the fields of its route's schema."""
+    if route.schema in GENERATED_SCHEMAS:
+        head = {name: enrolment[name] for name in ("municipality", "code")}
+        return head | {"event": ENROLLED, "effective_on": enrolment["since"]}
+    return {_NESTED: enrolment} if _is_nested(route.schema) else enrolment
 
 
 def _columns(line: Line, encoding: Encoding) -> tuple[str | None, list[str]]:

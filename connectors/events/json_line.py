@@ -16,9 +16,10 @@ from schemas.catalogue import catalogue
 
 #: Fields that the source sets; a line may not have them.
 SOURCE_FIELDS: Final = frozenset({"file", "line", "raw", "fault"})
-#: Longest notice number.
-_NOTICE_LENGTH_MAX: Final = 32
-_NOTICE: Final = re.compile(rb'"notice"\s*:\s*"([A-Za-z0-9-]{1,32})"')
+#: Longest number of a submission.
+_NUMBER_LENGTH_MAX: Final = 32
+#: Fields with the number of a submission; a schema that can carry a line raw has at most one of them.
+_NUMBER_FIELDS: Final = ("notice", "number")
 
 
 class JsonLineParser:
@@ -29,6 +30,7 @@ class JsonLineParser:
         submitted = tuple(f for f in record.fields if f.name not in SOURCE_FIELDS)
         self._line_type = replace(record, fields=submitted)
         self._fields = {field.name for field in record.fields}
+        self._number_field = next((name for name in _NUMBER_FIELDS if name in self._fields), None)
         self._file = file
 
     @property
@@ -59,15 +61,15 @@ class JsonLineParser:
                 f"{self._file}: line {line.number} is not an event of this system's schema ({fault})"
             )
         row: dict[str, Any] = {"raw": to_base64(line.content), "fault": fault}
-        if "notice" in self._fields:
-            row["notice"] = _notice_number(line, value)
+        if self._number_field is not None:
+            row[self._number_field] = _number(line, value, self._number_field)
         return self._with_origin(line, row)
 
 
-def _notice_number(line: Line, value: Any) -> str | None:
-    """Return the notice number: the object's, or in a line that is not JSON the only one; None if not readable."""
+def _number(line: Line, value: Any, field: str) -> str | None:
+    """Return the number of the submission: the object's, or in a line that is not JSON the only one; None if none."""
     if isinstance(value, dict):
-        number = value.get("notice")
-        return number if isinstance(number, str) and len(number) <= _NOTICE_LENGTH_MAX else None
-    numbers = _NOTICE.findall(line.content)
+        number = value.get(field)
+        return number if isinstance(number, str) and len(number) <= _NUMBER_LENGTH_MAX else None
+    numbers = re.findall(rb'"%b"\s*:\s*"([A-Za-z0-9-]{1,32})"' % field.encode(), line.content)
     return numbers[0].decode("ascii") if len(numbers) == 1 else None

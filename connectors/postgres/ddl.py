@@ -45,13 +45,15 @@ _SINK_TABLES: Final[Mapping[str, LiteralString]] = {
 }
 
 #: Tables that both schemas have, of which a declared column or the primary key is missing or different in the second.
+#: A column that may be null doesn't count if a table of a reading lacks it, as it is added.
 _DIFFERENCES: Final = """
     WITH part AS (
-        SELECT n.nspname, c.relname, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) AS definition
+        SELECT n.nspname, c.relname, a.attname || ' ' || format_type(a.atttypid, a.atttypmod) AS definition,
+            a.attname, NOT a.attnotnull AND c.relname = ANY (%(readings)s) AS is_addable
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
         WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
         UNION ALL
-        SELECT n.nspname, c.relname, pg_get_constraintdef(k.oid)
+        SELECT n.nspname, c.relname, pg_get_constraintdef(k.oid), NULL, false
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_constraint k ON k.conrelid = c.oid
         WHERE k.contype = 'p'
     )
@@ -62,7 +64,14 @@ _DIFFERENCES: Final = """
             SELECT FROM part e
             WHERE e.nspname = %(existing)s AND e.relname = d.relname AND e.definition = d.definition
         )
+        AND NOT (d.is_addable AND NOT EXISTS (
+            SELECT FROM part e
+            WHERE e.nspname = %(existing)s AND e.relname = d.relname AND e.attname = d.attname
+        ))
     ORDER BY d.relname
+"""
+_COLUMNS: Final = """
+    SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
 """
 
 
@@ -72,8 +81,9 @@ def create_store(
     municipalities: Iterable[str],
     passwords: Mapping[str, SecretStr],
 ) -> None:
-    """Create a domain's store, or update its privileges to the declaration; in one transaction, as a superuser.
+    """Create a domain's store, or update it to the declaration; in one transaction, as a superuser.
 
+    An existing store gets the tables and privileges that it lacks, and tables of readings their new columns.
     `passwords` has the password of each of `roles.store_roles(domain, municipalities)`. Raise KeyError if one is
     missing.
     """
@@ -97,12 +107,18 @@ def drop_store(connection: Connection[Any], domain: Domain) -> None:
 def differing_tables(connection: Connection[Any], domain: Domain) -> list[str]:
     """Return the existing tables of a domain's store that lack a declared column or have it with another type.
 
-    The declared tables are created beside the existing ones, compared in PostgreSQL's catalogue, and rolled back.
+    A table of a reading may lack columns that may be null: `create_store` adds them. The declared tables are created
+    beside the existing ones, compared in PostgreSQL's catalogue, and rolled back.
     """
     declared = f"mesh.declared.{domain.schema_name}"
     with connection.transaction(force_rollback=True):
         _create_tables(connection, domain, declared)
-        tables = connection.execute(_DIFFERENCES, {"declared": declared, "existing": domain.schema_name})
+        names = {
+            "declared": declared,
+            "existing": domain.schema_name,
+            "readings": [reads.name for reads in domain.readings],
+        }
+        tables = connection.execute(_DIFFERENCES, names)
         return [f"{domain.schema_name}.{name}" for (name,) in tables.fetchall()]
 
 
@@ -125,14 +141,23 @@ def _create_table(connection: Connection[Any], schema: str, table: Table) -> Non
     name = sql.Identifier(schema, table.name)
     definitions = sql.SQL(", ").join([*columns, *checks, key])
     connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(name, definitions))
+    if table.reads is not None:
+        _add_columns(connection, name, table)
+
+
+def _add_columns(connection: Connection[Any], name: sql.Identifier, table: Table) -> None:
+    """Add the columns that may be null and that the existing table lacks. The rest is for `differing_tables` to say."""
+    existing = {column for (column,) in connection.execute(_COLUMNS, [name.as_string()]).fetchall()}
+    for column in table.columns:
+        if column not in existing and not table.is_required(column):
+            connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {}").format(name, _column(table, column)))
 
 
 def _column(table: Table, column: str) -> sql.Composed:
-    required = column in (*table.key, "status", "effective_on", "revision")
     return sql.SQL("{} {}{}").format(
         sql.Identifier(column),
         sql.SQL(table.type_of(column)),
-        sql.SQL(" NOT NULL" if required else ""),
+        sql.SQL(" NOT NULL" if table.is_required(column) else ""),
     )
 
 

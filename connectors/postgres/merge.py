@@ -19,13 +19,14 @@ from connectors.postgres.sql_errors import SqlErrorAction, safe_description, sql
 from connectors.postgres.table_definitions import Table
 from connectors.postgres.table_rows import OP, TableRows
 from connectors.postgres.withdrawal_table import TABLE as WITHDRAWAL_TABLE
+from connectors.postgres.withdrawal_table import withholding
 
 _STAGE = """CREATE TEMPORARY TABLE IF NOT EXISTS {stage} ({columns}) ON COMMIT DELETE ROWS"""
 _COPY = """COPY {stage} ({columns}) FROM STDIN (FORMAT csv)"""
-#: No row of a code shows an address up to the revision of its withdrawal.
+#: No row of a code shows a place up to the revision of its withdrawal.
 _WITHHOLD = """
-UPDATE {stage} AS s SET address = NULL FROM {withdrawal} AS w
-WHERE w.code = s.code AND w.revision >= s.revision AND s.address IS NOT NULL"""
+UPDATE {stage} AS s SET {withheld} FROM {withdrawal} AS w
+WHERE w.code = s.code AND w.revision >= s.revision AND ({shown})"""
 _UPSERT = """
 INSERT INTO {table} AS t ({columns})
 SELECT {columns} FROM {stage} AS s
@@ -116,7 +117,7 @@ class TableMerge:
 
         The transaction has excluded withdrawals before (`connectors.postgres.withdrawal_table`).
         """
-        if "address" in self._table.content:
+        if self._table.located:
             connection.execute(self._format(_WITHHOLD))
         connection.execute(self._format(_UPSERT))
         if rows.has_deletes:
@@ -262,7 +263,7 @@ def _placeholders(schema: str, table: Table) -> dict[str, sql.Composable]:
         "deleted": sql.Identifier(schema, "deleted_revision"),
         "withdrawal": sql.Identifier(schema, WITHDRAWAL_TABLE),
         "entity": sql.Literal(table.entity),
-        "second_key": sql.Identifier("s", table.second_key) if table.second_key else sql.Literal(""),
+        "second_key": second_key(table, "s"),
         "columns": comma.join(map(sql.Identifier, table.columns)),
         "key": comma.join(map(sql.Identifier, table.key)),
         "changes": comma.join(
@@ -273,4 +274,15 @@ def _placeholders(schema: str, table: Table) -> dict[str, sql.Composable]:
         "same_key": sql.SQL(" AND ").join(
             sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in table.key
         ),
+        **withholding(table, "s"),
     }
+
+
+def second_key(table: Table, alias: str) -> sql.Composable:
+    """Return the text by which `deleted_revision` tells a person's rows apart: of several columns a JSON array."""
+    columns = [sql.Identifier(alias, name) for name in table.key_of_row]
+    if not columns:
+        return sql.Literal("")
+    if len(columns) == 1 and table.type_of(table.key_of_row[0]) == "text":
+        return columns[0]
+    return sql.SQL("json_build_array({})::text").format(sql.SQL(", ").join(columns))

@@ -1,8 +1,8 @@
 """The outboxes of a store: they hold receipts and dead letters until the relay has published them.
 
 A batch's transaction inserts them. The receipts of a batch are one row (Arrow IPC), so they cost little compared with
-the rows themselves. The id of a receipt is derived from its cause alone (code, entity, second column of the key,
-revision): a receipt that is relayed twice has the same id.
+the rows themselves. The id of a receipt is derived from its cause alone (code, entity, municipality or case, revision,
+which a person has once in a domain): a receipt that is relayed twice has the same id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streams.clients import ProducerRecords
 
 #: Columns that a receipt has from its record; `applied_at` is the outbox row's.
 _RECORD_COLUMNS: Final = ("code", "case_code", "entity", "revision", "effective_on")
-#: Column of the second part of the key while receipts are in the outbox.
+#: Column of municipality or case while receipts are in the outbox.
 _SECOND_KEY: Final = "second_key"
 _IPC_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 

@@ -57,7 +57,7 @@ class PostgresSink:
         self._merges = {table.entity: TableMerge(domain.schema_name, table) for table in tables_of(domain)}
         self._offsets = Offsets(domain.schema_name, domain_topic(domain.id))
         self._withdrawal_offsets = Offsets(domain.schema_name, withdrawal_topic(domain.id))
-        self._withdrawals = WithdrawalTable(domain.schema_name)
+        self._withdrawals = WithdrawalTable(domain)
         self._outbox, self._dlq_table = Outbox(domain.schema_name), DlqTable(domain.schema_name)
         self._dead_letter_builder = DeadLetterBuilder(
             self._step, coding, self._settings.dead_letter_bytes_max

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from schemas.catalogue import catalogue
+from schemas.declare import Reads
 from schemas.systems import Domain
 from schemas.systems.model import ACCOUNT_COLUMNS
 
@@ -15,9 +16,13 @@ PERSON: Final = "PERSON"
 ACCOUNT: Final = "ACCOUNT"
 MESSAGE: Final = "MESSAGE"
 
-#: PostgreSQL types of the columns that are not text.
+#: PostgreSQL types of the columns of today's tables and of every table that are not text.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {"effective_on": "date", "birth_date": "date", "revision": "bigint"}
+)
+#: PostgreSQL types of the types that a declared field may have.
+_DECLARED_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"string": "text", "date": "date", "long": "bigint"}
 )
 
 
@@ -25,14 +30,17 @@ _TYPES: Final[Mapping[str, str]] = MappingProxyType(
 class Table:
     """One entity's table. `key` are the columns of the primary key, `content` those from the entity's struct.
 
-    Every table also has `effective_on` and `revision`. `second_key` is the key's column besides `code`, if it has two.
+    Every table also has `effective_on` and `revision`. `types` are the PostgreSQL types of columns that are not text.
+    `located` are the columns that a withdrawal takes out. `reads` is the reading whose table it is, if it is one.
     """
 
     entity: str
     name: str
     key: tuple[str, ...]
     content: tuple[str, ...]
-    second_key: str | None = None
+    types: Mapping[str, str] = field(default_factory=lambda: _TYPES)
+    located: tuple[str, ...] = ()
+    reads: Reads | None = None
 
     @property
     def struct(self) -> str:
@@ -44,28 +52,50 @@ class Table:
         """All columns, in the order of the table."""
         return (*self.key, *self.content, "effective_on", "revision")
 
+    @property
+    def key_of_row(self) -> tuple[str, ...]:
+        """The columns of the key that tell the rows of one person apart."""
+        return tuple(name for name in self.key if name != "code")
+
     def type_of(self, column: str) -> str:
         """Return the PostgreSQL type of a column."""
-        return _TYPES.get(column, "text")
+        return self.types.get(column, "text")
+
+    def is_required(self, column: str) -> bool:
+        """Return whether a column may not be null."""
+        return column in (*self.key, "status", "effective_on", "revision")
 
 
 def tables_of(domain: Domain) -> tuple[Table, ...]:
-    """Return the tables of a domain's store, one per entity that it receives."""
+    """Return the tables of a domain's store: one per entity that it receives, then one per reading."""
     tables = []
-    municipality = "municipality" if domain.municipal else None
     key = ("municipality", "code") if domain.municipal else ("code",)
     if domain.columns:
-        tables.append(Table(PERSON, "person", key, ("status", *domain.columns), municipality))
+        located = ("address",) if domain.has_addresses else ()
+        tables.append(Table(PERSON, "person", key, ("status", *domain.columns), located=located))
     if domain.has_accounts:
-        tables.append(Table(ACCOUNT, "account", key, _account_columns(domain), municipality))
+        tables.append(Table(ACCOUNT, "account", key, _account_columns(domain)))
     if domain.message_on:
-        tables.append(
-            Table(MESSAGE, "notice", ("code", "case_code"), ("reason", "text"), "case_code"),
-        )
-    return tuple(tables)
+        tables.append(Table(MESSAGE, "notice", ("code", "case_code"), ("reason", "text")))
+    return (*tables, *(_reading_table(reads, key) for reads in domain.readings))
 
 
 def _account_columns(domain: Domain) -> tuple[str, ...]:
     # The events of the domain that keeps the accounts have the portal's id of the account too.
     event_type = catalogue().arrow_schema(domain.event).field("account").type
     return tuple(name for name in ("account", *ACCOUNT_COLUMNS) if event_type.get_field_index(name) >= 0)
+
+
+def _reading_table(reads: Reads, key: tuple[str, ...]) -> Table:
+    keys = reads.entity.key_fields
+    columns = [declared for declared in reads.fields if declared.name not in keys]
+    types = {declared.name: _DECLARED_TYPES[declared.type] for declared in reads.fields}
+    return Table(
+        reads.name,
+        reads.name,
+        (*key, *keys),
+        ("status", *(declared.name for declared in columns)),
+        types | {"effective_on": "date", "revision": "bigint"},
+        tuple(declared.name for declared in columns if declared.is_location),
+        reads,
+    )

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from connectors.postgres.table_definitions import Table, tables_of
 from schemas.systems import Domain
 
-#: Columns of the rows that no table has.
+#: Columns of the rows that no table has: a declared column can't have these names.
 OP: Final = "op"
-ROW_INDEX: Final = "row_index"
+ROW_INDEX: Final = "row index"
 UPSERT: Final = "UPSERT"
 DELETE: Final = "DELETE"
 
@@ -39,10 +39,6 @@ class TableRows:
         """Indices of the rows in their batch."""
         indices: list[int] = self.data.column(ROW_INDEX).to_pylist()
         return indices
-
-    def keys(self) -> pa.ChunkedArray:
-        """Return the key of each row as one text."""
-        return pc.binary_join_element_wise(*(self.data.column(name) for name in self.table.key), "\x1f")
 
     def halves(self) -> tuple[TableRows, TableRows]:
         """Return two parts of about the same size."""
@@ -70,14 +66,11 @@ class TableRows:
 
         A merge only replaces an older revision, so merging the newest alone has the same result as merging all.
         """
-        keys = self.keys()
-        if pc.count_distinct(keys).as_py() == len(self):
+        keyed = self.data.select([*self.table.key, "revision"])
+        if keyed.group_by(list(self.table.key), use_threads=False).aggregate([]).num_rows == len(self):
             return self, TableRows(self.table, self.data.slice(0, 0))
-        keyed = pa.table({"key": keys, "revision": self.data.column("revision")})
-        order = pc.sort_indices(keyed, sort_keys=[("key", "ascending"), ("revision", "ascending")])
-        sorted_keys = keys.take(order).combine_chunks()
-        differs_from_next = pc.not_equal(sorted_keys.slice(1), sorted_keys.slice(0, len(sorted_keys) - 1))
-        is_newest = pa.concat_arrays([differs_from_next, pa.array([True])])
+        order = pc.sort_indices(keyed, sort_keys=[(name, "ascending") for name in keyed.column_names])
+        is_newest = _differs_from_next(keyed.select(self.table.key).take(order))
         return (
             TableRows(self.table, self.data.take(order.filter(is_newest))),
             TableRows(self.table, self.data.take(order.filter(pc.invert(is_newest)))),
@@ -96,8 +89,8 @@ def faults_of(domain: Domain, table: pa.Table) -> pa.ChunkedArray:
         upsert = pc.equal(table.column("op"), UPSERT)
         missing = pc.and_(pc.and_(of_entity, upsert), pc.is_null(table.column(target.struct)))
         fault = pc.coalesce(fault, pc.if_else(missing, "content-missing", pa.scalar(None, pa.string())))
-        if target.second_key:
-            no_key = pc.and_(of_entity, pc.is_null(_second_key(target, table)))
+        for name in target.key_of_row:
+            no_key = pc.and_(of_entity, pc.is_null(_column(target, table, name)))
             fault = pc.coalesce(fault, pc.if_else(no_key, "key-missing", pa.scalar(None, pa.string())))
     return fault
 
@@ -113,21 +106,24 @@ def rows_of(domain: Domain, table: pa.Table, row_indices: pa.Array) -> Iterator[
 
 
 def _flatten(target: Table, table: pa.Table, row_indices: pa.Array) -> pa.Table:
-    struct = table.column(target.struct).combine_chunks()
-    content = dict(zip((field.name for field in struct.type), struct.flatten(), strict=True))
-    columns = {OP: table.column("op")}
-    for name in target.columns:
-        if name == target.second_key:
-            columns[name] = _second_key(target, table)
-        else:
-            columns[name] = content[name] if name in target.content else table.column(name)
-    return pa.table(columns | {ROW_INDEX: row_indices})
+    columns = {name: _column(target, table, name) for name in target.columns}
+    return pa.table({OP: table.column("op"), **columns, ROW_INDEX: row_indices})
 
 
-def _second_key(target: Table, table: pa.Table) -> pa.ChunkedArray:
-    """Return the key's second column. A message has its case code in its struct; a deletion only in the record."""
-    if target.second_key == "case_code" and target.struct in table.column_names:
-        struct = table.column(target.struct).combine_chunks()
-        in_struct = struct.flatten()[struct.type.get_field_index("case_code")]
-        return pc.coalesce(pa.chunked_array([in_struct]), table.column("case_code"))
-    return table.column(target.second_key)
+def _column(target: Table, table: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a column of a table: from its struct if that has such a field, otherwise from the record itself."""
+    structs = table.column(target.struct)
+    if structs.type.get_field_index(name) < 0:
+        return table.column(name)
+    values = pc.struct_field(structs, name)
+    # The case of a message; a deletion has no message, and its case only in the record.
+    return pc.coalesce(values, table.column(name)) if name == "case_code" else values
+
+
+def _differs_from_next(rows: pa.Table) -> pa.Array:
+    """Return whether each row differs from the row after it in any column; the last one does."""
+    differs = pa.repeat(False, rows.num_rows - 1)
+    for column in rows.columns:
+        values = column.combine_chunks()
+        differs = pc.or_(differs, pc.not_equal(values.slice(1), values.slice(0, len(values) - 1)))
+    return pa.concat_arrays([differs, pa.array([True])])

@@ -16,6 +16,7 @@ from infra.environment import Environment
 from infra.key_fingerprints import Fingerprints, read_fingerprints, require_present, require_unchanged
 from infra.keys import KEY_NAMES, load_keys
 from infra.local.kafka_server import ADMIN
+from infra.systems.declaration_checks import declaration_faults
 from schemas.catalogue import catalogue
 from schemas.released import changed_files
 from schemas.schema_files import schema_names, schema_text, versions
@@ -43,6 +44,7 @@ def check(
     `recreated` are topics that a replay deletes before, and with them all stores: these may differ. Raise ApplyError
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
+    check_declarations()
     check_schema_files(topics)
     client = admin_client(environment)
     existing = existing_topics(client)
@@ -54,6 +56,12 @@ def check(
     if not recreated:
         schemas_and_stores.check_stores(environment)
     return CheckedPlan(schemas, fingerprints)
+
+
+def check_declarations() -> None:
+    """Raise ApplyError with the first fault of the declared systems."""
+    if faults := declaration_faults():
+        raise ApplyError(faults[0])
 
 
 def check_schema_files(topics: Iterable[TopicDeclaration]) -> None:

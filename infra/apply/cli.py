@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from infra.apply.applied_declarations import submit_adoption
 from infra.apply.installation import Installation
 from infra.apply.reconcile import STAGES, ApplySummary, apply
 from infra.environment import Environment
@@ -42,7 +43,15 @@ def command(
             say(line)
         if outdated(running_supervisor(installation), installed_generation()):
             restart(environment, installation, lambda name: say(f"{name} restarted"))
+        report_adoption(environment, installation)
         say(f"done in {time.monotonic() - begun:.1f} s")
+
+
+def report_adoption(environment: Environment, installation: Installation) -> None:
+    """Let the workers adopt the declarations if they have changed, and say so."""
+    number = submit_adoption(environment, installation)
+    if number is not None:
+        say(f"declarations {number} are being adopted; `mesh status` shows how far")
 
 
 def apply_with_progress(

@@ -112,6 +112,11 @@ class Installation:
         return self.folder / "foreign-schemas.json"
 
     @property
+    def declarations(self) -> Path:
+        """The file of the number and the digest of the declarations that were applied last."""
+        return self.folder / "declarations.json"
+
+    @property
     def logs_folder(self) -> Path:
         """The folder of the workers' logs."""
         return self.folder / "logs"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.apply import topics_and_acls
+from infra.apply.applied_declarations import number_declarations
 from infra.apply.installation import ApplySettings, Installation, validated_codes
 from infra.apply.plan import acls, quotas
 from infra.apply.topics_and_acls import ApplyError
@@ -94,6 +95,7 @@ def apply(
     stores = schemas_and_stores.create_stores(environment, installation.municipalities())
     if users_set or topics_changed or added or removed:
         topics_and_acls.wait_until_enforced(client)
+    number_declarations(installation)
     progress("ready", STAGES, STAGES)
     return ApplySummary(users_set, quotas_set, topics_changed, added, removed, subjects, stores)
 

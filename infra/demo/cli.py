@@ -59,6 +59,7 @@ def _lines(report: Report) -> list[tuple[str, str]]:
     rejected = ", ".join(f"{code} {count:,}" for code, count in report.rejected.items()) or "none"
     compared = {"rows": report.compared_rows, "messages": report.compared_messages}
     compared["accounts"] = report.compared_accounts
+    compared |= {f"rows of {table}": count for table, count in report.compared_readings.items()}
     cases = ", ".join(f"{count:,} {status}" for status, count in report.cases.items())
     return [
         ("notices submitted", f"{report.submitted:,}"),
@@ -68,6 +69,7 @@ def _lines(report: Report) -> list[tuple[str, str]]:
         ("disclosures recorded", f"{sum(domain.disclosures for domain in report.domains):,}"),
         ("cases", cases),
         ("conflicts for a clerk", f"{report.conflicts:,}"),
+        ("of these, events without effect", f"{report.events_without_effect:,}"),
         ("dead letters", f"{report.dead_letters:,}"),
         *(
             (

@@ -29,15 +29,24 @@ from schemas.topics import (
 )
 
 ReadTopics = Callable[..., pa.Table]
+#: System, municipality ("" if national) and number of an event.
+EventName = tuple[str, str, str]
+#: The systems that own entities.
+WITH_ENTITIES = tuple(system.id for system in SYSTEMS.values() if system.owns)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of a run. `receipts` has one row per receipt of a case, with `received_at` and `took_ms`."""
+    """Figures of a run. `receipts` has one row per receipt of a case, with `received_at` and `took_ms`.
+
+    `rejected_events` and `events_without_effect` are of systems with entities: system, municipality, number.
+    """
 
     accepted: Mapping[str, int]
     rejected: Mapping[str, int]
     cancellations_rejected: frozenset[str]
+    rejected_events: frozenset[EventName]
+    events_without_effect: frozenset[EventName]
     duplicates: int
     conflicts: int
     dead_letters: int
@@ -55,14 +64,19 @@ def measure(environment: Environment, codec: Codec) -> Figures:
     rejections = _latest(read("rejected", *map(rejected_topic, systems)), "id")
     rejected = rejections.filter(pc.equal(rejections["kind"], "REJECTED"))
     conflicts = _latest(read("conflict", CONFLICT), "id")
+    open_conflicts = conflicts.filter(pc.equal(conflicts["status"], "OPEN"))
+    without_effect = open_conflicts.filter(pc.equal(open_conflicts["kind"], "EVENT_WITHOUT_EFFECT"))
+    of_entities = pc.is_in(rejected["system"], value_set=pa.array(WITH_ENTITIES, pa.string()))
     opened = read("case-opened", CASE_OPENED)
     dead_letters = read("dead-letter", *map(dlq_topic, (*STEPS, *map(sink_step, DOMAINS))))
     return Figures(
         accepted=_counts_by_value(opened["reason"]),
         rejected=_counts_by_value(rejected["code"]),
-        cancellations_rejected=frozenset(_rejected_cancellations(rejected)),
+        cancellations_rejected=frozenset(_rejected_cancellations(rejected.filter(pc.invert(of_entities)))),
+        rejected_events=_event_names(rejected.filter(of_entities), "system", "notice"),
+        events_without_effect=_event_names(without_effect, "domain", "number"),
         duplicates=len(rejections) - len(rejected),
-        conflicts=len(conflicts.filter(pc.equal(conflicts["status"], "OPEN"))),
+        conflicts=len(open_conflicts),
         dead_letters=len(dead_letters),
         domains=_domains(read, rows_by_domain(environment.dsn(AUDITOR))),
         receipts=_with_durations(read("receipt", RECEIPT), opened),
@@ -113,6 +127,12 @@ def _latest(records: pa.Table, key: str) -> pa.Table:
     """Return the last record of each key, as compaction leaves it."""
     numbered = records.append_column("_row", pa.array(range(len(records)), pa.int64()))
     return records.take(numbered.group_by(key).aggregate([("_row", "max")])["_row_max"])
+
+
+def _event_names(records: pa.Table, system: str, number: str) -> frozenset[EventName]:
+    """Return system, municipality ("" if national) and number of each record."""
+    names = zip(*(records[column].to_pylist() for column in (system, "municipality", number)), strict=True)
+    return frozenset((of, municipality or "", text or "") for of, municipality, text in names)
 
 
 def _counts_by_value(column: pa.ChunkedArray) -> dict[str, int]:

@@ -23,6 +23,7 @@ def page(report: Report) -> str:
         reasons=_bars({JAPANESE[Reason(name)]: count for name, count in report.accepted.items()}),
         domains="".join(_domain_row(domain) for domain in report.domains),
         rejections=_rows((code, _number(count)) for code, count in report.rejected.items()),
+        readings=_rows((table, _number(count)) for table, count in report.compared_readings.items()),
         latencies=_rows(
             (latency.phase, _number(latency.changes), f"{latency.median_s:.2f} s", f"{latency.p99_s:.2f} s")
             for latency in report.latencies
@@ -37,7 +38,12 @@ def page(report: Report) -> str:
 def _result(report: Report) -> str:
     if report.passed:
         rows, messages = _number(report.compared_rows), _number(report.compared_messages)
-        return f"All {rows} rows, {messages} messages and {_number(report.compared_accounts)} accounts are as expected"
+        readings = _number(sum(report.compared_readings.values()))
+        accounts = _number(report.compared_accounts)
+        return (
+            f"All {rows} rows of persons, {readings} rows of readings, {messages} messages and {accounts} accounts "
+            "are as expected"
+        )
     return f"{_number(len(report.differences))} differences from the reference model"
 
 
@@ -52,6 +58,7 @@ def _figures(report: Report) -> str:
         "disclosures recorded": sum(domain.disclosures for domain in report.domains),
         "cases complete": f"{_number(report.cases.get('complete', 0))} of {_number(cases)}",
         "conflicts for a clerk": report.conflicts,
+        "events without effect": report.events_without_effect,
         "dead letters": report.dead_letters,
         "notices a second, into all stores": round(report.notices_per_s),
     }

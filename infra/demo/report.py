@@ -39,7 +39,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a run. `differences` are those between the stores and the reference model."""
+    """The result of a run. `differences` are those between the stores and the reference model.
+
+    `compared_readings` counts the rows of declared readings by table, `events_without_effect` the events of declared
+    entities that have none.
+    """
 
     residents: int
     submitted: int
@@ -57,6 +61,8 @@ class Report:
     notices_per_s: float
     machine: str
     dead_letters: int = 0
+    compared_readings: Mapping[str, int] = field(default_factory=dict)
+    events_without_effect: int = 0
     inputs: Sequence[str] = field(default=())
 
     @property

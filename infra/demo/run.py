@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from connectors.events.source import EventsSource
 from infra.apply.cli import apply_with_progress
 from infra.apply.installation import Installation
 from infra.apply.reconcile import TRACKER_TOKEN
@@ -23,16 +24,23 @@ from infra.demo.measure import Figures, latency, measure
 from infra.demo.report import Phase, Report
 from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.ingest.ingestion import ingest_files
 from infra.local.home import Home
 from infra.local.progress import OnConsole
 from infra.local.stack import Stack
-from infra.store_contents import read_stores
+from infra.store_contents import read_readings, read_stores
 from infra.tracker.client import Tracker
 from infra.verification.reference import compare, expected
 from infra.verification.synthetic.writing import write_city
+from processors.japan import day_of_ms
+from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import AUDITOR
 
 STOP_TIMEOUT_S = 30.0
+#: The tables of declared readings that are compared: all but histories.
+TABLES_OF_READINGS = frozenset(
+    f"{domain.schema_name}.{reads.name}" for domain in DOMAINS.values() for reads in domain.reads
+)
 Output = Callable[[str], None]
 
 
@@ -86,9 +94,15 @@ class Demo:
             figures = self._measure(environment, installation)
             summary = Tracker(installation.folder, _token(environment)).summary()
         with self._phase("reference model"):
-            model = expected([file for city in cities for file in city_files(city)])
+            files = [file for city in cities for file in city_files(city)]
+            model = expected(files, today=day_of_ms(round(time.time() * 1000)).isoformat())
+        readings = read_readings(environment.dsn(AUDITOR))
         actual = replace(
-            read_stores(environment.dsn(AUDITOR)), rejected_cancellations=figures.cancellations_rejected
+            read_stores(environment.dsn(AUDITOR)),
+            rejected_cancellations=figures.cancellations_rejected,
+            readings={table: rows for table, rows in readings.items() if table in TABLES_OF_READINGS},
+            rejected_events=figures.rejected_events,
+            events_without_effect=figures.events_without_effect,
         )
         loaded_s = sum(end - start for start, end in spans)
         return Report(
@@ -111,6 +125,8 @@ class Demo:
             notices_per_s=sum(figures.accepted.values()) / loaded_s,
             machine=_machine(),
             dead_letters=figures.dead_letters,
+            compared_readings={table: len(rows) for table, rows in sorted(model.readings.items())},
+            events_without_effect=len(figures.events_without_effect),
             inputs=[
                 f"synthetic city of {self.sizes.residents:,} residents, {self.sizes.days} days",
                 cities[1].name,
@@ -120,9 +136,10 @@ class Demo:
     def _cities(self) -> list[Path]:
         large = self.folder / "synthetic"
         with self._phase("synthetic city"):
-            write_city(large, self.sizes.residents, self.sizes.days, self.sizes.seed)
+            write_city(large, self.sizes.residents, self.sizes.days, self.sizes.seed, with_entities=True)
             if self.samples is None:
-                write_city(self.folder / "small city", 200, 20, self.sizes.seed + 1, index=1)
+                small = self.folder / "small city"
+                write_city(small, 200, 20, self.sizes.seed + 1, index=1, with_entities=True)
         return [large, self.samples or self.folder / "small city"]
 
     def _ingest_city(self, name: str, city: Path) -> tuple[float, float]:
@@ -134,8 +151,17 @@ class Demo:
             self._run_mesh("ingest", "enrolments", *sorted(city.glob("enrolments*.csv")))
             for events in sorted(city.glob("events_portal*.jsonl")):
                 self._run_mesh("ingest", "events", "--system", "portal", events)
+            if files := entity_files(city):
+                self._ingest_entity_events(files)
             self._run_mesh("wait", "--idle", "--timeout", self.sizes.timeout_s)
         return started, time.time()
+
+    def _ingest_entity_events(self, files: Sequence[Path]) -> None:
+        """Ingest events of declared entities, all at once: a command for each municipality would take longer."""
+        self.output(f"events of {', '.join(file.stem.removeprefix('events_') for file in files)}")
+        ingest_files(
+            Environment.load(), Installation.of_settings(), {file.name: entity_source(file) for file in files}
+        )
 
     def _measure(self, environment: Environment, installation: Installation) -> Figures:
         with self._phase("figures"):
@@ -180,9 +206,27 @@ def municipalities(city: Path) -> Sequence[str]:
 
 
 def city_files(city: Path) -> list[Path]:
-    """Return the input files in a city's folder, sorted by name; other files there are left out."""
-    prefixes = ("juki_", "notices_", "enrolments", "events_portal")
-    return [file for file in sorted(city.iterdir()) if file.stem.startswith(prefixes)]
+    """Return the input files in a city's folder in the order in which they are ingested; others there are left out."""
+    patterns = ("juki_*.csv", "notices_*.jsonl", "enrolments*.csv", "events_portal*.jsonl")
+    return [
+        *(file for pattern in patterns for file in sorted(city.glob(pattern))),
+        *entity_files(city),
+    ]
+
+
+def entity_files(city: Path) -> list[Path]:
+    """Return the files of events of declared entities, `events_<system>[_<municipality>].jsonl`."""
+    return [
+        file
+        for file in sorted(city.glob("events_*.jsonl"))
+        if (system := SYSTEMS.get(file.stem.split("_")[1])) is not None and system.owns
+    ]
+
+
+def entity_source(file: Path) -> EventsSource:
+    """Return the source of such a file."""
+    _, system, *municipality = file.stem.split("_")
+    return EventsSource(system, file, next(iter(municipality), None))
 
 
 def _token(environment: Environment) -> str:

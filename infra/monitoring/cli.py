@@ -94,6 +94,8 @@ def _print(mesh_status: MeshStatus) -> None:
         say(f"installed is generation {mesh_status.generation}: mesh restart restarts workers of another one")
     else:
         terminal.print(table(columns, map(_cells, mesh_status.workers)))
+    if mesh_status.adoption is not None and mesh_status.adoption.declarations:
+        say(str(mesh_status.adoption))
     if mesh_status.dlq:
         terminal.print(_dlq_table(mesh_status.dlq))
     if not mesh_status.workers:

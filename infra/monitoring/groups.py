@@ -9,7 +9,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from infra.errors import OperatorError
-from infra.run.slots import Slot, groups_of, steps_of
+from infra.run.slots import Slot, groups_of, reading_steps_of
 from schemas.topics import group, transactional_id
 from streams.clients import Partition
 
@@ -64,7 +64,9 @@ def all_joined(admin: AdminClient, slots: Sequence[Slot]) -> bool:
     """Return whether every slot is a member of its groups, and each group is stable."""
     by_group = describe_groups(admin, groups_of(slots))
     return all(
-        _is_member(by_group[group(step)], slot, step) for slot in slots for step in steps_of(slot.step)
+        _is_member(by_group[group(step)], slot, step)
+        for slot in slots
+        for step in reading_steps_of(slot.step)
     )
 
 
@@ -72,7 +74,7 @@ def partitions_of(by_group: dict[str, GroupMembers], slot: Slot) -> list[Partiti
     """Return the partitions that are assigned to a slot's worker now."""
     return sorted(
         partition
-        for step in steps_of(slot.step)
+        for step in reading_steps_of(slot.step)
         for member, partitions in by_group[group(step)].members.items()
         if slot.step == "tracker" or member == transactional_id(step, slot.number)
         for partition in partitions

@@ -13,6 +13,7 @@ from infra.environment import Environment
 from infra.errors import NoEnvironmentError, OperatorError
 from infra.local.kafka_server import ADMIN
 from infra.local.stack import ServerStatus, Stack
+from infra.monitoring.adoption_progress import AdoptionProgress, adoption_progress
 from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.monitoring.stages import MeshInspector
 from infra.run.generation import installed_generation
@@ -48,6 +49,8 @@ class MeshStatus:
     #: Numbers of open dead letters and of blocked records, by step that has any; None if the servers don't answer.
     dlq: dict[str, tuple[int, int]] | None = None
     generation: str = field(default_factory=installed_generation)
+    #: How far the declarations are adopted; None if the servers don't answer.
+    adoption: AdoptionProgress | None = None
 
     @property
     def outdated(self) -> list[WorkerStatus]:
@@ -67,6 +70,7 @@ class MeshStatus:
             "servers": [asdict(server) for server in self.servers],
             "workers": [asdict(worker) for worker in self.workers],
             "generation": self.generation,
+            "adoption": None if self.adoption is None else asdict(self.adoption),
             "dlq": None
             if self.dlq is None
             else {
@@ -87,15 +91,16 @@ def status_of(installation: Installation) -> MeshStatus:
         environment = Environment.load()
         members = _group_members(environment, workers)
         lags, dlq = _lag_and_dlq(environment, installation)
+        adoption = adoption_progress(environment, installation)
     except (NoEnvironmentError, OperatorError):
-        members, lags, dlq = {}, None, None
+        members, lags, dlq, adoption = {}, None, None, None
     statuses = [_worker_status(worker, members, lags) for worker in workers]
     statuses += [
         replace(status, step=step, state="given-up", restarts=0, partitions=[], lag=None)
         for worker, status in zip(workers, statuses, strict=True)
         for step in given_up_sinks(installation, worker)
     ]
-    return MeshStatus(Stack().status(), statuses, dlq)
+    return MeshStatus(Stack().status(), statuses, dlq, adoption=adoption)
 
 
 def _group_members(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, GroupMembers]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infra.apply.cli import apply_with_progress, report_lines
+from infra.apply.cli import apply_with_progress, report_adoption, report_lines
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
@@ -21,7 +21,7 @@ from infra.run import background
 from infra.run.background import ScaledWorkers, scale_workers, start_workers
 from infra.run.generation import installed_generation
 from infra.run.rolling_restart import restart
-from infra.run.slots import RUN_STEPS, Slot, slots, steps_of
+from infra.run.slots import RUN_STEPS, SINGLE, Slot, slots, steps_of
 from infra.run.supervisor import RunningSupervisor, Supervisor, running_supervisor
 
 run_app = typer.Typer(add_completion=False)
@@ -60,7 +60,7 @@ def _require_keys(environment: Environment, installation: Installation, selected
     from infra.key_fingerprints import require_installed_keys  # noqa: PLC0415
     from infra.run.topology import key_names  # noqa: PLC0415
 
-    steps = [slot.step for slot in selected if slot.step != "tracker"]
+    steps = [slot.step for slot in selected if slot.step not in SINGLE]
     names = {name for step in steps if not step.startswith("sink") for name in key_names(step)}
     if steps:
         user = steps_of(steps[0])[0]
@@ -91,6 +91,8 @@ def up(
         else:
             _scale(environment, installation, running, workers)
         start_workers(environment, installation, workers or 1)
+        if running is None:
+            report_adoption(environment, installation)
     say(f"ready after {time.monotonic() - started:.1f} s; `mesh status` shows what runs")
 
 

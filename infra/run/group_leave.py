@@ -30,7 +30,7 @@ def leave_groups(environment: Environment, stopped: Iterable[Slot]) -> int:
 
     Raise OperatorError (code 1) where a broker rejects the request or doesn't answer in time.
     """
-    slots = list(stopped)
+    slots = [slot for slot in stopped if groups_of([slot])]
     member_ids = _member_ids(environment, slots) if slots else {}
     if not any(member_ids.values()):
         return 0

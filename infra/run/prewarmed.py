@@ -78,7 +78,7 @@ class PrewarmedWorker:
 
         A process that has loaded other code than `generation`, by default that installed now, is ended.
         """
-        # The tracker has libraries of its own, which are not loaded with the others.
+        # The tracker has libraries of its own, and the clock needs few: nobody waits for either to start.
         if slot.step in SINGLE:
             return None
         with self._lock:

@@ -25,13 +25,14 @@ from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.run.exclusive import exclusive
 from infra.run.generation import installed_generation
 from infra.run.restart_requests import request_restart
-from infra.run.slots import Slot, groups_of, steps_of
+from infra.run.slots import Slot, groups_of, reading_steps_of
 from infra.run.supervisor import RunningSupervisor, WorkerState, running_supervisor
 from infra.run.worker import heartbeat_file
+from schemas.systems import CLOCK
 from schemas.topics import group, transactional_id
 
 #: Steps in the order of their restarts; `sink` is every sink.
-READERS_FIRST: Final = ("tracker", "sink", "conversion", "fan-out", "household", "intake")
+READERS_FIRST: Final = ("tracker", "sink", "conversion", "fan-out", "household", "intake", CLOCK)
 READY_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 
@@ -101,6 +102,8 @@ class _Restart:
             self._fail(f"ended with exit code {worker.exit_code}")
         if worker.state != "running" or worker.pid == before.pid:
             return False
+        if not reading_steps_of(self.slot.step):
+            return True
         by_group = self._groups()
         ids = _ids_of(by_group, self.slot)
         # A static member stays in its group while its worker restarts, so only another ID says that it has joined.
@@ -144,7 +147,7 @@ class _Restart:
 def _ids_of(by_group: Mapping[str, GroupMembers], slot: Slot) -> dict[str, str]:
     """Return the IDs of a slot's members, by step; the tracker is the only member of its group."""
     found = {}
-    for step in steps_of(slot.step):
+    for step in reading_steps_of(slot.step):
         ids = by_group[group(step)].ids
         name = next(iter(ids), "") if step == "tracker" else transactional_id(step, slot.number)
         if name in ids:

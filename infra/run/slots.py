@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from infra.errors import OperatorError
-from schemas.systems import DOMAINS
+from schemas.systems import CLOCK, DOMAINS
 from schemas.topics import group, sink_step
 
-#: Names of steps that can be run; `sink` is the sinks of all domains.
-RUN_STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink", "tracker")
-#: Steps with one slot only: the tracker serves reads.
-SINGLE: Final = frozenset({"tracker"})
+#: Names of steps that can be run; `sink` is the sinks of all domains, and the clock is no step but runs like one.
+RUN_STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink", "tracker", CLOCK)
+#: Steps with one slot only, and without keys: the tracker serves reads, the clock submits each day once.
+SINGLE: Final = frozenset({"tracker", CLOCK})
 WORKERS_MAX: Final = 32
 
 
@@ -50,6 +50,11 @@ def steps_of(name: str) -> list[str]:
     return [sink_step(domain) for domain in DOMAINS] if name == "sink" else [name]
 
 
+def reading_steps_of(name: str) -> list[str]:
+    """Return those steps of a worker's process that are in a consumer group: the clock reads nothing."""
+    return [step for step in steps_of(name) if step != CLOCK]
+
+
 def groups_of(slots: Iterable[Slot]) -> list[str]:
     """Return the consumer groups of these slots."""
-    return list(dict.fromkeys(group(step) for slot in slots for step in steps_of(slot.step)))
+    return list(dict.fromkeys(group(step) for slot in slots for step in reading_steps_of(slot.step)))

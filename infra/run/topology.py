@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from infra.apply.applied_declarations import applied_number
 from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
@@ -43,36 +44,38 @@ INPUTS: Final = {
         PROTECTION,
     ],
 }
-#: Module and class of each processor, and whether it needs the keys. A worker imports only its own processor.
-_PROCESSORS: Final = {
-    "intake": ("processors.intake.processor", "IntakeProcessor", True),
-    "household": ("processors.household.processor", "HouseholdProcessor", False),
-    "fan-out": ("processors.fan_out.processor", "FanOutProcessor", False),
-    "conversion": ("processors.conversion.processor", "ConversionProcessor", True),
-}
-
-
-def build_step(name: str, installation: Installation) -> Step:
-    """Return a step with its processor. Raise KeyFileError where it needs keys that are missing."""
-    module, processor, keyed = _PROCESSORS[name]
-    create: Callable[..., Any] = getattr(importlib.import_module(module), processor)
-    return Step(name, INPUTS[name], schema_of(), create(_keys(installation)) if keyed else create())
-
-
-def key_names(name: str) -> tuple[str, ...]:
-    """Return the names of the keys that a step uses; one that computes no codes only seals dead letters."""
-    if not _PROCESSORS[name][2]:
-        return (DEAD_LETTER_KEYS,)
-    # The cryptography modules take long to import, so only steps that compute codes import them.
-    from infra.keys import KEY_NAMES  # noqa: PLC0415
-
-    return KEY_NAMES
 
 
 def _keys(installation: Installation) -> Any:
     from infra.keys import load_keys  # noqa: PLC0415
 
     return load_keys(installation.key_file)
+
+
+#: Module and class of each processor, and what it needs of the installation. A worker imports only its own processor.
+_PROCESSORS: Final = {
+    "intake": ("processors.intake.processor", "IntakeProcessor", (_keys,)),
+    "household": ("processors.household.processor", "HouseholdProcessor", ()),
+    "fan-out": ("processors.fan_out.processor", "FanOutProcessor", (applied_number,)),
+    "conversion": ("processors.conversion.processor", "ConversionProcessor", (_keys,)),
+}
+
+
+def build_step(name: str, installation: Installation) -> Step:
+    """Return a step with its processor. Raise KeyFileError where it needs keys that are missing."""
+    module, processor, needs = _PROCESSORS[name]
+    create: Callable[..., Any] = getattr(importlib.import_module(module), processor)
+    return Step(name, INPUTS[name], schema_of(), create(*(need(installation) for need in needs)))
+
+
+def key_names(name: str) -> tuple[str, ...]:
+    """Return the names of the keys that a step uses; one that computes no codes only seals dead letters."""
+    if _keys not in _PROCESSORS[name][2]:
+        return (DEAD_LETTER_KEYS,)
+    # The cryptography modules take long to import, so only steps that compute codes import them.
+    from infra.keys import KEY_NAMES  # noqa: PLC0415
+
+    return KEY_NAMES
 
 
 def build_pipeline(

@@ -24,6 +24,7 @@ from infra.run.prewarmed import PREWARM, load_modules, wait_for_slot
 from infra.run.restart_policy import NOT_CONFIGURED
 from infra.run.settings import RunSettings
 from infra.run.slots import RUN_STEPS, WORKERS_MAX, Slot
+from schemas.systems import CLOCK
 
 log = structlog.get_logger()
 
@@ -59,6 +60,8 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
     # Each kind of worker imports only what it needs, so that it starts in a fraction of a second.
     if slot.step == "tracker":
         return _tracker(environment, installation)
+    if slot.step == CLOCK:
+        return _clock(installation)
     if slot.step.startswith("sink"):
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 
@@ -94,6 +97,17 @@ def _tracker(environment: Environment, installation: Installation) -> int:
         file,
     )
     run(setup, TrackerSettings())
+    return 0
+
+
+def _clock(installation: Installation) -> int:
+    from infra.clock.ticking import run_clock  # noqa: PLC0415
+
+    run_clock(
+        installation,
+        lambda days: log.info("clock.submitted", records=len(days)),
+        lambda error: log.warning("clock.unavailable", error=type(error).__name__),
+    )
     return 0
 
 

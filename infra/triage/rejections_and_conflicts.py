@@ -13,7 +13,7 @@ from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows, value_at
 from processors.rejections import RejectionCode, RejectionKind, find_repeats
 from schemas.codec import Codec
-from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.submission_schemas import OPERATOR_COMMAND, fields_of_resubmission, resubmission_in
 from schemas.systems import SYSTEMS
 from schemas.topics import CONFLICT, parse_input_topic, rejected_topic
 
@@ -65,15 +65,18 @@ def read_submission(environment: Environment, codec: Codec, rejection: str) -> S
 def resubmit(environment: Environment, codec: Codec, rejection: str) -> None:
     """Publish the operator command that submits a rejected submission again, unchanged.
 
-    Raise OperatorError where there is no such rejection, or the broker doesn't accept the command.
+    Raise OperatorError where there is no such rejection, it can't be resubmitted, or the broker doesn't accept the
+    command.
     """
     submission = read_submission(environment, codec, rejection)
-    command = {
-        "command": "RESUBMIT",
-        "origin": submission.origin,
-        RESUBMISSION_FIELDS[submission.schema]: submission.content,
-    }
-    submit_command(environment, codec, command)
+    try:
+        fields = fields_of_resubmission(submission.schema, submission.content)
+    except KeyError:
+        topic = submission.origin["topic"]
+        raise OperatorError(
+            f"a submission of {topic} can't be resubmitted: its submitter submits another one"
+        ) from None
+    submit_command(environment, codec, {"command": "RESUBMIT", "origin": submission.origin, **fields})
 
 
 def list_conflicts(environment: Environment, codec: Codec, withdrawn: bool = False) -> list[Row]:
@@ -109,10 +112,10 @@ def _line(row: Row) -> Row:
 
 def _resubmitted(command: Row) -> StoredSubmission:
     """Return the submission that an earlier RESUBMIT command contains."""
-    schema, field = next(
-        (schema, field) for schema, field in RESUBMISSION_FIELDS.items() if command[field] is not None
-    )
-    return StoredSubmission(command["origin"], schema, command[field])
+    resubmission = resubmission_in(command)
+    if resubmission is None:
+        raise OperatorError("the rejected command contains no submission")
+    return StoredSubmission(command["origin"], *resubmission)
 
 
 def _decode(codec: Codec, schema: str, value: bytes) -> Row:

@@ -21,7 +21,7 @@ class ChangeConverter:
 
     Poison: `no-rule` if the domain receives no such entity or no message for this reason, or `op` is unknown;
     `bad-code` if the person or the household isn't a mesh code; `reading` if the reading has no Hepburn romanization;
-    `no-status` if a row to upsert has no status.
+    `no-status` if a row to upsert has no status; `columns` if the texts of a row of a reading aren't as declared.
     """
 
     def __init__(self, domain: Domain, cipher: Cipher) -> None:
@@ -56,6 +56,7 @@ def _failures(changes: ChangeColumns) -> pa.Array:
         ("bad-code", pc.or_(pc.is_null(changes.codes), _not_converted(changes, "household_code"))),
         ("reading", _not_converted(changes, "roman")),
         ("no-status", pc.and_(pc.invert(changes.is_upsert_of("MESSAGE")), _without_status(changes))),
+        *(("columns", pc.and_not(rows.is_row, rows.is_readable)) for rows in changes.readings.values()),
     ]
     failures = pa.nulls(len(changes), pa.string())
     for reason, failing in reversed(failing_by_reason):
@@ -70,6 +71,7 @@ def _has_rule(changes: ChangeColumns) -> pa.Array:
         for name, received in (("PERSON", domain.has_persons), ("ACCOUNT", domain.has_accounts))
         if received
     ]
+    received_entities += [reads.name for reads in domain.readings]
     is_received = pc.is_in(entity, value_set=pa.array(received_entities, pa.string()))
     message_reasons = pa.array(
         [reason.value for reason in Reason if reason in domain.message_on], pa.string()

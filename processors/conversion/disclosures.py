@@ -34,19 +34,19 @@ def disclosures(changes: ChangeColumns, disclosed_at_ms: int) -> pa.Table:
 def _disclosed_fields(changes: ChangeColumns) -> pa.Array:
     """Return for each change the names of its columns that aren't null.
 
-    A bit per column identifies the combination of columns, so each distinct list of names is made once.
+    Within an entity, a bit per column (63 at most) identifies the combination of columns, so each distinct list of
+    names is made once.
     """
-    bits = pa.repeat(pa.scalar(0, pa.int64()), len(changes))
-    names: list[str] = []
+    lists: list[list[str]] = [[]]
+    indices = constant(0, len(changes), pa.int32())
     for entity, columns in changes.columns_by_entity.items():
-        is_upsert = changes.is_upsert_of(entity)
-        for name, values in columns.items():
-            bit = pc.if_else(pc.and_(is_upsert, pc.is_valid(values)), 1 << len(names), 0)
-            bits = pc.bit_wise_or(bits, bit)
-            names.append(name)
-    encoded = bits.dictionary_encode()
-    lists = [_names_of(combination, names) for combination in encoded.dictionary.to_pylist()]
-    return pa.array(lists, pa.list_(pa.string())).take(encoded.indices)
+        bits = constant(0, len(changes), pa.int64())
+        for index, values in enumerate(columns.values()):
+            bits = pc.bit_wise_or(bits, pc.if_else(pc.is_valid(values), 1 << index, 0))
+        encoded = pc.if_else(changes.has_content_of(entity), bits, None).dictionary_encode()
+        indices = pc.coalesce(pc.add(encoded.indices, pa.scalar(len(lists), pa.int32())), indices)
+        lists += [_names_of(combination, list(columns)) for combination in encoded.dictionary.to_pylist()]
+    return pa.array(lists, pa.list_(pa.string())).take(indices)
 
 
 def _names_of(bits: int, names: list[str]) -> list[str]:

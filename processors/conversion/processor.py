@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from processors.codes import KeyRing
 from processors.columns import contiguous
+from processors.conversion.change_columns import needs_protection
 from processors.conversion.changes import ChangeConverter
 from processors.conversion.receipts import ReceiptConverter
 from processors.conversion.withdrawals import WithdrawalConverter
-from processors.conversion.withholding import addresses_of
 from schemas.systems import DOMAINS
 from schemas.topics import PROTECTION, change_topic, domain_receipt_topic
 from streams.contract import Batch, Output, Poison, Result, Tables
@@ -50,9 +50,8 @@ class ConversionProcessor:
         return {PROTECTION: "protection"}
 
     def needs_tables(self, batches: Sequence[Batch]) -> bool:
-        """Return whether any change has an address."""
-        changes = (batch.table for batch in batches if batch.schema == "domain-change")
-        return any(addresses_of(table.column("facts")).null_count < len(table) for table in changes)
+        """Return whether any change may show the place of a person."""
+        return any(needs_protection(batch.table) for batch in batches if batch.schema == "domain-change")
 
     def process(self, batches: Sequence[Batch], tables: Tables) -> Result:
         """Return outputs in the order of the batches; within a batch topic by topic, in the order of its records."""

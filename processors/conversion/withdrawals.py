@@ -1,8 +1,8 @@
-"""The conversion of protection measures: for each domain, up to which revision of a code no address may be shown."""
+"""The conversion of protection measures: for each domain, up to which revision of a code no place may be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from processors.codes import Cipher, CodeKind, KeyRing, domain_codes
 from processors.columns import output_from_rows
 from processors.conversion.change_columns import day_timestamps_ms
+from processors.conversion.withholding import is_in_force
 from schemas.systems import DOMAINS
 from schemas.tables import rows_from_table
 from schemas.topics import withdrawal_topic
@@ -33,7 +34,7 @@ class WithdrawalConverter:
         """Return the withdrawals; `Poison.index` is a row of the batch."""
         rows = rows_from_table(batch.table)
         unknown = _unknown_persons(next(iter(self._ciphers.values())), batch.table)
-        in_force = [row for index, row in enumerate(rows) if index not in unknown and _in_force(row)]
+        in_force = [row for index, row in enumerate(rows) if index not in unknown and is_in_force(row)]
         return Result(
             list(self._outputs(in_force)), [Poison(0, index, "bad-code") for index in sorted(unknown)]
         )
@@ -64,7 +65,3 @@ def _unknown_persons(cipher: Cipher, table: pa.Table) -> set[int]:
     persons = table.column("person").combine_chunks()
     codes = domain_codes(cipher, persons, CodeKind.PERSON).is_valid().to_pylist()
     return {index for index, known in enumerate(codes) if not known}
-
-
-def _in_force(record: Mapping[str, Any]) -> bool:
-    return any(measure["until"] is None for measure in record["measures"])

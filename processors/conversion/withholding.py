@@ -1,7 +1,9 @@
-"""Which addresses of persons who are, or ever were, protected may be shown to a domain.
+"""What may be shown to a domain of the place of persons who are, or ever were, protected.
 
 The rule and its reasons are in docs/decisions/protection.md. It is stricter than fan-out's, which decides by what it
-knew when it made the change: this one decides by what is known when the change is published.
+knew when it made the change: this one decides by what is known when the change is published. An address is shown if it
+is one of those shown now; a located column of a reading, of which no such list exists, while no measure is in force; in
+the rows of a history, which have former places, only if none ever was.
 """
 
 from __future__ import annotations
@@ -38,6 +40,24 @@ def withheld_rows(domain: str, changes: Mapping[str, pa.Array], protection: Look
         if change["address"] is not None:
             withheld[row] = not _may_show(domain, change, records[change["person"]])
     return pa.array(withheld, pa.bool_())
+
+
+def protected_rows(persons: pa.Array, protection: LookupTable) -> tuple[pa.Array, pa.Array]:
+    """Return whether the person of each change is protected now, and whether the person ever was (bool).
+
+    Only who ever was has a record. One whose record can't be read is protected now.
+    """
+    records = protection.get_many(pc.unique(persons).to_pylist())
+    now = [code for code, record in records.items() if record is None or is_in_force(record)]
+    now_protected, ever_protected = (
+        pc.is_in(persons, value_set=pa.array(codes, pa.string())) for codes in (now, list(records))
+    )
+    return now_protected, ever_protected
+
+
+def is_in_force(record: Mapping[str, Any]) -> bool:
+    """Return whether any measure of a record of `protection` is in force now."""
+    return any(measure["until"] is None for measure in record["measures"])
 
 
 def _selected(changes: Mapping[str, pa.Array], rows: list[int]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ class Conflict(NamedTuple):
     municipality: str | None = None
     other_municipality: str | None = None
     status: str = OPEN
+    entity: str | None = None
+    number: str | None = None
 
 
 def conflicts(person: str, state: PersonState) -> dict[str, Conflict]:

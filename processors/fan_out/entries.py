@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import repeat
 from typing import Any, Final, NamedTuple, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import pyarrow as pa
 
 from processors.columns import select_columns, struct_fields
+from processors.entities.timeline import Submission
 from processors.fan_out.history import (
     NOTHING,
     Account,
@@ -23,8 +24,9 @@ from processors.fan_out.history import (
     receipt_of,
 )
 from processors.fan_out.person import Entry
+from schemas.declare import CANCELLED
 from schemas.reasons import Reason
-from schemas.systems import DOMAINS
+from schemas.systems import DOMAINS, SYSTEMS
 from schemas.tables import values_of
 
 T = TypeVar("T")
@@ -71,15 +73,18 @@ class PersonChange(NamedTuple):
     protected: bool | None
     account: Account | None
     settlement: tuple[str, str, str, bool] | None
+    event: Mapping[str, Any] | None
+    declarations: int | None
 
 
 def changes_of(table: pa.Table) -> list[PersonChange]:
     """Return the rows of `person-change` in their order."""
     columns = select_columns(
-        table, [*_READ, "received_at", "origin", "case", "facts", "account", "settlement"]
+        table,
+        [*_READ, "received_at", "origin", "case", "facts", "account", "settlement", "event", "declarations"],
     )
     origin = struct_fields(columns["origin"])
-    values = [
+    values: list[Iterable[Any]] = [
         *(values_of(columns[name]) for name in _READ),
         map(receipt_of, values_of(columns["received_at"]), *(values_of(origin[name]) for name in _POSITION)),
         _tuples(CaseRef._make, CaseRef._fields, columns["case"]),
@@ -87,6 +92,8 @@ def changes_of(table: pa.Table) -> list[PersonChange]:
         values_of(struct_fields(columns["facts"])["protected"]),
         _tuples(Account._make, Account._fields, columns["account"]),
         _tuples(tuple, _SETTLEMENT, columns["settlement"]),
+        _events(columns["event"]),
+        values_of(columns["declarations"]),
     ]
     return [PersonChange(*row) for row in zip(*values, strict=True)]
 
@@ -102,6 +109,38 @@ def _tuples(
     rows = zip(*(values_of(fields[name]) for name in names), strict=True)
     for valid, row in zip(structs.is_valid().to_pylist(), rows, strict=True):
         yield make(row) if valid else None
+
+
+def _events(structs: pa.StructArray) -> Iterable[Mapping[str, Any] | None]:
+    """Return each event with its fields; None where there is none."""
+    if structs.null_count == len(structs):
+        return repeat(None, len(structs))
+    events: list[Mapping[str, Any] | None] = structs.to_pylist()
+    return events
+
+
+def submission_of(change: PersonChange) -> Submission | str:
+    """Return the event of a declared entity, or a short reason why this version of the step can't make one."""
+    event = change.event
+    system = SYSTEMS.get(event["system"]) if event is not None else None
+    if event is None or system is None:
+        return "system unknown to this version"
+    if event["event"] != CANCELLED:
+        if event["event"] not in system.event_names:
+            return "event unknown to this version"
+        if len(event["fields"]) != len(system.entity_of(event["event"])[0].fields):
+            return "event with other fields than in this version"
+    return Submission(
+        event["system"],
+        change.municipality,
+        event["number"],
+        event["event"],
+        change.effective_on,
+        event["recorded_on"],
+        change.received,
+        event["cancels"],
+        tuple(event["fields"]),
+    )
 
 
 def history_entry(change: PersonChange) -> Entry | str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from processors.columns import (
     arrow_schema,
     case_keys,
+    constant,
     contiguous,
     output_from_rows,
     struct_from_columns,
@@ -24,24 +25,26 @@ from processors.fan_out.entries import PersonChange
 from processors.fan_out.history import Account, Facts
 from processors.fan_out.messages import ResidentMessage, text_of
 from processors.fan_out.person import PersonAggregate
+from processors.fan_out.person_entities import EntityDifferences
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.protections import protection_record
 from processors.rejections import RejectionCode, Rejections
 from schemas.tables import rows_from_table
-from schemas.topics import CASE_DISPATCHED, CONFLICT, PROTECTION, change_topic
+from schemas.topics import CASE_DISPATCHED, CONFLICT, PERSON_CHANGE, PROTECTION, change_topic
 from streams.contract import Output
 
 Record = dict[str, Any]
 
 #: Fields that a domain change copies from the `person.change` record that caused it.
-_COPIED_FIELDS: Final = ("person", "case", "reason", "received_at")
-_REJECTION_FIELDS: Final = ("municipality", "origin", "received_at")
+_COPIED_FIELDS: Final = ("case", "reason", "received_at")
+_REJECTION_FIELDS: Final = ("municipality", "event", "origin", "received_at")
 
 
 class DomainChange(NamedTuple):
     """A change for a domain. `row` is the row in the batch of the record that caused it and has its other fields."""
 
     row: int
+    person: str
     entity: str
     op: str
     revision: int
@@ -51,6 +54,7 @@ class DomainChange(NamedTuple):
     facts: Facts | None = None
     account: Account | None = None
     message: Record | None = None
+    columns: Sequence[str | None] | None = None
 
 
 #: The domain and the revision of a published change.
@@ -66,7 +70,8 @@ class FanOutOutputs:
         self.dispatched: list[tuple[int, list[DispatchedChange]]] = []
         self.conflicts: list[Record] = []
         self.protections: list[Record] = []
-        self.duplicates: list[int] = []
+        self.clock_records: list[tuple[int, str, str, date]] = []
+        self.rejected: list[tuple[int, RejectionCode]] = []
 
     def add(
         self,
@@ -83,27 +88,60 @@ class FanOutOutputs:
         """
         dispatched = []
         if messages is None:
-            self.duplicates.append(row)
+            self.rejected.append((row, RejectionCode.DUPLICATE))
         else:
             dispatched = [
-                self._add_difference(row, change, person, difference)
+                self._add_difference(row, change.person, person, difference, change.effective_on)
                 for difference in differences(before, person.state)
             ]
-            dispatched += [self._add_message(row, person, message) for message in messages]
+            dispatched += [self._add_message(row, change.person, person, message) for message in messages]
             for conflict in conflicts.differences(change.person, before, person.state):
                 self.conflicts.append(conflict._asdict())
             self._add_protection(change.person, person, before)
         if change.case is not None:
             self.dispatched.append((row, dispatched))
 
+    def add_entity(
+        self, row: int, code: str, person: PersonAggregate, differences: EntityDifferences, day: date
+    ) -> None:
+        """Add what differs of a declared entity after the record in this row; `day` is that of deleted rows."""
+        for difference in differences.rows:
+            id_, after = difference
+            op, since = ("DELETE", day) if after is None else ("UPSERT", after.effective_on)
+            status, revision = None if after is None else after.status, person.next_revision(id_.domain)
+            change = DomainChange(
+                row, code, id_.reading, op, revision, id_.part, since, status, columns=difference.columns
+            )
+            dispatched = self._add(id_.domain, change)
+            if self.dispatched and self.dispatched[-1][0] == row:
+                self.dispatched[-1][1].append(dispatched)
+        self.conflicts += [conflict._asdict() for conflict in differences.conflicts]
+
+    def add_clock_record(self, row: int, kind: str, code: str, day: date) -> None:
+        """Add a record for this partition of `person.change`, by which fan-out goes on with what is due."""
+        self.clock_records.append((row, kind, code, day))
+
+    def reject(self, row: int, rejection: RejectionCode) -> None:
+        """Reject the record in this row."""
+        self.rejected.append((row, rejection))
+
+    def add_refolded(
+        self, row: int, code: str, person: PersonAggregate, before: PersonState, day: date
+    ) -> None:
+        """Add what differs after a person was folded by other rules, but no messages. `day` is that of deletions."""
+        for difference in differences(before, person.state):
+            self._add_difference(row, code, person, difference, day)
+        self._add_protection(code, person, before)
+
     def _add_difference(
-        self, row: int, change: PersonChange, person: PersonAggregate, difference: Difference
+        self, row: int, code: str, person: PersonAggregate, difference: Difference, deleted_on: date
     ) -> DispatchedChange:
         domain, municipality = difference.key
-        op, day, *values = _row_after(difference, change, person.state)
+        op, day, *values = _row_after(difference, deleted_on, person.state)
         revision = person.next_revision(domain)
         return self._add(
-            domain, DomainChange(row, difference.entity, op, revision, municipality, day, *values)
+            domain,
+            DomainChange(row, code, difference.entity, op, revision, municipality, day, *values),
         )
 
     def _add_protection(self, code: str, person: PersonAggregate, before: PersonState) -> None:
@@ -112,11 +150,14 @@ class FanOutOutputs:
         if record is not None:
             self.protections.append(record)
 
-    def _add_message(self, row: int, person: PersonAggregate, message: ResidentMessage) -> DispatchedChange:
+    def _add_message(
+        self, row: int, code: str, person: PersonAggregate, message: ResidentMessage
+    ) -> DispatchedChange:
         notice = message.notice
         case = {"municipality": notice.municipality, "notice": notice.number}
         change = DomainChange(
             row,
+            code,
             "MESSAGE",
             "UPSERT",
             person.next_revision(message.domain),
@@ -130,14 +171,15 @@ class FanOutOutputs:
         self.changes.setdefault(domain, []).append(change)
         return domain, change.revision
 
-    def outputs(self) -> list[Output]:
-        """Return one output per topic, omitting topics without records."""
+    def outputs(self, partition: int) -> list[Output]:
+        """Return one output per topic, omitting topics without records. `partition` is that of the input."""
         return [
             *self._changes(),
             *self._dispatched(),
             *self._conflicts(),
             *self._protections(),
             *self._rejections(),
+            *self._clock_records(partition),
         ]
 
     def _changes(self) -> Iterator[Output]:
@@ -162,12 +204,13 @@ class FanOutOutputs:
         types = arrow_schema("domain-change")
         fields = {
             name: pa.array(by_field[name], types.field(name).type)
-            for name in ("entity", "op", "revision", "municipality", "effective_on", "status")
+            for name in ("person", "entity", "op", "revision", "municipality", "effective_on", "status")
         }
         fields |= take_rows(self._table, by_field["row"], _COPIED_FIELDS)
         fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
         fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
-        fields["message"] = pa.array(by_field["message"], types.field("message").type)
+        for name in ("message", "columns"):
+            fields[name] = pa.array(by_field[name], types.field(name).type)
         return table_from_columns("domain-change", fields)
 
     def _dispatched(self) -> Iterator[Output]:
@@ -192,21 +235,36 @@ class FanOutOutputs:
             keys = [record["person"] for record in self.protections]
             yield output_from_rows(PROTECTION, "protection", self.protections, keys)
 
+    def _clock_records(self, partition: int) -> Iterator[Output]:
+        if not self.clock_records:
+            return
+        rows, kinds, persons, days = zip(*self.clock_records, strict=True)
+        fields = take_rows(self._table, rows, ("received_at", "origin"))
+        fields |= {"kind": pa.array(kinds), "person": pa.array(persons)}
+        fields["effective_on"] = pa.array(days, pa.date32())
+        fields["seq"] = constant(0, len(rows), pa.int64())
+        table = table_from_columns("person-change", fields)
+        yield Output(PERSON_CHANGE, "person-change", table, fields["person"], partition=partition)
+
     def _rejections(self) -> Iterator[Output]:
+        if not self.rejected:
+            return
         rejections = Rejections()
-        rows = self._table.select(_REJECTION_FIELDS).take(pa.array(self.duplicates, pa.int64()))
-        for row in rows_from_table(rows):
-            rejections.add(row, RejectionCode.DUPLICATE)
+        rows = self._table.select(_REJECTION_FIELDS).take(
+            pa.array([row for row, _ in self.rejected], pa.int64())
+        )
+        for row, (_, rejection) in zip(rows_from_table(rows), self.rejected, strict=True):
+            rejections.add(row, rejection)
         yield from rejections.outputs()
 
 
-def _row_after(difference: Difference, change: PersonChange, state: PersonState) -> tuple[Any, ...]:
+def _row_after(difference: Difference, deleted_on: date, state: PersonState) -> tuple[Any, ...]:
     """Return `op`, `effective_on` and the following fields of the `DomainChange`; for a deletion the first two."""
     row, account = difference.row, difference.account
     if difference.entity == ACCOUNT and account is not None:
         return "UPSERT", account.effective_on, account.status, None, account.account
     if row is None:
-        return "DELETE", change.effective_on
+        return "DELETE", deleted_on
     return (
         "UPSERT",
         row.effective_on,

@@ -15,6 +15,7 @@ from processors.fan_out.accounts import apply_accounts
 from processors.fan_out.effective_order import order_day
 from processors.fan_out.enrolments import apply_enrolment
 from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice, decisions_of
+from processors.fan_out.life import life_after
 from processors.fan_out.person_notices import apply_notice
 from processors.fan_out.person_state import PersonState
 
@@ -51,6 +52,8 @@ def _fold_day(
         state.last_day, state.day_over, state.start_of_day = day, False, state.residence()
     for notice in order_day(notices, state.start_of_day):
         apply_notice(state, notice)
+    if notices:
+        state.life = life_after(state)
     for enrolment in enrolments:  # Each enrolment has a row of its own, so their order doesn't matter.
         apply_enrolment(state, enrolment)
     if accounts or (state.ledger.pending and state.facts is not None):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, NamedTuple, NewType
 
+from processors.japan import day_of_ms
 from schemas.reasons import ENDS_RESIDENCE, FACTS, FIELDS_BY_REASON, Reason
 
 
@@ -70,9 +71,14 @@ def receipt_of(received_at: int, topic: str, partition: int, offset: int) -> Rec
     return Receipt(f"{received_at:0{_TIME_DIGITS}d} {topic} {partition:05d} {offset:015d}")
 
 
-def received_at(receipt: Receipt) -> int:
+def received_at(receipt: str) -> int:
     """Return the Kafka timestamp of a receipt in milliseconds; 0 if it isn't known."""
     return int(receipt[:_TIME_DIGITS] or 0)
+
+
+def received_on(receipt: str) -> date:
+    """Return the day of a receipt in Japan."""
+    return day_of_ms(received_at(receipt))
 
 
 class PersonNotice(NamedTuple):

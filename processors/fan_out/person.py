@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from itertools import groupby
+from typing import Final, NamedTuple
 
+from processors.entities.causes import Life
 from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
 from processors.fan_out.history import (
     AccountEvent,
@@ -17,7 +19,9 @@ from processors.fan_out.history import (
     Settlement,
     cancellations_of,
     effective_notices,
+    received_on,
 )
+from processors.fan_out.life import life_of
 from processors.fan_out.messages import MessageBasis, ResidentMessage, new_messages
 from processors.fan_out.person_state import PersonState
 from schemas.reasons import Reason
@@ -31,6 +35,17 @@ ReadArchive = Callable[[], Sequence[PersonNotice]]
 NOTICES_MAX: Final = 8
 
 
+class KnownLife(NamedTuple):
+    """A person's life as known at the end of a day, from what had been received until then."""
+
+    day: date
+    life: Life
+
+
+def _nothing_archived() -> Sequence[PersonNotice]:
+    return ()
+
+
 @dataclass(slots=True)
 class PersonAggregate:
     """A person's history and what is derived from it.
@@ -38,7 +53,8 @@ class PersonAggregate:
     `notices` are the latest to arrive; earlier ones are in `archived_segments` segments, which reach to
     `archived_until` in the order of effect. `accounts` are in the order of effect. `cancelled` are municipality and
     number of notices that a cancellation names, each with the receipt of the cancellation. `revisions` are the latest
-    by domain, `state` is the fold.
+    by domain. `entities` are the declared entities of which something is known or will be: ids, each with the next day
+    on which something changes by itself. `state` is the fold of all but these.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)
@@ -49,6 +65,7 @@ class PersonAggregate:
     settlements: list[Settlement] = field(default_factory=list)
     cancelled: dict[tuple[str, str], Receipt] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
+    entities: dict[str, date | None] = field(default_factory=dict)
     state: PersonState = field(default_factory=PersonState)
 
     def apply(self, entry: Entry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
@@ -61,7 +78,7 @@ class PersonAggregate:
         enrolments_before, known_before = tuple(self.enrolments), self.state.known_from
         extended = self._extended(entry)
         self._add(entry)
-        self.state = self._refolded(read_archive) if extended is None else extended
+        self.state = self.refolded(read_archive) if extended is None else extended
         if not self.enrolments:
             return []
         notice = entry if isinstance(entry, PersonNotice) else None
@@ -92,7 +109,8 @@ class PersonAggregate:
         of_day = [notice for notice in self.notices if notice.effective_on == self.state.last_day]
         return effective_notices(of_day, self.cancelled)
 
-    def _refolded(self, read_archive: ReadArchive) -> PersonState:
+    def refolded(self, read_archive: ReadArchive) -> PersonState:
+        """Return the fold of the whole history."""
         return fold(
             History(
                 (*read_archive(), *self.notices),
@@ -130,6 +148,35 @@ class PersonAggregate:
             days = [notice.effective_on for notice in oldest]
             self.archived_until = max(days if self.archived_until is None else [self.archived_until, *days])
         return oldest
+
+    def life(self, read_archive: ReadArchive) -> Life:
+        """Return the person's life, as far as declared entities follow from it."""
+        cancelled = (
+            [n for n in (*read_archive(), *self.notices) if n.id in self.cancelled] if self.cancelled else []
+        )
+        return life_of(self.state.life, cancelled, self.cancelled)
+
+    def known_lives(self, read_archive: ReadArchive) -> list[KnownLife]:
+        """Return the person's life as known at the end of each day since which another one was known."""
+        entries: list[PersonNotice | Settlement] = [*read_archive(), *self.notices, *self.settlements]
+        entries.sort(key=lambda entry: entry.received)
+        by_day = [
+            (day, list(of_day)) for day, of_day in groupby(entries, lambda entry: received_on(entry.received))
+        ]
+        known, lives = PersonAggregate(), list[KnownLife]()
+        for day, of_day in by_day[:-1]:
+            for entry in of_day:
+                known.apply(entry, _nothing_archived)
+            lives.append(KnownLife(day, known.life(_nothing_archived)))
+        lives += [KnownLife(day, self.life(read_archive)) for day, _ in by_day[-1:]]
+        before = [None, *(each.life for each in lives)]
+        return [each for each, life_before in zip(lives, before, strict=False) if each.life != life_before]
+
+    @property
+    def may_have_had_other_birth_date(self) -> bool:
+        """Whether notices gave more than one birth date, or that isn't known without reading archived ones."""
+        dates = {notice.facts.birth_date for notice in self.notices} - {None}
+        return self.archived_segments > 0 or len(dates) > 1
 
     def next_revision(self, domain: str) -> int:
         """Increment and return this person's revision in `domain`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
+from processors.entities.rows import Coverage
 from processors.fan_out.history import (
     NO_DECISIONS,
     NO_RECEIPT,
@@ -143,6 +144,16 @@ class AccountConflict(NamedTuple):
     since: date
 
 
+class LifePeriod(NamedTuple):
+    """What is known of the person from the day `begins` on, by the confirmed registration; `facts` are the latest."""
+
+    begins: date
+    municipality: str | None
+    facts: Facts | None
+    dead: bool
+    abroad: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """A person's accounts.
@@ -173,7 +184,7 @@ class PersonState:
     notices of the day.
 
     `protections` are the protection measures in the order of effect. `ever_protected` is true if any notice begins one,
-    whether it has an effect or not.
+    whether it has an effect or not. `life` are the periods from which declared entities follow, oldest first.
     """
 
     facts: Facts | None = None
@@ -194,6 +205,7 @@ class PersonState:
     ledger: Ledger = field(default_factory=Ledger)
     ever_protected: bool = False
     protections: tuple[Protection, ...] = ()
+    life: tuple[LifePeriod, ...] = ()
 
     def copy(self) -> PersonState:
         """Return a copy that can be folded further without changing this one."""
@@ -217,12 +229,28 @@ class PersonState:
             self.ledger,
             self.ever_protected,
             self.protections,
+            self.life,
         )
 
     def resident_in(self, municipality: str | None) -> bool:
         """Return whether that municipality's register has the person as a resident."""
         registration = self.registers.get(municipality) if municipality else None
         return registration is not None and registration.resident
+
+    def enrolment_in(self, domain: str, municipality: str | None) -> Coverage | None:
+        """Return since when the domain's row is open, or is not any more; None if there is none."""
+        row = self.rows.get((domain, municipality))
+        if row is None:
+            return None
+        return Coverage(row.open, row.opened_on if row.open else row.effective_on)
+
+    @property
+    def protection_changed_on(self) -> date:
+        """The day on which the last protection measure began or, if it isn't in force any more, ended."""
+        if not self.protections:
+            return date.min
+        last = self.protections[-1]
+        return last.since if last.until is None else last.until
 
     def residence(self) -> Residence:
         """Return where the person lives now."""

@@ -5,28 +5,70 @@ That is `protection` in the same transaction, `case.dispatched`, `conflict` and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from typing import Final
 
-from processors.fan_out.entries import changes_of, history_entry
+from processors.entities.causes import age_reached_on
+from processors.entities.rows import (
+    BY_RESIDENCE,
+    BY_RESIDENCE_ALONE,
+    COVERED_BY,
+    DEPENDENCIES,
+    ENTITIES,
+    HISTORIES,
+    HISTORIES_BY_LIFE,
+    READ_OF_ENROLLED,
+    READ_OF_EVERYBODY,
+    RowContext,
+)
+from processors.entities.timeline import Timeline
+from processors.fan_out.adoption import Adoption
+from processors.fan_out.entries import PersonChange, changes_of, history_entry, submission_of
 from processors.fan_out.fan_out_outputs import FanOutOutputs
-from processors.fan_out.history import PersonNotice
+from processors.fan_out.history import PersonNotice, Settlement
+from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import PersonAggregate
+from processors.fan_out.person_entities import PersonEntities
+from processors.fan_out.person_state import LifePeriod, PersonState
 from processors.fan_out.serialization import read_notices, read_person, write_notices, write_person
+from processors.rejections import RejectionCode
+from schemas.declaration_digests import RULES
 from streams.contract import Batch, Poison, Result, State
 
-STORES: Final = {"persons": "state-fan-out-persons", "archive": "state-fan-out-archive"}
+STORES: Final = {
+    "persons": "state-fan-out-persons",
+    "archive": "state-fan-out-archive",
+    "entities": "state-fan-out-entities",
+    "agenda": "state-fan-out-agenda",
+    "clock": "state-fan-out-clock",
+    "adoption": "state-fan-out-adoption",
+}
+
+#: Kinds of records of `person.change` that are no entry of a person's history.
+EVENT: Final = "EVENT"
+DAY_BEGUN: Final = "DAY_BEGUN"
+CONTINUE: Final = "CONTINUE"
+DUE: Final = "DUE"
+ADOPTED: Final = "ADOPTED"
+ADOPTING: Final = "ADOPTING"
+_BY_THE_MESH: Final = frozenset({DAY_BEGUN, CONTINUE, DUE, ADOPTED, ADOPTING})
 
 
 class FanOutProcessor:
     """Adds each record to its person's history, folds the history, and publishes the differences to the domains.
 
-    Guarantees: after any number of records, the rows of the domains are the fold of each person's history, in whatever
-    order the records of different municipalities, enrolments and accounts arrived. A domain receives only the facts
-    that its rule allows, and nothing if none of them changes. A person's revision in a domain grows by one per change
-    published. The output does not depend on how the input is divided into batches.
+    Guarantees: after any number of records, the rows of the domains are the fold of each person's history on the day of
+    the partition, in whatever order the records of different municipalities, enrolments, accounts and entities arrived.
+    A domain receives only the facts that its rule allows, and nothing if none of them changes. A person's revision in a
+    domain grows by one per change published. The output does not depend on how the input is divided into batches.
+
+    `declarations` is the number under which `mesh apply` applied the declarations that this process has.
     """
+
+    def __init__(self, declarations: int = 0) -> None:
+        self._declarations = declarations
 
     @property
     def stores(self) -> Mapping[str, str]:
@@ -35,31 +77,247 @@ class FanOutProcessor:
 
     def process(self, batch: Batch, state: State) -> Result:
         """Process records of one partition in the order of their offsets."""
-        changes = changes_of(batch.table)
-        persons = PersonCache(state, (change.person for change in changes))
-        outputs = FanOutOutputs(batch.table)
-        poison: list[Poison] = []
+        changes, outputs = changes_of(batch.table), FanOutOutputs(batch.table)
+        clock, adoption = PartitionClock(state), Adoption(state, self._declarations)
+        rules, poison = PersonChangeRules(changes, outputs, state, clock, adoption), []
         for row, change in enumerate(changes):
-            entry = history_entry(change)
-            if isinstance(entry, str):
-                poison.append(Poison(0, row, entry))
-                continue
-            person = persons.get(change.person)
+            fault = rules.process(row, change)
+            if fault is not None:
+                poison.append(Poison(0, row, fault))
+            elif clock.must_continue():
+                outputs.add_clock_record(row, CONTINUE, "", clock.day)
+        rules.flush()
+        clock.flush()
+        adoption.flush()
+        return Result(outputs.outputs(batch.meta.column("partition")[0].as_py()), poison)
+
+
+class PersonChangeRules:
+    """The rules for some records of one partition; `flush` stores the persons concerned."""
+
+    def __init__(
+        self,
+        changes: Sequence[PersonChange],
+        outputs: FanOutOutputs,
+        state: State,
+        clock: PartitionClock,
+        adoption: Adoption,
+    ) -> None:
+        self._outputs, self._clock, self._adoption = outputs, clock, adoption
+        self._persons = PersonCache(state, (change.person for change in changes))
+        self.flush = self._persons.flush
+
+    def process(self, row: int, change: PersonChange) -> str | None:
+        """Process the record in this row. Return a short reason if this version of the step can't."""
+        self._clock.receive(change.received)
+        if change.kind == EVENT:
+            return self._add_event(row, change)
+        if change.kind not in _BY_THE_MESH:
+            return self._add_entry(row, change)
+        self._follow(row, change)
+        return None
+
+    def _follow(self, row: int, change: PersonChange) -> None:
+        """Process a record that no submitter causes: a day has begun, declarations were applied, or how to go on."""
+        if change.kind == DAY_BEGUN:
+            self._clock.begin(change.effective_on)
+        elif change.kind == CONTINUE:
+            self._work_off_portion(row)
+        elif change.kind == DUE:
+            self._publish(row, change.person, _entities_of(self._persons.get(change.person)))
+        elif change.kind == ADOPTED:
+            if self._adoption.begin(change.declarations or 0):
+                self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
+        elif change.person:
+            self._adopt(row, change.person)
+        else:
+            self._adopt_portion(row)
+
+    def _add_entry(self, row: int, change: PersonChange) -> str | None:
+        entry = history_entry(change)
+        if isinstance(entry, str):
+            return entry
+        person = self._persons.get(change.person)
+        before = person.state
+        messages = person.apply(entry, partial(self._persons.archived_notices, change.person))
+        self._outputs.add(row, change, person, before, messages)
+        after = person.state
+        if _seen_by_entities(before) != _seen_by_entities(after):
+            self._publish(row, change.person, _affected(before, after, _entities_of(person)))
+            return None
+        wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
+        if isinstance(entry, (PersonNotice, Settlement)):
+            # It may have been received before others that came first: then another life was known meanwhile.
+            entities = _entities_of(person)
+            wanted += [id_ for id_ in HISTORIES_BY_LIFE if id_ in entities and id_ not in wanted]
+        if wanted:
+            self._publish(row, change.person, wanted)
+        return None
+
+    def _add_event(self, row: int, change: PersonChange) -> str | None:
+        submission = submission_of(change)
+        if isinstance(submission, str):
+            return submission
+        person = self._persons.get(change.person)
+        entity = self._persons.entities.add(change.person, person.entities, submission)
+        if isinstance(entity, RejectionCode):
+            self._outputs.reject(row, entity)
+            return None
+        person.entities.setdefault(entity, None)
+        dependent = [id_ for id_ in _entities_of(person) if entity in DEPENDENCIES[id_]]
+        self._publish(row, change.person, [entity, *dependent])
+        return None
+
+    def _work_off_portion(self, row: int) -> None:
+        """Publish what is due of the next persons; for one of whom that fails, write a record of the person."""
+        persons = self._clock.next_portion()
+        self._persons.load(persons)
+        for code in persons:
+            try:
+                self._publish(row, code, _entities_of(self._persons.get(code)))
+            except Exception:  # An error about one person must not stop the days of all others.
+                self._clock.take_off(code)
+                self._outputs.add_clock_record(row, DUE, code, self._clock.day)
+
+    def _adopt_portion(self, row: int) -> None:
+        """Let the next persons adopt the declarations; for one of whom that fails, write a record of the person."""
+        persons = self._adoption.next_portion()
+        self._persons.load(persons)
+        for code in persons:
+            try:
+                self._adopt(row, code)
+            except Exception:  # An error about one person must not stop all others.
+                self._outputs.add_clock_record(row, ADOPTING, code, self._clock.day)
+        if persons:
+            self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
+
+    def _adopt(self, row: int, code: str) -> None:
+        """Publish what differs of a person by declarations that have changed."""
+        person, changed = self._persons.get(code), self._adoption.changed
+        if RULES in changed:
             before = person.state
-            messages = person.apply(entry, partial(persons.archived_notices, change.person))
-            outputs.add(row, change, person, before, messages)
-        persons.flush()
-        return Result(outputs.outputs(), poison)
+            person.state = person.refolded(partial(self._persons.archived_notices, code))
+            self._outputs.add_refolded(row, code, person, before, self._clock.day)
+        self._publish(
+            row,
+            code,
+            [id_ for id_ in _entities_of(person) if not ({id_} | DEPENDENCIES[id_]).isdisjoint(changed)],
+        )
+
+    def _publish(self, row: int, code: str, wanted: Collection[str]) -> None:
+        """Publish what differs of declared entities of a person on the day of the partition."""
+        person, day, entities = self._persons.get(code), self._clock.day, self._persons.entities
+        wanted = [id_ for id_ in wanted if not self._opens_later(code, person, id_)]
+        if not wanted:
+            return
+        life = person.life(partial(self._persons.archived_notices, code))
+        timelines = entities.timelines(code, person.entities, life, wanted)
+        known_lives = partial(person.known_lives, partial(self._persons.archived_notices, code))
+        known = entities.known_timelines(code, wanted, timelines, known_lives)
+        state = person.state
+        context = RowContext(
+            day,
+            state.protected,
+            timelines,
+            state.enrolment_in,
+            state.ever_protected,
+            state.protection_changed_on,
+        )
+        for id_ in wanted:
+            of_entity = known.get(id_, ())
+            differences = entities.publish(code, id_, timelines[id_], context, of_entity)
+            next_on = _next_day(day, [timelines[id_], *(each.timeline for each in of_entity)])
+            self._plan(code, person, id_, next_on)
+            self._outputs.add_entity(row, code, person, differences, day)
+
+    def _opens_later(self, code: str, person: PersonAggregate, id_: str) -> bool:
+        """Return whether an entity will open by the age of the person, but hasn't yet; its day is on the agenda then.
+
+        That is so for most persons, and saves the fold.
+        """
+        reached = opens_by_age_on(id_, person.state.life)
+        is_later = (
+            reached is not None
+            and reached > self._clock.day
+            and self._persons.entities.is_empty(code, id_)
+            and not (HISTORIES[id_] and person.may_have_had_other_birth_date)
+        )
+        if is_later:
+            self._plan(code, person, id_, reached if person.state.confirmed is not None else None)
+        return is_later
+
+    def _plan(self, code: str, person: PersonAggregate, id_: str, next_on: date | None) -> None:
+        """Have the next day of an entity on the agenda, and forget an entity of which nothing is known or will be."""
+        entities = self._persons.entities
+        entities.plan(code, id_, person.entities.get(id_), next_on)
+        if next_on is not None or not entities.is_empty(code, id_):
+            person.entities[id_] = next_on
+        else:
+            person.entities.pop(id_, None)
+
+
+def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
+    """Return the day on which the person reaches the age at which an entity opens by residence.
+
+    None if it doesn't, or if the birth date isn't known or was another one before.
+    """
+    rule = ENTITIES[entity].by_residence
+    births = {period.facts.birth_date for period in life if period.facts is not None} if rule else set()
+    birth_date = births.pop() if len(births) == 1 else None
+    return None if rule is None or birth_date is None else age_reached_on(birth_date, rule.from_age)
+
+
+def _affected(before: PersonState, after: PersonState, entities: Sequence[str]) -> Sequence[str]:
+    """Return those of the entities that may differ, as what they depend on does."""
+    if before.protected != after.protected or _residence(before.life) != _residence(after.life):
+        return entities
+    return [id_ for id_ in entities if id_ not in BY_RESIDENCE_ALONE]
+
+
+def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date | None]]:
+    """Return the periods of a life by municipality and birth date alone, each with its first day."""
+    periods: list[tuple[date, str | None, date | None]] = []
+    for period in life:
+        birth_date = period.facts.birth_date if period.facts is not None else None
+        if not periods or periods[-1][1:] != (period.municipality, birth_date):
+            periods.append((period.begins, period.municipality, birth_date))
+    return periods
+
+
+def _seen_by_entities(state: PersonState) -> tuple[object, ...]:
+    """Return what the rows of declared entities depend on in a person's state, beside the rows of domains."""
+    return state.life, state.protected, state.ever_protected
+
+
+def _next_day(day: date, timelines: Sequence[Timeline]) -> date | None:
+    """Return the first day after `day` on which any of the timelines changes; None if there is none."""
+    return min((begins for each in timelines for begins in each.days() if begins > day), default=None)
+
+
+def _entities_of(person: PersonAggregate) -> list[str]:
+    """Return the declared entities of which a person can have rows."""
+    entities = dict.fromkeys((*person.entities, *BY_RESIDENCE, *READ_OF_EVERYBODY))
+    if person.entities:
+        entities |= dict.fromkeys(id_ for id_, by in COVERED_BY.items() if not by.isdisjoint(person.entities))
+    return list(entities)
 
 
 class PersonCache:
-    """The persons of a batch, each read once and written once."""
+    """The persons of a batch and their declared entities, each read once and written once."""
 
     def __init__(self, state: State, keys: Iterable[str]) -> None:
         self._store, self._archive = state["persons"], state["archive"]
-        stored = self._store.get_many(dict.fromkeys(keys))
-        self._persons = {key: read_person(value) for key, value in stored.items()}
+        self.entities = PersonEntities(state["entities"], state["agenda"])
+        self._persons: dict[str, PersonAggregate] = {}
         self._touched: dict[str, None] = {}
+        self.load(keys)
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Read persons and their entities, as far as they aren't read yet."""
+        unread = dict.fromkeys(key for key in keys if key not in self._persons)
+        stored = self._store.get_many(unread)
+        self._persons |= {key: read_person(value) for key, value in stored.items()}
+        self.entities.load({key: self._persons[key].entities for key in stored})
 
     def get(self, key: str) -> PersonAggregate:
         """Return a person that the caller may change; `flush` writes it."""
@@ -84,3 +342,4 @@ class PersonCache:
                 segment = {"notices": write_notices(archived)}
                 self._archive.put(f"{key}/{person.archived_segments - 1}", segment)
             self._store.put(key, write_person(person))
+        self.entities.flush()

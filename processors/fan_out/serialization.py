@@ -26,6 +26,7 @@ from processors.fan_out.person_state import (
     Departure,
     DomainRow,
     Ledger,
+    LifePeriod,
     PersonState,
     Protection,
     Registration,
@@ -78,6 +79,7 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
         "revisions": [
             {"domain": domain, "revision": revision} for domain, revision in person.revisions.items()
         ],
+        "entities": [{"entity": id_, "next_on": day} for id_, day in person.entities.items()],
         "pool": pool.records(),
         "state": state,
     }
@@ -151,6 +153,10 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
         **_write_ledger(state.ledger),
         "ever_protected": state.ever_protected,
         "protections": [protection._asdict() for protection in state.protections],
+        "life": [
+            {**period._asdict(), "facts": None if period.facts is None else pool.number(period.facts)}
+            for period in state.life
+        ],
     }
 
 
@@ -209,6 +215,7 @@ def read_person(stored: Stored) -> PersonAggregate:
         settlements,
         {(n["municipality"], n["notice"]): n["received"] for n in stored["cancelled"]},
         {entry["domain"]: entry["revision"] for entry in stored["revisions"]},
+        {entry["entity"]: entry["next_on"] for entry in stored["entities"]},
         _read_state(stored["state"], enrolments, settlements, pool),
     )
 
@@ -268,6 +275,16 @@ def _read_state(
         stored["ever_protected"],
         tuple(
             Protection(p["since"], p["until"], p["begun_at"], p["ended_at"]) for p in stored["protections"]
+        ),
+        tuple(
+            LifePeriod(
+                p["begins"],
+                p["municipality"],
+                None if p["facts"] is None else pool[p["facts"]],
+                p["dead"],
+                p["abroad"],
+            )
+            for p in stored["life"]
         ),
     )
 

@@ -67,7 +67,10 @@ def notices_from_json(
 def person_changes(
     submissions: Submissions, codes: pa.Array, fields: Mapping[str, pa.Array], mesh: Cipher
 ) -> pa.Table:
-    """Return records of `person.change` for enrolments and account events; `codes` are resident record codes."""
+    """Return records of `person.change` for enrolments, account events and declared events.
+
+    `codes` are resident record codes.
+    """
     common = {"origin": submissions.origin, "received_at": submissions.received_at}
     seq = constant(0, len(submissions), pa.int64())
     return table_from_columns(

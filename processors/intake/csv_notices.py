@@ -113,7 +113,9 @@ def validate(submissions: Submissions, rows: CsvNotices) -> pa.Array:
 
 
 def _checks(rows: CsvNotices) -> list[RuleCheck]:
-    checks = {name: [(code, check(rows.columns[name]))] for name, (code, check) in _SIMPLE.items()}
+    checks: dict[str, list[RuleCheck]] = {
+        name: [(code, check(rows.columns[name]))] for name, (code, check) in _SIMPLE.items()
+    }
     checks["reason"] = [(ValidationCode.FORM_REASON, pc.is_valid(rows.reasons))]
     for name, code in (
         ("effective_on", ValidationCode.FORM_EFFECTIVE_ON),

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from processors.columns import row_indices, struct_fields, table_from_columns
 from processors.intake import submission_limits
 from processors.intake.submissions import Submissions
-from schemas.submission_schemas import RESUBMISSION_FIELDS
+from schemas.submission_schemas import SUBMISSION_FIELDS
 from schemas.systems import DOMAINS
 from schemas.topics import ORDERED_STEPS, command_topic, sink_step
 from streams.contract import Output
@@ -37,7 +37,7 @@ def is_dead_letter_command(commands: Submissions) -> pa.Array:
     value_fits = pc.equal(pc.is_valid(dead_letter["value"]), pc.equal(command, "REPAIR"))
     reason_fits = pc.or_(pc.is_valid(dead_letter["reason"]), pc.not_equal(command, "DISMISS"))
     valid = pc.and_(pc.and_(known, has_digest), pc.and_(value_fits, reason_fits))
-    for field in ("settlement", *RESUBMISSION_FIELDS.values()):
+    for field in ("settlement", "adoption", *SUBMISSION_FIELDS):
         valid = pc.and_(valid, pc.is_null(commands.column(field)))
     within_limits = submission_limits.texts_fit(commands.table.select(["origin", "dead_letter"]))
     return pc.and_(pc.fill_null(valid, False), within_limits)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from processors.codes import MESH, KeyRing
 from processors.columns import contiguous, row_indices
 from processors.intake import (
+    adoptions,
     canonical,
     dead_letter_commands,
     formats,
@@ -82,8 +83,11 @@ class IntakeProcessor:
         on_dead_letter = dead_letter_commands.is_dead_letter_command(submissions)
         yield from dead_letter_commands.command_outputs(submissions.filter(on_dead_letter))
         settles = settlements.is_settlement(submissions, self._mesh)
-        yield from settlements.settlement_outputs(resubmissions.without_file(submissions.filter(settles)))
-        yield from self._rejected_commands(submissions.filter(pc.invert(pc.or_(on_dead_letter, settles))))
+        yield from settlements.settlement_outputs(submissions.filter(settles))
+        adopts = adoptions.is_adoption(submissions)
+        yield from adoptions.adoption_outputs(submissions.filter(adopts))
+        others = pc.invert(pc.or_(pc.or_(on_dead_letter, settles), adopts))
+        yield from self._rejected_commands(submissions.filter(others))
 
     def _result_outputs(self, results: Sequence[_IntakeResult]) -> Iterator[Output]:
         yield from _merge_records(results)
@@ -147,7 +151,7 @@ class IntakeProcessor:
     def _rejected_commands(self, commands: Submissions) -> Iterator[Output]:
         """Yield rejections of the commands that aren't resubmissions; none of `commands` is of another valid type."""
         is_invalid = pc.invert(resubmissions.is_resubmission(commands))
-        invalid = resubmissions.without_file(commands.filter(is_invalid))
+        invalid = commands.filter(is_invalid)
         positions = canonical.join_columns(
             [invalid.topic, invalid.offset.cast(pa.string())], without_control_characters=True
         )
@@ -163,9 +167,12 @@ def _file_name_errors(submissions: Submissions) -> pa.Array:
 
 
 def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
-    """Yield the accepted records of each topic in the order of their submissions, whatever their types."""
-    by_topic = sorted(results, key=lambda result: result.type.topic)
-    for topic, group in groupby(by_topic, key=lambda result: result.type.topic):
+    """Yield the accepted records of each topic in the order of their submissions, whatever their types.
+
+    Records for every partition of a topic are an output of their own.
+    """
+    by_topic = sorted(results, key=_address)
+    for (topic, is_broadcast), group in groupby(by_topic, key=_address):
         of_topic = list(group)
         table = pa.concat_tables([result.records for result in of_topic])
         if len(of_topic) > 1:
@@ -173,4 +180,9 @@ def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
             table = table.take(pc.sort_indices(rows))
         if len(table):
             type_ = of_topic[0].type
-            yield Output(topic, type_.schema, table, contiguous(table.column(type_.key)))
+            key = contiguous(table.column(type_.key))
+            yield Output(topic, type_.schema, table, key, broadcast=is_broadcast)
+
+
+def _address(result: _IntakeResult) -> tuple[str, bool]:
+    return result.type.topic, result.type.is_broadcast

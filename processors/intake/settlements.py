@@ -12,7 +12,7 @@ from processors.codes import Cipher, CodeKind
 from processors.columns import arrow_schema, constant, struct_fields, struct_from_columns, table_from_columns
 from processors.intake import formats, submission_limits
 from processors.intake.submissions import Submissions
-from schemas.submission_schemas import RESUBMISSION_FIELDS
+from schemas.submission_schemas import SUBMISSION_FIELDS
 from schemas.topics import PERSON_CHANGE
 from streams.contract import Output
 
@@ -34,7 +34,7 @@ def is_settlement(commands: Submissions, mesh: Cipher) -> pa.Array:
     for name, check in checks.items():
         valid = pc.and_kleene(valid, check(settlement[name]))
     valid = pc.and_kleene(valid, pc.is_valid(mesh.values(settlement["person"], CodeKind.PERSON)))
-    for field in ("dead_letter", *RESUBMISSION_FIELDS.values()):
+    for field in ("dead_letter", "adoption", *SUBMISSION_FIELDS):
         valid = pc.and_kleene(valid, pc.is_null(commands.column(field)))
     within_limits = submission_limits.texts_fit(commands.table.select(["origin", "settlement"]))
     return pc.and_(pc.fill_null(valid, False), within_limits)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from processors.columns import contiguous, row_indices
 from processors.intake import formats, validation
 from processors.intake.validation_codes import ValidationCode
+from schemas.submission_schemas import GENERATED_SCHEMAS
 
 #: Maximum number of persons of a notice; no household, not even of an institution, is larger.
 PERSONS_MAX: Final = 1000
@@ -26,8 +27,8 @@ DEAD_LETTERS_MAX: Final = 100_000
 
 FILE: Final = "file"
 
-#: Maximum length in characters of each field of text, by its name in the schemas of submissions.
-CHARACTERS_MAX: Final[Mapping[str, int]] = MappingProxyType(
+#: Maximum length in characters of each field of text that no declaration of an entity names.
+_FIXED: Final[Mapping[str, int]] = MappingProxyType(
     {
         # Where a submission comes from. A name of a file has at most 255 bytes on any usual file system.
         FILE: 255,
@@ -35,8 +36,8 @@ CHARACTERS_MAX: Final[Mapping[str, int]] = MappingProxyType(
         "fault": 16,
         # Base64 of a line that a source couldn't parse; a line has at most 512 KiB.
         "raw": 700_000,
-        # A notice and its persons.
-        "number": 18,
+        # A notice and its persons; the number of a declared event is as long as that of a notice.
+        "number": 32,
         "notice": 32,
         "municipality": 6,
         "reason": 500,
@@ -64,8 +65,11 @@ CHARACTERS_MAX: Final[Mapping[str, int]] = MappingProxyType(
         "bank": 4,
         "branch": 3,
         "type": formats.ACCOUNT_TYPE_MAX,
+        # Days.
+        "day": 10,
         # Operator commands; `value` is a whole record, sealed, base64.
         "command": 16,
+        "schema": 64,
         "topic": 249,
         "step": 64,
         "digest": 24,
@@ -75,6 +79,21 @@ CHARACTERS_MAX: Final[Mapping[str, int]] = MappingProxyType(
         "registered_in": 6,
     }
 )
+
+
+def _limits() -> Mapping[str, int]:
+    """Return the fixed limits and those of declared fields; of two fields with one name the longer one counts."""
+    limits = dict(_FIXED)
+    for system in GENERATED_SCHEMAS.values():
+        lengths = [("event", len(name)) for name in system.submitted_events]
+        lengths += [(field.name, field.characters_max) for field in system.submitted_fields]
+        for name, length in lengths:
+            limits[name] = max(limits.get(name, 0), length)
+    return MappingProxyType(limits)
+
+
+#: Maximum length in characters of each field of text, by its name in the schemas of submissions.
+CHARACTERS_MAX: Final = _limits()
 
 
 def errors(table: pa.Table) -> pa.Array:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from processors.codes import Cipher, CodeKind
 from processors.intake import submission_limits
 from processors.notice_ordering import NoticeScope, ordering_keys_of
-from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.submission_schemas import GENERATED_SCHEMAS, OPERATOR_COMMAND, resubmission_in
 from streams.contract import Batch, OrderingKeys
 
 Row = Mapping[str, Any]
@@ -84,11 +84,31 @@ def _portal_event(event: Row, codes: _MeshCodes) -> NoticeScope:
     return NoticeScope(persons=codes.persons(resident_codes))
 
 
+def _declared_event(system: str) -> Callable[[Row, _MeshCodes], NoticeScope]:
+    """Return the scope of an event that this system submits; another submitter may use the same number."""
+
+    def scope(event: Row, codes: _MeshCodes) -> NoticeScope:
+        submitter = f"{system}/{event['municipality'] or ''}"
+        numbers = (event[name] for name in ("number", "cancels"))
+        return NoticeScope(
+            persons=codes.persons([event["code"]]),
+            numbers=[f"{submitter}/{number}" for number in numbers if number],
+        )
+
+    return scope
+
+
+def _day(_: Row, __: _MeshCodes) -> NoticeScope:
+    """Return an empty scope: a day concerns nobody in particular."""
+    return NoticeScope()
+
+
 def _operator_command(command: Row, codes: _MeshCodes) -> NoticeScope:
     """Return the scope of the submission to resubmit, or the person of a settlement; a dead-letter command has none."""
-    for schema, field in RESUBMISSION_FIELDS.items():
-        if command[field] is not None:
-            return _SCOPE_OF[schema](command[field], codes)
+    resubmission = resubmission_in(command)
+    if resubmission is not None:
+        schema, submission = resubmission
+        return _SCOPE_OF[schema](submission, codes)
     if command["settlement"] is not None:
         return NoticeScope(persons=[command["settlement"]["person"]])
     return NoticeScope()
@@ -100,6 +120,8 @@ _SCOPE_OF: Final[Mapping[str, Callable[[Row, _MeshCodes], NoticeScope]]] = Mappi
         "juki-notice": _json_notice,
         "enrolment": _enrolment,
         "portal-event": _portal_event,
+        "day-begun": _day,
         OPERATOR_COMMAND: _operator_command,
+        **{schema: _declared_event(system.id) for schema, system in GENERATED_SCHEMAS.items()},
     }
 )

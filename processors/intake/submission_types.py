@@ -10,9 +10,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from processors.codes import Cipher
-from processors.intake import accepted, csv_notices, json_notices, persons
+from processors.intake import accepted, canonical, csv_notices, days, json_notices, persons
+from processors.intake.declared_events import DeclaredEventType
 from processors.intake.submissions import Submissions
-from schemas.systems import DIGEST_PURPOSES
+from schemas.submission_schemas import GENERATED_SCHEMAS
+from schemas.systems import DIGEST_PURPOSES, System
 from schemas.topics import NOTICE, PERSON_CHANGE
 
 #: Keyed digests of submissions, computed only if called.
@@ -31,6 +33,7 @@ class SubmissionType:
       content; its second argument says whether all submissions are valid.
     - `notice_numbers` returns the number of each notice, null where it can't be read.
     - `accept` returns the accepted records; all submissions must be valid.
+    - `is_broadcast` says whether each accepted record goes to every partition of the topic.
     """
 
     digest_purpose: str
@@ -42,6 +45,7 @@ class SubmissionType:
     canonical_form: Callable[[Any, bool], pa.Array]
     notice_numbers: Callable[[Any], pa.Array]
     accept: Callable[[Submissions, Any, Digests, Cipher], pa.Table]
+    is_broadcast: bool = False
 
 
 def _person_events(schema: str, read: Callable[[Submissions], persons.PersonEvents]) -> SubmissionType:
@@ -56,6 +60,23 @@ def _person_events(schema: str, read: Callable[[Submissions], persons.PersonEven
         notice_numbers=lambda events: pa.nulls(len(events), pa.string()),
         accept=lambda submissions, events, _, mesh: accepted.person_changes(
             submissions, events.codes, persons.person_change_fields(events), mesh
+        ),
+    )
+
+
+def _declared_events(schema: str, system: System) -> SubmissionType:
+    declared = DeclaredEventType(system)
+    return SubmissionType(
+        digest_purpose=DIGEST_PURPOSES[schema],
+        topic=PERSON_CHANGE,
+        schema="person-change",
+        key="person",
+        read=declared.read,
+        validate=declared.validate,
+        canonical_form=lambda events, _: declared.canonical_form(events),
+        notice_numbers=declared.notice_numbers,
+        accept=lambda submissions, events, _, mesh: accepted.person_changes(
+            submissions, events.columns["code"], declared.person_change_fields(events), mesh
         ),
     )
 
@@ -95,5 +116,20 @@ SUBMISSION_TYPES: Final[Mapping[str, SubmissionType]] = MappingProxyType(
         ),
         "enrolment": _person_events("enrolment", persons.enrolments_of),
         "portal-event": _person_events("portal-event", persons.portal_events_of),
+        "day-begun": SubmissionType(
+            digest_purpose=DIGEST_PURPOSES["day-begun"],
+            topic=PERSON_CHANGE,
+            schema="person-change",
+            key="person",
+            read=lambda submissions: submissions.column("day"),
+            validate=days.validate,
+            canonical_form=lambda values, _: canonical.join_columns(
+                [values], without_control_characters=False
+            ),
+            notice_numbers=lambda values: pa.nulls(len(values), pa.string()),
+            accept=lambda submissions, values, *_: days.person_changes(submissions, values),
+            is_broadcast=True,
+        ),
+        **{schema: _declared_events(schema, system) for schema, system in GENERATED_SCHEMAS.items()},
     }
 )

@@ -17,6 +17,8 @@ from streams.contract import Batch
 
 _DAY_MS: Final = 86_400_000
 _JAPAN_AHEAD_MS: Final = 9 * 3_600_000
+#: The columns of an origin that schemas of submissions from files have.
+_PLACE_IN_FILE: Final = (("file", pa.string()), ("line", pa.int32()))
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,14 @@ class Submissions:
 
 
 def submissions_of(batch: Batch) -> Submissions:
-    """Return the records of a batch as submissions."""
+    """Return the records of a batch as submissions; those that come from no file have null as file and line."""
     names = ("topic", "partition", "offset", "timestamp_ms")
     topic, partition, offset, timestamp_ms = (contiguous(batch.meta.column(name)) for name in names)
-    return Submissions(batch.table, topic, partition, offset, timestamp_ms)
+    table = batch.table
+    for name, type_ in _PLACE_IN_FILE:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), type_))
+    return Submissions(table, topic, partition, offset, timestamp_ms)
 
 
 def publishes_schema(topics: pa.Array, schema: str) -> pa.Array:

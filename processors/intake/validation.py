@@ -1,6 +1,7 @@
 """The first error of each submission, computed column by column.
 
-Errors are a column of int16: the index of the error in `ValidationCode`, null where there is none.
+Errors are a column of int16: the index of the error among the codes of `ValidationCode` and of the declared fields,
+null where there is none.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from processors.columns import constant, row_indices
+from processors.intake.declared_codes import DECLARED_CODES, DeclaredCode
 from processors.intake.validation_codes import ValidationCode
 
+#: The code of an error.
+Code = ValidationCode | DeclaredCode
 #: A check of one rule: the code of its error, and whether each row passes (null counts as false).
-RuleCheck = tuple[ValidationCode, pa.Array]
+RuleCheck = tuple[Code, pa.Array]
 
-_ALL_CODES: Final = tuple(ValidationCode)
+_ALL_CODES: Final[tuple[Code, ...]] = (*ValidationCode, *DECLARED_CODES)
 _INDEX_OF: Final = {code: index for index, code in enumerate(_ALL_CODES)}
 _CODES: Final = pa.array([code.value for code in _ALL_CODES], pa.string())
 _SENTENCES: Final = pa.array([code.sentence for code in _ALL_CODES], pa.string())
@@ -49,24 +53,24 @@ def error_per_submission(row_errors: pa.Array, parents: pa.Array, count: int) ->
     return row_errors.take(invalid).take(first_invalid)
 
 
-def error_if_any_row(code: ValidationCode, invalid: pa.Array, parents: pa.Array, count: int) -> pa.Array:
+def error_if_any_row(code: Code, invalid: pa.Array, parents: pa.Array, count: int) -> pa.Array:
     """Return this error for each submission with a row where `invalid` is true or null."""
     row_errors = pc.if_else(pc.fill_null(invalid, True), _scalar(code), pa.scalar(None, pa.int16()))
     return error_per_submission(row_errors, parents, count)
 
 
-def error_where(code: ValidationCode, invalid: pa.Array) -> pa.Array:
+def error_where(code: Code, invalid: pa.Array) -> pa.Array:
     """Return this error where `invalid` is true or null."""
     return pc.if_else(pc.fill_null(invalid, True), _scalar(code), pa.scalar(None, pa.int16()))
 
 
-def error_if_days_after(code: ValidationCode, days: pa.Array, others: pa.Array, days_max: int) -> pa.Array:
+def error_if_days_after(code: Code, days: pa.Array, others: pa.Array, days_max: int) -> pa.Array:
     """Return this error where a day (date32) is more than `days_max` days after the other one, or either is null."""
     days_after = pc.subtract(days.cast(pa.int32()), others.cast(pa.int32()))
     return error_where(code, pc.greater(days_after, days_max))
 
 
-def same_error(code: ValidationCode, length: int) -> pa.Array:
+def same_error(code: Code, length: int) -> pa.Array:
     """Return this error `length` times."""
     return constant(_INDEX_OF[code], length, pa.int16())
 
@@ -81,5 +85,5 @@ def error_sentences(errors: pa.Array) -> pa.Array:
     return _SENTENCES.take(errors)
 
 
-def _scalar(code: ValidationCode) -> pa.Scalar:
+def _scalar(code: Code) -> pa.Scalar:
     return pa.scalar(_INDEX_OF[code], pa.int16())

@@ -50,6 +50,7 @@ class ValidationCode(StrEnum):
     FORM_SINCE = "FORM_SINCE"
     PORTAL_EVENT = "PORTAL_EVENT"
     FORM_EVENT = "FORM_EVENT"
+    EVENT_UNKNOWN = "EVENT_UNKNOWN"
     FORM_ACCOUNT = "FORM_ACCOUNT"
     FORM_HOLDER = "FORM_HOLDER"
     FORM_BANK = "FORM_BANK"
@@ -57,6 +58,7 @@ class ValidationCode(StrEnum):
     FORM_TYPE = "FORM_TYPE"
     FORM_ACCOUNT_NUMBER = "FORM_ACCOUNT_NUMBER"
     FORM_FILE = "FORM_FILE"
+    FORM_DAY = "FORM_DAY"
     NOT_SUBMITTER = "NOT_SUBMITTER"
     NOT_DOMAIN = "NOT_DOMAIN"
     ROWS_DIFFER = "ROWS_DIFFER"
@@ -64,6 +66,7 @@ class ValidationCode(StrEnum):
     EFFECTIVE_LATE = "EFFECTIVE_LATE"
     RECORDED_IN_FUTURE = "RECORDED_IN_FUTURE"
     EFFECTIVE_IN_FUTURE = "EFFECTIVE_IN_FUTURE"
+    DAY_IN_FUTURE = "DAY_IN_FUTURE"
     TEXT_LONG = "TEXT_LONG"
     OPERATOR_COMMAND = "OPERATOR_COMMAND"
 
@@ -191,6 +194,10 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
             " An event of the portal must be either an enrolment or an account event, not both."
         ),
         ValidationCode.FORM_EVENT: "口座の異動の種類が違います。 The event of the account is unknown.",
+        ValidationCode.EVENT_UNKNOWN: (
+            "届出の種類（event）が、提出者の届出の一覧にありません。"
+            " The event is missing, or is none of the events that the submitter may submit."
+        ),
         ValidationCode.FORM_ACCOUNT: (
             "口座の識別子の形式が違います。"
             " The portal's ID of the account is not 1 to 64 letters A-Z a-z, digits, dots, underscores or hyphens."
@@ -210,6 +217,10 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ValidationCode.FORM_FILE: (
             "ファイル名に使えない文字（制御文字、書字方向を変える文字、見えない文字）があります。"
             " The name of the file has invisible characters (control, direction, zero width)."
+        ),
+        ValidationCode.FORM_DAY: (
+            "日（day）が実在する日付（YYYY-MM-DD）ではありません。"
+            " The day is not an existing date in the format YYYY-MM-DD."
         ),
         ValidationCode.NOT_SUBMITTER: (
             "提出者は、この市区町村について届け出ることができません。"
@@ -237,6 +248,10 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
         ValidationCode.EFFECTIVE_IN_FUTURE: (
             "効力を生じる日が、受付日（日本時間）から60日を超えて後の日付です。"
             " The day on which it takes effect is more than 60 days after it was received (Japan's time)."
+        ),
+        ValidationCode.DAY_IN_FUTURE: (
+            "日（day）が、受付日（日本時間）より後の日付です。"
+            " The day is later than the day on which it was received (Japan's time)."
         ),
         ValidationCode.TEXT_LONG: (
             "長すぎる項目があります。"

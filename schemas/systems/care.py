@@ -1,10 +1,67 @@
-"""介護（介護保険）: has rows of enrolled residents; after a move the new insurer gets a candidate."""
+"""介護（介護保険）: who is insured, and for which level of care; rows of enrolled residents.
 
+After a move the new insurer gets a candidate.
+"""
+
+from schemas.declare import (
+    PART,
+    ByResidence,
+    Entity,
+    Expires,
+    Reads,
+    changes,
+    choice,
+    closes,
+    day,
+    opens,
+)
 from schemas.systems import law
 from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
-from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of
+from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of, submission_schema
 
 BASIS = law.together(law.CARE_INSURANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
+
+#: Everybody is insured from the day before the 65th birthday on, by the municipality of residence; who moves into an
+#: institution elsewhere stays insured by the municipality of before (住所地特例).
+INSURANCE = Entity(
+    "care-insurance",
+    "介護保険の資格",
+    key=(PART,),
+    fields=(choice("institution_elsewhere", "住所地特例", "yes", "no"),),
+    events=(
+        opens("CareInsured", "資格取得", institution_elsewhere="no"),
+        changes("InstitutionEntered", "住所地特例の適用", institution_elsewhere="yes"),
+        changes("InstitutionLeft", "住所地特例の終了", institution_elsewhere="no"),
+        closes("CareUninsured", "資格喪失"),
+    ),
+    follows=(
+        ByResidence(
+            opens="CareInsured",
+            closes="CareUninsured",
+            from_age=65,
+            closes_after_days=1,
+            keeps=("institution_elsewhere", "yes"),
+        ),
+    ),
+)
+
+_LEVELS = ("support-1", "support-2", "care-1", "care-2", "care-3", "care-4", "care-5")
+
+CERTIFICATION = Entity(
+    "care-certification",
+    "要介護認定",
+    key=(PART,),
+    fields=(
+        choice("care_level", "要介護状態区分", *_LEVELS),
+        day("certified_until", "認定有効期間満了日"),
+    ),
+    events=(
+        opens("CareCertified", "認定", "care_level", "certified_until"),
+        changes("CareLevelChanged", "区分変更", "care_level", "certified_until"),
+        closes("CareCertificationEnded", "認定の終了"),
+    ),
+    follows=(Expires("CareCertificationEnded", "certified_until"),),
+)
 
 DOMAIN = Domain(
     id="care",
@@ -13,5 +70,30 @@ DOMAIN = Domain(
     rules=rules_of(MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
     enrolment=Rule(Action.OPEN, legal_basis=BASIS),
+    reads=(
+        Reads(
+            "insurance",
+            INSURANCE,
+            ("institution_elsewhere",),
+            purpose="被保険者の資格管理",
+            basis=law.CARE_INSURANCE_ACT,
+        ),
+        Reads(
+            "certification",
+            CERTIFICATION,
+            ("care_level", "certified_until"),
+            purpose="要介護認定",
+            basis=law.CARE_INSURANCE_ACT,
+            history=True,
+            history_basis=law.CARE_INSURANCE_ACT,
+        ),
+    ),
 )
-SYSTEM = System("care", "介護保険", Scope.MUNICIPAL, publishes="enrolment", domain=DOMAIN)
+SYSTEM = System(
+    "care",
+    "介護保険",
+    Scope.MUNICIPAL,
+    submission_schema("care"),
+    DOMAIN,
+    owns=(INSURANCE, CERTIFICATION),
+)

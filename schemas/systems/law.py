@@ -18,6 +18,9 @@ RESIDENT_REGISTER_ACT: Final = "住民基本台帳法（昭和42年法律第81�
 RESIDENT_REGISTER_ACT_NATIONAL: Final = "住民基本台帳法（昭和42年法律第81号）第30条の9・別表第一"
 PROTECTION: Final = "住民基本台帳法（昭和42年法律第81号）・住民基本台帳事務処理要領（支援措置）"
 
+#: 電子署名等に係る地方公共団体情報システム機構の認証業務に関する法律: issue and revocation of certificates.
+PUBLIC_CERTIFICATION_ACT: Final = "公的個人認証法（平成14年法律第153号）第12条・第31条"
+
 LOCAL_TAX_ACT: Final = "地方税法（昭和25年法律第226号）"
 CHILD_ALLOWANCE_ACT: Final = "児童手当法（昭和46年法律第73号）"
 CARE_INSURANCE_ACT: Final = "介護保険法（平成9年法律第123号）"

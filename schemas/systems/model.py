@@ -7,11 +7,23 @@ name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Final
 
+from schemas.declare import (
+    CANCELLED,
+    ENROLLED,
+    DeclarationError,
+    Entity,
+    EntityField,
+    Event,
+    Reads,
+    history_of,
+)
 from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
 
 
@@ -60,6 +72,9 @@ ABROAD: Final = "国外"
 #: Columns of an account in events and stores.
 ACCOUNT_COLUMNS: Final = ("status", "holder_kana", "bank", "branch", "type", "number")
 
+#: Longest purpose of a digest, in bytes: BLAKE2b takes no longer one.
+DIGEST_PURPOSE_BYTES_MAX: Final = 16
+
 #: Columns of a message to a resident.
 MESSAGE_COLUMNS: Final = ("case_code", "reason", "text")
 
@@ -89,7 +104,8 @@ class Domain:
     `columns` are the personal columns; a domain without any stores no rows of persons. `enrolment` is the rule of an
     enrolment, which writes all facts; None if the domain accepts no enrolments. A `paying` domain receives the account
     of each person with an open row. `account_basis` is the legal basis of accounts; empty if the domain receives none.
-    A notice with a reason in `message_on` sends a message to an enrolled resident.
+    A notice with a reason in `message_on` sends a message to an enrolled resident. `reads` are the declared entities of
+    which the domain receives rows.
     """
 
     id: str
@@ -101,6 +117,19 @@ class Domain:
     paying: bool = False
     account_basis: str = ""
     message_on: frozenset[Reason] = frozenset()
+    reads: tuple[Reads, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [reads.name for reads in self.readings]
+        for name in names:
+            if names.count(name) > 1:
+                raise DeclarationError(f"{self.id}: two readings have the same name, {name}")
+        for reads in self.reads:
+            if reads.entity.by_part is not self.municipal:
+                raise DeclarationError(
+                    f"{self.id}: reading {reads.name} is of {reads.entity.id}, which "
+                    + ("each municipality has for itself" if reads.entity.by_part else "no municipality has")
+                )
 
     @property
     def schema_name(self) -> str:
@@ -122,6 +151,12 @@ class Domain:
         """Names of the facts (fields of record `Facts`) from which this domain's columns are derived."""
         return frozenset(FACT_OF_COLUMN[column] for column in self.columns)
 
+    @cached_property
+    def readings(self) -> tuple[Reads, ...]:
+        """What it reads as declared, each followed by its history if it has one. Each of them is a table."""
+        with_histories = ((reads, history_of(reads)) if reads.history else (reads,) for reads in self.reads)
+        return tuple(chain.from_iterable(with_histories))
+
     @property
     def has_persons(self) -> bool:
         """Whether the domain stores rows of persons: its events have field `person`, its store has table `person`."""
@@ -129,8 +164,9 @@ class Domain:
 
     @property
     def has_addresses(self) -> bool:
-        """Whether the domain's rows of persons have an address, which a protection measure withholds."""
-        return "address" in self.columns
+        """Whether the domain's rows have an address, or point to a place otherwise, which a measure withholds."""
+        located = any(field.is_location for reads in self.readings for field in reads.fields)
+        return "address" in self.columns or located
 
     @property
     def has_accounts(self) -> bool:
@@ -142,15 +178,22 @@ class Domain:
         """Whether the domain stores messages to residents: field `message` of its events, table `notice`."""
         return bool(self.message_on)
 
+    def reading(self, entity: str) -> Reads | None:
+        """Return the reading whose changes have this `entity`; None if there is none."""
+        return next((reads for reads in self.readings if reads.name == entity), None)
+
     def rule(self, reason: Reason) -> Rule:
         """Return the rule of a reason; UNKNOWN has no effect."""
         return self.rules.get(reason, NO_RULE)
 
     def basis(self, entity: str, reason: Reason | None) -> str:
-        """Return the act and article that allow a change of `entity` (PERSON, ACCOUNT, MESSAGE) to be published.
+        """Return the act and article that allow a change of `entity` (PERSON, ACCOUNT, MESSAGE, a reading) to be sent.
 
-        `reason` is None for a change of a person caused by an enrolment, and for a change of an account.
+        `reason` is None for a change of a person caused by an enrolment, and for a change of anything but persons.
         """
+        reading = self.reading(entity)
+        if reading is not None:
+            return reading.basis
         if entity == "ACCOUNT":
             return self.account_basis
         if entity == "PERSON" and reason is None and self.enrolment is not None:
@@ -163,8 +206,10 @@ class System:
     """A system that takes part in the mesh.
 
     `publishes` is the name in the catalogue of the schema of its submissions on `in.<id>[.<municipality>]`; None if it
-    submits nothing. `digest_purpose` separates the digests of its submissions from those of other schemas; by default
-    it is the schema's name. Never change it: digests recorded earlier would not match any more.
+    submits nothing. `digest_purpose` separates the digests of its submissions from those of other schemas, see
+    `purpose`. Never change it: digests recorded earlier would not match any more. `owns` are the entities whose events
+    the system submits; its submissions then have the generated schema `submission-<id>`. `derives` are those that the
+    mesh makes of what the system submits otherwise.
     """
 
     id: str
@@ -173,11 +218,71 @@ class System:
     publishes: str | None = None
     domain: Domain | None = None
     digest_purpose: str | None = None
+    owns: tuple[Entity, ...] = ()
+    derives: tuple[Entity, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.owns and self.publishes != submission_schema(self.id):
+            raise DeclarationError(
+                f"{self.id}: it owns entities, so it publishes {submission_schema(self.id)}"
+            )
+        if len((self.purpose or "").encode()) > DIGEST_PURPOSE_BYTES_MAX:
+            raise DeclarationError(
+                f"{self.id}: the purpose of digests {self.purpose!r} is longer than {DIGEST_PURPOSE_BYTES_MAX} bytes;"
+                " declare a shorter digest_purpose"
+            )
+        if len(set(self.event_names)) < len(self.event_names):
+            raise DeclarationError(f"{self.id}: two of its entities have an event of the same name")
+        forms: dict[str, EntityField] = {}
+        for declared in (each for entity in self.owns for each in entity.fields):
+            form = replace(declared, is_optional=False, is_location=False)
+            if forms.setdefault(declared.name, form) != form:
+                raise DeclarationError(f"{self.id}: field {declared.name} has another form in another entity")
+
+    @property
+    def purpose(self) -> str | None:
+        """The purpose of the digests of its submissions; None if it submits nothing.
+
+        By default it is the system's id if the schema is generated, and otherwise the schema's name.
+        """
+        return self.digest_purpose or (self.id if self.owns else self.publishes)
+
+    @property
+    def submitted_fields(self) -> tuple[EntityField, ...]:
+        """The fields of the owned entities, each name once: the columns of the generated schema beside the head."""
+        by_name = {declared.name: declared for entity in self.owns for declared in entity.fields}
+        return tuple(by_name.values())
+
+    @property
+    def submitted_events(self) -> tuple[str, ...]:
+        """The names that `event` may have in a submission: declared events, Cancelled, and Enrolled if it enrols."""
+        if not self.owns:
+            return ()
+        enrols = self.domain is not None and self.domain.enrolment is not None
+        return (*self.event_names, CANCELLED, *((ENROLLED,) if enrols else ()))
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """The names of the declared events that the system submits, entity by entity."""
+        return tuple(event.name for entity in self.owns for event in entity.events)
+
+    def entity_of(self, event: str) -> tuple[Entity, Event]:
+        """Return the entity and the declaration of an event. Raise KeyError if the system submits no such event."""
+        for entity in self.owns:
+            for declared in entity.events:
+                if declared.name == event:
+                    return entity, declared
+        raise KeyError(f"system {self.id} submits no event {event}")
 
     @property
     def municipal(self) -> bool:
         """Whether the system exists once per municipality, each with its own topic and user."""
         return self.scope is Scope.MUNICIPAL
+
+
+def submission_schema(system: str) -> str:
+    """Return the name in the catalogue of the generated schema of a system's submissions."""
+    return f"submission-{system}"
 
 
 def rules_of(

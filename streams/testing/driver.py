@@ -27,7 +27,7 @@ from streams.settings import PipelineSettings
 from streams.step import Step
 from streams.testing.memory_log import MemoryClients, MemoryLog
 
-#: More runs mean that a step produces its own input.
+#: More runs mean that a step produces its own input without end.
 RUNS_MAX = 1_000_000
 #: The keys of the driver's dead letters.
 SEALER = Sealer([bytes(range(64))])

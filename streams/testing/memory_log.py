@@ -40,6 +40,10 @@ class MemoryLog:
             self.partition_counts[topic] = partitions or self.partitions
             self.records.update({(topic, number): [] for number in range(self.partition_counts[topic])})
 
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions that a topic has, or will have when it is created."""
+        return self.partition_counts.get(topic, self.partitions)
+
     def append(
         self, topic: str, key: bytes | None, value: bytes | None, partition: int = -1, timestamp_ms: int = 0
     ) -> LocalMessage:
@@ -222,6 +226,8 @@ class MemoryProducer:
     ) -> None:
         """Add a record to the transaction; readers receive it when the transaction is committed."""
         self._check("produce")
+        if partition >= self._log.partition_count(topic):
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
         self._opened().append(_ProducedRecord(topic, key, value, partition, timestamp))
 
     def poll(self, timeout: float) -> int:
@@ -308,6 +314,10 @@ class MemoryClients:
         """Return the offset after the last record of each partition; none before the topic's first record."""
         numbers = range(self.log.partition_counts.get(topic, 0))
         return {(topic, number): len(self.log.records[topic, number]) for number in numbers}
+
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions of a topic; it may be one that the first record will create."""
+        return self.log.partition_count(topic)
 
     def now_ms(self) -> int:
         """Return the time of the log's clock."""

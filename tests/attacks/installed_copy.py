@@ -88,8 +88,6 @@ class InstalledCopy:
 
         systems, avro = self.code / "schemas" / "systems", self.code / "schemas" / "avro"
         (systems / f"{name}.py").write_text(renamed(systems / "pension.py"), "utf-8")
-        self.replace("schemas/systems/__init__.py", "portal, operator)", f"portal, {name}, operator)")
-        self.replace("schemas/systems/__init__.py", "import card, care,", f"import {name}, card, care,")
         if schema:
             (avro / f"domain-{name}").mkdir()
             text = renamed(avro / "domain-pension" / "v1.avsc")

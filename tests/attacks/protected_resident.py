@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from schemas.systems import DOMAINS
+from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import disclosure_topic, domain_topic
 from streams.step import Step
 from streams.testing.driver import TopologyTestDriver
 from tests.simulation.mesh import steps
 from tests.unit.processors.submissions import RECEIVED_MS, json_notice, json_person
+from tests.unit.processors.submissions import enrolment as enrolment_of
 
 HERE, THERE = "131041", "011002"
 PERSON = "42990000011"
@@ -50,8 +51,9 @@ def notice(municipality: str, number: str, reason: str, day: str, **others: Any)
 
 def enrolment(domain: str, day: str) -> Submitted:
     """Return the enrolment of PERSON in a national domain."""
-    fields = {"domain": domain, "municipality": "", "code": PERSON, "since": day}
-    return Submitted(f"in.{domain}", "enrolment", {"file": "e.csv", "line": 2, **fields})
+    fields = enrolment_of(domain, "", PERSON, day)
+    schema = SYSTEMS[domain].publishes or ""
+    return Submitted(f"in.{domain}", schema, {"file": "e.csv", "line": 2, **fields})
 
 
 #: Registered at A, protected, moved to another municipality and within it. In the order of arrival.

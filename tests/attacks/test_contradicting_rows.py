@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.intake import IntakeProcessor
+from schemas.submission_schemas import fields_of_resubmission
 from streams.contract import Batch
 from tests.unit.processors.submissions import (
     batch,
+    card_event,
     csv_notices,
     csv_row,
     json_notice,
@@ -74,6 +76,17 @@ PORTAL_EVENTS: list[dict[str, Any]] = [
     {"account": {"event": "CLOSED", "account": "a", "code": "42990000011", "effective_on": "2026-03-01"}},
     {"account": {"event": "CHANGED", "account": "a", "code": "42990000011", "effective_on": "2026-03-01"}},
 ]
+CARD_EVENTS: list[dict[str, Any]] = [
+    card_event(),
+    card_event(event="CardLost", kind=None, expires_on=""),
+    card_event(event="CardLost"),
+    card_event(number=None),
+    card_event(expires_on="2026-02-30"),
+    card_event(municipality="131041"),
+    {"event": "Enrolled", "code": "42990000011", "effective_on": "2026-03-01"},
+    card_event(event="Cancelled", cancels="c-0", serial=None, kind=None, expires_on=None),
+    {"fault": "form", "raw": "eA==", "number": "c-2"},
+]
 
 
 def _origin(topic: str) -> dict[str, Any]:
@@ -87,6 +100,9 @@ COMMAND = st.one_of(
     st.builds(lambda one: {"origin": _origin("in.juki-cs.131041"), "juki_cs": one}, CSV),
     st.builds(lambda one: {"origin": _origin("in.juki.131041"), "juki": one}, JSON),
     st.sampled_from(ENROLMENTS).map(lambda one: {"origin": _origin("in.child.131041"), "enrolment": one}),
+    st.sampled_from(CARD_EVENTS).map(
+        lambda one: {"origin": _origin("in.card"), **fields_of_resubmission("submission-card", one)}
+    ),
 ).map(lambda command: {"command": "RESUBMIT"} | command) | st.just(
     {"command": "RETRY", "origin": _origin("x")}
 )
@@ -95,6 +111,7 @@ KINDS: list[tuple[str, str, st.SearchStrategy[Mapping[str, Any]]]] = [
     ("juki-notice", "in.juki.131041", JSON),
     ("enrolment", "in.child.131041", st.sampled_from(ENROLMENTS)),
     ("portal-event", "in.portal", st.sampled_from(PORTAL_EVENTS)),
+    ("submission-card", "in.card", st.sampled_from(CARD_EVENTS)),
     ("operator-command", "in.operator", COMMAND),
 ]
 

@@ -17,6 +17,7 @@ from tests.unit.processors.submissions import (
     CSV_TOPIC,
     JSON_TOPIC,
     batch,
+    card_event,
     csv_row,
     json_notice,
     key_ring,
@@ -61,11 +62,13 @@ def codes(schema: str, topic: str, row: dict[str, Any], received: str) -> list[s
 def test_a_notice_is_recorded_at_most_the_day_after_it_was_received(
     recorded_on: str, received: str, expected_codes: list[str]
 ) -> None:
-    """In Japan's time, as CSV and as JSON; a notice may arrive any time later."""
+    """In Japan's time, as CSV, as JSON and as a declared event; a notice may arrive any time later."""
     days = {"recorded_on": recorded_on, "effective_on": recorded_on}
     csv = {"rows": [csv_row(**days)]}
     assert codes("juki-cs-notice", CSV_TOPIC, csv, received) == expected_codes
     assert codes("juki-notice", JSON_TOPIC, json_notice(**days), received) == expected_codes
+    declared = card_event(recorded_on=recorded_on)
+    assert codes("submission-card", "in.card", declared, received) == expected_codes
 
 
 def test_a_resubmission_is_received_when_the_operator_sends_it() -> None:
@@ -86,7 +89,7 @@ def test_a_resubmission_is_received_when_the_operator_sends_it() -> None:
     ("day", "expected_codes"),
     [("2206-03-03", ["EFFECTIVE_IN_FUTURE"]), ("2026-05-03", ["EFFECTIVE_IN_FUTURE"]), ("2026-05-02", [])],
 )
-def test_an_enrolment_or_account_event_lies_at_most_60_days_ahead(
+def test_an_enrolment_an_account_event_or_a_declared_event_lies_at_most_60_days_ahead(
     day: str, expected_codes: list[str]
 ) -> None:
     """Of the day on which it was received, here 3 March in Japan."""
@@ -94,6 +97,10 @@ def test_an_enrolment_or_account_event_lies_at_most_60_days_ahead(
     enrolment, account = CHILD | {"since": day}, {"account": CLOSED | {"effective_on": day}}
     assert codes("enrolment", "in.child.131041", enrolment, received) == expected_codes
     assert codes("portal-event", "in.portal", account, received) == expected_codes
+    declared = [card_event(effective_on=day, recorded_on="2026-03-03")]
+    declared.append({"event": "Enrolled", "code": "42990000011", "effective_on": day})
+    for event in declared:
+        assert codes("submission-card", "in.card", event, received) == expected_codes
 
 
 def test_the_brokers_set_the_time_of_receipt() -> None:

@@ -14,14 +14,18 @@ from processors.intake import IntakeProcessor, submission_limits
 from processors.intake.submission_limits import CHARACTERS_MAX, PERSONS_MAX
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
+from schemas.declare import CANCELLED
 from schemas.ids import LocalSchemaIds
 from schemas.reasons import Reason
-from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.submission_schemas import OPERATOR_COMMAND, SUBMISSION_FIELDS
+from schemas.systems import CLOCK, DIGEST_PURPOSES, SYSTEMS, System
+from schemas.topics import input_topic
 from streams.contract import Output
 from streams.settings import PipelineSettings
 from tests.unit.processors.submissions import (
     CSV_TOPIC,
     batch,
+    card_event,
     csv_row,
     json_notice,
     json_notices,
@@ -67,6 +71,7 @@ def encoded(output: Output) -> list[bytes]:
             {"raw": LONG, "enrolment": {"domain": "portal", "code": "42990000011", "since": "2026-03-01"}},
             None,
         ),
+        ("submission-card", "in.card", card_event(file=LONG), "c-1"),
     ],
 )
 def test_a_submission_with_a_long_text_is_rejected_with_a_small_record(
@@ -106,6 +111,14 @@ def _set(row: dict[str, Any], path: str, value: str) -> None:
         row[name] = value
 
 
+def cancellation(system: System) -> tuple[str, dict[str, Any]]:
+    """Return the input topic of a system with entities, and a submission that takes an event back."""
+    municipality = "131041" if system.municipal else None
+    days = {"effective_on": "2026-03-01", "recorded_on": "2026-03-01"}
+    row = {"event": CANCELLED, "number": "c-2", "cancels": "c-1", "code": "42990000011", **days}
+    return input_topic(system.id, municipality), row | {"municipality": municipality}
+
+
 def valid(schema: str) -> tuple[str, dict[str, Any]]:
     """Return an input topic and a submission of a schema in which every record and list has something in it."""
     enrolment = {"domain": "pension", "code": "42990000011", "since": "2026-03-01"}
@@ -118,25 +131,33 @@ def valid(schema: str) -> tuple[str, dict[str, Any]]:
         "registered_in": "131041",
         "reason": "r",
     }
-    return {
+    of_systems = {
+        system.publishes: cancellation(system)
+        for system in SYSTEMS.values()
+        if system.owns and system.publishes
+    }
+    others = {
         "juki-cs-notice": (CSV_TOPIC, {"file": "f", "rows": [csv_row()]}),
         "juki-notice": ("in.juki.131041", json_notice(to={})),
         "enrolment": ("in.pension", enrolment),
+        "submission-card": ("in.card", card_event()),
         "portal-event": ("in.portal", {"enrolment": dict(enrolment, domain="portal"), "account": {}}),
+        "day-begun": (input_topic(CLOCK), {"day": "2026-09-01"}),
         OPERATOR_COMMAND: (
             "in.operator",
             {"command": "RETRY", "origin": origin, "dead_letter": dead_letter, "settlement": settlement},
         ),
-    }[schema]
+    }
+    return (of_systems | others)[schema]
 
 
 def paths() -> list[tuple[str, str]]:
     """Return schema and path of every field of text of a submission; those inside a command once."""
     return [
         (schema, path)
-        for schema in (*RESUBMISSION_FIELDS, OPERATOR_COMMAND)
+        for schema in DIGEST_PURPOSES
         for path in _texts(catalogue().arrow_schema(schema))
-        if path.partition(".")[0] not in RESUBMISSION_FIELDS.values()
+        if path.partition(".")[0] not in SUBMISSION_FIELDS
     ]
 
 

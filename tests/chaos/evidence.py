@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -15,8 +16,9 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from psycopg import sql
 
+from connectors.postgres.merge import second_key
 from connectors.postgres.sink_status import store_status
-from connectors.postgres.table_definitions import MESSAGE, tables_of
+from connectors.postgres.table_definitions import MESSAGE, Table, tables_of
 from infra.environment import Environment
 from infra.keys import load_keys
 from infra.local.kafka_server import ADMIN, AUDITOR
@@ -243,22 +245,30 @@ def _changes(topics: TopicContents, domain: str) -> Iterator[ChangeRecord]:
 
 
 def _domain_records(topics: TopicContents, domain: Domain) -> Iterator[DomainRecord]:
-    second_keys = {table.entity: table.second_key for table in tables_of(domain)}
+    tables = {table.entity: table for table in tables_of(domain)}
     columns = ["code", "entity", "op", "revision", "case_code"]
     columns += ["municipality"] if domain.municipal else []
-    columns += ["message"] if MESSAGE in second_keys else []
+    columns += ["message"] if MESSAGE in tables else []
+    columns += [reads.name for reads in domain.readings]
     for partition, offset, row in topics.rows(domain_topic(domain.id), domain.event, *columns):
         entity, code, revision = row["entity"], row["code"], row["revision"]
-        key = RowKey(domain.id, entity, code, _second_key(row, second_keys[entity]))
+        key = RowKey(domain.id, entity, code, _second_key(row, tables[entity]))
         receipt_scope = row["municipality"] if domain.municipal else row["case_code"]
         receipt = f"{code}.{entity}.{receipt_scope or ''}.{revision}"
         yield DomainRecord(key, revision, row["op"] == "DELETE", partition, offset, receipt)
 
 
-def _second_key(row: Row, column: str | None) -> str:
-    if column == "case_code":
-        return str((row["message"] or {}).get("case_code") or row["case_code"] or "")
-    return str(row[column] or "") if column else ""
+def _second_key(row: Row, table: Table) -> str:
+    """Return what tells the rows of one person apart, as the sink writes it into `deleted_revision`."""
+    content = (row[table.struct] or {}) if table.entity == MESSAGE or table.reads else {}
+    values = [content.get(name) or row.get(name) or "" for name in table.key_of_row]
+    if len(values) > 1 or any(table.type_of(name) != "text" for name in table.key_of_row):
+        return json.dumps([_json_value(value) for value in values], ensure_ascii=False)
+    return "".join(values)
+
+
+def _json_value(value: Any) -> str | int:
+    return value if isinstance(value, int) else str(value)
 
 
 def _codes(keys: Path, changes: Mapping[str, list[ChangeRecord]]) -> dict[str, dict[str, str]]:
@@ -280,12 +290,11 @@ def _stores(environment: Environment) -> tuple[dict[RowKey, int], int]:
             status = store_status(connection, domain)
             waiting += status.receipts_waiting + status.dead_letters_waiting
             for table in tables_of(domain):
-                column = sql.Identifier(table.second_key) if table.second_key else sql.Literal("")
-                query = sql.SQL("SELECT code, {}, revision FROM {}").format(
-                    column, sql.Identifier(domain.schema_name, table.name)
+                query = sql.SQL("SELECT code, {}, revision FROM {} AS t").format(
+                    second_key(table, "t"), sql.Identifier(domain.schema_name, table.name)
                 )
-                for code, second_key, revision in connection.execute(query).fetchall():
-                    rows[RowKey(domain.id, table.entity, code, second_key)] = revision
+                for code, of_row, revision in connection.execute(query).fetchall():
+                    rows[RowKey(domain.id, table.entity, code, of_row)] = revision
     return rows, waiting
 
 

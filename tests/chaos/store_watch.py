@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 from psycopg import sql
 
+from connectors.postgres.merge import second_key
 from connectors.postgres.table_definitions import Table, tables_of
 from infra.environment import Environment
 from infra.local.postgres_server import SUPERUSER
@@ -24,7 +25,7 @@ from tests.chaos.watch import connect
 INTERVAL_S: Final = 0.15
 STOP_TIMEOUT_S: Final = 20.0
 
-_CHANGED: Final = """SELECT code, {second_key}, revision FROM {table} WHERE xmin::text::bigint >= %s"""
+_CHANGED: Final = """SELECT code, {second_key}, revision FROM {table} AS t WHERE xmin::text::bigint >= %s"""
 _DELETED: Final = """SELECT entity, code, second_key, revision FROM {table} WHERE xmin::text::bigint >= %s"""
 #: Withdrawals have offsets of their own in the table.
 _OFFSETS: Final = "SELECT partition, next_offset FROM {table} WHERE topic = %s"
@@ -32,7 +33,7 @@ _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
 class RowKey(NamedTuple):
-    """The key of a row of a store; `second_key` is the second column of its key, empty if it has none."""
+    """The key of a row of a store; `second_key` tells the rows of one person apart, as in table `deleted_revision`."""
 
     domain: str
     entity: str
@@ -167,9 +168,8 @@ class StoreWatch:
 def _changed_rows(
     connection: psycopg.Connection[Any], domain: Domain, table: Table, since: int
 ) -> dict[RowKey, int]:
-    second_key = sql.Identifier(table.second_key) if table.second_key else sql.Literal("")
     query = sql.SQL(_CHANGED).format(
-        second_key=second_key, table=sql.Identifier(domain.schema_name, table.name)
+        second_key=second_key(table, "t"), table=sql.Identifier(domain.schema_name, table.name)
     )
     return {
         RowKey(domain.id, table.entity, code, value): revision

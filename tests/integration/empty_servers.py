@@ -24,7 +24,13 @@ TIMEOUT_S = 30.0
 #: Prefixes of topics and groups that belong to Kafka or to the registry, not to the mesh.
 FOREIGN = ("__", "kafkasql-", "registry-events")
 #: Files that commands and workers have created in the installation.
-CREATED_FILES = ("logs/*.[0-9].log", "run/*.json", "foreign-schemas.json", "municipalities.json")
+CREATED_FILES = (
+    "logs/*.[0-9].log",
+    "run/*.json",
+    "foreign-schemas.json",
+    "municipalities.json",
+    "clock.json",
+)
 #: Ends other connections: one with an open transaction would keep its tables locked.
 END_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

@@ -309,6 +309,12 @@ class SimClients:
             "end_offsets", lambda: {partition: self._log.end_offset(partition) for partition in partitions}
         )
 
+    def partition_count(self, topic: str) -> int:
+        """Return the number of partitions of a topic; the first record creates it with as many as all have."""
+        return self._host.request(
+            "partition_count", lambda: self._log.topics.get(topic, self._log.partitions)
+        )
+
     def now_ms(self) -> int:
         """Return the time of day, which faults move in either direction."""
         return int(1_000 * (self._log.wall_clock_offset_s + self._log.time.now_s))

@@ -22,14 +22,16 @@ STEP_CALLS: Final = (
     "produce",
     *_COORDINATOR,
 )
+#: Calls of a worker that writes a record to every partition of a topic: intake, of a day that begins.
+BROADCAST_CALLS: Final = ("partition_count",)
 #: Calls of a worker that reads a whole topic (a global table, withdrawals), besides "follow".
 TABLE_CALLS: Final = ("end_offsets",)
 STORE_CALLS: Final = ("store.connect", "store.statement", "store.commit")
 SINK_CALLS: Final = (*_READS, "follow", *TABLE_CALLS, *STORE_CALLS, "relay.send")
-CALLS: Final = (*STEP_CALLS, *TABLE_CALLS, *STORE_CALLS, "relay.send")
+CALLS: Final = (*STEP_CALLS, *BROADCAST_CALLS, *TABLE_CALLS, *STORE_CALLS, "relay.send")
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "intake": STEP_CALLS,
+    "intake": (*STEP_CALLS, *BROADCAST_CALLS),
     "household": STEP_CALLS,
     "fan-out": STEP_CALLS,
     "conversion": (*STEP_CALLS, *TABLE_CALLS),
@@ -117,8 +119,10 @@ def draw_faults(seed: int, number: int) -> list[Fault]:
 
 
 def _draw_nth(chance: random.Random, call: str) -> int:
-    if call in ("abort_transaction", "subscribe"):
-        return 0 if call == "abort_transaction" else chance.randrange(4)
+    if call == "abort_transaction":
+        return 0
+    if call in ("subscribe", *BROADCAST_CALLS):
+        return chance.randrange(4)
     if call in ("store.statement", "store.commit", "consume", "consumed", "produce", "follow"):
         return chance.randrange(40)
     return chance.randrange(8)

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
+from unittest.mock import patch
 
+from processors.fan_out import partition_clock
 from schemas.systems import DOMAINS
 from schemas.topics import sink_step
+from tests.simulation.card_checks import card_differences, early_cards
 from tests.simulation.cities import SimCity, city, interleaved
 from tests.simulation.failing_steps import (
     FailurePlan,
@@ -53,6 +56,8 @@ class History:
     feed_size: int
     faults: list[Fault]
     failure_plan: FailurePlan | None
+    #: Persons whose due changes fan-out publishes at a time.
+    portion: int
 
 
 @dataclass
@@ -77,12 +82,13 @@ def history_of(seed: int, cities: int = CITIES) -> History:
     return History(
         seed=seed,
         city=city(chance.randrange(cities)),
-        domain=chance.choice(sorted(DOMAINS)),
+        domain=chance.choice((*sorted(DOMAINS), "card", "card")),
         fetch_sizes=chance.choice(((1_000,),) * 5 + ((1_000, 1_000, 60, 20),) * 2 + ((60, 20, 7, 3),)),
         batch_records_max=chance.choice((1_000, 50, 20)),
         feed_size=chance.choice((5, 30, 60, 120)),
         faults=draw_faults(seed, FAULTS),
         failure_plan=draw_failure_plan(seed),
+        portion=chance.choice((1, 2, 200)),
     )
 
 
@@ -96,12 +102,13 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> HistoryResul
     watchers = [Watcher(domain, database) for domain, database in mesh.databases.items()]
     _start_feeder(world, history.city, history.feed_size)
     try:
-        world.run(_RUNS_MAX)
-        result.findings += addresses_stored(world.log, history.domain, mesh.databases[history.domain])
-        result.dead_letters_retried = _heal(world, mesh)
-        world.run(_RUNS_MAX)
-        planned.disabled = True
-        world.run(_RUNS_MAX)
+        with patch.object(partition_clock, "PORTION", history.portion):
+            world.run(_RUNS_MAX)
+            result.findings += addresses_stored(world.log, history.domain, mesh.databases[history.domain])
+            result.dead_letters_retried = _heal(world, mesh)
+            world.run(_RUNS_MAX)
+            planned.disabled = True
+            world.run(_RUNS_MAX)
     except (FindingError, StuckError) as error:
         result.findings.append(str(error))
     except Exception as error:
@@ -127,6 +134,8 @@ def expected_outcome(number: int) -> MeshOutcome:
     findings = [
         *invariant_violations(world.log, tuple(DOMAINS)),
         *model_differences(city(number), outcome.rows),
+        *card_differences(city(number), world.log, mesh.databases),
+        *early_cards(world.log),
     ]
     if findings:
         raise FindingError(f"city {number} is wrong without any fault: {'; '.join(findings)}")
@@ -156,6 +165,8 @@ def _check(world: World, mesh: SimMesh, history: History) -> list[str]:
         expected, actual = without_register_order(expected), without_register_order(actual)
     findings += differences(expected, actual)
     findings += invariant_violations(world.log, (history.domain,), failing_step)
+    findings += card_differences(history.city, world.log, mesh.databases)
+    findings += early_cards(world.log)
     if not any(fault.kind == "stale answer" and fault.call in TABLE_CALLS for fault in world.faults.injected):
         # A deposed leader may report an old end of the table: see docs/decisions/protection.md.
         findings += addresses_published(world.log, history.domain)

@@ -51,6 +51,7 @@ class LogEntry(MessageBase):
         "topic_partition",
         "transaction",
         "value_bytes",
+        "version",
     )
 
     def __init__(
@@ -68,6 +69,8 @@ class LogEntry(MessageBase):
         self.failure: KafkaError | None = None
         #: The log's version when its producer's process last polled records: what it was made from.
         self.polled_version = 0
+        #: The log's version with this record.
+        self.version = 0
 
     @property
     def aborted(self) -> bool:
@@ -142,7 +145,7 @@ class Log:
         entries = self.entries[partition]
         timestamp_ms = record.timestamp_ms or int(1_000 * (self.wall_clock_offset_s + self.time.now_s))
         entry = LogEntry(partition, len(entries), record.key_bytes, record.value_bytes, timestamp_ms)
-        entry.polled_version = record.polled_version
+        entry.polled_version, entry.version = record.polled_version, self.version
         entries.append(entry)
         if transaction is not None:
             entry.transaction = transaction

@@ -20,7 +20,7 @@ from schemas.topics import PROTECTION, change_topic, domain_receipt_topic, sink_
 from streams.contract import StatefulProcessor, StatelessProcessor, TableReadingProcessor
 from streams.settings import PipelineSettings
 from streams.step import Step
-from tests.simulation.cities import CODING, RECEIVED_MS
+from tests.simulation.cities import CODING, Submitted
 from tests.simulation.clients import SimConsumer
 from tests.simulation.failing_steps import FailingProcessor, FailurePlan, RejectingStore
 from tests.simulation.log import LogEntry
@@ -79,7 +79,7 @@ class Feeder:
     consumer: SimConsumer | None = None
     store_access: StoreAccess | None = None
 
-    def __init__(self, world: World, records: Iterator[tuple[str, bytes]], feed_size: int) -> None:
+    def __init__(self, world: World, records: Iterator[tuple[str, Submitted]], feed_size: int) -> None:
         self._world, self._feed_size, self._remaining = world, feed_size, list(records)[::-1]
 
     @property
@@ -93,9 +93,9 @@ class Feeder:
     def run_once(self) -> int:
         """Publish the next submissions."""
         for _ in range(min(self._feed_size, len(self._remaining))):
-            topic, value = self._remaining.pop()
+            topic, submitted = self._remaining.pop()
             self._world.log.create_topic(topic, 1)
-            self._world.log.append(topic, LogEntry((topic, 0), -1, None, value, RECEIVED_MS))
+            self._world.log.append(topic, LogEntry((topic, 0), -1, None, *submitted))
         return 1
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
 from connectors.sink import SinkBatch
-from processors.fan_out import person_notices
+from processors.fan_out import person_entities, person_notices
+from processors.fan_out.partition_clock import PartitionClock
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
@@ -216,6 +217,14 @@ def _protection_ended_by_anybody(seed: Seed) -> None:
     seed(person_notices, "_end_protection", wrong_rules.end_any_protection)
 
 
+def _events_before_their_day(seed: Seed) -> None:
+    seed(person_entities, "rows_of", wrong_rules.rows_of_next_day)
+
+
+def _due_persons_lost(seed: Seed) -> None:
+    seed(PartitionClock, "next_portion", wrong_rules.portion_without_last)
+
+
 def _table_read_at_start_only(seed: Seed) -> None:
     real = GlobalTables.current
 
@@ -252,6 +261,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "records with a blocked ordering key processed": _nothing_blocked,
     "the registration received last is the confirmed one": _last_registration_confirmed,
     "a protection measure ended by any municipality": _protection_ended_by_anybody,
+    "an event in effect before its day": _events_before_their_day,
+    "a portion of the agenda without its last person": _due_persons_lost,
     "a global table read at the start only": _table_read_at_start_only,
     "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,8 +118,13 @@ def _parse(text: bytes, columns: str) -> list[Row]:
     return rows
 
 
-def _second_key(row: Row, column: str) -> str:
-    return "" if column == "''" else str(row[column.removeprefix('"s".').strip('"')])
+def _second_key(row: Row, expression: str) -> str:
+    return joined_key([row[name] for name in re.findall(r'"s"\."(\w+)"', expression)])
+
+
+def joined_key(values: Sequence[str]) -> str:
+    """Return the `second_key` of a deleted row whose key has these values besides the person's code."""
+    return json.dumps(list(values), ensure_ascii=False) if len(values) > 1 else "".join(values)
 
 
 def _create_stage(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
@@ -332,7 +338,7 @@ _DELETED = r'"\w+"\."deleted_revision"'
 _DLQ_ENTRY = r'"\w+"\."dlq_entry"'
 _DONE = r'"\w+"\."dlq_command_done"'
 _OF = r"(?P<entity>'\w+')"
-_SECOND_KEY = r"""(?P<second_key>''|"s"\."\w+")"""
+_SECOND_KEY = r"""(?P<second_key>''|"s"\."\w+"|json_build_array\([^)]*\)::text)"""
 _COPY_STAGE: Final = re.compile(rf"COPY {STAGE_NAME} \((?P<columns>.*)\) FROM STDIN \(FORMAT csv\)")
 _COPY_DEAD_LETTERS: Final = re.compile(rf"COPY {TABLE_NAME} \(key, value\) FROM STDIN \(FORMAT binary\)")
 

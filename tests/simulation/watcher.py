@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.postgres.outbox import add_receipt_ids, unpack_receipts
+from connectors.postgres.table_definitions import tables_of
+from schemas.systems import DOMAINS
 from tests.simulation.postgres import SimDatabase
-from tests.simulation.statements import RowId
+from tests.simulation.statements import RowId, joined_key
 
 #: Tables of the sink's own bookkeeping.
 _INTERNAL_TABLES = frozenset(
@@ -69,10 +71,10 @@ class Watcher:
 
     def _deleted_revision(self, row_id: RowId, changes: Mapping[RowId, Any]) -> int:
         """Return the newest revision that deleted the row."""
-        entity = {"person": "'PERSON'", "account": "'ACCOUNT'", "notice": "'MESSAGE'"}[row_id[0]]
-        code = row_id[1][-1]
-        second_key = row_id[1][0] if len(row_id[1]) > 1 else ""
-        value = changes.get(("deleted_revision", (entity, code, second_key)))
+        table = next(table for table in tables_of(DOMAINS[self._domain]) if table.name == row_id[0])
+        key = dict(zip(table.key, row_id[1], strict=True))
+        second_key = joined_key([key[name] for name in table.key_of_row])
+        value = changes.get(("deleted_revision", (f"'{table.entity}'", key["code"], second_key)))
         return 0 if value is None else int(value)
 
     def _count_receipts(self, value: Any) -> None:

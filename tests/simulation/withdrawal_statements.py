@@ -17,6 +17,8 @@ from tests.simulation.statements import (
 )
 
 _WITHDRAWAL: Final = r'"\w+"\."withdrawal"'
+_NULLS: Final = r'(?P<nulls>"\w+" = NULL(, "\w+" = NULL)*)'
+_SHOWN: Final = r'\("\w+"\."\w+" IS NOT NULL( OR "\w+"\."\w+" IS NOT NULL)*\)'
 
 
 def _raise_offset(session: StatementSession, match: re.Match[str], values: Sequence[Any]) -> StatementResult:
@@ -41,13 +43,17 @@ def _store_withdrawals(
     return StatementResult()
 
 
+def _nulls(match: re.Match[str]) -> dict[str, None]:
+    return dict.fromkeys(re.findall(r'"(\w+)" = NULL', match["nulls"]))
+
+
 def _withdraw_addresses(
     session: StatementSession, match: re.Match[str], values: Sequence[Any]
 ) -> StatementResult:
     for key in session.rows(match["table"]):
         row = session.value((match["table"], key))
         if row["code"] in values[0] and row["revision"] <= session.value(("withdrawal", row["code"])):
-            session.write((match["table"], key), {**row, "address": None})
+            session.write((match["table"], key), {**row, **_nulls(match)})
     return StatementResult()
 
 
@@ -57,7 +63,7 @@ def _withhold_addresses(
     stage = session.stages[match["stage"]]
     for index, row in enumerate(stage):
         if row["revision"] <= (session.value(("withdrawal", row["code"])) or 0):
-            stage[index] = {**row, "address": None}
+            stage[index] = {**row, **_nulls(match)}
     return StatementResult()
 
 
@@ -72,10 +78,10 @@ WITHDRAWAL_STATEMENTS: Final[Mapping[re.Pattern[str], StatementEffect]] = {
         r" FROM unnest\(%s::text\[\], %s::bigint\[\]\) AS given \(code, revision\) GROUP BY code"
         r" ON CONFLICT \(code\) DO UPDATE SET revision = excluded\.revision"
         r" WHERE w\.revision < excluded\.revision": _store_withdrawals,
-        rf"UPDATE {TABLE_NAME} AS t SET address = NULL FROM {_WITHDRAWAL} AS w WHERE w\.code = ANY\(%s\)"
+        rf"UPDATE {TABLE_NAME} AS t SET {_NULLS} FROM {_WITHDRAWAL} AS w WHERE w\.code = ANY\(%s\)"
         r" AND t\.code = w\.code"
-        r" AND t\.revision <= w\.revision AND t\.address IS NOT NULL": _withdraw_addresses,
-        rf"UPDATE {STAGE_NAME} AS s SET address = NULL FROM {_WITHDRAWAL} AS w WHERE w\.code = s\.code"
-        r" AND w\.revision >= s\.revision AND s\.address IS NOT NULL": _withhold_addresses,
+        rf" AND t\.revision <= w\.revision AND {_SHOWN}": _withdraw_addresses,
+        rf"UPDATE {STAGE_NAME} AS s SET {_NULLS} FROM {_WITHDRAWAL} AS w WHERE w\.code = s\.code"
+        rf" AND w\.revision >= s\.revision AND {_SHOWN}": _withhold_addresses,
     }.items()
 }

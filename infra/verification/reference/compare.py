@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from infra.verification.reference.reference_model import COLUMNS, Expected, RowD
 ComparedRow = tuple[tuple[str, str | None], ...]
 #: Groups of rows that belong together, such as a person's, each with the index of its first row.
 RowGroups = list[tuple[tuple[ComparedRow, ...], int]]
+
+#: System, municipality ("" if national) and number of an event.
+EventName = tuple[str, str, str]
 
 _ACCOUNT_COLUMNS = ("account", "holder_kana", "bank", "branch", "type", "number")
 
@@ -27,12 +30,17 @@ class Actual:
     - `messages`: rows of `portal.notice` (`code`, `reason`, `effective_on`).
     - `rejected_cancellations`: notice numbers; None excludes them from the comparison.
     - `accounts`: rows of the tables `account`, with `domain`; None excludes them.
+    - `readings`: rows of the tables of declared readings, by table with its schema (`card.card`); None excludes them.
+    - `rejected_events`, `events_without_effect`: of systems with entities, as in `Expected`; None excludes them.
     """
 
     rows: Sequence[Mapping[str, Any]]
     messages: Sequence[Mapping[str, Any]] = ()
     rejected_cancellations: Iterable[str] | None = None
     accounts: Sequence[Mapping[str, Any]] | None = None
+    readings: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    rejected_events: Set[EventName] | None = None
+    events_without_effect: Set[EventName] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,9 @@ class Difference:
     `index` is an index into `Expected.rows` (kinds missing, differs, person-missing, household-missing) or into
     `Actual.rows` (kinds ending in unexpected); of kinds account-…, an index into `accounts`; -1 if no row is concerned.
     `columns` are the names of the columns that differ. Kinds person-… and household-… are about rows grouped by code;
-    kinds account-owner-… are about an account whose code has other rows or messages than those of its person.
+    kinds account-owner-… are about an account whose code has other rows or messages than those of its person. Of kinds
+    reading-… the domain is the table, and reading-owner-… is about a person with other rows in the readings of a store
+    than under any code. Kinds event-… are about the rejections and the events without effect of a system.
     """
 
     domain: str
@@ -66,6 +76,11 @@ def compare(expected: Expected, actual: Actual) -> list[Difference]:
         *_compare_messages(expected, actual),
         *_compare_accounts(expected, actual, expected_rows, actual_rows),
         *_compare_rejected_cancellations(expected, actual),
+        *_compare_readings(expected, actual, expected_rows, actual_rows),
+        *_compare_events("event-rejection", expected.rejected_events, actual.rejected_events),
+        *_compare_events(
+            "event-without-effect", expected.events_without_effect, actual.events_without_effect
+        ),
     ]
 
 
@@ -85,7 +100,7 @@ def _compared_rows(
     return [_compared_row(row, names) for row in dated_rows], [_compared_row(row, names) for row in actual]
 
 
-def _compared_row(row: Mapping[str, Any], names: tuple[str, ...]) -> ComparedRow:
+def _compared_row(row: Mapping[str, Any], names: Sequence[str]) -> ComparedRow:
     domain = str(row["domain"]).replace("_", "-")
     return (
         ("domain", domain),
@@ -272,3 +287,76 @@ def _compare_rejected_cancellations(expected: Expected, actual: Actual) -> Itera
     missing, unexpected = expected_numbers - actual_numbers, actual_numbers - expected_numbers
     yield from [Difference("juki", None, "rejection-missing")] * len(missing)
     yield from [Difference("juki", None, "rejection-unexpected")] * len(unexpected)
+
+
+# -- declared readings
+
+
+def _compare_readings(
+    expected: Expected,
+    actual: Actual,
+    expected_persons: Sequence[ComparedRow],
+    actual_persons: Sequence[ComparedRow],
+) -> Iterator[Difference]:
+    """Yield the differences table by table, then those in which rows of a store belong to one person.
+
+    A person's rows in the store's readings belong with that person's rows in the store's table `person`.
+    """
+    if actual.readings is None:
+        return
+    expected_owned = _owned(expected_persons, [detail.person for detail in expected.details])
+    actual_owned = _owned(actual_persons, [row.get("code") for row in actual.rows])
+    expected_of_readings: Owned = defaultdict(list)
+    actual_of_readings: Owned = defaultdict(list)
+    for table in sorted({*expected.readings, *actual.readings}):
+        expected_rows = expected.readings.get(table, ())
+        actual_rows = actual.readings.get(table, ())
+        names = sorted({"municipality", "status", *(name for row in expected_rows for name in row)})
+        should_be = [_reading_row(table, row, names) for row in expected_rows]
+        found = [_reading_row(table, row, names) for row in actual_rows]
+        yield from _compare_rows(should_be, found, "reading-")
+        for row, person in zip(should_be, expected.reading_persons.get(table, ()), strict=True):
+            expected_of_readings[_store(table), person].append(row)
+        for row, stored in zip(found, actual_rows, strict=True):
+            actual_of_readings[_store(table), stored["code"]].append(row)
+    groups = _groups(expected_of_readings, expected_owned), _groups(actual_of_readings, actual_owned)
+    for kind, (some, others) in zip(("missing", "unexpected"), (groups, groups[::-1]), strict=True):
+        for rows, _ in _without_match(some, others):
+            yield Difference(*_domain_and_municipality(rows[0]), f"reading-owner-{kind}")
+
+
+#: Rows by store and person: an index here, a domain code there.
+Owned = defaultdict[tuple[str, object], list[ComparedRow]]
+
+
+def _owned(rows: Sequence[ComparedRow], persons: Sequence[object]) -> Owned:
+    owned: Owned = defaultdict(list)
+    for row, person in zip(rows, persons, strict=True):
+        owned[_store(_domain_and_municipality(row)[0]), person].append(_sorted_columns(row))
+    return owned
+
+
+def _groups(of_readings: Owned, of_persons: Owned) -> RowGroups:
+    """Return for each person the rows of readings, then those of table `person`."""
+    return [
+        ((*sorted(rows, key=str), *sorted(of_persons.get(owner, ()), key=str)), -1)
+        for owner, rows in of_readings.items()
+    ]
+
+
+def _store(domain_or_table: str) -> str:
+    return domain_or_table.partition(".")[0].replace("_", "-")
+
+
+def _reading_row(table: str, row: Mapping[str, Any], names: Sequence[str]) -> ComparedRow:
+    return _compared_row({"municipality": None, **row, "domain": table}, names)
+
+
+def _compare_events(
+    kind: str, expected: Set[EventName], actual: Set[EventName] | None
+) -> Iterator[Difference]:
+    if actual is None:
+        return
+    for end, events in (("missing", expected - actual), ("unexpected", actual - expected)):
+        for system, municipality, _ in sorted(events):
+            yield Difference(system, municipality or None, f"{kind}-{end}")

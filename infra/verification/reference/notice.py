@@ -89,11 +89,31 @@ class AccountEvent:
 
 
 @dataclass(frozen=True)
+class EntityEvent:
+    """An event of a declared entity, or `Cancelled`, which takes back the one whose number is in `cancels`.
+
+    `system` and `part` (its municipality, None for a national system) are the submitter. `fields` are those given.
+    """
+
+    system: str
+    part: str | None
+    code: str
+    number: str
+    event: str
+    effective_on: str
+    recorded_on: str
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    cancels: str | None = None
+    received: Receipt = ()
+
+
+@dataclass(frozen=True)
 class Submission:
     """One submission from a file, with its `content` or, if it can't be read, its `fault` (a short code).
 
-    `source` is the file's name. `submitter` is the municipality, "" for enrolments and account events. Two
-    submissions have the same `identity` exactly if they differ in nothing but running number, file and line.
+    `source` is the file's name. `submitter` is the municipality of a register, and "" for whatever else. Two
+    submissions have the same `identity` exactly if they differ in nothing but running number, file and line. `system`
+    and `part` are the submitter of events of declared entities.
     """
 
     source: str
@@ -102,5 +122,7 @@ class Submission:
     identity: object
     number: str | None = None
     reason: str | None = None
-    content: Notice | Enrolment | AccountEvent | None = None
+    content: Notice | Enrolment | AccountEvent | EntityEvent | None = None
     fault: str | None = None
+    system: str | None = None
+    part: str | None = None

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
+from infra.verification.reference.entity_acceptance import EntityRegister, id_of
 from infra.verification.reference.ledger import account_rows, fold_account_events
-from infra.verification.reference.notice import LEAVING, AccountEvent, Enrolment, Receipt, Submission
+from infra.verification.reference.notice import (
+    LEAVING,
+    AccountEvent,
+    Enrolment,
+    EntityEvent,
+    Receipt,
+    Submission,
+)
 from infra.verification.reference.received import without_future
+from infra.verification.reference.reference_life import life_of
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold
+from infra.verification.reference.reference_readings import ReadingsOfPerson, timelines_of, without_effect
 from infra.verification.reference.roman import romanize
 
 #: Reasons of which the resident receives no message: the own death, and protection, as others may read the portal.
 WITHOUT_MESSAGE = frozenset({"死亡", "支援措置開始", "支援措置終了"})
+#: A day after everything.
+END_OF_TIME = "9999-12-31"
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
 
 
@@ -65,6 +77,9 @@ class Expected:
     - `accounts` are the rows of the tables `account`; `account_details[i]` belongs to `accounts[i]`.
     - `conflicts` counts the enrolments without effect by domain, municipality and day, `account_conflicts` the
       conflicts about accounts by kind and day.
+    - `readings` are the rows of declared readings by table (`card.card`), without the person's code; `reading_persons`
+      has the index of each row's person. `rejected_events` are the rejected events of systems with entities, and
+      `events_without_effect` those accepted that have none: system, municipality ("" if national) and number.
     - `accepted` counts the accepted notices by reason; `messages` is the number of messages in the portal.
     """
 
@@ -82,6 +97,10 @@ class Expected:
     account_conflicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     messages: int = 0
+    readings: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    reading_persons: dict[str, list[int]] = field(default_factory=dict)
+    rejected_events: set[tuple[str, str, str]] = field(default_factory=set)
+    events_without_effect: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 #: Returns when the submission at this line of a file was received.
@@ -93,31 +112,34 @@ def expected(
     progress: Callable[[str], None] = lambda _: None,
     receipt_of: ReceiptOf | None = None,
     received_on: str | None = None,
+    today: str = END_OF_TIME,
 ) -> Expected:
     """Return what the stores must contain after `files`, which are in order of submission per municipality.
 
     `receipt_of` matters only where registrations of one person overlap; by default, submissions are received in the
     order of the files. `received_on` is the day (YYYY-MM-DD, Japan's time) on which all of them were received; None: no
-    day lies too far after it. `progress` is called with a description at the start of each part of the work. Raise
-    ValueError where the name or the first line of a file has another format.
+    day lies too far after it. `today` is the day as of which the rows of readings are. `progress` is called with
+    a description at the start of each part of the work. Raise ValueError where the name or the first line of a file has
+    another format.
     """
     outcome = Expected()
     submissions = _submit_all(files, outcome, progress, receipt_of, received_on)
     for register in submissions.registers.values():
         _add_register(register, outcome)
     progress("folding")
-    _fold_all(submissions, outcome)
+    _fold_all(submissions, outcome, today)
     _sort(outcome)
     return outcome
 
 
 @dataclass
 class _Submissions:
-    """All submissions of the files: registers by municipality; enrolments and account events by person."""
+    """All submissions of the files: registers by municipality; everything else by person."""
 
     registers: dict[str, ReferenceRegister] = field(default_factory=dict)
     enrolments: dict[str, list[Enrolment]] = field(default_factory=lambda: defaultdict(list))
     account_events: dict[str, list[AccountEvent]] = field(default_factory=lambda: defaultdict(list))
+    entity_events: dict[str, EntityRegister] = field(default_factory=lambda: defaultdict(EntityRegister))
 
 
 def _submit_all(
@@ -139,16 +161,22 @@ def _submit_all(
                 register = submissions.registers.setdefault(municipality, ReferenceRegister(municipality))
                 register.submit(submission, received)
             else:
-                _submit_without_register(submission, identities, submissions, outcome)
+                _submit_without_register(submission, identities, submissions, outcome, received)
     return submissions
 
 
 def _submit_without_register(
-    submission: Submission, identities: set[object], submissions: _Submissions, outcome: Expected
+    submission: Submission,
+    identities: set[object],
+    submissions: _Submissions,
+    outcome: Expected,
+    received: Receipt,
 ) -> None:
-    """Accept or reject an enrolment or account event, or note it as a duplicate."""
+    """Accept or reject an enrolment or another event, or note it as a duplicate."""
     content, source, line = submission.content, submission.source, submission.line
-    if submission.identity in identities:
+    if submission.system is not None and not isinstance(content, Enrolment):
+        _submit_entity_event(submission, submissions, outcome, received)
+    elif submission.identity in identities:
         outcome.duplicates.append(ExpectedDuplicate(source, line, None))
     elif isinstance(content, Enrolment):
         submissions.enrolments[content.code].append(content)
@@ -157,6 +185,22 @@ def _submit_without_register(
     else:
         outcome.rejections.append(ExpectedRejection(source, line, None, submission.fault or ""))
     identities.add(submission.identity)
+
+
+def _submit_entity_event(
+    submission: Submission, submissions: _Submissions, outcome: Expected, received: Receipt
+) -> None:
+    content, source, line, number = (
+        submission.content, submission.source, submission.line, submission.number
+    )  # fmt: skip
+    reason = submission.fault
+    if isinstance(content, EntityEvent):
+        reason = submissions.entity_events[content.code].submit(replace(content, received=received))
+    if reason == "duplicate":
+        outcome.duplicates.append(ExpectedDuplicate(source, line, number))
+    elif reason:
+        outcome.rejections.append(ExpectedRejection(source, line, number, reason))
+        outcome.rejected_events.add((submission.system or "", submission.part or "", number or ""))
 
 
 def _add_register(register: ReferenceRegister, outcome: Expected) -> None:
@@ -173,7 +217,7 @@ def _add_register(register: ReferenceRegister, outcome: Expected) -> None:
     outcome.accepted.update(entry.notice.reason for entry in register.entries)
 
 
-def _fold_all(submissions: _Submissions, outcome: Expected) -> None:
+def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
     """Fold each person's history and add what the domains must have about it."""
     entries_by_person: dict[str, list[AcceptedNotice]] = defaultdict(list)
     for register in submissions.registers.values():
@@ -181,7 +225,14 @@ def _fold_all(submissions: _Submissions, outcome: Expected) -> None:
             for code in entry.persons:
                 entries_by_person[code].append(entry)
     households: dict[str, list[str]] = defaultdict(list)
-    codes = sorted({*entries_by_person, *submissions.enrolments, *submissions.account_events})
+    codes = sorted(
+        {
+            *entries_by_person,
+            *submissions.enrolments,
+            *submissions.account_events,
+            *submissions.entity_events,
+        }
+    )
     for index, code in enumerate(codes):
         entries = entries_by_person[code]
         notices = order_by_effect(_notices_in_effect(code, entries))
@@ -189,6 +240,13 @@ def _fold_all(submissions: _Submissions, outcome: Expected) -> None:
         _add_rows(index, person, outcome)
         _add_messages(index, entries, person, outcome)
         _add_accounts(index, submissions.account_events.get(code, ()), person, outcome)
+        cancelled = [(entry, code) for entry in entries if entry.cancelled]
+        life = life_of(person.days, cancelled)
+        timelines = timelines_of(submissions.entity_events.get(code, EntityRegister()), life, today)
+        for row in ReadingsOfPerson(life, timelines, person.open_rows).rows(today):
+            outcome.readings.setdefault(row.table, []).append(dict(row.columns))
+            outcome.reading_persons.setdefault(row.table, []).append(index)
+        outcome.events_without_effect |= {id_of(event) for event in without_effect(timelines)}
         _add_to_households(person, households)
         outcome.conflicts.update(
             (enrolment.domain, enrolment.municipality, enrolment.since)

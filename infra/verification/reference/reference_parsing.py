@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.verification.reference import field_formats
+from infra.verification.reference.entity_parsing import is_entity_file, read_entity_events
 from infra.verification.reference.notice import (
     ENROLLED,
     ENTERING,
@@ -55,10 +56,13 @@ Lines = Iterator[tuple[int, bytes]]
 
 def read_submissions(path: Path) -> Iterator[Submission]:
     """Return all submissions of the file `path`. Raise ValueError where its name or first line has another format."""
+    if is_entity_file(path.name):
+        return read_entity_events(path)
     match = _FILE.fullmatch(path.name)
     if not match:
         raise ValueError(
-            f"{path.name}: the name is not juki_<code>.csv, notices_<code>.jsonl, enrolments.csv or events_portal.jsonl"
+            f"{path.name}: the name is not juki_<code>.csv, notices_<code>.jsonl, enrolments.csv, events_portal.jsonl "
+            "or events_<system>.jsonl"
         )
     notices, municipality, _, enrolments, _ = match.groups()
     if municipality:

@@ -13,6 +13,7 @@ from infra.verification.reference.notice import (
     NATIONAL,
     Enrolment,
 )
+from infra.verification.reference.reference_life import LifeDay, qualified
 from infra.verification.reference.reference_order import PersonalNotice
 from infra.verification.reference.reference_residence import ReferenceResidence
 
@@ -60,8 +61,10 @@ class Person:
 
     `facts` are the latest facts from a confirmed municipality, `local_facts` those of each municipality, `residence`
     the claims to the person. `confirmed_since` is the confirmed municipality and the day since which it is. `readings`
-    maps each day with notices to the person's reading after them. `conflicting_enrolments`, `unconfirmed_deaths` and
-    `unconfirmed_protection_ends` (municipality, number) have no effect.
+    maps each day with notices to the person's reading after them. `days` has what holds after each day with notices,
+    `open_rows` the keys of the rows that are open after each day.
+    `conflicting_enrolments`, `unconfirmed_deaths` and `unconfirmed_protection_ends` (municipality, number) have no
+    effect.
     """
 
     residence: ReferenceResidence = field(default_factory=ReferenceResidence)
@@ -77,6 +80,8 @@ class Person:
     confirmed_since: tuple[str | None, str] = (None, "")
     status_when_leaving: dict[RowKey, str] = field(default_factory=dict)
     readings: dict[str, str] = field(default_factory=dict)
+    days: list[LifeDay] = field(default_factory=list)
+    open_rows: dict[str, frozenset[RowKey]] = field(default_factory=dict)
 
     # -- notices
 
@@ -214,6 +219,15 @@ class Person:
         days = (row.effective_on, row.open_since) if row else ("", "")
         self.rows[key] = Row(domain, municipality, status, facts, *days)
 
+    def end_day(self, day: str) -> None:
+        """Note what holds at the end of a day with notices."""
+        confirmed = self.residence.confirmed
+        facts = qualified(self.facts, confirmed)
+        if confirmed is None and self.days and "household" in facts:
+            facts["household"] = self.days[-1].facts["household"]
+        state = LifeDay(day, confirmed, facts, self.residence.dead, self.residence.abroad, self.protected)
+        self.days = [*(each for each in self.days if each.day != day), state]
+
     # -- enrolments
 
     def enrol(self, enrolment: Enrolment) -> None:
@@ -250,9 +264,11 @@ def fold(
         before = _visible_rows(person)
         if isinstance(event, PersonalNotice):
             person.apply(event)
+            person.end_day(day)
         else:
             person.enrol(event)
         _date_changes(person, before, day)
+        person.open_rows[day] = frozenset(key for key, row in person.rows.items() if row.status != "closed")
     return person
 
 

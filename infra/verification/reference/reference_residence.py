@@ -72,6 +72,15 @@ class ReferenceResidence:
         ended_by_death = [farewell.notice.notice.reason == "死亡" for farewell in self._standing_farewells()]
         return self.confirmed is None and ended_by_death[-1:] == [True]
 
+    @property
+    def abroad(self) -> bool:
+        """Whether the last thing said by a confirmed municipality is that the person moved abroad."""
+        said = [farewell.notice.notice for farewell in self._standing_farewells()]
+        return self.confirmed is None and any(
+            last.reason == "国外転出" or (last.reason == "転出" and last.moved_to == OVERSEAS)
+            for last in said[-1:]
+        )
+
     def _standing_farewells(self) -> list[Farewell]:
         return [farewell for farewell in self.farewells if farewell.notice.taken_back is None]
 

@@ -46,7 +46,8 @@ class ExpectedCounts:
 
     `rejected` are the numbers of the rejected notices, `accepted` counts the others by reason; `conflicts` counts the
     enrolments without effect by domain, municipality and day; `pending_moves` is the number of persons who have moved
-    out and not in yet when the files end.
+    out and not in yet when the files end. Of the events of declared entities, `rejected_events` are the rejected ones
+    (system, municipality, "" if national, and number), and `events_twice` counts those that are submitted twice.
     """
 
     rejected: list[str] = field(default_factory=list)
@@ -55,6 +56,8 @@ class ExpectedCounts:
     duplicates: int = 0
     residents: int = 0
     pending_moves: int = 0
+    rejected_events: set[tuple[str, str, str]] = field(default_factory=set)
+    events_twice: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,10 @@ def synth(
     ] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
 ) -> None:
-    """Write a synthetic city: every reason, notices by household, notices out of order, both file formats."""
+    """Write a synthetic city: every reason, notices by household, notices out of order, both file formats.
+
+    Systems that own entities submit their events: `events_<system>[_<municipality>].jsonl`.
+    """
     if folder.is_dir() and any(folder.iterdir()):
         say(f"{folder.name} is not empty: choose an empty folder or a new name.", err=True)
         raise typer.Exit(2)
@@ -43,7 +46,7 @@ def synth(
                 tasks[part] = bars.add_task(part, total=total)
             bars.update(tasks[part], completed=done)
 
-        counts = write_city(folder, residents, days, seed, show_progress)
+        counts = write_city(folder, residents, days, seed, show_progress, with_entities=True)
     say(
         f"{counts.residents} residents, {counts.accepted.total()} notices, {len(counts.rejected)} to be rejected, "
         f"{counts.duplicates} submitted twice, {counts.pending_moves} residents with a pending move."

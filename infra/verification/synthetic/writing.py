@@ -16,6 +16,7 @@ from infra.verification.synthetic.enrolments_and_accounts import (
 from infra.verification.synthetic.life_events import LIFE_EVENTS, move_in
 from infra.verification.synthetic.municipality import RecordedLines, SyntheticRegister, add_days
 from infra.verification.synthetic.rendering import HEADER
+from infra.verification.synthetic.synthetic_entities import write_entity_events
 
 #: Life events per resident and day, as in a busy city in early spring.
 RATE = 0.006
@@ -51,12 +52,13 @@ def write_city(  # noqa: PLR0913 (a city has as many properties)
     progress: Progress = lambda *_: None,
     *,
     index: int = 0,
+    with_entities: bool = False,
 ) -> ExpectedCounts:
     """Write a city of about `residents` on the first day, with `days` of changes from 1 March, into `folder`.
 
     Return the counts that the reference model must find in it. `progress` is called with the name of a part of the
     work, how much of it is done, and the total. Cities that one mesh ingests must have different `index`es, then no
-    number occurs in two of them.
+    number occurs in two of them. `with_entities`: write events of declared entities too; nothing else depends on it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     city = City(residents, seed, index)
@@ -70,6 +72,8 @@ def write_city(  # noqa: PLR0913 (a city has as many properties)
         file.file.close()
     with (folder / "events_portal.jsonl").open("w", encoding="utf-8", newline="") as events:
         events.writelines(f"{event}\n" for event in account_events(city, days))
+    if with_entities:
+        write_entity_events(folder, city, seed, days)
     city.expected.pending_moves = sum(len(move.persons) for move in city.pending_moves)
     return city.expected
 

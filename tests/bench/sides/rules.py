@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
-from processors.fan_out.entries import CaseRef, PersonChange, history_entry
+from processors.fan_out.adoption import Adoption
+from processors.fan_out.entries import CaseRef, PersonChange
 from processors.fan_out.fan_out_outputs import DomainChange, FanOutOutputs
 from processors.fan_out.history import Account, Facts, receipt_of
+from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
-from processors.fan_out.processor import PersonCache
+from processors.fan_out.processor import PersonChangeRules
 from processors.household import decide as household
 from processors.household.decide import Accepted, PendingNotice, decide
 from processors.household.household_outputs import NOTICE_FIELDS
@@ -63,6 +65,14 @@ class EncodedStore:
         """Return the values of those keys that have one."""
         values = ((key, self._values.read(f"{self._name}/{key}")) for key in keys)
         return {key: _with_numbers(self._avro.read(self._schema, value)) for key, value in values if value}
+
+    def first_keys(self, until: str, limit: int) -> list[str]:
+        """Raise NotImplementedError: Quix Streams' state is that of one record key, so it can't list keys."""
+        raise NotImplementedError
+
+    def keys_after(self, key: str, limit: int) -> list[str]:
+        """Raise NotImplementedError, as `first_keys` does."""
+        raise NotImplementedError
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Set a value."""
@@ -135,22 +145,26 @@ class HouseholdRules(StepRules):
 
 
 class FanOutRules(StepRules):
-    """The rules of fan-out, for one person change."""
+    """The rules of fan-out, for one person change. The day of the partition is kept in memory, and nothing is due."""
 
     input, schema, stores = PERSON_CHANGE, "person-change", FAN_OUT_STORES
+
+    def __init__(self, avro: Avro) -> None:
+        super().__init__(avro)
+        self._of_partition: tuple[PartitionClock, Adoption] | None = None
 
     def process(self, row: Row, state: dict[str, EncodedStore]) -> list[OutputRecord]:
         """Add the change to the person's history, fold it, and return the differences."""
         change, outputs = _change(row), FanOutOutputs(empty_table("person-change"))
-        people, entry = PersonCache(state, [change.person]), history_entry(change)
-        if isinstance(entry, str):
-            raise TypeError("the person change has an unknown kind")
-        person = people.get(change.person)
-        before, begun = person.state, time.perf_counter()
-        messages = person.apply(entry, lambda: people.archived_notices(change.person))
+        if self._of_partition is None:
+            self._of_partition = PartitionClock(state), Adoption(state, 0)
+        rules = PersonChangeRules([change], outputs, state, *self._of_partition)
+        begun = time.perf_counter()
+        fault = rules.process(0, change)
         self.rules_s += time.perf_counter() - begun
-        outputs.add(0, change, person, before, messages)
-        people.flush()
+        if fault is not None:
+            raise TypeError(fault)
+        rules.flush()
         return [
             *(
                 OutputRecord(
@@ -170,7 +184,7 @@ class FanOutRules(StepRules):
                 OutputRecord(PROTECTION, "protection", record, record["person"])
                 for record in outputs.protections
             ),
-            *(_rejected(row, RejectionCode.DUPLICATE) if outputs.duplicates else ()),
+            *(record for _, code in outputs.rejected for record in _rejected(row, code)),
         ]
 
 

@@ -36,20 +36,29 @@ def admin(environment: Environment) -> Iterator[Connection[Any]]:
 
 
 @pytest.fixture
-def make_store(environment: Environment, admin: Connection[Any]) -> Iterator[Callable[[str], Domain]]:
-    """Return a function that creates a domain's store, empty."""
+def create(environment: Environment, admin: Connection[Any]) -> Iterator[Callable[[Domain], None]]:
+    """Return a function that creates the store of a domain, or brings an existing one up to its declaration."""
     secrets = environment.secrets()
     domains: list[Domain] = []
 
-    def make(name: str) -> Domain:
-        domain = DOMAINS[name]
+    def create(domain: Domain) -> None:
         roles = store_roles(domain, MUNICIPALITIES)
         secrets.ensure(roles)
-        drop_store(admin, domain)
-        create_store(admin, domain, MUNICIPALITIES, {role: secrets.password(role) for role in roles})
         domains.append(domain)
-        return domain
+        create_store(admin, domain, MUNICIPALITIES, {role: secrets.password(role) for role in roles})
 
-    yield make
+    yield create
     for domain in domains:
         drop_store(admin, domain)
+
+
+@pytest.fixture
+def make_store(admin: Connection[Any], create: Callable[[Domain], None]) -> Callable[[str], Domain]:
+    """Return a function that creates a domain's store, empty."""
+
+    def make(name: str) -> Domain:
+        drop_store(admin, DOMAINS[name])
+        create(DOMAINS[name])
+        return DOMAINS[name]
+
+    return make

@@ -114,7 +114,7 @@ def produce(environment: Environment, user: str, topic: str, value: bytes) -> st
 def ingested_in(folder: Path) -> Iterator[IsolatedCity]:
     """Ingest the city and faulty input in `folder`, and yield it when everything is processed; delete it afterwards."""
     files, port = folder / "city", free_ports()
-    write_city(files, RESIDENTS, DAYS, SEED)
+    write_city(files, RESIDENTS, DAYS, SEED, with_entities=True)
     stack = Stack(Home(folder / "home"))
     installation = Installation(stack.home.folder)
     try:
@@ -159,15 +159,21 @@ def ingest_everything(city: IsolatedCity, faulty: Path) -> None:
 
 def ingest_city(city: IsolatedCity) -> None:
     """Ingest all files of the city."""
-    kinds: list[tuple[tuple[str, ...], str]] = [
+    kinds = [
         (("juki-cs",), "juki_*.csv"),
         (("notices",), "notices_*.jsonl"),
         (("enrolments",), "enrolments*.csv"),
-        (("events", "--system", "portal"), "events_portal*.jsonl"),
+        *((_events_command(path), path.name) for path in sorted(city.files.glob("events_*.jsonl"))),
     ]
     for command, pattern in kinds:
         process = city.mesh("ingest", *command, *sorted(city.files.glob(pattern)))
         assert process.returncode == 0, command
+
+
+def _events_command(path: Path) -> tuple[str, ...]:
+    """Return the words that ingest a file `events_<system>[_<municipality>].jsonl`."""
+    _, system, *municipality = path.stem.split("_")
+    return "events", "--system", system, *(f"--municipality={code}" for code in municipality)
 
 
 def reject_rows(city: IsolatedCity) -> None:

@@ -116,7 +116,7 @@ def test_a_step_can_not_write_the_topics_of_another(city: IsolatedCity, step: st
     own = {
         "intake": {"notice", "person.change", "rejected.", "command.", "state.intake."},
         "household": {"person.change", "case.opened", "rejected.", "state.household."},
-        "fan-out": {"change.", "case.dispatched", "conflict", "rejected.", "state.fan-out."},
+        "fan-out": {"change.", "person.change", "case.dispatched", "conflict", "rejected.", "state.fan-out."},
         "conversion": {"domain.", "disclosure.", "receipt", "state.conversion."},
         "tracker": {"state.tracker."},
     }.get(step, {f"receipt.{step.removeprefix('sink.')}"})

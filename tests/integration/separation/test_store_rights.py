@@ -12,7 +12,8 @@ from tests.integration.separation.city import IsolatedCity
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-DOMAIN_TABLES = frozenset({"person", "account", "notice"})
+READINGS = frozenset(reads.name for domain in DOMAINS.values() for reads in domain.readings)
+DOMAIN_TABLES = READINGS | {"person", "account", "notice"}
 MUNICIPAL = [domain for domain in DOMAINS.values() if domain.municipal]
 WRITES = (
     "INSERT INTO {} DEFAULT VALUES",

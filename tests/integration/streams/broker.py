@@ -1,4 +1,4 @@
-"""Topics of a test's own on a real broker, and workers of the toy steps `double` and `total` that use them."""
+"""Topics of a test's own on a real broker, and workers of the toy steps that use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from streams.step import Step
 from streams.task import StreamTask
 from streams.testing.driver import SEALER
 from tests.integration.cluster import wait_until
-from tests.unit.streams import toys
+from tests.unit.streams import addressed_toys, toys
 
 DEADLINE_S = 60.0
 _NUMBERS = itertools.count()
@@ -85,10 +85,7 @@ class PrefixedProcessor:
     def process(self, *arguments: Any) -> Any:
         """Return the toy's result with prefixed topics."""
         result = self._inner.process(*arguments)
-        outputs = [
-            type(output)(f"{self._prefix}-{output.topic}", output.schema, output.table, output.key)
-            for output in result.outputs
-        ]
+        outputs = [replace(output, topic=f"{self._prefix}-{output.topic}") for output in result.outputs]
         return type(result)(outputs, result.poison)
 
 
@@ -171,16 +168,16 @@ class Broker:
         return rows
 
     def sums(self) -> dict[str, list[int]]:
-        """Return the sums that the step `total` has published, by name."""
+        """Return the sums that the steps `total` or `count-down` have published, by name."""
         sums: dict[str, list[int]] = {}
         for row in self.rows(f"{self.prefix}-total", "total"):
             sums.setdefault(row["name"], []).append(row["sum"])
         return sums
 
-    def is_idle(self, topic: str) -> bool:
-        """Return whether the step `total` has processed every record of the topic. Takes the time of a request."""
+    def is_idle(self, topic: str, kind: str = "total") -> bool:
+        """Return whether a step has processed every record of the topic. Takes the time of a request."""
         with LagReader(self.connection) as lag_reader:
-            return lag_reader.idle(group(self.step_name("total")), [topic])
+            return lag_reader.idle(group(self.step_name(kind)), [topic])
 
     def step_name(self, kind: str) -> str:
         """Return the name of this test's own step."""
@@ -188,8 +185,11 @@ class Broker:
 
     def step(self, kind: str) -> Step:
         """Return a toy step with topics and a group of this test's own."""
-        toy = next(step for step in toys.steps() if step.name == kind)
-        inputs = [f"^{self.prefix}-in\\."] if kind == "double" else [f"{self.prefix}-item"]
+        toy = next(step for step in [*toys.steps(), *addressed_toys.steps()] if step.name == kind)
+        inputs = [
+            f"^{self.prefix}-{each[1:]}" if each.startswith("^") else f"{self.prefix}-{each}"
+            for each in toy.inputs
+        ]
         processor = PrefixedProcessor(toy.processor, self.prefix)
         return Step(self.step_name(kind), inputs, lambda topic: "item", processor)
 

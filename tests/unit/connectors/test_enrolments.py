@@ -44,12 +44,23 @@ def test_each_row_goes_to_its_domains_topic(tmp_path: Path) -> None:
     assert rows["in.nta"][0]["municipality"] == ""
 
 
+def test_a_row_of_a_domain_with_entities_is_an_event(tmp_path: Path) -> None:
+    """Its schema has no domain, which is its topic's, and no first day: that is the day of effect."""
+    [row] = poll_all(tmp_path, b"card,,42990000011,2026-02-03")["in.card"]
+    expected = {"event": "Enrolled", "code": "42990000011", "effective_on": "2026-02-03", "municipality": ""}
+    assert {name: value for name, value in row.items() if value is not None} == expected | {
+        "file": "enrolments.csv",
+        "line": 2,
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
         (b"nta,,42990000011", "columns"),
         (b"nta,,42990000011,2026-02-01,", "columns"),
         (b"portal,,\xff,2026-02-01", "encoding"),
+        (b"card,,42990000011", "columns"),
     ],
 )
 def test_a_row_with_a_fault_is_carried_raw(tmp_path: Path, line: bytes, fault: str) -> None:

@@ -88,6 +88,24 @@ def test_events_of_a_municipal_system_need_a_municipality(tmp_path: Path) -> Non
         EventsSource("local-tax", path)
 
 
+def test_events_of_a_generated_schema(tmp_path: Path) -> None:
+    """The fields are those of the declaration; a line that doesn't conform is carried raw with its number."""
+    path = tmp_path / "cards.jsonl"
+    event = {"event": "CardIssued", "number": "c-1", "serial": "S-1", "kind": "standard"}
+    unknown, not_text = event | {"colour": "red"}, event | {"serial": 1}
+    broken = '{"number": "c-2", "event"'
+    path.write_text("\n".join([json.dumps(event), json.dumps(unknown), json.dumps(not_text), broken]))
+    source = EventsSource("card", path)
+    assert source.open() == [Route("card")]
+    first, *others = poll_all(source)
+    assert first == dict.fromkeys(first) | event | {"file": "cards.jsonl", "line": 1}
+    assert [(row["fault"], row["number"], row["event"]) for row in others] == [
+        ("form", "c-1", None),
+        ("form", "c-1", None),
+        ("json", "c-2", None),
+    ]
+
+
 def test_a_malformed_operator_command_rejects_the_whole_file(tmp_path: Path) -> None:
     """The schema of operator commands has no field for a raw line, so nothing of the file is published."""
     path = tmp_path / "commands.jsonl"

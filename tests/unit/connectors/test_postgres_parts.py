@@ -15,7 +15,7 @@ from connectors.postgres.relay import Relay
 from connectors.postgres.sql_errors import SqlErrorAction, connector_error, safe_description, sql_error_action
 from connectors.postgres.store import PostgresSettings
 from connectors.postgres.table_definitions import tables_of
-from connectors.postgres.table_rows import TableRows, faults_of, rows_of
+from connectors.postgres.table_rows import ROW_INDEX, TableRows, faults_of, rows_of
 from connectors.postgres.worker import RelayAfterBatch
 from schemas.systems import DOMAINS, Domain
 from schemas.tables import table_from_rows
@@ -64,7 +64,7 @@ def test_the_newest_revision_of_each_key_is_split_off() -> None:
             "municipality": ["131041", "131041", "141097", "131041", "131041"],
             "code": ["a", "a", "a", "b", "a"],
             "revision": [2, 3, 1, 1, 1],
-            "row_index": [0, 1, 2, 3, 4],
+            ROW_INDEX: [0, 1, 2, 3, 4],
         }
     )
     newest, older = TableRows(tables_of(DOMAINS["local-tax"])[0], table).split_newest()

@@ -36,7 +36,7 @@ def test_readers_of_a_topic_are_restarted_before_its_writers() -> None:
     shuffled = [*slots([], 2), Slot("sink.child", 0)]
     steps = [slot.step for slot in in_order(shuffled)]
     assert list(dict.fromkeys(steps)) == [
-        "tracker", "sink", "sink.child", "conversion", "fan-out", "household", "intake",
+        "tracker", "sink", "sink.child", "conversion", "fan-out", "household", "intake", "clock",
     ]  # fmt: skip
 
 

@@ -14,13 +14,14 @@ from infra.run.restart_policy import (
     RestartPolicy,
 )
 from infra.run.slots import RUN_STEPS, Slot, groups_of, slots, steps_of
+from schemas.systems import DOMAINS
 
 
-def test_all_steps_run_by_default_and_the_tracker_once() -> None:
-    """There is a slot per step and number, and one for the tracker."""
+def test_all_steps_run_by_default_and_the_tracker_and_the_clock_once() -> None:
+    """There is a slot per step and number, and one each for the tracker and the clock."""
     all_slots = slots([], 3)
     assert {slot.step for slot in all_slots} == set(RUN_STEPS)
-    assert len(all_slots) == 3 * (len(RUN_STEPS) - 1) + 1
+    assert len(all_slots) == 3 * (len(RUN_STEPS) - 2) + 2
     assert Slot("household", 2) in all_slots
 
 
@@ -28,7 +29,13 @@ def test_a_single_sink_can_be_run() -> None:
     """`sink` is the sinks of all domains, `sink.child` is one."""
     assert steps_of("sink.child") == ["sink.child"]
     assert groups_of(slots(["sink.child"], 1)) == ["mesh.sink.child"]
-    assert len(groups_of(slots(["sink"], 2))) == 7
+    assert groups_of(slots(["sink"], 2)) == [f"mesh.sink.{domain}" for domain in DOMAINS]
+
+
+def test_the_clock_is_in_no_consumer_group() -> None:
+    """It reads nothing, so nobody waits until it has joined one; but it can be given up as any other."""
+    assert groups_of(slots(["clock", "household"], 2)) == ["mesh.household"]
+    assert steps_of("clock") == ["clock"]
 
 
 @pytest.mark.parametrize(("steps", "workers"), [(["intak"], 1), (["intake"], 0), ([], 1000)])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.reasons import BY_JAPANESE
+from schemas.systems import SYSTEMS
 from tests.register_files import csv_rows, group_notices, json_lines
 
 Row = dict[str, Any]
@@ -43,7 +44,7 @@ def enrolment(domain: str, municipality: str | None, person: str, since: str) ->
     """Return an enrolment as a record of `person.change`."""
     topic = f"in.{domain}.{municipality}" if municipality else f"in.{domain}"
     change = {"person": person, "kind": "ENROLMENT", "domain": domain, "municipality": municipality}
-    return change | {"effective_on": date.fromisoformat(since), "seq": 0, **_received(topic, 0)}
+    return change | {"effective_on": date.fromisoformat(since), "seq": 0, **received(topic, 0)}
 
 
 def accounts_of(path: Path) -> list[Row]:
@@ -55,7 +56,7 @@ def _account_change(event: Mapping[str, str]) -> Row:
     details = {name: text for name, text in event.items() if name not in ("code", "effective_on")}
     empty = dict.fromkeys(("holder_kana", "bank", "branch", "type", "number"), "")
     change = {"person": event["code"], "kind": "ACCOUNT", "account": empty | details, "seq": 0}
-    return change | {"effective_on": date.fromisoformat(event["effective_on"]), **_received("in.portal", 0)}
+    return change | {"effective_on": date.fromisoformat(event["effective_on"]), **received("in.portal", 0)}
 
 
 def account(person: str, since: str, event: str, name: str, holder: str) -> Row:
@@ -70,7 +71,37 @@ def settlement(
     """Return an operator's settlement of a registration in conflict as a record of `person.change`."""
     decision = {"municipality": municipality, "notice": notice, "registered_in": registered_in}
     change = {"person": person, "kind": "SETTLEMENT", "settlement": decision | {"taken_back": taken_back}}
-    return change | {"effective_on": RECEIVED.date(), "seq": 0, **_received("in.operator", line)}
+    return change | {"effective_on": RECEIVED.date(), "seq": 0, **received("in.operator", line)}
+
+
+def event(
+    system: str,
+    name: str,
+    person: str,
+    effective_on: str,
+    number: str,
+    *,
+    municipality: str | None = None,
+    received_on: str = "2026-09-01",
+    cancels: str | None = None,
+    **fields: str,
+) -> Row:
+    """Return an event of a declared entity as a record of `person.change`; `fields` are those that it brings."""
+    declared = SYSTEMS[system].entity_of(name)[0] if cancels is None else None
+    values = [fields.get(name) for name in declared.field_names] if declared is not None else []
+    content: Row = {"system": system, "entity": declared.id if declared is not None else "", "event": name}
+    content |= {"number": number, "recorded_on": date.fromisoformat(effective_on), "cancels": cancels}
+    change: Row = {"person": person, "kind": "EVENT", "municipality": municipality, "seq": 0}
+    topic = f"in.{system}.{municipality}" if municipality else f"in.{system}"
+    change |= {"event": content | {"fields": values}, "effective_on": date.fromisoformat(effective_on)}
+    at = datetime.fromisoformat(f"{received_on}T03:00:00+00:00")
+    return change | received(topic, 0) | {"received_at": at}
+
+
+def day_begun(day: str) -> Row:
+    """Return the beginning of a day as a record of `person.change`."""
+    change: Row = {"person": "", "kind": "DAY_BEGUN", "effective_on": date.fromisoformat(day), "seq": 0}
+    return change | received("in.clock", 0)
 
 
 def notice(
@@ -102,7 +133,7 @@ def notice(
     if row.get("household") is not None:
         row["household"] = f"{municipality}/{row['household']}"
     row.setdefault("digest", repr(sorted(row.items(), key=str)))
-    return row | _received(f"in.juki.{municipality}", line)
+    return row | received(f"in.juki.{municipality}", line)
 
 
 def facts(municipality: str, fields: Mapping[str, Any]) -> Row:
@@ -115,7 +146,8 @@ def facts(municipality: str, fields: Mapping[str, Any]) -> Row:
     return row
 
 
-def _received(topic: str, line: int) -> Row:
+def received(topic: str, line: int) -> Row:
+    """Return the fields of a record that say where and when its submission was received."""
     origin = {"topic": topic, "partition": 0, "offset": line, "file": None, "line": line}
     return {"received_at": RECEIVED + timedelta(milliseconds=line), "origin": origin}
 

@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from processors.codes import DIGEST, KEY_BYTES, MESH, KeyRing
 from processors.intake.csv_notices import COLUMNS
-from schemas.systems import DOMAINS
+from schemas.declare import ENROLLED
+from schemas.systems import DOMAINS, SYSTEMS
 from schemas.tables import table_from_rows
+from schemas.topics import parse_input_topic
 from streams.contract import META, Batch, Result
 from tests.register_files import csv_lines, group_notices, json_lines
 
@@ -83,6 +85,13 @@ def json_notices(*notices: Row, topic: str = JSON_TOPIC) -> Batch:
     return batch("juki-notice", topic, notices)
 
 
+def card_event(**overrides: Any) -> Row:
+    """Return a valid event of a declared entity (a card is issued) with some fields overridden."""
+    head = {"event": "CardIssued", "number": "c-1", "code": "42990000011"}
+    days = {"effective_on": "2026-03-03", "recorded_on": "2026-03-03", "expires_on": "2036-03-03"}
+    return {**head, **days, "serial": "S-1", "kind": "standard", **overrides}
+
+
 def records_of(result: Result, topic: str) -> list[Row]:
     """Return the output records of a topic."""
     return [row for output in result.outputs if output.topic == topic for row in output.table.to_pylist()]
@@ -119,11 +128,18 @@ def enrolment_batches(path: Path) -> list[Batch]:
     """Return a file of enrolments as submissions, one batch per input topic."""
     by_topic: dict[str, list[Row]] = {}
     for line, (domain, municipality, code, since) in csv_lines(path):
-        enrolment = {"domain": domain, "municipality": municipality, "code": code, "since": since}
         topic = f"in.{domain}.{municipality}" if municipality else f"in.{domain}"
-        fields = {"enrolment": enrolment} if domain == "portal" else enrolment
+        fields = enrolment(domain, municipality, code, since)
         by_topic.setdefault(topic, []).append({"file": path.name, "line": line, **fields})
     return [
-        batch("portal-event" if topic == "in.portal" else "enrolment", topic, rows)
+        batch(SYSTEMS[parse_input_topic(topic)[0]].publishes or "", topic, rows)
         for topic, rows in sorted(by_topic.items())
     ]
+
+
+def enrolment(domain: str, municipality: str, code: str, since: str) -> Row:
+    """Return an enrolment in the form of the schema that the domain publishes."""
+    if SYSTEMS[domain].owns:
+        return {"event": ENROLLED, "municipality": municipality, "code": code, "effective_on": since}
+    fields = {"domain": domain, "municipality": municipality, "code": code, "since": since}
+    return {"enrolment": fields} if SYSTEMS[domain].publishes == "portal-event" else fields

@@ -44,6 +44,7 @@ class FailingFanOut(FanOutProcessor):
     """The fan-out step, but it raises on the changes of these cases."""
 
     def __init__(self, failing: Collection[str]) -> None:
+        super().__init__()
         self.failing = set(failing)
 
     def process(self, batch: Batch, state: State) -> Result:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
+from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from streams.contract import META, Batch, Result, StatefulProcessor
 
@@ -27,6 +28,18 @@ class PlainStore:
     def get_many(self, keys: Iterable[str]) -> dict[str, Row]:
         """Return the values of those keys that exist."""
         return {key: self.values[key] for key in keys if key in self.values}
+
+    def first_keys(self, until: str, limit: int) -> list[str]:
+        """Return the first keys of groups up to `until`."""
+        keys = sorted(self.values, key=lambda key: (key.partition("/")[0], key))
+        return [key for key in keys if key.partition("/")[0] <= until][:limit]
+
+    def keys_after(self, key: str, limit: int) -> list[str]:
+        """Return the keys that come after this one."""
+        ordered = sorted(self.values, key=lambda key: (key.partition("/")[0], key))
+        return [each for each in ordered if (each.partition("/")[0], each) > (key.partition("/")[0], key)][
+            :limit
+        ]
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Set a value."""
@@ -70,7 +83,12 @@ class TwoSteps:
 
     def change(self, rows: Sequence[Row]) -> dict[str, list[Row]]:
         """Process a batch of `person.change` in fan-out; return its outputs by topic."""
-        return self._collect(self.fan_out.process(batch_of("person-change", rows), self.fan_out_state))
+        outputs = self._collect(self.fan_out.process(batch_of("person-change", rows), self.fan_out_state))
+        to_continue = outputs.pop("person.change", [])
+        if to_continue:
+            for topic, more in self.change(to_continue).items():
+                outputs.setdefault(topic, []).extend(more)
+        return outputs
 
     def submit(self, rows: Sequence[Row]) -> dict[str, list[Row]]:
         """Process notices in both steps; return fan-out's outputs by topic."""
@@ -125,6 +143,8 @@ class DomainStores:
         self.rows: dict[RowKey, Row] = {}
         self.accounts: dict[RowKey, Row] = {}
         self.messages: dict[tuple[str, str, str], Row] = {}
+        #: Rows of declared readings by domain, reading, person, municipality and key.
+        self.readings: dict[tuple[Any, ...], Row] = {}
         self._revisions: dict[tuple[str, str], int] = {}
         for topic, rows in outputs.items():
             if topic.startswith("change."):
@@ -135,7 +155,7 @@ class DomainStores:
 
     def content(self) -> tuple[Any, ...]:
         """Return everything that must not depend on the order of arrival."""
-        return self.rows, self.accounts, self.messages, self.conflicts
+        return self.rows, self.accounts, self.messages, self.conflicts, self.readings
 
     def _apply(self, domain: str, row: Row) -> None:
         revision = self._revisions.get((domain, row["person"]), 0)
@@ -148,6 +168,9 @@ class DomainStores:
             message = row["message"] | {"effective_on": row["effective_on"]}
             self.messages[domain, row["person"], case] = message
             return
+        if row["columns"] is not None:
+            self._apply_reading(domain, row)
+            return
         table = self.rows if row["entity"] == "PERSON" else self.accounts
         if row["op"] == "DELETE":
             del table[key]
@@ -156,3 +179,17 @@ class DomainStores:
             values = {name: row[name] for name in names}
             assert table.get(key) != values, "a change without any difference was published"
             table[key] = values
+
+    def _apply_reading(self, domain: str, row: Row) -> None:
+        reading = DOMAINS[domain].reading(row["entity"])
+        assert reading is not None
+        key_length = len(reading.entity.key_fields)
+        key = (domain, reading.name, row["person"], row["municipality"], *row["columns"][:key_length])
+        if row["op"] == "DELETE":
+            del self.readings[key]
+            return
+        names = [field.name for field in reading.fields]
+        values = dict(zip(names, row["columns"], strict=True))
+        values |= {"status": row["status"], "effective_on": row["effective_on"]}
+        assert self.readings.get(key) != values, "a change without any difference was published"
+        self.readings[key] = values

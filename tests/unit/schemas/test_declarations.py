@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from schemas import municipalities
 from schemas.catalogue import catalogue
 from schemas.reasons import BY_JAPANESE, FIELDS_BY_REASON, JAPANESE, Reason
-from schemas.submission_schemas import OPERATOR_COMMAND, RESUBMISSION_FIELDS
-from schemas.systems import DIGEST_PURPOSES, DOMAINS, OPERATOR, SYSTEMS, publishers
+from schemas.submission_schemas import GENERATED_SCHEMAS, OPERATOR_COMMAND, RESUBMISSION_FIELDS
+from schemas.systems import CLOCK, DIGEST_PURPOSES, DOMAINS, OPERATOR, SYSTEMS, publishers
 from schemas.systems.model import Action
 from schemas.topics import (
     KEY_FINGERPRINT,
@@ -173,14 +173,18 @@ def test_only_conversion_reads_who_is_protected() -> None:
 
 
 def test_every_schema_of_submissions_can_be_resubmitted() -> None:
-    """The operator command has a field for each schema of submissions, found by the name of the record."""
+    """The operator command has a field for each schema, found by the name of the record; the generated share one.
+
+    Only a rejected day can't be: each later one stands for it.
+    """
     assert dict(RESUBMISSION_FIELDS) == {
         "juki-cs-notice": "juki_cs",
         "juki-notice": "juki",
         "enrolment": "enrolment",
         "portal-event": "portal_event",
     }
-    assert {*RESUBMISSION_FIELDS, OPERATOR_COMMAND} == set(DIGEST_PURPOSES)
+    others = {OPERATOR_COMMAND, SYSTEMS[CLOCK].publishes}
+    assert {*RESUBMISSION_FIELDS, *GENERATED_SCHEMAS, *others} == set(DIGEST_PURPOSES)
     assert publishers(OPERATOR_COMMAND) == (OPERATOR,)
 
 
@@ -190,8 +194,12 @@ def test_purposes_of_digests_do_not_change() -> None:
         "juki-cs-notice": "juki-cs",
         "juki-notice": "juki",
         "enrolment": "enrolment",
+        "submission-card": "card",
+        "submission-care": "care",
+        "submission-jpki": "jpki",
         "portal-event": "portal-event",
         "operator-command": "operator-command",
+        "day-begun": "day-begun",
     }
     assert len(set(DIGEST_PURPOSES.values())) == len(DIGEST_PURPOSES)
 

@@ -10,6 +10,7 @@ import pytest
 from processors.codes import MESH, CodeKind
 from processors.intake import IntakeProcessor
 from processors.rejections import find_repeats
+from schemas.systems import DIGEST_PURPOSES
 from tests.unit.processors.submissions import (
     batch,
     csv_notices,
@@ -198,7 +199,6 @@ def test_a_submission_in_a_wrong_topic_is_poison() -> None:
 
 def test_an_empty_batch_has_no_output() -> None:
     """For every schema that intake reads."""
-    kinds = ("juki-cs-notice", "juki-notice", "enrolment", "portal-event", "operator-command")
-    result = INTAKE.process([batch(schema, "in.x", []) for schema in kinds])
+    result = INTAKE.process([batch(schema, "in.x", []) for schema in DIGEST_PURPOSES])
     assert not result.outputs
     assert not result.poison

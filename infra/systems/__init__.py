@@ -1,0 +1,1 @@
+"""`mesh systems` and `mesh rules`: the declared systems, listed, checked, begun, and explained field by field."""

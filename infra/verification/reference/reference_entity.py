@@ -1,0 +1,322 @@
+"""The timeline of a declared entity of a person, made day by day, and the submissions that have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from infra.verification.reference.notice import EntityEvent, Receipt
+from infra.verification.reference.reference_life import (
+    DEPARTED,
+    FACTS_CHANGED,
+    LifeCause,
+    ReferenceLife,
+    add_days,
+    age_reached_on,
+)
+from schemas.declare import (
+    PART,
+    AtMostOneInForce,
+    ByResidence,
+    Effect,
+    Entity,
+    Event,
+    Expires,
+    FinalValue,
+    Follows,
+    FollowsEntity,
+)
+
+#: The values of the entity's key in its order; the part is the municipality.
+EntityKey = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EntityVersion:
+    """What holds of a key from a day on. `opened` is its latest opening: the day, and when it was received.
+
+    An opening that follows by itself was never received (None).
+    """
+
+    day: str
+    is_open: bool
+    values: Mapping[str, str | None]
+    opened: tuple[str, Receipt | None]
+
+
+@dataclass
+class ReferenceTimeline:
+    """The versions of each key in their order, and the submissions without effect.
+
+    `happened` are the events of each key that had an effect: day and name.
+    """
+
+    versions: dict[EntityKey, list[EntityVersion]] = field(default_factory=dict)
+    without_effect: list[EntityEvent] = field(default_factory=list)
+    happened: dict[EntityKey, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def on(self, key: EntityKey, day: str) -> EntityVersion | None:
+        """Return the version of a key at the end of a day."""
+        return next((each for each in reversed(self.versions.get(key, ())) if each.day <= day), None)
+
+    def latest(self) -> Iterator[tuple[EntityKey, EntityVersion]]:
+        """Yield each key with its latest version."""
+        for key in sorted(self.versions):
+            yield key, self.versions[key][-1]
+
+
+def key_of(entity: Entity, part: str | None, values: Mapping[str, str | None]) -> EntityKey:
+    """Return the key of an event."""
+    return tuple((part if name == PART else values.get(name)) or "" for name in entity.key)
+
+
+def fold_entity(
+    entity: Entity,
+    submissions: Iterable[EntityEvent],
+    life: ReferenceLife,
+    others: Mapping[str, ReferenceTimeline],
+) -> ReferenceTimeline:
+    """Return the timeline of an entity from the submissions that aren't cancelled.
+
+    `others` are the person's timelines of the entities that this one follows, by their id.
+    """
+    fold = _Fold(entity, list(submissions), life, others)
+    day = fold.next_day("")
+    while day is not None:
+        fold.pass_day(day)
+        day = fold.next_day(day)
+    return fold.timeline
+
+
+class _Fold:
+    """The timeline up to the day reached."""
+
+    def __init__(
+        self,
+        entity: Entity,
+        submissions: Sequence[EntityEvent],
+        life: ReferenceLife,
+        others: Mapping[str, ReferenceTimeline],
+    ) -> None:
+        self.entity, self.submissions, self.life, self.others = entity, submissions, life, others
+        self.timeline = ReferenceTimeline()
+        self._ranks = {event.name: rank for rank, event in enumerate(entity.events)}
+        self._by_residence = entity.by_residence
+        self._rules: dict[str, list[Follows | FollowsEntity | Expires]] = {}
+        for rule in entity.follows:
+            if not isinstance(rule, ByResidence):
+                self._rules.setdefault(rule.event, []).append(rule)
+        self._expiries = [rule for rule in entity.follows if isinstance(rule, Expires)]
+        self._known_days = set(self._days())
+
+    # -- days
+
+    def next_day(self, day: str) -> str | None:
+        """Return the next day on which anything may happen."""
+        days = self._known_days | {
+            add_days(version.values.get(rule.field) or "9999-12-31", 1)
+            for rule in self._expiries
+            for _, version in self.timeline.latest()
+        }
+        return min((each for each in days if each > day and each != "never"), default=None)
+
+    def _days(self) -> Iterator[str]:
+        """Yield the days of submissions, of causes with their consequences, and of other entities."""
+        fixed = [each.effective_on for each in self.submissions]
+        fixed += [each.day for each in self.life.days]
+        for timeline in self.others.values():
+            fixed += [version.day for versions in timeline.versions.values() for version in versions]
+        for rule in self.entity.follows:
+            if isinstance(rule, Follows):
+                fixed += [add_days(each.day, rule.after_days) for each in self.life.causes]
+            elif isinstance(rule, ByResidence):
+                fixed += [add_days(each.day, rule.closes_after_days) for each in self.life.days]
+                births = {each.facts["birth_date"] for each in self.life.days if each.facts}
+                fixed += [age_reached_on(birth, rule.from_age) for birth in births]
+        yield from fixed
+
+    def pass_day(self, day: str) -> None:
+        """Let what follows by itself take effect, then each event of the day with what follows from it at once."""
+        for rank, event in enumerate(self.entity.events):
+            self._let_follow(day, event)
+            for key in self._open_keys() if self._expiries else ():
+                self._let_expire(day, key, rank)
+        of_day = [each for each in self.submissions if each.effective_on == day]
+        for submission in sorted(of_day, key=self._order_within_day):
+            key = key_of(self.entity, submission.part, submission.fields)
+            event = self.entity.event(submission.event)
+            is_allowed = self._may_open(event, submission)
+            if not (is_allowed and self._apply(day, event, key, submission.fields, submission)):
+                self.timeline.without_effect.append(submission)
+            self._let_expire(day, key, len(self._ranks))
+            self._settle(day, may_close=False)
+        self._settle(day, may_close=True)
+
+    def _order_within_day(self, submission: EntityEvent) -> tuple[object, ...]:
+        return (
+            self._ranks[submission.event],
+            submission.system,
+            submission.part or "",
+            submission.received,
+            submission.number,
+        )
+
+    def _may_open(self, event: Event, submission: EntityEvent) -> bool:
+        """Return whether a municipality opens something of a person registered there, or may of anybody."""
+        is_bound = self.entity.by_part and event.effect is Effect.OPENS and not event.is_anywhere
+        return not is_bound or self.life.on(submission.effective_on).municipality == submission.part
+
+    # -- one event
+
+    def _apply(
+        self,
+        day: str,
+        event: Event,
+        key: EntityKey,
+        given: Mapping[str, str | None],
+        submission: EntityEvent | None,
+    ) -> bool:
+        """Apply an event to its key; return False if it has no effect."""
+        before = self.timeline.versions.get(key, [None])[-1]
+        after = self._version_after(day, event, key, given, submission)
+        if after is None or self._is_final(before) or self._is_second_in_force(key, after):
+            return False
+        if submission is None and event.effect is Effect.CHANGES and before and before.values == after.values:
+            return False
+        self.timeline.versions.setdefault(key, []).append(after)
+        self.timeline.happened.setdefault(key, []).append((day, event.name))
+        return True
+
+    def _version_after(
+        self,
+        day: str,
+        event: Event,
+        key: EntityKey,
+        given: Mapping[str, str | None],
+        submission: EntityEvent | None,
+    ) -> EntityVersion | None:
+        """Return what holds after an event; None if it opens what is open, or needs what isn't."""
+        before = self.timeline.versions.get(key, [None])[-1]
+        if (before is not None and before.is_open) is (event.effect is Effect.OPENS):
+            return None
+        # What follows by itself brings nothing.
+        brought = {name: given.get(name) for name in event.fields} if submission else {}
+        if event.effect is Effect.OPENS or before is None:
+            key_values = zip(self.entity.key, key, strict=True)
+            start: dict[str, str | None] = dict.fromkeys(self.entity.field_names)
+            start |= {name: value for name, value in key_values if name != PART}
+            opened = (day, submission.received if submission else None)
+            return EntityVersion(day, True, {**start, **brought, **event.sets}, opened)
+        values = {**before.values, **brought, **event.sets}
+        return EntityVersion(day, event.effect is Effect.CHANGES, values, before.opened)
+
+    def _is_final(self, version: EntityVersion | None) -> bool:
+        return version is not None and any(
+            version.values[rule.field] == rule.value
+            for rule in self.entity.invariants
+            if isinstance(rule, FinalValue)
+        )
+
+    def _is_second_in_force(self, key: EntityKey, after: EntityVersion) -> bool:
+        """Return whether this version would be in force beside that of another key."""
+
+        def is_in_force(rule: AtMostOneInForce, version: EntityVersion) -> bool:
+            return version.is_open and (rule.field is None or version.values[rule.field] in rule.values)
+
+        return any(
+            is_in_force(rule, after) and is_in_force(rule, version)
+            for rule in self.entity.invariants
+            if isinstance(rule, AtMostOneInForce)
+            for other, version in self.timeline.latest()
+            if other != key
+        )
+
+    # -- what follows by itself
+
+    def _let_follow(self, day: str, event: Event) -> None:
+        """Apply an event to each key for which it follows by itself, in the order in which the keys first opened."""
+        if self._by_residence is not None and self._by_residence.opens == event.name:
+            self._settle(day, may_close=False)
+        rules = self._rules.get(event.name, ())
+        if not rules:
+            return
+        for key in self._open_keys():
+            version = self.timeline.versions[key][-1]
+            if any(self._follows(rule, key, version, day) for rule in rules):
+                self._apply(day, event, key, {}, None)
+
+    def _let_expire(self, day: str, key: EntityKey, rank: int) -> None:
+        """Let a key expire at once whose last day is over already, if that comes before the event of this rank."""
+        for rule in self._expiries:
+            if self._ranks[rule.event] < rank and key in self._open_keys():
+                version = self.timeline.versions[key][-1]
+                if self._follows(rule, key, version, day):
+                    self._apply(day, self.entity.event(rule.event), key, {}, None)
+
+    def _follows(
+        self, rule: Follows | FollowsEntity | Expires, key: EntityKey, version: EntityVersion, day: str
+    ) -> bool:
+        if isinstance(rule, Expires):
+            last = version.values[rule.field]
+            return last is not None and (add_days(last, 1) == day or last < day == version.day)
+        if isinstance(rule, FollowsEntity):
+            timeline = self.others.get(rule.entity.id)
+            other = timeline.on((version.values[rule.by] or "",), day) if timeline else None
+            if other is None or other.day != day:
+                return False
+            return not other.is_open or other.values[rule.field] in rule.values
+        return any(self._follows_cause(rule, cause, key, version, day) for cause in self.life.causes)
+
+    def _follows_cause(
+        self, rule: Follows, cause: LifeCause, key: EntityKey, version: EntityVersion, day: str
+    ) -> bool:
+        opened_on, opening_received = version.opened
+        known_before = opening_received is None or (
+            cause.cancelled_at is not None and opening_received < cause.cancelled_at
+        )
+        return (
+            rule.when == cause.cause
+            and (rule.when != FACTS_CHANGED or bool(rule.facts & cause.facts))
+            and add_days(cause.day, rule.after_days) == day
+            and opened_on < cause.day
+            and (cause.cancelled_at is None or (rule.stays and known_before))
+            and all(version.values[name] in values for name, values in rule.where.items())
+            and not self._is_stopped(rule, cause, key, day)
+        )
+
+    def _is_stopped(self, rule: Follows, cause: LifeCause, key: EntityKey, day: str) -> bool:
+        happened = any(
+            name == rule.unless and cause.day <= on for on, name in self.timeline.happened.get(key, ())
+        )
+        return happened or (rule.when == DEPARTED and self.life.is_registered_again(cause.day, day))
+
+    def _settle(self, day: str, *, may_close: bool) -> None:
+        """Close the keys of municipalities that the person has left, and open that of the residence.
+
+        While another key is open, that waits for the events of its day (`may_close`): they may keep it open.
+        """
+        rule, open_keys = self._by_residence, self._open_keys()
+        if rule is None or (open_keys and not may_close):
+            return
+        here = self.life.on(day)
+        keeping = {key for key in open_keys if self._keeps(rule, key)}
+        is_old_enough = bool(here.facts) and age_reached_on(here.facts["birth_date"], rule.from_age) <= day
+        insures = here.municipality is not None and is_old_enough
+        opens_here = insures and not keeping - {(here.municipality,)}
+        for key in open_keys:
+            away_since = self.life.away_since(key[0], day)
+            if key in keeping or away_since is None:
+                continue
+            if opens_here or add_days(away_since, rule.closes_after_days) <= day:
+                self._apply(day, self.entity.event(rule.closes), key, {}, None)
+        if here.municipality is not None and opens_here and (here.municipality,) not in open_keys:
+            self._apply(day, self.entity.event(rule.opens), (here.municipality,), {}, None)
+
+    def _open_keys(self) -> list[EntityKey]:
+        return [key for key, versions in self.timeline.versions.items() if versions[-1].is_open]
+
+    def _keeps(self, rule: ByResidence, key: EntityKey) -> bool:
+        if rule.keeps is None:
+            return False
+        name, value = rule.keeps
+        return self.timeline.versions[key][-1].values[name] == value

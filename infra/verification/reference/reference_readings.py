@@ -1,0 +1,174 @@
+"""The rows of readings that the stores must have of one person on a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from infra.verification.reference.entity_acceptance import EntityRegister
+from infra.verification.reference.notice import EntityEvent
+from infra.verification.reference.reference_entity import (
+    EntityKey,
+    EntityVersion,
+    ReferenceTimeline,
+    fold_entity,
+)
+from infra.verification.reference.reference_life import ReferenceLife, add_days, age_reached_on
+from infra.verification.reference.roman import romanize
+from schemas.declare import PART, REGISTRATION, Enrolled, Entity, FollowsEntity, Reads
+from schemas.systems import DOMAINS, SYSTEMS
+from schemas.systems.model import Domain
+
+#: Days on which rows of domains open or close: domain and municipality (None if national) of those open after each.
+OpenRows = Mapping[str, frozenset[tuple[str, str | None]]]
+
+
+@dataclass(frozen=True)
+class ReadingRow:
+    """A row of a reading's table, `<schema>.<reading>`, with its columns except the person's code."""
+
+    table: str
+    columns: Mapping[str, Any]
+
+
+def timelines_of(register: EntityRegister, life: ReferenceLife, today: str) -> dict[str, ReferenceTimeline]:
+    """Return a person's timelines of all entities by their id, each after those that it follows.
+
+    What opens by residence only after `today` may be missing.
+    """
+    timelines: dict[str, ReferenceTimeline] = {}
+    waiting = [entity for system in SYSTEMS.values() for entity in (*system.owns, *system.derives)]
+    while waiting:
+        entity = next(each for each in waiting if followed_by(each) <= timelines.keys())
+        waiting.remove(entity)
+        submissions = list(register.in_effect(entity.id))
+        if entity.is_derived:
+            timelines[entity.id] = _derived(entity, life)
+        elif submissions or _opens_by_residence(entity, life, today):
+            timelines[entity.id] = fold_entity(entity, submissions, life, timelines)
+        else:
+            timelines[entity.id] = ReferenceTimeline()
+    return timelines
+
+
+def _opens_by_residence(entity: Entity, life: ReferenceLife, today: str) -> bool:
+    rule = entity.by_residence
+    births = {each.facts["birth_date"] for each in life.days if each.facts}
+    return rule is not None and any(age_reached_on(birth, rule.from_age) <= today for birth in births)
+
+
+def followed_by(entity: Entity) -> set[str]:
+    """Return the ids of the entities that an entity follows."""
+    return {rule.entity.id for rule in entity.follows if isinstance(rule, FollowsEntity)}
+
+
+def _derived(entity: Entity, life: ReferenceLife) -> ReferenceTimeline:
+    """Return the timeline of the resident, or of the confirmed registration in each municipality."""
+    timeline = ReferenceTimeline()
+    for each in life.days:
+        if not each.facts:
+            continue
+        values: dict[str, str | None] = {name: each.facts.get(name) for name in entity.field_names}
+        if "roman" in values:
+            values["roman"] = romanize(each.facts["kana"])
+        here: EntityKey = (each.municipality or "",) if entity is REGISTRATION else ()
+        for key, versions in timeline.versions.items():
+            if key != here and versions[-1].is_open:
+                versions.append(EntityVersion(each.day, False, versions[-1].values, versions[-1].opened))
+        if here != ("",):
+            version = EntityVersion(each.day, not each.dead, values, (each.day, None))
+            timeline.versions.setdefault(here, []).append(version)
+    return timeline
+
+
+def without_effect(timelines: Mapping[str, ReferenceTimeline]) -> list[EntityEvent]:
+    """Return the events without effect, of all entities."""
+    return [event for timeline in timelines.values() for event in timeline.without_effect]
+
+
+@dataclass(frozen=True)
+class ReadingsOfPerson:
+    """What the rows of a person's readings follow from."""
+
+    life: ReferenceLife
+    timelines: Mapping[str, ReferenceTimeline]
+    open_rows: OpenRows = field(default_factory=dict)
+
+    def rows(self, today: str) -> Iterator[ReadingRow]:
+        """Yield the rows of all readings on a day."""
+        for domain in DOMAINS.values():
+            for reads in domain.reads:
+                for key in self.timelines[reads.entity.id].versions:
+                    row = self.row(domain, reads, key, today)
+                    if row is not None:
+                        yield ReadingRow(f"{domain.schema_name}.{reads.name}", row)
+
+    def row(self, domain: Domain, reads: Reads, key: EntityKey, today: str) -> dict[str, Any] | None:
+        """Return the row of a key on a day; None before the first day on which the domain sees it.
+
+        `effective_on` is the first day since which the domain sees the row as it is now.
+        """
+        now = self._visible(domain, reads, key, today)
+        if now is None:
+            return None
+        effective_on = today
+        for day in sorted((each for each in self._days if each <= today), reverse=True):
+            if self._visible(domain, reads, key, day) != now:
+                break
+            effective_on = day
+        return {**now, "effective_on": effective_on}
+
+    @cached_property
+    def _days(self) -> set[str]:
+        """Return the days on which anything may become different."""
+        days = {
+            version.day for each in self.timelines.values() for v in each.versions.values() for version in v
+        }
+        return days | {each.day for each in self.life.days} | self.open_rows.keys()
+
+    def _visible(self, domain: Domain, reads: Reads, key: EntityKey, day: str) -> dict[str, Any] | None:
+        """Return what the domain sees of a key on a day; None if it doesn't know it yet.
+
+        A row that isn't covered any more has the values of the last day on which it was.
+        """
+        part = key[reads.entity.key.index(PART)] if reads.entity.by_part else None
+        last = self._last_covered(domain, reads, part, day)
+        version = self.timelines[reads.entity.id].on(key, last) if last is not None else None
+        if version is None:
+            return None
+        is_open = version.is_open and last == day
+        is_withheld = not is_open or self.life.on(day).protected
+        columns = {
+            each.name: None if each.is_location and is_withheld else version.values[each.name]
+            for each in reads.fields
+            if each.conversion != "household"
+        }
+        status = {"status": "active" if is_open else "closed"}
+        return ({} if part is None else {"municipality": part}) | status | columns
+
+    def _last_covered(self, domain: Domain, reads: Reads, part: str | None, day: str) -> str | None:
+        """Return the day itself if the person belongs to those whom the reading is about, or the last such day."""
+        if self._is_covered(domain, reads, part, day):
+            return day
+        changes = sorted((each for each in self._days if each <= day), reverse=True)
+        for change in changes:
+            if self._is_covered(domain, reads, part, add_days(change, -1)):
+                return add_days(change, -1)
+        return None
+
+    def _is_covered(self, domain: Domain, reads: Reads, part: str | None, day: str) -> bool:
+        holders = reads.holders
+        if isinstance(holders, Enrolled):
+            days = [each for each in self.open_rows if each <= day]
+            return bool(days) and (domain.id, part) in self.open_rows[max(days)]
+        if holders.entity.id == reads.entity.id:
+            return True
+        other = holders.entity
+        position = other.key.index(PART) if other.by_part and part is not None else None
+        timeline = self.timelines[other.id]
+        held = [
+            timeline.on(key, day) for key in timeline.versions if position is None or key[position] == part
+        ]
+        return any(version is not None and version.is_open for version in held)

@@ -1,0 +1,223 @@
+"""The default fold of a declared entity: from the submissions about a person to a timeline, without code per entity.
+
+The result depends on what was submitted and on the person's life alone, not on the order of arrival, nor on the day on
+which it is made: what follows by itself in the future is in the timeline too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from heapq import heappop, heappush
+from itertools import count
+from typing import Final
+
+from processors.entities.causes import NOTHING_KNOWN, Life, age_reached_on
+from processors.entities.consequences import Due, KeyPast, concerns, expiries, known_from_the_beginning
+from processors.entities.timeline import Key, Submission, Timeline, Values, Version
+from schemas.declare import (
+    CANCELLED,
+    PART,
+    AtMostOneInForce,
+    ByResidence,
+    Effect,
+    Entity,
+    Event,
+    Expires,
+    FinalValue,
+    Follows,
+    FollowsEntity,
+)
+
+#: Consequences of a day come before its submissions, the end of a residence after them: a submission of the day may
+#: prevent it. The rest of the tuple orders those of one kind.
+_Order = tuple[int | str, ...]
+_CONSEQUENCE: Final = 0
+_SUBMISSION: Final = 1
+_END_OF_DAY: Final = 2
+
+
+def fold(
+    entity: Entity,
+    submissions: Iterable[Submission],
+    life: Life = NOTHING_KNOWN,
+    others: Mapping[str, Timeline] | None = None,
+) -> Timeline:
+    """Return the timeline of an entity after its submissions, whatever the order in which they arrived.
+
+    `others` are the timelines, by id, of the entities that it follows.
+    """
+    return _Fold(entity, life).run(submissions, others or {})
+
+
+class _Fold:
+    """The fold of one entity: a queue by day of submissions and consequences, which may add further consequences."""
+
+    def __init__(self, entity: Entity, life: Life) -> None:
+        self._entity, self._life = entity, life
+        self._index = entity.positions
+        self._timeline = Timeline()
+        self._pasts: dict[Key, KeyPast] = {}
+        self._queue: list[tuple[date, _Order, Due | Submission]] = []
+        self._numbers = count()
+
+    def run(self, submissions: Iterable[Submission], others: Mapping[str, Timeline]) -> Timeline:
+        """Apply everything in the order of effect."""
+        for submission in _not_cancelled(submissions):
+            system, part, number = submission.id
+            rank = (
+                _SUBMISSION,
+                self._entity.ranks[submission.event],
+                system,
+                part,
+                submission.received,
+                number,
+            )
+            heappush(self._queue, (submission.effective_on, rank, submission))
+        for due in known_from_the_beginning(self._entity, self._life, others):
+            self._push(due)
+        while self._queue:
+            _, order, item = heappop(self._queue)
+            if isinstance(item, Submission):
+                self._submit(item)
+            elif isinstance(item.rule, ByResidence):
+                self._settle(item.rule, item.day, may_close=order[0] == _END_OF_DAY)
+            else:
+                self._follow(item, item.rule)
+        return self._timeline
+
+    def _push(self, due: Due) -> None:
+        event = due.rule.opens if isinstance(due.rule, ByResidence) else due.rule.event
+        rank = self._entity.ranks[event]
+        heappush(self._queue, (due.day, (_CONSEQUENCE, rank, next(self._numbers)), due))
+        if isinstance(due.rule, ByResidence):
+            heappush(self._queue, (due.day, (_END_OF_DAY, rank, next(self._numbers)), due))
+
+    def _submit(self, submission: Submission) -> None:
+        event, key = self._entity.event(submission.event), self._key_of(submission)
+        day = submission.effective_on
+        if not (self._may_submit(event, submission) and self._apply(event, key, day, submission)):
+            self._timeline.without_effect.append(submission)
+        by_residence = self._entity.by_residence
+        if by_residence is not None:
+            self._push(Due(day, by_residence))
+
+    def _may_submit(self, event: Event, submission: Submission) -> bool:
+        """Return whether a municipality may open its fact of the person: a resident of its own, or anybody."""
+        if not self._entity.by_part or event.effect is not Effect.OPENS or event.is_anywhere:
+            return True
+        period = self._life.period_on(submission.effective_on)
+        return period is not None and period.municipality == submission.part
+
+    def _key_of(self, submission: Submission) -> Key:
+        return tuple(
+            (submission.part or "") if name == PART else submission.fields[self._index[name]] or ""
+            for name in self._entity.key
+        )
+
+    def _follow(self, due: Due, rule: Follows | FollowsEntity | Expires) -> None:
+        event = self._entity.event(rule.event)
+        for key, versions in list(self._timeline.versions.items()):
+            values = dict(zip(self._index, versions[-1].values, strict=True))
+            if versions[-1].open and concerns(due, key, values, self._pasts[key], self._life):
+                self._apply(event, key, due.day, by_expiry=isinstance(rule, Expires))
+        by_residence = self._entity.by_residence
+        if by_residence is not None:
+            self._push(Due(due.day, by_residence))
+
+    def _settle(self, rule: ByResidence, day: date, *, may_close: bool) -> None:
+        """Close and open keys so that the entity is open where the person is registered on this day."""
+        open_keys = [key for key, versions in self._timeline.versions.items() if versions[-1].open]
+        if open_keys and not may_close:
+            return
+        period = self._life.period_on(day)
+        if period is None:
+            return
+        kept = [key for key in open_keys if self._keeps(rule, key)]
+        of_age = period.birth_date is not None and age_reached_on(period.birth_date, rule.from_age) <= day
+        home = (period.municipality,) if period.municipality is not None else None
+        opens = home is not None and of_age and not kept
+        for key in open_keys:
+            closes_on = self._life.left_on(key[0], day) + timedelta(days=rule.closes_after_days)
+            if key != home and key not in kept and (opens or day >= closes_on):
+                self._apply(self._entity.event(rule.closes), key, day)
+        if opens and home is not None and home not in open_keys:
+            self._apply(self._entity.event(rule.opens), home, day)
+
+    def _keeps(self, rule: ByResidence, key: Key) -> bool:
+        if rule.keeps is None:
+            return False
+        name, value = rule.keeps
+        return self._timeline.versions[key][-1].values[self._index[name]] == value
+
+    def _apply(
+        self,
+        event: Event,
+        key: Key,
+        day: date,
+        submission: Submission | None = None,
+        *,
+        by_expiry: bool = False,
+    ) -> bool:
+        """Add the effect of an event to the timeline, submitted or not. Return whether it has one."""
+        fields = None if submission is None else submission.fields
+        versions = self._timeline.versions.get(key, [])
+        latest = versions[-1] if versions else None
+        is_open, opens = latest is not None and latest.open, event.effect is Effect.OPENS
+        if is_open is opens or (latest is not None and self._is_final(latest)):
+            return False
+        values = self._values_after(event, None if opens or latest is None else latest.values, fields)
+        if (
+            fields is None
+            and event.effect is Effect.CHANGES
+            and latest is not None
+            and values == latest.values
+        ):
+            return False  # What follows by itself would follow again and again.
+        version = Version(day, event.effect is not Effect.CLOSES, values)
+        if not self._is_allowed(key, version):
+            return False
+        if latest is not None and latest.begins == day:
+            versions.pop()  # It held on no day.
+        versions.append(version)
+        self._timeline.versions[key] = versions
+        opened_by = "" if submission is None else submission.received
+        past = KeyPast(day, opened_by, {}) if opens else self._pasts[key]
+        self._pasts[key] = past._replace(events={**past.events, event.name: day})
+        for due in expiries(self._entity, key, version):
+            if due.day > day or not by_expiry:  # Two rules that undo each other would never end.
+                self._push(due)
+        return True
+
+    def _values_after(self, event: Event, before: Values | None, fields: Values | None) -> Values:
+        """Return the values after an event: those of before (None: there are none), then what it brings and sets."""
+        given = {*event.fields, *self._entity.key_fields}
+        empty = (None,) * len(self._index)
+        return tuple(
+            event.sets.get(name, new if fields is not None and (before is None or name in given) else old)
+            for name, new, old in zip(self._index, fields or empty, before or empty, strict=True)
+        )
+
+    def _is_final(self, version: Version) -> bool:
+        finals = (each for each in self._entity.invariants if isinstance(each, FinalValue))
+        return any(version.values[self._index[final.field]] == final.value for final in finals)
+
+    def _is_allowed(self, key: Key, version: Version) -> bool:
+        """Return whether a version may stand beside those of the person's other keys."""
+        for invariant in self._entity.invariants:
+            if isinstance(invariant, AtMostOneInForce) and self._counts(invariant, version):
+                others = (each[-1] for other, each in self._timeline.versions.items() if other != key)
+                if any(self._counts(invariant, other) for other in others):
+                    return False
+        return True
+
+    def _counts(self, invariant: AtMostOneInForce, version: Version) -> bool:
+        if not version.open or invariant.field is None:
+            return version.open
+        return version.values[self._index[invariant.field]] in invariant.values
+
+
+def _not_cancelled(submissions: Iterable[Submission]) -> Iterator[Submission]:
+    received = list(submissions)
+    cancelled = {(s.system, s.part or "", s.cancels) for s in received if s.event == CANCELLED}
+    return (s for s in received if s.event != CANCELLED and s.id not in cancelled)

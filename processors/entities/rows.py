@@ -1,0 +1,291 @@
+"""Readings: from the timeline of an entity to the rows that the domains receive of it on a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from processors.entities.timeline import Key, Timeline, Version, version_on
+from schemas.declare import PART, Enrolled, Entity, Follows, FollowsEntity, HeldBy, Reads, history_of
+from schemas.systems import DOMAINS, SYSTEMS
+from schemas.systems.model import Domain
+
+ACTIVE: Final = "active"
+CLOSED: Final = "closed"
+_DIGEST_BYTES: Final = 12
+
+#: Every declared entity by its id.
+ENTITIES: Final[Mapping[str, Entity]] = {
+    entity.id: entity for system in SYSTEMS.values() for entity in (*system.owns, *system.derives)
+}
+
+
+def _followed(entity: Entity) -> dict[str, Entity]:
+    """Return the entities that an entity follows, directly or through others, by id."""
+    followed: dict[str, Entity] = {}
+    for consequence in entity.follows:
+        if isinstance(consequence, FollowsEntity):
+            followed |= {consequence.entity.id: consequence.entity, **_followed(consequence.entity)}
+    return followed
+
+
+#: The ids of the entities that each entity follows.
+FOLLOWED: Final[Mapping[str, frozenset[str]]] = {id_: frozenset(_followed(e)) for id_, e in ENTITIES.items()}
+#: The ids of all entities, each after those that it follows. An entity can't follow itself, so there is such an order.
+IN_ORDER: Final = tuple(sorted(ENTITIES, key=lambda id_: len(FOLLOWED[id_])))
+#: The ids of the entities that are there without any submission.
+BY_RESIDENCE: Final = tuple(id_ for id_, entity in ENTITIES.items() if entity.by_residence is not None)
+
+
+#: Those of them that follow from nothing else in the person's life, and have no history.
+BY_RESIDENCE_ALONE: Final = frozenset(
+    id_
+    for id_ in BY_RESIDENCE
+    if not (
+        FOLLOWED[id_]
+        or any(isinstance(rule, Follows) for rule in ENTITIES[id_].follows)
+        or any(
+            reads.history for domain in DOMAINS.values() for reads in domain.reads if reads.entity.id == id_
+        )
+    )
+)
+
+
+class RowId(NamedTuple):
+    """A row of a domain within the person. `key` has the values of the entity's key fields, `part` the municipality."""
+
+    domain: str
+    reading: str
+    part: str | None
+    key: tuple[str, ...]
+
+
+class Row(NamedTuple):
+    """A row as a domain receives it. `columns` has a value per field of the reading, the key first."""
+
+    status: str
+    effective_on: date
+    columns: tuple[str | None, ...]
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the domain can see of the row; a column without a value doesn't count."""
+        content = [self.status, self.effective_on.isoformat()]
+        content += [f"{index}={value}" for index, value in enumerate(self.columns) if value is not None]
+        return blake2b("\x1f".join(content).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@dataclass(frozen=True)
+class PreparedReading:
+    """A reading of a domain with the positions of its columns among the fields of the entity.
+
+    `located` are the positions in the row of columns that point to the person's place. `covered_by` is the entity whose
+    holders the reading is about, if it is another one; `for_enrolled` is whether it is about those who are enrolled.
+    `history` is the name of the history's table, "" if it has none.
+    """
+
+    domain: Domain
+    reads: Reads
+    positions: tuple[int, ...]
+    located: frozenset[int]
+    covered_by: Entity | None = None
+    for_enrolled: bool = False
+    history: str = ""
+
+    def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
+        """Return the columns of a version; those that point to the person's place are null if they are hidden."""
+        return tuple(
+            None if is_hidden and index in self.located else version.values[position]
+            for index, position in enumerate(self.positions)
+        )
+
+
+def prepared(domain: Domain, reads: Reads) -> PreparedReading:
+    """Return a reading of a domain with its positions."""
+    names = reads.entity.field_names
+    positions = tuple(names.index(declared.name) for declared in reads.fields)
+    located = frozenset(index for index, declared in enumerate(reads.fields) if declared.is_location)
+    holders = reads.holders
+    other = holders.entity if isinstance(holders, HeldBy) and holders.entity.id != reads.entity.id else None
+    history = history_of(reads).name if reads.history else ""
+    return PreparedReading(domain, reads, positions, located, other, isinstance(holders, Enrolled), history)
+
+
+#: The readings of each entity, by its id, in the order of the declarations.
+READINGS: Final[Mapping[str, tuple[PreparedReading, ...]]] = {
+    id_: tuple(
+        prepared(domain, reads)
+        for domain in DOMAINS.values()
+        for reads in domain.reads
+        if reads.entity.id == id_
+    )
+    for id_ in ENTITIES
+}
+#: For each entity those whose holders one of its readings is about, by ids.
+COVERED_BY: Final[Mapping[str, frozenset[str]]] = {
+    id_: frozenset(reading.covered_by.id for reading in readings if reading.covered_by is not None)
+    for id_, readings in READINGS.items()
+}
+#: The derived entities of which a domain reads everybody, or everybody who is enrolled.
+READ_OF_EVERYBODY: Final = tuple(
+    id_
+    for id_, readings in READINGS.items()
+    if ENTITIES[id_].is_derived and any(reading.covered_by is None for reading in readings)
+)
+
+
+#: The entities of which a domain reads those who are enrolled in it.
+READ_OF_ENROLLED: Final = tuple(
+    id_ for id_, readings in READINGS.items() if any(reading.for_enrolled for reading in readings)
+)
+#: The readings of each entity that have a history, by its id.
+HISTORIES: Final[Mapping[str, tuple[PreparedReading, ...]]] = {
+    id_: tuple(reading for reading in readings if reading.history) for id_, readings in READINGS.items()
+}
+#: The entities whose timeline depends on the person's life, by ids.
+BY_LIFE: Final = frozenset(
+    id_ for id_, entity in ENTITIES.items() if entity.is_derived or entity.depends_on_person or entity.by_part
+)
+#: The entities with a history of what follows from the person's life.
+HISTORIES_BY_LIFE: Final = tuple(
+    id_ for id_ in ENTITIES if HISTORIES[id_] and not BY_LIFE.isdisjoint(FOLLOWED[id_] | {id_})
+)
+#: The ids of the entities on which the rows of each entity depend: those that it follows, or whose holders are meant.
+DEPENDENCIES: Final[Mapping[str, frozenset[str]]] = {
+    id_: frozenset[str]().union(*(FOLLOWED[other] | {other} for other in FOLLOWED[id_] | COVERED_BY[id_]))
+    for id_ in ENTITIES
+}
+
+
+class Coverage(NamedTuple):
+    """Whether a person belongs to those whom a reading is about, and since when; not open if they did before."""
+
+    open: bool
+    since: date
+
+
+#: Returns a person's coverage by enrolment in a domain and municipality; None if the person never was enrolled.
+Enrolments = Callable[[str, str | None], Coverage | None]
+
+
+@dataclass(frozen=True)
+class RowContext:
+    """What the rows of a person depend on besides the entity: the day, coverage, and whether the person is protected.
+
+    `timelines` has those of the entities that cover a reading. `ever_protected` is whether the person is or was
+    protected: then no row of a history shows a place. `protection_on` is the day on which the last measure began, or on
+    which it ended.
+    """
+
+    day: date
+    protected: bool
+    timelines: Mapping[str, Timeline]
+    enrolments: Enrolments
+    ever_protected: bool = False
+    protection_on: date = date.min
+
+    def coverage(self, reading: PreparedReading, part: str | None) -> Coverage | None:
+        """Return the coverage of the person for rows of a part; None if there never was any."""
+        if reading.for_enrolled:
+            return self.enrolments(reading.domain.id, part)
+        other = reading.covered_by
+        if other is None:
+            return Coverage(open=True, since=date.min)
+        timeline = self.timelines.get(other.id)
+        if timeline is None:
+            return None
+        position = other.key.index(PART) if other.by_part and part is not None else None
+        keys = (
+            versions
+            for key, versions in timeline.versions.items()
+            if position is None or key[position] == part
+        )
+        return _held([period for versions in keys for period in _open_periods(versions)], self.day)
+
+
+#: The first day of a period, and the first day after it; None if it doesn't end.
+_Period = tuple[date, date | None]
+
+
+def _open_periods(versions: Sequence[Version]) -> Iterator[_Period]:
+    """Yield the periods in which a key is open."""
+    begins: date | None = None
+    for version in versions:
+        if version.open and begins is None:
+            begins = version.begins
+        elif not version.open and begins is not None:
+            yield begins, version.begins
+            begins = None
+    if begins is not None:
+        yield begins, None
+
+
+def _held(periods: Sequence[_Period], day: date) -> Coverage | None:
+    """Return whether any of the periods holds on a day, and since when one after the other does, or none does."""
+    held: Coverage | None = None
+    last_day: date | None = None
+    for begins, ends in sorted(periods, key=lambda period: period[0]):
+        if begins > day:
+            break
+        if held is None or (last_day is not None and begins > last_day):
+            held, last_day = Coverage(open=True, since=begins), ends
+        elif last_day is not None:
+            last_day = None if ends is None else max(last_day, ends)
+    if held is None or last_day is None or last_day > day:
+        return held
+    return Coverage(open=False, since=last_day)
+
+
+def rows_of(
+    timeline: Timeline, readings: Sequence[PreparedReading], context: RowContext
+) -> Iterator[tuple[RowId, Row]]:
+    """Yield the rows of an entity, reading by reading, in the order of the keys.
+
+    A key has a row from the day on which it is first opened. While the person is protected, columns that point to the
+    person's place are null; once a row is closed, they are too. A row that is no longer covered is closed, and keeps
+    the other values that it had.
+    """
+    for reading in readings:
+        for key, versions in sorted(timeline.versions.items()):
+            id_ = row_id(reading, key)
+            coverage = context.coverage(reading, id_.part)
+            if coverage is not None:
+                row = _row(reading, versions, coverage, context)
+                if row is not None:
+                    yield id_, row
+
+
+def row_id(reading: PreparedReading, key: Key) -> RowId:
+    """Return the id of the row of a key of an entity."""
+    entity = reading.reads.entity
+    part = key[entity.key.index(PART)] if entity.by_part else None
+    fields = tuple(value for name, value in zip(entity.key, key, strict=True) if name != PART)
+    return RowId(reading.domain.id, reading.reads.name, part, fields)
+
+
+def _row(
+    reading: PreparedReading, versions: Sequence[Version], coverage: Coverage, context: RowContext
+) -> Row | None:
+    """Return the row, since the day from which the domain sees it as it is; None if there was none yet."""
+    last = context.day if coverage.open else coverage.since - timedelta(days=1)
+    current = version_on(versions, last)
+    if current is None:
+        return None
+
+    def visible(version: Version) -> tuple[str | None, ...]:
+        is_hidden = context.protected or not version.open or not coverage.open
+        return reading.visible(version, is_hidden=is_hidden)
+
+    columns, since = visible(current), current.begins
+    if not coverage.open:
+        return Row(CLOSED, coverage.since if current.open else since, columns)
+    for version in reversed(versions[: versions.index(current)]):
+        if version.open is not current.open or visible(version) != columns:
+            break
+        since = version.begins
+    if current.open and columns != reading.visible(current, is_hidden=not context.protected):
+        since = max(since, context.protection_on)
+    return Row(ACTIVE if current.open else CLOSED, max(since, coverage.since), columns)

@@ -1,0 +1,65 @@
+"""The timeline of a declared entity of a person, and the submissions from which it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+#: The values of the entity's key, in its order; "" for the part of a national system.
+Key = tuple[str, ...]
+Values = tuple[str | None, ...]
+
+
+class Submission(NamedTuple):
+    """An event about one entity of a person, as received.
+
+    `received` is text that sorts by the time of receipt. `cancels` is a number of the same submitter. `fields` has a
+    value per field of the entity, None if it isn't given.
+    """
+
+    system: str
+    part: str | None
+    number: str
+    event: str
+    effective_on: date
+    recorded_on: date
+    received: str
+    cancels: str | None = None
+    fields: Values = ()
+
+    @property
+    def id(self) -> tuple[str, str, str]:
+        """Submitter (system and part) and number, which identify a submission."""
+        return self.system, self.part or "", self.number
+
+
+class Version(NamedTuple):
+    """What holds of one key from the day `begins` until the next version begins. `values` has a value per field.
+
+    A version that isn't `open` is one after its closing: its values are the last ones.
+    """
+
+    begins: date
+    open: bool
+    values: Values
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The versions of each key, oldest first, and the submissions that have no effect."""
+
+    versions: dict[Key, list[Version]] = field(default_factory=dict)
+    without_effect: list[Submission] = field(default_factory=list)
+
+    def days(self) -> Iterator[date]:
+        """Yield the days on which a version begins."""
+        for versions in self.versions.values():
+            for version in versions:
+                yield version.begins
+
+
+def version_on(versions: Sequence[Version], day: date) -> Version | None:
+    """Return the version that holds on a day; None before the first."""
+    return next((version for version in reversed(versions) if version.begins <= day), None)

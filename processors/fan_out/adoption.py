@@ -1,0 +1,75 @@
+"""The adoption of other declarations: everybody whom they concern is published again, in portions, beside other work.
+
+`mesh apply` numbers the declarations. A worker knows the number of its own. A record with a lower number, which only a
+replay reads, has no effect; one with a higher number ends the worker, as it runs declarations of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from schemas.declaration_digests import declaration_digests
+from streams.contract import State
+from streams.errors import UnavailableError
+
+#: Persons who are looked at by one record.
+PORTION: Final = 200
+
+_KEY: Final = "adoption"
+_BEGUN: Final = {"complete": False, "after": "", "persons": 0}
+
+
+class OutdatedWorkerError(UnavailableError):
+    """The worker runs declarations of before `mesh apply`; one that starts now has the new ones."""
+
+
+class Adoption:
+    """The adoption in one partition; `flush` stores how far it is."""
+
+    def __init__(self, state: State, number: int) -> None:
+        self._store, self._persons, self._number = state["adoption"], state["persons"], number
+        self._stored: dict[str, Any] | None = self._store.get_many([_KEY]).get(_KEY)
+        self._has_changed = False
+
+    def begin(self, number: int) -> bool:
+        """Begin to adopt declarations. Return whether a record to go on with it is due.
+
+        Raise OutdatedWorkerError if they are newer than this worker's.
+        """
+        if number > self._number:
+            raise OutdatedWorkerError(
+                "newer declarations were applied: the worker must start again with them"
+            )
+        if number < self._number or (self._stored is not None and self._stored["number"] >= number):
+            return False
+        before = [] if self._stored is None else self._stored["digests"]
+        self._put({"number": number, "digests": before, **_BEGUN})
+        return True
+
+    @property
+    def changed(self) -> Collection[str]:
+        """The names of the declarations that differ from those that were last adopted completely."""
+        before = {each["name"]: each["digest"] for each in (self._stored or {"digests": []})["digests"]}
+        return [name for name, digest in declaration_digests().items() if before.get(name) != digest]
+
+    def next_portion(self) -> list[str]:
+        """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""
+        stored = self._stored
+        if stored is None or stored["complete"]:
+            return []
+        portion = self._persons.keys_after(stored["after"], PORTION) if self.changed else []
+        if portion:
+            self._put({**stored, "after": portion[-1], "persons": stored["persons"] + len(portion)})
+        else:
+            digests = [{"name": name, "digest": digest} for name, digest in declaration_digests().items()]
+            self._put({**stored, "complete": True, "digests": digests})
+        return portion
+
+    def flush(self) -> None:
+        """Store how far the adoption is, if that has changed."""
+        if self._has_changed and self._stored is not None:
+            self._store.put(_KEY, self._stored)
+
+    def _put(self, value: dict[str, Any]) -> None:
+        self._stored, self._has_changed = value, True

@@ -1,0 +1,86 @@
+"""The day of a partition, and the agenda: what changes by itself when a day comes.
+
+A partition's day is the greatest one that has begun, or on which one of its records was received, in Japan's time. So a
+replay, which may read the submissions before the days, publishes nothing ahead of its day. What is due is worked off
+in portions: fan-out writes a record to its own input partition to go on, so that other records are not held up.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from processors.fan_out.history import Receipt, received_at
+from processors.japan import day_of_ms, first_ms_of
+from streams.contract import State
+
+#: Entries of the agenda that are worked off at once.
+PORTION: Final = 200
+
+_KEY: Final = "day"
+
+
+def agenda_key(day: date, person: str, entity: str) -> str:
+    """Return the key of an entry of the agenda."""
+    return f"{day}/{person}/{entity}"
+
+
+def person_of(agenda_key: str) -> str:
+    """Return the person of an entry of the agenda."""
+    return agenda_key.split("/")[1]
+
+
+class PartitionClock:
+    """The day of one partition; `flush` stores it."""
+
+    def __init__(self, state: State) -> None:
+        self._store, self._agenda = state["clock"], state["agenda"]
+        stored = self._store.get_many([_KEY]).get(_KEY)
+        self.day: date = stored["day"] if stored else date.min
+        self._is_catching_up: bool = bool(stored and stored["is_catching_up"])
+        self._stored = (self.day, self._is_catching_up)
+        self._next_day_ms = self._first_ms_after(self.day)
+        #: Whether anything may be due that wasn't before: what is put on the agenda is for later days.
+        self._must_look = False
+
+    def receive(self, receipt: Receipt) -> bool:
+        """Take note of the receipt of a record. Return whether that begins a day."""
+        at = received_at(receipt)
+        return at >= self._next_day_ms and self.begin(day_of_ms(at))
+
+    def begin(self, day: date) -> bool:
+        """Begin a day, if it isn't one that has begun before. Return whether it is new."""
+        if day <= self.day:
+            return False
+        self.day, self._next_day_ms, self._must_look = day, self._first_ms_after(day), True
+        return True
+
+    def must_continue(self) -> bool:
+        """Return whether something is due and no record to go on with it is on its way; from now on one is."""
+        if not self._must_look or self._is_catching_up:
+            return False
+        self._must_look = False
+        self._is_catching_up = bool(self._agenda.first_keys(str(self.day), 1))
+        return self._is_catching_up
+
+    def next_portion(self) -> list[str]:
+        """Return the persons of whom something is due, each once. The record that asks for them has arrived."""
+        self._is_catching_up, self._must_look = False, True
+        keys = self._agenda.first_keys(str(self.day), PORTION)
+        return list(dict.fromkeys(person_of(key) for key in keys))
+
+    def take_off(self, person: str) -> None:
+        """Remove what is due of a person from the agenda."""
+        for key in self._agenda.first_keys(str(self.day), PORTION):
+            if person_of(key) == person:
+                self._agenda.delete(key)
+
+    def flush(self) -> None:
+        """Store the day if it has changed."""
+        if (self.day, self._is_catching_up) != self._stored:
+            self._store.put(_KEY, {"day": self.day, "is_catching_up": self._is_catching_up})
+
+    @staticmethod
+    def _first_ms_after(day: date) -> int:
+        """Return the first millisecond since 1970 of the following day; 0 if no day has begun."""
+        return 0 if day == date.min else first_ms_of(day + timedelta(days=1))

@@ -1,0 +1,308 @@
+"""The declared entities of a person: their submissions, the rows of a day, and what differs from the rows sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from processors.entities.causes import NOTHING_KNOWN, Life
+from processors.entities.derived import derived_timeline
+from processors.entities.entity_fold import fold
+from processors.entities.history_rows import KnownTimeline, history_rows
+from processors.entities.rows import (
+    BY_LIFE,
+    DEPENDENCIES,
+    ENTITIES,
+    FOLLOWED,
+    HISTORIES,
+    IN_ORDER,
+    READINGS,
+    Row,
+    RowContext,
+    RowId,
+    rows_of,
+)
+from processors.entities.timeline import Submission, Timeline
+from processors.fan_out.conflicts import OPEN, WITHDRAWN, Conflict
+from processors.fan_out.domains import DOMAIN_ORDER
+from processors.fan_out.history import received_on
+from processors.fan_out.partition_clock import agenda_key
+from processors.fan_out.person import KnownLife
+from processors.rejections import RejectionCode
+from schemas.declare import CANCELLED, Entity
+from schemas.systems import SYSTEMS
+from streams.contract import StateStore
+
+#: System, part ("" for a national system) and number of a submission.
+SubmissionId = tuple[str, str, str]
+
+_SUBMISSION: Final = itemgetter(*Submission._fields)
+
+
+class RowDifference(NamedTuple):
+    """A row of a reading: to be upserted, or deleted (`row` is None)."""
+
+    id: RowId
+    row: Row | None
+
+    @property
+    def columns(self) -> tuple[str | None, ...]:
+        """The columns of the row; the key alone if it is deleted."""
+        return self.id.key if self.row is None else self.row.columns
+
+
+class EntityDifferences(NamedTuple):
+    """What became different: the rows of readings, and the submissions that have no effect, or have one again."""
+
+    rows: list[RowDifference]
+    conflicts: list[Conflict]
+
+
+NO_DIFFERENCES: Final = EntityDifferences([], [])
+
+
+@dataclass(slots=True)
+class EntityHistory:
+    """The submissions about one entity of a person in the order of arrival, and what was last published of it.
+
+    `rows` are the digests of the rows sent, `conflicts` the days of the submissions reported as being without effect.
+    """
+
+    submissions: list[Submission] = field(default_factory=list)
+    rows: dict[RowId, str] = field(default_factory=dict)
+    conflicts: dict[SubmissionId, date] = field(default_factory=dict)
+
+
+class PersonEntities:
+    """The entities of the persons of a batch, each read once and written once."""
+
+    def __init__(self, store: StateStore, agenda: StateStore) -> None:
+        self._store, self._agenda = store, agenda
+        self._histories: dict[str, EntityHistory] = {}
+        self._touched: dict[str, None] = {}
+
+    def load(self, entities_of: Mapping[str, Collection[str]]) -> None:
+        """Read the entities of persons; `entities_of` has for each person the ids of those that are stored."""
+        keys = [_key(person, id_) for person, ids in entities_of.items() for id_ in ids]
+        if keys:
+            stored = self._store.get_many(keys)
+            self._histories |= {key: _read(value) for key, value in stored.items()}
+
+    def add(self, person: str, entities: Collection[str], submission: Submission) -> RejectionCode | str:
+        """Add a submission to the history of its entity, and return the entity's id.
+
+        `entities` are those of the person. Return a RejectionCode if it repeats a number or cancels what isn't there.
+        """
+        owned = [entity.id for entity in SYSTEMS[submission.system].owns]
+        known = {
+            earlier.id: (id_, earlier)
+            for id_ in entities
+            if id_ in owned
+            for earlier in self._history(person, id_).submissions
+        }
+        repeated = known.get(submission.id)
+        if repeated is not None:
+            same = _content(repeated[1]) == _content(submission)
+            return RejectionCode.DUPLICATE if same else RejectionCode.NUMBER_TAKEN
+        entity = self._entity_of(submission, known)
+        if entity is None:
+            return RejectionCode.CANCELS_UNKNOWN
+        if isinstance(entity, RejectionCode):
+            return entity
+        self._history(person, entity).submissions.append(submission)
+        self._touched[_key(person, entity)] = None
+        return entity
+
+    def _entity_of(
+        self, submission: Submission, known: Mapping[SubmissionId, tuple[str, Submission]]
+    ) -> RejectionCode | str | None:
+        """Return the entity that a submission is about; None if it cancels one that isn't known."""
+        if submission.event != CANCELLED:
+            return SYSTEMS[submission.system].entity_of(submission.event)[0].id
+        cancelled = known.get((submission.system, submission.part or "", submission.cancels or ""))
+        if cancelled is None or cancelled[1].event == CANCELLED:
+            return None
+        already = (
+            earlier.cancels == submission.cancels and earlier.part == submission.part
+            for _, earlier in known.values()
+            if earlier.event == CANCELLED
+        )
+        return RejectionCode.CANCELS_CANCELLED if any(already) else cancelled[0]
+
+    def timelines(
+        self, person: str, entities: Collection[str], life: Life, wanted: Collection[str]
+    ) -> dict[str, Timeline]:
+        """Return the timelines of the wanted entities and of those that they depend on, in the order of dependency.
+
+        `entities` are all those of the person.
+        """
+        needed = {*wanted, *(id_ for id_ in entities if any(id_ in DEPENDENCIES[w] for w in wanted))}
+        timelines: dict[str, Timeline] = {}
+        for id_ in IN_ORDER:
+            if id_ in needed:
+                submissions = self._history(person, id_).submissions
+                timelines[id_] = _timeline(id_, submissions, life, timelines)
+        return timelines
+
+    def known_timelines(
+        self,
+        person: str,
+        wanted: Collection[str],
+        timelines: Mapping[str, Timeline],
+        known_lives: Callable[[], Sequence[KnownLife]],
+    ) -> dict[str, list[KnownTimeline]]:
+        """Return what was known day by day of those of the wanted entities that have a history.
+
+        `timelines` are those of now, as `timelines` returns them; `known_lives` is called at most once.
+        """
+        with_history = [id_ for id_ in wanted if HISTORIES[id_]]
+        needed = {
+            id_: [other for other in timelines if other in FOLLOWED[id_] | {id_}] for id_ in with_history
+        }
+        lives: Sequence[KnownLife] = ()
+        if not BY_LIFE.isdisjoint(other for others in needed.values() for other in others):
+            lives = known_lives()
+        return {
+            id_: self._known_timelines(person, id_, {other: timelines[other] for other in others}, lives)
+            for id_, others in needed.items()
+        }
+
+    def _known_timelines(
+        self, person: str, id_: str, timelines: Mapping[str, Timeline], lives: Sequence[KnownLife]
+    ) -> list[KnownTimeline]:
+        """Return what was known of an entity; `timelines` are those of now, of the entity and of what it follows."""
+        received = {
+            other: [(received_on(each.received), each) for each in self._history(person, other).submissions]
+            for other in timelines
+        }
+        if BY_LIFE.isdisjoint(timelines):
+            lives = ()
+        days = sorted({day for each in received.values() for day, _ in each} | {day for day, _ in lives})
+        known: list[KnownTimeline] = []
+        for day in days[:-1]:
+            life = next((known.life for known in reversed(lives) if known.day <= day), NOTHING_KNOWN)
+            folded: dict[str, Timeline] = {}
+            for other, submissions in received.items():
+                until_then = [each for received_on, each in submissions if received_on <= day]
+                folded[other] = _timeline(other, until_then, life, folded)
+            known.append(KnownTimeline(day, folded[id_]))
+        # On the last of the days all was known that is known now.
+        return [*known, *(KnownTimeline(day, timelines[id_]) for day in days[-1:])]
+
+    def publish(
+        self,
+        person: str,
+        entity_id: str,
+        timeline: Timeline,
+        context: RowContext,
+        known: Sequence[KnownTimeline] = (),
+    ) -> EntityDifferences:
+        """Return what differs from what was published of an entity, and note that it is published."""
+        history, entity = self._history(person, entity_id), ENTITIES[entity_id]
+        rows = dict(rows_of(timeline, READINGS[entity_id], context))
+        rows |= history_rows(known, HISTORIES[entity_id], context.day, ever_protected=context.ever_protected)
+        digests = {id_: row.digest for id_, row in rows.items()}
+        changed = [
+            RowDifference(id_, rows.get(id_))
+            for id_ in sorted(digests.keys() | history.rows.keys(), key=_row_order)
+            if digests.get(id_) != history.rows.get(id_)
+        ]
+        without_effect = {s.id: s.effective_on for s in timeline.without_effect}
+        conflicts = list(_conflicts(person, entity, history.conflicts, without_effect))
+        if changed or conflicts:
+            history.rows, history.conflicts = digests, without_effect
+            self._touched[_key(person, entity_id)] = None
+        return EntityDifferences(changed, conflicts)
+
+    def plan(self, person: str, entity: str, before: date | None, after: date | None) -> None:
+        """Have an entry on the agenda for the next day of an entity, and none for the one before."""
+        if before == after:
+            return
+        if before is not None:
+            self._agenda.delete(agenda_key(before, person, entity))
+        if after is not None:
+            self._agenda.put(agenda_key(after, person, entity), {"entity": entity})
+
+    def is_empty(self, person: str, entity: str) -> bool:
+        """Return whether nothing was submitted or published of an entity."""
+        history = self._history(person, entity)
+        return not (history.submissions or history.rows or history.conflicts)
+
+    def _history(self, person: str, entity: str) -> EntityHistory:
+        return self._histories.setdefault(_key(person, entity), EntityHistory())
+
+    def flush(self) -> None:
+        """Write the entities of which something was added or published, in the order of the first change."""
+        for key in self._touched:
+            self._store.put(key, _write(self._histories[key]))
+
+
+def _timeline(
+    id_: str, submissions: Iterable[Submission], life: Life, others: Mapping[str, Timeline]
+) -> Timeline:
+    entity = ENTITIES[id_]
+    if entity.is_derived:
+        return derived_timeline(id_, life)
+    return fold(entity, submissions, life, others)
+
+
+def _key(person: str, entity: str) -> str:
+    return f"{person}/{entity}"
+
+
+def _content(submission: Submission) -> Submission:
+    return submission._replace(received="")
+
+
+def _row_order(id_: RowId) -> tuple[int, str, str, tuple[str, ...]]:
+    return DOMAIN_ORDER[id_.domain], id_.reading, id_.part or "", id_.key
+
+
+def _conflicts(
+    person: str, entity: Entity, before: Mapping[SubmissionId, date], after: Mapping[SubmissionId, date]
+) -> Iterator[Conflict]:
+    for id_ in sorted(before.keys() | after.keys()):
+        if before.get(id_) == after.get(id_):
+            continue
+        system, part, number = id_
+        yield Conflict(
+            id=f"event/{person}/{system}/{part or '-'}/{number}",
+            kind="EVENT_WITHOUT_EFFECT",
+            person=person,
+            effective_on=after[id_] if id_ in after else before[id_],
+            domain=system,
+            municipality=part or None,
+            entity=entity.id,
+            number=number,
+            status=OPEN if id_ in after else WITHDRAWN,
+        )
+
+
+def _read(stored: Mapping[str, Any]) -> EntityHistory:
+    return EntityHistory(
+        [_read_submission(submission) for submission in stored["submissions"]],
+        {
+            RowId(row["domain"], row["reading"], row["part"], tuple(row["key"])): row["digest"]
+            for row in stored["rows"]
+        },
+        {(c["system"], c["part"] or "", c["number"]): c["effective_on"] for c in stored["conflicts"]},
+    )
+
+
+def _read_submission(stored: Mapping[str, Any]) -> Submission:
+    submission = Submission._make(_SUBMISSION(stored))
+    return submission._replace(fields=tuple(submission.fields))
+
+
+def _write(history: EntityHistory) -> dict[str, Any]:
+    return {
+        "submissions": [{**s._asdict(), "fields": list(s.fields)} for s in history.submissions],
+        "rows": [{**id_._asdict(), "key": list(id_.key), "digest": d} for id_, d in history.rows.items()],
+        "conflicts": [
+            {"system": system, "part": part or None, "number": number, "effective_on": day}
+            for (system, part, number), day in history.conflicts.items()
+        ],
+    }

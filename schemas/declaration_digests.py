@@ -1,0 +1,59 @@
+"""Digests of declarations: what must be published again when they change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Any, Final
+
+from schemas.systems import DOMAINS, SYSTEMS
+
+_DIGEST_BYTES: Final = 12
+
+#: Name of the digest of all rules by which domains have rows of persons.
+RULES: Final = "rules"
+
+
+def declaration_digests() -> dict[str, str]:
+    """Return the digest of the rules of persons' rows, and that of each entity with all its readings, by id."""
+    by_domain = {domain.id: {**_plain(domain), "reads": None} for domain in DOMAINS.values()}
+    digests = {RULES: _digest(by_domain)}
+    for system in SYSTEMS.values():
+        for entity in (*system.owns, *system.derives):
+            readings = [
+                [domain.id, _plain(reads)]
+                for domain in DOMAINS.values()
+                for reads in domain.reads
+                if reads.entity.id == entity.id
+            ]
+            digests[entity.id] = _digest([_plain(entity), readings])
+    return digests
+
+
+def digest_of_all() -> str:
+    """Return one digest of everything in `declaration_digests`."""
+    return _digest(declaration_digests())
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a declaration as JSON, equal for equal declarations in every process."""
+    if is_dataclass(value) and not isinstance(value, type):
+        content = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {"type": type(value).__name__, **content}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, Set):
+        return sorted(map(_plain, value))
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,66 @@
+"""What a system's declaration can say about kinds of facts: entities, their fields and events, and who receives them.
+
+Declarations are data. Topics, Avro schemas, tables and checks follow from them; see docs/systems.md.
+"""
+
+from schemas.declare.derived_entities import REGISTRATION, RESIDENT
+from schemas.declare.entities import COMMON_NAMES, PART, Consequence, Entity, FollowsEntity
+from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, changes, closes, opens
+from schemas.declare.entity_fields import (
+    FREE_TEXT,
+    DeclarationError,
+    EntityField,
+    choice,
+    day,
+    digits,
+    text,
+    yen,
+)
+from schemas.declare.entity_rules import (
+    AtMostOneInForce,
+    ByResidence,
+    Cause,
+    Expires,
+    FinalValue,
+    Follows,
+    Invariant,
+)
+from schemas.declare.reads import RESERVED_TABLES, Coverage, Enrolled, HeldBy, Reads, history_of
+
+__all__ = [
+    "CANCELLED",
+    "COMMON_NAMES",
+    "ENROLLED",
+    "FREE_TEXT",
+    "PART",
+    "REGISTRATION",
+    "RESERVED_TABLES",
+    "RESIDENT",
+    "AtMostOneInForce",
+    "ByResidence",
+    "Cause",
+    "Consequence",
+    "Coverage",
+    "DeclarationError",
+    "Effect",
+    "Enrolled",
+    "Entity",
+    "EntityField",
+    "Event",
+    "Expires",
+    "FinalValue",
+    "Follows",
+    "FollowsEntity",
+    "HeldBy",
+    "Invariant",
+    "Reads",
+    "changes",
+    "choice",
+    "closes",
+    "day",
+    "digits",
+    "history_of",
+    "opens",
+    "text",
+    "yen",
+]

@@ -1,0 +1,217 @@
+"""Declared entities: a kind of fact about a person, with its key, fields, events and rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event
+from schemas.declare.entity_fields import DeclarationError, EntityField
+from schemas.declare.entity_rules import (
+    ByResidence,
+    Expires,
+    FinalValue,
+    Follows,
+    Invariant,
+)
+
+#: Part of a key: the municipality whose system submitted the event.
+PART: Final = "municipality"
+
+#: Columns that every submission or every row of a reading has. No field may have such a name.
+COMMON_NAMES: Final = frozenset(
+    {
+        "cancels", "case_code", "code", "effective_on", "entity", "event", "fault", "file", "known_from", "known_to",
+        "line", "municipality", "number", "op", "raw", "recorded_on", "revision", "status", "valid_from", "valid_to",
+    }
+)  # fmt: skip
+#: Those that the rows of a history have, see `schemas.declare.reads.history_of`.
+HISTORY_NAMES: Final = frozenset({"known_from", "known_to", "valid_from", "valid_to"})
+#: Columns that PostgreSQL adds to every table.
+SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
+#: Longest name of a field or a reading in characters; PostgreSQL allows 63 bytes, and the sink adds a word.
+NAME_MAX: Final = 50
+
+FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_ENTITY_ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_EVENT_NAME: Final = re.compile(r"([A-Z][a-z0-9]*)+")
+
+
+@dataclass(frozen=True)
+class FollowsEntity:
+    """An event that follows once a key of another entity has one of these values in `field`, or is closed.
+
+    `by` is the field that has the key of the other entity; so the other entity has one field in its key.
+    """
+
+    event: str
+    entity: Entity
+    by: str
+    field: str
+    values: tuple[str, ...]
+
+
+Consequence = Follows | FollowsEntity | Expires | ByResidence
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A kind of fact about a person, with one owner, and the events that tell of it.
+
+    `key` are the fields (or PART) that tell a person's facts of this kind apart; without a key there is one of them.
+    The order of `events` is the order in which events of one day take effect. What `follows` by itself takes effect
+    before the events of its day. One that `is_derived` has no events: the mesh makes it of what is submitted otherwise.
+    """
+
+    id: str
+    japanese: str
+    fields: tuple[EntityField, ...]
+    events: tuple[Event, ...]
+    key: tuple[str, ...] = ()
+    invariants: tuple[Invariant, ...] = ()
+    follows: tuple[Consequence, ...] = ()
+    is_derived: bool = False
+
+    def __post_init__(self) -> None:
+        if not _ENTITY_ID.fullmatch(self.id):
+            raise DeclarationError(f"entity {self.id!r}: the id must be lower-case words joined by hyphens")
+        self._check_fields()
+        self._check_key()
+        for event in self.events:
+            self._check_event(event)
+        if len({event.name for event in self.events}) < len(self.events):
+            raise DeclarationError(f"{self.id}: an event is declared twice")
+        if not self.is_derived and not any(event.effect is Effect.OPENS for event in self.events):
+            raise DeclarationError(f"{self.id}: no event opens it")
+        for invariant in self.invariants:
+            self._check_invariant(invariant)
+        for consequence in self.follows:
+            self._check_consequence(consequence)
+
+    def _check_fields(self) -> None:
+        for name in self.field_names:
+            if not FIELD_NAME.fullmatch(name):
+                raise DeclarationError(
+                    f"{self.id}: field {name!r} must be lower-case words joined by underscores"
+                )
+            allowed = HISTORY_NAMES if self.is_derived else frozenset[str]()
+            if name in (COMMON_NAMES | SYSTEM_COLUMNS) - allowed:
+                raise DeclarationError(f"{self.id}: field {name} has the name of a column that every row has")
+            if len(name) > NAME_MAX:
+                raise DeclarationError(
+                    f"{self.id}: the name of field {name} is longer than {NAME_MAX} characters"
+                )
+        if len(set(self.field_names)) < len(self.fields):
+            raise DeclarationError(f"{self.id}: a field is declared twice")
+
+    def _check_key(self) -> None:
+        for name in self.key:
+            if name not in (*self.field_names, PART):
+                raise DeclarationError(f"{self.id}: the key has {name}, which is no field")
+            if name != PART and self.field(name).is_optional:
+                raise DeclarationError(f"{self.id}: field {name} is part of the key and can't be optional")
+            if name != PART and self.field(name).is_location:
+                raise DeclarationError(f"{self.id}: field {name} is part of the key and can't be withheld")
+
+    def _check_event(self, event: Event) -> None:
+        if not _EVENT_NAME.fullmatch(event.name) or event.name in (CANCELLED, ENROLLED):
+            raise DeclarationError(f"{self.id}: event {event.name!r} must be a name such as CardIssued")
+        for name in (*event.fields, *event.sets):
+            if name not in self.field_names or name in self.key:
+                raise DeclarationError(
+                    f"{self.id}: event {event.name} has {name}, which is no field, or is the key"
+                )
+        for name, value in event.sets.items():
+            if name in event.fields:
+                raise DeclarationError(f"{self.id}: event {event.name} both brings and sets {name}")
+            if self.field(name).choices and value not in self.field(name).choices:
+                raise DeclarationError(
+                    f"{self.id}: event {event.name} sets {name} to {value!r}, which is no choice"
+                )
+        given = {*event.fields, *event.sets}
+        missing = [
+            f.name for f in self.fields if not (f.is_optional or f.name in given or f.name in self.key)
+        ]
+        if event.effect is Effect.OPENS and missing:
+            raise DeclarationError(f"{self.id}: event {event.name} opens it without {', '.join(missing)}")
+
+    def _check_invariant(self, invariant: Invariant) -> None:
+        values = (invariant.value,) if isinstance(invariant, FinalValue) else invariant.values
+        if invariant.field is None:
+            return
+        if invariant.field not in self.field_names:
+            raise DeclarationError(f"{self.id}: an invariant is about {invariant.field}, which is no field")
+        choices = self.field(invariant.field).choices
+        if choices and not set(values) <= set(choices):
+            raise DeclarationError(
+                f"{self.id}: an invariant is about a value that {invariant.field} can't have"
+            )
+
+    def _check_consequence(self, consequence: Consequence) -> None:
+        if isinstance(consequence, ByResidence):
+            names: tuple[str, ...] = (consequence.opens, consequence.closes)
+            if self.key != (PART,):
+                raise DeclarationError(f"{self.id}: what is open by residence must have the key (PART,)")
+        else:
+            names = (consequence.event,)
+        for name in names:
+            if name not in {event.name for event in self.events}:
+                raise DeclarationError(f"{self.id}: {name} follows by itself, but is no event")
+        if isinstance(consequence, Expires) and self.field(consequence.field).type != "date":
+            raise DeclarationError(f"{self.id}: it expires by {consequence.field}, which is no day")
+        if isinstance(consequence, FollowsEntity) and len(consequence.entity.key) != 1:
+            raise DeclarationError(
+                f"{self.id}: it follows {consequence.entity.id}, whose key isn't one field"
+            )
+
+    @cached_property
+    def depends_on_person(self) -> bool:
+        """Whether anything of it follows from what happens to the person."""
+        return any(isinstance(each, (Follows, ByResidence)) for each in self.follows)
+
+    @cached_property
+    def by_residence(self) -> ByResidence | None:
+        """The rule by which it is open where the person is registered; None if there is none."""
+        return next((each for each in self.follows if isinstance(each, ByResidence)), None)
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """The names of the fields, in their order."""
+        return tuple(declared.name for declared in self.fields)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The position of each field."""
+        return {name: position for position, name in enumerate(self.field_names)}
+
+    @cached_property
+    def ranks(self) -> Mapping[str, int]:
+        """The rank of each event among those of one day."""
+        return {event.name: rank for rank, event in enumerate(self.events)}
+
+    @cached_property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields of the key, without PART."""
+        return tuple(name for name in self.key if name != PART)
+
+    @cached_property
+    def by_part(self) -> bool:
+        """Whether each municipality has facts of its own about a person."""
+        return PART in self.key
+
+    def field(self, name: str) -> EntityField:
+        """Return a field. Raise KeyError if there is none with this name."""
+        for declared in self.fields:
+            if declared.name == name:
+                return declared
+        raise KeyError(f"entity {self.id} has no field {name}")
+
+    def event(self, name: str) -> Event:
+        """Return an event. Raise KeyError if there is none with this name."""
+        for declared in self.events:
+            if declared.name == name:
+                return declared
+        raise KeyError(f"entity {self.id} has no event {name}")

@@ -1,0 +1,59 @@
+"""Events of declared entities, and what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+#: Name in submissions of the event that takes back an earlier one of the same submitter.
+CANCELLED: Final = "Cancelled"
+#: Name in submissions of the event that enrols a person in the submitting domain.
+ENROLLED: Final = "Enrolled"
+
+
+class Effect(StrEnum):
+    """What an event does to the version of its key: it begins one, gives it other values, or ends it."""
+
+    OPENS = "OPENS"
+    CHANGES = "CHANGES"
+    CLOSES = "CLOSES"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, named in the past tense. `fields` are those that it brings, besides the key.
+
+    `sets` are values of other fields that the event means. `file_within` is the number of days within which it should
+    be submitted, None if there is no such rule. An event that opens the fact of a municipality has an effect only if
+    its registration of the person is the confirmed one on that day, unless it `is_anywhere`.
+    """
+
+    name: str
+    japanese: str
+    effect: Effect
+    fields: tuple[str, ...] = ()
+    sets: Mapping[str, str] = field(default_factory=dict)
+    file_within: int | None = None
+    is_anywhere: bool = False
+
+    def anywhere(self) -> Event:
+        """Return the same event, which a municipality may submit also about others than its residents."""
+        return replace(self, is_anywhere=True)
+
+
+def opens(name: str, japanese: str, *fields: str, **sets: str) -> Event:
+    """Declare an event that begins a version of its key."""
+    return Event(name, japanese, Effect.OPENS, fields, MappingProxyType(sets))
+
+
+def changes(name: str, japanese: str, *fields: str, **sets: str) -> Event:
+    """Declare an event that gives an open version other values from its day on."""
+    return Event(name, japanese, Effect.CHANGES, fields, MappingProxyType(sets))
+
+
+def closes(name: str, japanese: str, *fields: str, **sets: str) -> Event:
+    """Declare an event that ends a version: its day is the first on which the version doesn't hold."""
+    return Event(name, japanese, Effect.CLOSES, fields, MappingProxyType(sets))

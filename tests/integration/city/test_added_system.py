@@ -1,0 +1,198 @@
+"""A system that is added by one file to a running mesh with persons in it, and a reading that is added later.
+
+Its own events go in; it receives of whom it names what is known already; nothing changes in any other store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from schemas.systems import DOMAINS
+from schemas.topics import AUDITOR
+from tests.attacks.installed_copy import InstalledCopy
+from tests.integration.city.life_events import A, B, Person, Population, Row, ingest
+from tests.integration.cluster import IntegrationCluster, selected, wait_until
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(420)]
+
+SYSTEM = '''"""図書館: cards of a library, and the name and address of who has one."""
+
+from schemas.declare import RESIDENT, Entity, HeldBy, Reads, closes, opens, text
+from schemas.systems.model import Domain, Scope, System, rules_of, submission_schema
+
+BASIS = "図書館法（昭和25年法律第118号）第3条"
+
+LIBRARY_CARD = Entity(
+    "library-card",
+    "利用者カード",
+    key=("card_number",),
+    fields=(text("card_number", "番号", 12, "^[0-9]{1,12}$"), text("branch", "館", 20)),
+    events=(opens("LibraryCardIssued", "交付", "branch"), closes("LibraryCardReturned", "返納")),
+)
+DOMAIN = Domain(
+    id="library",
+    scope=Scope.NATIONAL,
+    columns=(),
+    rules=rules_of((), {}, ""),
+    legal_basis=BASIS,
+    reads=(
+        Reads("library_card", LIBRARY_CARD, ("branch",), purpose="貸出し", basis=BASIS),
+        Reads("reader", RESIDENT, ("name", "address"), purpose="督促", basis=BASIS, of=HeldBy(LIBRARY_CARD)),
+        # more readings
+    ),
+)
+SYSTEM = System(
+    "library", "図書館", Scope.NATIONAL, submission_schema("library"), DOMAIN, owns=(LIBRARY_CARD,)
+)
+'''
+#: Added to the file later: the state of the My Number card of whoever has a library card.
+READING = 'Reads("number_card", CARD, ("state",), purpose="本人確認", basis=BASIS, of=HeldBy(LIBRARY_CARD)),'
+
+
+class Library:
+    """The persons, the installation, and what its stores have."""
+
+    def __init__(self, cluster: IntegrationCluster, copy: InstalledCopy) -> None:
+        self.cluster, self.copy = cluster, copy
+        population = Population(20)
+        self.readers = [self._resident(population) for _ in range(3)]
+        self.others = [self._resident(population) for _ in range(3)]
+        self.file = copy.code / "schemas" / "systems" / "library.py"
+
+    @staticmethod
+    def _resident(population: Population) -> Person:
+        person = population.person(date(1990, 1, 1))
+        person.registered(0, A, "初期登録", date(2026, 4, 1))
+        person.with_certificates(1, date(2026, 5, 1))
+        return person
+
+    def mesh(self, *arguments: object) -> str:
+        """Run a command of the copy's `mesh`, and return its output."""
+        process = self.copy.mesh(*arguments)
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
+
+    def apply(self) -> None:
+        """Generate the Avro files, apply the declarations, and wait until they are adopted."""
+        self.mesh("systems", "generate")
+        assert "are being adopted" in self.mesh("apply")
+        wait_until("everything is adopted", self._is_adopted)
+        self.mesh("wait", "--idle", "--timeout", "60")
+
+    def _is_adopted(self) -> bool:
+        progress = json.loads(self.copy.mesh("status", "--json").stdout)["adoption"]
+        return bool(progress and progress["complete"] == progress["partitions"])
+
+    def table(self, name: str) -> list[Row]:
+        """Return the rows of a table of the new store, without codes and revisions."""
+        rows = self.cluster.table("library", name)
+        return [{k: v for k, v in row.items() if k not in ("code", "revision")} for row in rows]
+
+    def other_stores(self) -> dict[str, Any]:
+        """Return the rows of every table of the stores of before, as text."""
+        contents: dict[str, Any] = {}
+        with psycopg.connect(self.cluster.environment.dsn(AUDITOR)) as connection:
+            for domain in DOMAINS.values():
+                tables = connection.execute(
+                    "SELECT table_name FROM information_schema.tables WHERE table_schema = %s",
+                    [domain.schema_name],
+                ).fetchall()
+                for (table,) in tables:
+                    if table in ("sink_offset", "receipt_outbox"):
+                        continue  # They have positions in the log, not what the domain knows.
+                    name = sql.Identifier(domain.schema_name, table)
+                    rows = connection.execute(sql.SQL("SELECT t::text FROM {} t").format(name)).fetchall()
+                    contents[f"{domain.id}.{table}"] = sorted(rows)
+        return contents
+
+
+@pytest.fixture(scope="module")
+def library(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Yield a mesh that runs from a copy of the code and has six residents with cards."""
+    with selected(servers):
+        servers.reset()
+        copy = InstalledCopy.create(tmp_path_factory.mktemp("installed"))
+        library = Library(servers, copy)
+        library.mesh("up")
+        ingest(servers, [*library.readers, *library.others], tmp_path_factory.mktemp("residents"))
+        yield library
+
+
+def test_a_system_is_added_by_one_file(library: Library, tmp_path: Path) -> None:
+    """Its events become rows, it receives the facts that were known before, and no other store changes."""
+    before = library.other_stores()
+    library.file.write_text(SYSTEM, encoding="utf-8")
+    library.apply()
+    for person in library.readers:
+        card = person.code[-6:]
+        person.stages = {}
+        person.event(9, "library", "LibraryCardIssued", date(2026, 11, 1), card_number=card, branch="北館")
+    ingest_by(library, library.readers, tmp_path)
+    assert sorted(row["card_number"] for row in library.table("library_card")) == sorted(
+        person.code[-6:] for person in library.readers
+    )
+    readers = library.table("reader")
+    assert sorted(row["name"] for row in readers) == sorted(person.kana for person in library.readers)
+    assert {row["status"] for row in readers} == {"active"}
+    assert {row["address"][:6] for row in readers} == {A}
+    assert library.other_stores() == before
+    assert library.cluster.dead_letters() == []
+
+
+def test_a_reading_that_is_added_later_is_filled(library: Library) -> None:
+    """Of whom it names it has what is known; nobody else is in it, and no other store changes."""
+    before = library.other_stores()
+    text = library.file.read_text(encoding="utf-8")
+    text = text.replace("# more readings", READING)
+    text = text.replace(
+        "from schemas.systems.model", "from schemas.systems.card import CARD\nfrom schemas.systems.model"
+    )
+    library.file.write_text(text, encoding="utf-8")
+    library.apply()
+    assert [
+        (row["serial"], row["state"])
+        for row in sorted(library.table("number_card"), key=lambda r: r["serial"])
+    ] == [(serial, "active") for serial in sorted(f"C{person.code[-8:]}" for person in library.readers)]
+    assert library.other_stores() == before
+    assert library.cluster.dead_letters() == []
+
+
+def test_what_happens_afterwards_reaches_it(library: Library, tmp_path: Path) -> None:
+    """A move changes the address of a reader, and a returned card closes the row and takes the address out."""
+    mover, returner = library.readers[:2]
+    for person in (mover, returner):
+        person.stages = {}
+    mover.notice(10, A, "転出", date(2026, 11, 10), moved_to=B)
+    mover.registered(10, B, "転入", date(2026, 11, 10), moved_from=A)
+    returner.event(10, "library", "LibraryCardReturned", date(2026, 11, 10), card_number=returner.code[-6:])
+    ingest_by(library, [mover, returner], tmp_path)
+    assert library.cluster.rejections() == []
+    readers = {row["address"] and row["address"][:6]: row["status"] for row in library.table("reader")}
+    assert readers == {A: "active", B: "active", None: "closed"}
+
+
+def ingest_by(library: Library, persons: list[Person], folder: Path) -> None:
+    """Ingest by the copy's commands: those of this process don't know the new system."""
+    for stage in sorted({stage for person in persons for stage in person.stages}):
+        by_file: dict[str, list[Row]] = {}
+        for person in persons:
+            for file, row in person.stages[stage]:
+                by_file.setdefault(file, []).append(row)
+        for file, rows in sorted(by_file.items()):
+            path = folder / f"{file}.jsonl"
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            path.write_text(text, encoding="utf-8")
+            kind, system = file.split("_")[:2]
+            library.mesh(
+                *(["ingest", "notices"] if kind == "notices" else ["ingest", "events", "--system", system]),
+                path,
+            )
+    library.mesh("wait", "--idle", "--timeout", "60")

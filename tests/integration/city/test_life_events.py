@@ -1,0 +1,203 @@
+"""Checks of life events through the real stack, each named by its number: given persons, and others drawn at random.
+
+The days are in the past, or relative to today, because a store shows what holds today.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from tests.integration.city.life_events import A, B, Person, Population, Stores, ingest
+from tests.integration.cluster import IntegrationCluster, selected
+
+TODAY = (datetime.now(UTC) + timedelta(hours=9)).date()
+SEED = int(os.environ.get("LIFE_EVENTS_SEED", TODAY.toordinal()))
+
+
+def days_ago(days: int) -> date:
+    """Return the day that was so many days ago."""
+    return TODAY - timedelta(days=days)
+
+
+class Story:
+    """All persons, and the stores after everything about them was ingested."""
+
+    def __init__(self) -> None:
+        self.population = Population(SEED)
+        self.turned_65 = [self._turned_65(date(1961, 6, 1))]
+        self.turned_65 += [
+            self._turned_65(self.population.day(date(1955, 1, 1), date(1961, 6, 30))) for _ in range(3)
+        ]
+        self.turns_65_tomorrow = self._turned_65(
+            date(TODAY.year - 65, TODAY.month, TODAY.day) + timedelta(days=2)
+        )
+        self.departed = [
+            self._departed(days_ago(days)) for days in (31, 32, self.population.chance.randint(33, 80))
+        ]
+        self.just_departed = [
+            self._departed(days_ago(days)) for days in (30, self.population.chance.randint(1, 29))
+        ]
+        self.moved = [self._moved(first) for first in (A, B)]
+        self.in_institution = [self._in_institution() for _ in range(2)]
+        #: The days of the new names are by code of the person.
+        self.renamed_on: dict[str, date] = {}
+        self.renamed = [self._renamed() for _ in range(3)]
+        self.died = [self._died(cancelled=False) for _ in range(2)]
+        self.revived = [self._died(cancelled=True) for _ in range(3)]
+
+    def _turned_65(self, born: date) -> Person:
+        person = self.population.person(born)
+        person.registered(0, A, "初期登録", date(2020, 4, 1))
+        return person
+
+    def _departed(self, on: date) -> Person:
+        person = self.population.person()
+        person.registered(0, A, "初期登録", days_ago(400))
+        person.with_certificates(1, days_ago(300))
+        person.notice(2, A, "転出", on, moved_to=B)
+        return person
+
+    def _moved(self, first: str) -> Person:
+        """Return somebody who moved from A to B; the notice of `first` is ingested before the other one."""
+        person, on = self.population.person(date(1990, 5, 5)), days_ago(60)
+        person.registered(0, A, "初期登録", days_ago(400))
+        person.with_certificates(1, days_ago(300))
+        person.notice(2 if first == A else 3, A, "転出", on, moved_to=B)
+        person.registered(3 if first == A else 2, B, "転入", on, moved_from=A)
+        return person
+
+    def _in_institution(self) -> Person:
+        person = self.population.person(self.population.day(date(1940, 1, 1), date(1955, 1, 1)))
+        on = self.population.day(days_ago(200), days_ago(40))
+        person.registered(0, A, "初期登録", days_ago(400))
+        person.event(1, f"care_{A}", "InstitutionEntered", on)
+        person.notice(2, A, "転出", on, moved_to=B)
+        person.registered(2, B, "転入", on, moved_from=A)
+        return person
+
+    def _renamed(self) -> Person:
+        person = self.population.person()
+        person.registered(0, A, "初期登録", days_ago(400))
+        person.with_certificates(1, days_ago(300))
+        on = self.population.day(days_ago(250), days_ago(2))
+        person.notice(2, A, "氏名変更", on, {"name": "新　氏名", "kana": "アタラシ　シメイ"})
+        self.renamed_on[person.code] = on
+        return person
+
+    def _died(self, *, cancelled: bool) -> Person:
+        person = self.population.person(date(1950, 1, 1))
+        person.registered(0, A, "初期登録", days_ago(400))
+        person.with_certificates(1, days_ago(300))
+        number = person.notice(2, A, "死亡", self.population.day(days_ago(200), days_ago(3)))
+        if cancelled:
+            person.stages.setdefault(3, []).append(
+                (
+                    f"notices_{A}",
+                    {
+                        "notice": f"{A[:5]}-x{person.code[-6:]}",
+                        "municipality": A,
+                        "reason": "取消",
+                        "effective_on": days_ago(1).isoformat(),
+                        "recorded_on": days_ago(1).isoformat(),
+                        "persons": [{"code": person.code}],
+                        "cancels": number,
+                    },
+                )
+            )
+        return person
+
+
+@pytest.fixture(scope="module")
+def story(
+    servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Story, Stores]]:
+    """Yield the persons, and the stores after everything about them was ingested, in a mesh of its own data."""
+    with selected(servers):
+        servers.start_empty()
+        told = Story()
+        ingest(servers, told.population.persons, tmp_path_factory.mktemp("life_events"))
+        assert servers.dead_letters() == []
+        assert servers.rejections() == []
+        yield told, Stores(servers)
+
+
+def test_check_3_insured_the_day_before_the_65th_birthday(story: tuple[Story, Stores]) -> None:
+    """Somebody born on 1 June 1961 is insured from 31 May 2026; nobody earlier, and nobody by another municipality."""
+    told, stores = story
+    for person in told.turned_65:
+        row = stores.row(person, "care", "insurance")
+        birthday = person.born.replace(year=person.born.year + 65)
+        first = max(birthday - timedelta(days=1), date(2020, 4, 1))
+        assert (row["municipality"], row["status"], row["effective_on"]) == (A, "active", first)
+    assert stores.rows(told.turns_65_tomorrow, "care", "insurance") == []
+
+
+def test_check_6_a_departure_without_arrival(story: tuple[Story, Stores]) -> None:
+    """After 31 days without a registration the card is void; nobody lists the person at the destination."""
+    told, stores = story
+    for person in told.departed:
+        assert stores.row(person, "card", "card")["state"] == "void"
+    for person in told.just_departed:
+        assert stores.row(person, "card", "card")["state"] == "active"
+    for person in (*told.departed, *told.just_departed):
+        assert [row["municipality"] for row in stores.rows(person, "local-tax", "person")] == [A]
+
+
+def test_check_7_the_order_of_the_registers_does_not_matter(story: tuple[Story, Stores]) -> None:
+    """The move in read before the move out gives the same rows as the other order."""
+    told, stores = story
+    tables = [("local-tax", "person"), ("card", "card"), ("jpki", "certificate"), ("jpki", "holder")]
+    own = {"code", "revision", "serial", "certificate_serial", "on_card", "address", "household_code", "name", "kana",
+           "roman"}  # fmt: skip
+    for domain, table in tables:
+        ends = [
+            sorted(
+                sorted((column, str(value)) for column, value in row.items() if column not in own)
+                for row in stores.rows(person, domain, table)
+            )
+            for person in told.moved
+        ]
+        assert ends[0] == ends[1], (domain, table)
+        assert ends[0], (domain, table)
+
+
+def test_check_11_the_insurer_is_not_the_place_of_residence(story: tuple[Story, Stores]) -> None:
+    """Who moved from A into an institution in B is insured by A, and a resident for local tax in B."""
+    told, stores = story
+    for person in told.in_institution:
+        row = stores.row(person, "care", "insurance")
+        assert (row["municipality"], row["status"], row["institution_elsewhere"]) == (A, "active", "yes")
+        assert stores.row(person, "local-tax", "person", status="active")["municipality"] == B
+
+
+def test_check_12_a_new_name(story: tuple[Story, Stores]) -> None:
+    """The signature certificate is revoked, the authentication certificate is valid, the card is to be written."""
+    told, stores = story
+    for person in told.renamed:
+        signature = stores.row(person, "jpki", "certificate", usage="signature")
+        assert (signature["validity"], signature["effective_on"]) == ("revoked", told.renamed_on[person.code])
+        assert stores.row(person, "jpki", "certificate", usage="authentication")["validity"] == "valid"
+        card = stores.row(person, "card", "card")
+        assert (card["state"], card["printed_text"]) == ("active", "to-be-written")
+        assert stores.row(person, "jpki", "holder")["name"] == "新　氏名"
+
+
+def test_check_13_a_death_that_is_cancelled(story: tuple[Story, Stores]) -> None:
+    """Every domain is as before the death, but certificates that it revoked stay revoked, and the card void."""
+    told, stores = story
+    for person in told.revived:
+        assert stores.row(person, "local-tax", "person")["status"] == "active"
+        assert stores.row(person, "care", "insurance")["status"] == "active"
+        assert stores.row(person, "jpki", "holder")["status"] == "active"
+        validity = {row["validity"] for row in stores.rows(person, "jpki", "certificate")}
+        assert validity == {"revoked"}
+        assert stores.row(person, "card", "card")["state"] == "void"
+    for person in told.died:
+        assert stores.row(person, "local-tax", "person")["status"] == "closed"
+        assert stores.row(person, "care", "insurance")["status"] == "closed"
+        holder = stores.row(person, "jpki", "holder")
+        assert (holder["status"], holder["address"]) == ("closed", None)

@@ -1,0 +1,205 @@
+"""The check of all declarations together, and the ids that a system may have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.systems import declaration_checks
+from infra.systems.declaration_checks import content_faults, declaration_faults, id_fault
+from infra.systems.first_file import first_file
+from schemas.declare import (
+    PART,
+    REGISTRATION,
+    RESIDENT,
+    Coverage,
+    Enrolled,
+    Entity,
+    Event,
+    FollowsEntity,
+    HeldBy,
+    Reads,
+    closes,
+    opens,
+    text,
+)
+from schemas.reasons import Reason
+from schemas.systems import SYSTEMS
+from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of, submission_schema
+
+
+def entity(id_: str = "loan", *, key: tuple[str, ...] = ("serial",), event: str = "LoanBegan") -> Entity:
+    """Return an entity with a serial number and a note."""
+    ended: Event = closes("LoanEnded", "返却")
+    fields = (text("serial", "番号", 10), text("note", "備考", 10).optional())
+    return Entity(id_, "貸出", fields, (opens(event, "貸出"), ended), key=key)
+
+
+def reading(of: Entity, name: str = "loan", basis: str = "図書館法") -> Reads:
+    """Return a reading of an entity."""
+    return Reads(name, of, ("note",), "貸出の管理", basis)
+
+
+def system(
+    *reads: Reads,
+    owns: tuple[Entity, ...] = (),
+    id_: str = "library",
+    scope: Scope = Scope.NATIONAL,
+    basis: str = "図書館法",
+) -> System:
+    """Return a system with a domain that reads what is given."""
+    domain = Domain(id_, scope, (), rules_of((), {}, ""), basis, reads=reads)
+    return System(id_, "図書館", scope, submission_schema(id_) if owns else None, domain, owns=owns)
+
+
+def faults_of(*systems: System) -> list[str]:
+    """Return the faults of these systems and no others."""
+    return content_faults({each.id: each for each in systems})
+
+
+LOAN = entity()
+GOOD = system(reading(LOAN), owns=(LOAN,))
+
+
+def test_the_declared_systems_have_no_fault() -> None:
+    """None in the declarations themselves."""
+    assert content_faults() == []
+
+
+def test_a_good_system_has_no_fault_but_missing_files() -> None:
+    """Each missing Avro file is named, with the command that writes it."""
+    assert faults_of(GOOD) == []
+    assert declaration_faults({"library": GOOD}) == [
+        f"library: schemas/avro/{name}-library/v1.avsc is not written yet: run `mesh systems generate`"
+        for name in ("submission", "domain")
+    ]
+
+
+def test_avro_files_in_another_package_are_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that has moved to a package of its own has taken them with it."""
+    (tmp_path / "domain-library").mkdir()
+    monkeypatch.setattr(declaration_checks, "avro_folders", lambda: (tmp_path,))
+    (fault,) = faults_of(GOOD)
+    assert fault.startswith(f"library: {tmp_path}/domain-library has Avro files, which belong into")
+
+
+ORPHAN = replace(LOAN, follows=(FollowsEntity("LoanEnded", entity("member"), "serial", "note", ("x",)),))
+AGAIN = replace(LOAN, events=(opens("LoanMade", "貸出"),))
+OF_PARTS = replace(LOAN, key=(PART, "serial"))
+UNBASED = Domain("library", Scope.NATIONAL, ("name", "name"), rules_of((), {}, ""), "", paying=True)
+
+
+@pytest.mark.parametrize(
+    ("systems", "sentence"),
+    [
+        (
+            (GOOD, system(owns=(LOAN,), id_="museum")),
+            "museum: it owns entity loan, which library owns already",
+        ),
+        ((system(owns=(LOAN, AGAIN)),), "library: it owns entity loan twice"),
+        ((system(reading(LOAN)),), "library: reading loan is of entity loan, which no declared system owns"),
+        (
+            (GOOD, system(reading(entity(event="LoanMade")), id_="museum")),
+            "museum: reading loan has another declaration of entity loan than its owner",
+        ),
+        (
+            (system(reading(LOAN, "loan1"), reading(LOAN, "loan_1"), owns=(LOAN,)),),
+            "library: two parts of the schema domain-library have the same name",
+        ),
+        (
+            (System("library", "図書館", Scope.NATIONAL, domain=UNBASED),),
+            "library: the schema domain-library has two fields person.name",
+        ),
+        ((system(reading(LOAN, basis=" "), owns=(LOAN,)),), "reading loan needs a purpose and a legal basis"),
+        (
+            (System("library", "図書館", Scope.NATIONAL, domain=UNBASED),),
+            "library: it receives accounts without an account_basis",
+        ),
+        (
+            (system(owns=(OF_PARTS,)),),
+            "library: entity loan has the municipality in its key, but the system is national",
+        ),
+        (
+            (system(reading(ORPHAN), owns=(ORPHAN,)),),
+            "library: entity loan follows member, which no declared system owns",
+        ),
+        (
+            (system(replace(reading(LOAN), of=HeldBy(entity("member"))), owns=(LOAN,)),),
+            "library: reading loan is about holders of member, which nobody owns",
+        ),
+        (
+            (replace(GOOD, scope=Scope.MUNICIPAL),),
+            "library: its domain is library (NATIONAL); id and scope must be those of the system",
+        ),
+        ((system(id_="tracker"),), "tracker can't be the id of a system"),
+    ],
+)
+def test_each_fault_is_a_sentence(systems: tuple[System, ...], sentence: str) -> None:
+    """It names the system and what is wrong."""
+    faults = faults_of(*systems)
+    assert any(sentence in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("coverage", [HeldBy(LOAN), Enrolled()])
+def test_whom_a_reading_is_about_can_be_written_out(coverage: Coverage) -> None:
+    """The holders, as by default, or the enrolled."""
+    assert faults_of(system(replace(reading(LOAN), of=coverage), owns=(LOAN,))) == []
+
+
+@pytest.mark.parametrize("derived", [RESIDENT, REGISTRATION])
+def test_a_derived_entity_belongs_to_the_register(derived: Entity) -> None:
+    """Without the system that derives it, nothing is known about it."""
+    scope = Scope.MUNICIPAL if derived.by_part else Scope.NATIONAL
+    reading_of = Reads("resident", derived, ("name",), "名簿", "図書館法", of=Enrolled())
+    reader = system(reading_of, scope=scope)
+    assert content_faults({**SYSTEMS, "library": reader}) == []
+    assert faults_of(reader) == [
+        f"library: reading resident is of entity {derived.id}, which no declared system owns"
+    ]
+
+
+def test_rules_and_enrolments_need_a_basis() -> None:
+    """Of their own, or the domain's."""
+    rules = dict(rules_of((), {}, "")) | {Reason.MOVED_WITHIN: Rule(Action.UPDATE)}
+    domain = Domain("library", Scope.NATIONAL, (), rules, "", enrolment=Rule(Action.NONE))
+    faults = faults_of(System("library", "図書館", Scope.NATIONAL, domain=domain))
+    assert faults == [
+        "library: the rule of 転居 has no legal basis",
+        "library: the enrolment has no legal basis",
+    ]
+    based = replace(domain, legal_basis="図書館法")
+    assert faults_of(System("library", "図書館", Scope.NATIONAL, domain=based)) == [
+        "library: the enrolment has no legal basis"
+    ]
+
+
+@pytest.mark.parametrize("id_", [*SYSTEMS, "library", "tax-aid", "a1"])
+def test_good_ids(id_: str) -> None:
+    """Those of today's systems among them."""
+    assert id_fault(id_) is None
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "", "Library", "tax_aid", "-a", "a--b", "1a", "図書館", "a.b", "intake", "fan-out", "admin", "auditor", "mesh",
+        "me", "digest", "dead-letter", "sink", "sink-card", "pg", "pg-a", "public", "care-municipality", "care-131041",
+    ],
+)  # fmt: skip
+def test_ids_that_the_mesh_uses_itself(id_: str) -> None:
+    """Users, logins, keys, steps, and groups of consumers; and what is no id at all."""
+    assert id_fault(id_) is not None
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_the_first_file_has_no_fault(scope: Scope) -> None:
+    """Neither of a national nor of a municipal system; it fits into the lines of this repository."""
+    written = first_file("tax-aid", scope, "給付金")
+    names: dict[str, object] = {}
+    exec(compile(written, "tax_aid.py", "exec"), names)  # noqa: S102 - it is what the module itself does
+    declared = names["SYSTEM"]
+    assert isinstance(declared, System)
+    assert faults_of(declared) == []
+    assert max(map(len, written.splitlines())) <= 110

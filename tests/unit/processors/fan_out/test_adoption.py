@@ -1,0 +1,163 @@
+"""Adoption of other declarations: whoever they concern is published again, and nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from processors.fan_out import FanOutProcessor
+from processors.fan_out.adoption import OutdatedWorkerError
+from schemas.declaration_digests import RULES, declaration_digests
+from tests.unit.processors.intake_output import enrolment, event, notice, received
+from tests.unit.processors.two_steps import Row, TwoSteps
+
+pytestmark = pytest.mark.unit
+FIELDS = {"kind": "standard", "expires_on": "2030-01-01"}
+
+
+def adopted(number: int) -> Row:
+    """Return the record by which declarations are adopted."""
+    change = {"person": "", "kind": "ADOPTED", "declarations": number, "seq": 0}
+    return (
+        change
+        | {"effective_on": received("in.operator", 0)["received_at"].date()}
+        | received("in.operator", 0)
+    )
+
+
+def with_cards(persons: int) -> TwoSteps:
+    """Return the mesh with so many persons who have a card, one of them also a resident who is enrolled in nta."""
+    steps = TwoSteps(serialized=True)
+    facts = {"name": "山田　花子", "kana": "ヤマダ　ハナコ", "birth_date": "1990-01-01", "sex": "女"}
+    facts |= {"relationship": "世帯主", "household": "1", "address": "一丁目"}
+    steps.submit([notice("131041", "13104-1", "初期登録", "2026-04-01", {"p0": facts})])
+    steps.change([enrolment("nta", None, "p0", "2026-04-02"), enrolment("portal", None, "p0", "2026-04-02")])
+    issued = [
+        event("card", "CardIssued", f"p{number}", "2026-05-01", "1", serial=f"S{number}", **FIELDS)
+        for number in range(persons)
+    ]
+    steps.change(issued)
+    return steps
+
+
+def pretend_adopted(steps: TwoSteps, number: int, **others: str) -> None:
+    """Store that the declarations of today were adopted before, but for these, which had another digest or none."""
+    digests = {name: digest for name, digest in declaration_digests().items() if others.get(name) != ""}
+    record = {"number": number, "complete": True, "after": "", "persons": 0}
+    record["digests"] = [{"name": name, "digest": d} for name, d in (digests | others).items() if d]
+    steps.fan_out_state["adoption"].put("adoption", record)
+
+
+def adopt(steps: TwoSteps, number: int) -> dict[str, list[Row]]:
+    """Adopt declarations, and return what follows by topic."""
+    steps.fan_out = FanOutProcessor(number)
+    return steps.change([adopted(number)])
+
+
+def forget_rows(steps: TwoSteps) -> None:
+    """Change the state to that before the reading of cards was declared."""
+    store = steps.fan_out_state["entities"]
+    for key, value in list(store.values.items()):
+        store.put(key, {**value, "rows": []})
+
+
+def test_a_reading_that_is_added_reaches_everybody_it_concerns() -> None:
+    """Everybody with a card is told to the new reader, in portions; nothing else is published."""
+    steps = with_cards(450)
+    forget_rows(steps)
+    pretend_adopted(steps, 1, card="")
+    outputs = adopt(steps, 2)
+    assert list(outputs) == ["change.card"]
+    told = [row["person"] for row in outputs["change.card"] if row["entity"] == "card"]
+    assert sorted(told) == sorted(f"p{n}" for n in range(450))
+    stored = steps.fan_out_state["adoption"].values["adoption"]
+    assert (stored["number"], stored["complete"], stored["persons"]) == (2, True, 450)
+
+
+def test_nothing_is_published_twice() -> None:
+    """Declarations that differ in nothing that a domain sees publish nothing, and look at nobody if they are equal."""
+    steps = with_cards(3)
+    pretend_adopted(steps, 1, card="an earlier one")
+    assert adopt(steps, 2) == {}
+    assert adopt(steps, 3) == {}
+    assert steps.fan_out_state["adoption"].values["adoption"]["persons"] == 0
+
+
+def test_a_domain_that_is_added_gets_its_rows_and_no_messages() -> None:
+    """Rules of rows are applied to the whole history of everybody; messages are never sent again."""
+    steps = with_cards(2)
+    store = steps.fan_out_state["persons"]
+    person = store.values["p0"]
+    rows = [row for row in person["state"]["rows"] if row["domain"] != "nta"]
+    store.put("p0", {**person, "state": {**person["state"], "rows": rows}})
+    pretend_adopted(steps, 1, **{RULES: ""})
+    outputs = adopt(steps, 2)
+    assert list(outputs) == ["change.nta"]
+    assert [(row["person"], row["op"], row["status"]) for row in outputs["change.nta"]] == [
+        ("p0", "UPSERT", "active")
+    ]
+
+
+def test_a_row_that_no_rule_gives_any_more_is_deleted() -> None:
+    """If a rule or an enrolment no longer gives a row, the domain's row goes."""
+    steps = with_cards(1)
+    store = steps.fan_out_state["persons"]
+    person = store.values["p0"]
+    extra = {**person["state"]["rows"][-1], "domain": "pension", "municipality": None}
+    rows = [*person["state"]["rows"], extra]
+    store.put("p0", {**person, "state": {**person["state"], "rows": rows}})
+    pretend_adopted(steps, 1, **{RULES: ""})
+    outputs = adopt(steps, 2)
+    assert [(row["person"], row["op"]) for row in outputs["change.pension"]] == [("p0", "DELETE")]
+
+
+def test_only_the_worker_of_the_same_declarations_adopts() -> None:
+    """A lower number has no effect, as a replay reads those of before; a higher one ends the worker."""
+    steps = with_cards(2)
+    forget_rows(steps)
+    pretend_adopted(steps, 1, card="")
+    steps.fan_out = FanOutProcessor(3)
+    assert steps.change([adopted(2)]) == {}
+    with pytest.raises(OutdatedWorkerError):
+        steps.change([adopted(4)])
+    assert list(steps.change([adopted(3)])) == ["change.card"]
+    assert steps.change([adopted(3)]) == {}
+
+
+def test_other_records_go_on_meanwhile() -> None:
+    """What arrives between two portions is processed at once, and the end is the same."""
+    steps, expected = with_cards(250), with_cards(250)
+    lost = event("card", "CardLost", "p249", "2026-06-01", "2", serial="S249")
+    expected.change([lost])
+    forget_rows(steps)
+    pretend_adopted(steps, 1, card="")
+    steps.outputs.pop("change.card")
+    steps.fan_out = FanOutProcessor(2)
+    steps.change([adopted(2), lost])
+    states = [{key: row["state"] for key, row in _readings(each).items()} for each in (steps, expected)]
+    assert states[0] == states[1]
+
+
+def _readings(steps: TwoSteps) -> dict[tuple[Any, ...], Row]:
+    """Return the last row published of each card, whatever its revision."""
+    return {
+        (row["person"], row["columns"][0]): {"state": row["columns"][2]}
+        for row in steps.outputs["change.card"]
+    }
+
+
+def test_a_person_whose_fold_fails_stops_nobody() -> None:
+    """It becomes a record of that person, which fails alone; everybody else adopts."""
+    steps = with_cards(3)
+    store = steps.fan_out_state["entities"]
+    broken = store.values["p1/card"]
+    submission = {**broken["submissions"][0], "event": "CardEaten"}
+    store.put("p1/card", {**broken, "submissions": [submission]})
+    for key in ("p0/card", "p2/card"):
+        store.put(key, {**store.values[key], "rows": []})
+    pretend_adopted(steps, 1, card="")
+    sent = len(steps.outputs["change.card"])
+    with pytest.raises(KeyError):
+        adopt(steps, 2)
+    assert {row["person"] for row in steps.outputs["change.card"][sent:]} == {"p0", "p2"}
