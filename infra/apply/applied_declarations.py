@@ -21,14 +21,32 @@ def applied_number(installation: Installation) -> int:
     return int(_read(installation)["number"])
 
 
-def number_declarations(installation: Installation) -> None:
-    """Give the declarations the next number, if they differ from those that were applied last."""
+def number_declarations(environment: Environment, installation: Installation) -> None:
+    """Give the declarations the next number, if they differ from those that were applied last.
+
+    If the file is lost, the next number is that after the highest that was ever submitted: with a lower one, no worker
+    would get past the commands of before in a replay.
+    """
     from schemas.declaration_digests import digest_of_all  # noqa: PLC0415
 
     applied, digest = _read(installation), digest_of_all()
     if applied["digest"] != digest:
-        numbered = {"number": applied["number"] + 1, "digest": digest, "is_submitted": False}
+        last = applied["number"] or _highest_submitted(environment, installation)
+        numbered = {"number": last + 1, "digest": digest, "is_submitted": False}
         write_json(installation.declarations, numbered)
+
+
+def _highest_submitted(environment: Environment, installation: Installation) -> int:
+    from infra.coding import codec  # noqa: PLC0415
+    from infra.triage.records import read_rows  # noqa: PLC0415
+    from schemas.submission_schemas import OPERATOR_COMMAND  # noqa: PLC0415
+    from schemas.systems import OPERATOR  # noqa: PLC0415
+    from schemas.topics import input_topic  # noqa: PLC0415
+
+    commands = read_rows(
+        environment, codec(environment, installation), OPERATOR_COMMAND, [input_topic(OPERATOR)]
+    )
+    return max((command["adoption"] or 0 for command in commands), default=0)
 
 
 def submit_adoption(environment: Environment, installation: Installation) -> int | None:

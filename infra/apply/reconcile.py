@@ -95,7 +95,7 @@ def apply(
     stores = schemas_and_stores.create_stores(environment, installation.municipalities())
     if users_set or topics_changed or added or removed:
         topics_and_acls.wait_until_enforced(client)
-    number_declarations(installation)
+    number_declarations(environment, installation)
     progress("ready", STAGES, STAGES)
     return ApplySummary(users_set, quotas_set, topics_changed, added, removed, subjects, stores)
 

@@ -163,10 +163,10 @@ def is_prewarmed(supervisor: int) -> bool:
 
 
 def number_away(cluster: IntegrationCluster) -> int:
-    """Return how many workers process nothing now, by their heartbeats; sinks and the tracker have none."""
+    """Return how many workers process nothing now, by their heartbeats; not all steps have them."""
     number = 0
     for worker in supervisor_of(cluster).workers:
-        if worker.step not in {"sink", "tracker"}:
+        if worker.step not in {"sink", "tracker", "clock"}:
             slot = Slot(worker.step, worker.slot)
             heartbeat = orjson.loads(heartbeat_file(cluster.installation, slot).read_bytes())
             number += heartbeat["pid"] != worker.pid or heartbeat["state"] != "running"

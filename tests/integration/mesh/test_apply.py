@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 from confluent_kafka.schema_registry import ConfigCompatibilityLevel, SchemaRegistryClient
 
 from infra.apply import topics_and_acls
+from infra.apply.applied_declarations import applied_number, submit_adoption
 from infra.apply.reconcile import apply, declared_topics
 from schemas.systems import DOMAINS
 from schemas.topics import subject
@@ -31,6 +32,16 @@ def test_applying_twice_changes_nothing(mesh: Mesh) -> None:
     """The second `apply` changes no user, topic, ACL, subject or store."""
     apply(mesh.environment, mesh.installation, MUNICIPALITIES)
     assert apply(mesh.environment, mesh.installation, MUNICIPALITIES).changes == 0
+
+
+def test_a_lost_file_of_the_declarations_number(mesh: Mesh) -> None:
+    """The next number follows the highest that was submitted: a replay must get past the commands of before."""
+    apply(mesh.environment, mesh.installation, MUNICIPALITIES)
+    submitted = submit_adoption(mesh.environment, mesh.installation)
+    assert submitted == applied_number(mesh.installation)
+    mesh.installation.declarations.unlink()
+    apply(mesh.environment, mesh.installation, MUNICIPALITIES)
+    assert applied_number(mesh.installation) == submitted + 1
 
 
 def test_an_acl_that_is_not_declared_is_removed(mesh: Mesh) -> None:
