@@ -193,11 +193,13 @@ class PersonChangeRules:
 
     def _adopt(self, row: int, code: str) -> None:
         """Publish what differs of a person by declarations that have changed."""
-        person, changed = self._persons.get(code), self._adoption.changed
+        person, changed = self._persons.peek(code), self._adoption.changed
         if RULES in changed:
             before = person.state
             person.state = person.refolded(partial(self._persons.archived_notices, code))
-            self._outputs.add_refolded(row, code, person, before, self._clock.day)
+            if person.state != before:
+                self._persons.get(code)
+                self._outputs.add_refolded(row, code, person, before, self._clock.day)
         self._publish(
             row,
             code,
@@ -206,7 +208,7 @@ class PersonChangeRules:
 
     def _publish(self, row: int, code: str, wanted: Collection[str]) -> None:
         """Publish what differs of declared entities of a person on the day of the partition."""
-        person, day, entities = self._persons.get(code), self._clock.day, self._persons.entities
+        person, day, entities = self._persons.peek(code), self._clock.day, self._persons.entities
         wanted = [id_ for id_ in wanted if not self._opens_later(code, person, id_)]
         if not wanted:
             return
@@ -228,6 +230,8 @@ class PersonChangeRules:
             differences = entities.publish(code, id_, timelines[id_], context, of_entity)
             next_on = _next_day(day, [timelines[id_], *(each.timeline for each in of_entity)])
             self._plan(code, person, id_, next_on)
+            if differences.rows:
+                self._persons.get(code)  # Its revisions grow.
             self._outputs.add_entity(row, code, person, differences, day)
 
     def _opens_later(self, code: str, person: PersonAggregate, id_: str) -> bool:
@@ -248,12 +252,14 @@ class PersonChangeRules:
 
     def _plan(self, code: str, person: PersonAggregate, id_: str, next_on: date | None) -> None:
         """Have the next day of an entity on the agenda, and forget an entity of which nothing is known or will be."""
-        entities = self._persons.entities
-        entities.plan(code, id_, person.entities.get(id_), next_on)
+        entities, before = self._persons.entities, dict(person.entities)
+        entities.plan(code, id_, before.get(id_), next_on)
         if next_on is not None or not entities.is_empty(code, id_):
             person.entities[id_] = next_on
         else:
             person.entities.pop(id_, None)
+        if person.entities != before:
+            self._persons.get(code)
 
 
 def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
@@ -322,6 +328,10 @@ class PersonCache:
     def get(self, key: str) -> PersonAggregate:
         """Return a person that the caller may change; `flush` writes it."""
         self._touched[key] = None
+        return self.peek(key)
+
+    def peek(self, key: str) -> PersonAggregate:
+        """Return a person; `flush` writes it only if `get` returns it too."""
         person = self._persons.get(key)
         if person is None:
             person = self._persons[key] = PersonAggregate()

@@ -84,6 +84,16 @@ def test_nothing_is_published_twice() -> None:
     assert steps.fan_out_state["adoption"].values["adoption"]["persons"] == 0
 
 
+def test_whoever_is_not_concerned_is_not_written_again() -> None:
+    """The state of a person who sees nothing of the other declarations stays as it is, without a record of it."""
+    steps = with_cards(3)
+    pretend_adopted(steps, 1, card="an earlier one", **{RULES: ""})
+    before = dict(steps.fan_out_state["persons"].values)
+    assert adopt(steps, 2) == {}
+    after = steps.fan_out_state["persons"].values
+    assert [key for key, value in after.items() if value is not before[key]] == []
+
+
 def test_a_domain_that_is_added_gets_its_rows_and_no_messages() -> None:
     """Rules of rows are applied to the whole history of everybody; messages are never sent again."""
     steps = with_cards(2)
