@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from infra.apply.reconcile import TRACKER_TOKEN
 from infra.run.slots import RUN_STEPS
 from infra.run.supervisor import WorkerState, running_supervisor
@@ -57,6 +59,7 @@ def test_replay_derives_the_same(cluster: IntegrationCluster) -> None:
     assert_as_expected(cluster, folder)
 
 
+@pytest.mark.proof
 def test_killed_workers_change_nothing(cluster: IntegrationCluster, tmp_path: Path) -> None:
     """Kill one worker of each step while it has records to process: stores and cases are as without the kills."""
     steps = [step for step in RUN_STEPS if step != CLOCK]
