@@ -6,10 +6,10 @@ Its own events go in; it receives of whom it names what is known already; nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -126,56 +126,91 @@ def library(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactor
         yield library
 
 
-def test_a_system_is_added_by_one_file(library: Library, tmp_path: Path) -> None:
-    """Its events become rows, it receives the facts that were known before, and no other store changes."""
+class Stage(NamedTuple):
+    """Rows of the new store after a stage, by table, and the other stores before and after it."""
+
+    rows: dict[str, list[Row]]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def stage(library: Library, change: Callable[[], None], *tables: str) -> Stage:
+    """Change something, and return what the stores have before and after it."""
     before = library.other_stores()
-    library.file.write_text(SYSTEM, encoding="utf-8")
-    library.apply()
-    for person in library.readers:
-        card = person.code[-6:]
-        person.stages = {}
-        person.event(9, "library", "LibraryCardIssued", date(2026, 11, 1), card_number=card, branch="北館")
-    ingest_by(library, library.readers, tmp_path)
-    assert sorted(row["card_number"] for row in library.table("library_card")) == sorted(
-        person.code[-6:] for person in library.readers
-    )
-    readers = library.table("reader")
-    assert sorted(row["name"] for row in readers) == sorted(person.kana for person in library.readers)
-    assert {row["status"] for row in readers} == {"active"}
-    assert {row["address"][:6] for row in readers} == {A}
-    assert library.other_stores() == before
+    change()
     assert library.cluster.dead_letters() == []
-
-
-def test_a_reading_that_is_added_later_is_filled(library: Library) -> None:
-    """Of whom it names it has what is known; nobody else is in it, and no other store changes."""
-    before = library.other_stores()
-    text = library.file.read_text(encoding="utf-8")
-    text = text.replace("# more readings", READING)
-    text = text.replace(
-        "from schemas.systems.model", "from schemas.systems.card import CARD\nfrom schemas.systems.model"
-    )
-    library.file.write_text(text, encoding="utf-8")
-    library.apply()
-    assert [
-        (row["serial"], row["state"])
-        for row in sorted(library.table("number_card"), key=lambda r: r["serial"])
-    ] == [(serial, "active") for serial in sorted(f"C{person.code[-8:]}" for person in library.readers)]
-    assert library.other_stores() == before
-    assert library.cluster.dead_letters() == []
-
-
-def test_what_happens_afterwards_reaches_it(library: Library, tmp_path: Path) -> None:
-    """A move changes the address of a reader, and a returned card closes the row and takes the address out."""
-    mover, returner = library.readers[:2]
-    for person in (mover, returner):
-        person.stages = {}
-    mover.notice(10, A, "転出", date(2026, 11, 10), moved_to=B)
-    mover.registered(10, B, "転入", date(2026, 11, 10), moved_from=A)
-    returner.event(10, "library", "LibraryCardReturned", date(2026, 11, 10), card_number=returner.code[-6:])
-    ingest_by(library, [mover, returner], tmp_path)
     assert library.cluster.rejections() == []
-    readers = {row["address"] and row["address"][:6]: row["status"] for row in library.table("reader")}
+    return Stage({table: library.table(table) for table in tables}, before, library.other_stores())
+
+
+@pytest.fixture(scope="module")
+def added(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Add the system by its file, and submit a card of each reader."""
+
+    def add() -> None:
+        library.file.write_text(SYSTEM, encoding="utf-8")
+        library.apply()
+        for person in library.readers:
+            person.stages, card = {}, person.code[-6:]
+            person.event(
+                9, "library", "LibraryCardIssued", date(2026, 11, 1), card_number=card, branch="北館"
+            )
+        ingest_by(library, library.readers, tmp_path_factory.mktemp("added"))
+
+    return stage(library, add, "library_card", "reader")
+
+
+@pytest.fixture(scope="module")
+def extended(library: Library, added: Stage) -> Stage:
+    """Add a reading to the file."""
+
+    def extend() -> None:
+        models = "from schemas.systems.model"
+        text = library.file.read_text(encoding="utf-8").replace("# more readings", READING)
+        text = text.replace(models, f"from schemas.systems.card import CARD\n{models}")
+        library.file.write_text(text, encoding="utf-8")
+        library.apply()
+
+    return stage(library, extend, "number_card")
+
+
+@pytest.fixture(scope="module")
+def moved(library: Library, extended: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Let one reader move, and another return the card."""
+
+    def move() -> None:
+        mover, returner = library.readers[:2]
+        mover.stages, returner.stages = {}, {}
+        mover.notice(10, A, "転出", date(2026, 11, 10), moved_to=B)
+        mover.registered(10, B, "転入", date(2026, 11, 10), moved_from=A)
+        number = returner.code[-6:]
+        returner.event(10, "library", "LibraryCardReturned", date(2026, 11, 10), card_number=number)
+        ingest_by(library, [mover, returner], tmp_path_factory.mktemp("moved"))
+
+    return stage(library, move, "reader")
+
+
+def test_a_system_is_added_by_one_file(library: Library, added: Stage) -> None:
+    """Its events become rows, it receives the facts that were known before, and no other store changes."""
+    numbers = sorted(person.code[-6:] for person in library.readers)
+    assert sorted(row["card_number"] for row in added.rows["library_card"]) == numbers
+    readers = added.rows["reader"]
+    assert sorted(row["name"] for row in readers) == sorted(person.kana for person in library.readers)
+    assert {(row["status"], row["address"][:6]) for row in readers} == {("active", A)}
+    assert added.after == added.before
+
+
+def test_a_reading_that_is_added_later_is_filled(library: Library, extended: Stage) -> None:
+    """Of whom it names it has what is known; nobody else is in it, and no other store changes."""
+    serials = sorted(f"C{person.code[-8:]}" for person in library.readers)
+    rows = sorted((row["serial"], row["state"]) for row in extended.rows["number_card"])
+    assert rows == [(serial, "active") for serial in serials]
+    assert extended.after == extended.before
+
+
+def test_what_happens_afterwards_reaches_it(moved: Stage) -> None:
+    """A move changes the address of a reader, and a returned card closes the row and takes the address out."""
+    readers = {row["address"] and row["address"][:6]: row["status"] for row in moved.rows["reader"]}
     assert readers == {A: "active", B: "active", None: "closed"}
 
 
