@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Final
 
 from schemas.systems import DOMAINS, SYSTEMS
@@ -17,7 +19,8 @@ _DIGEST_BYTES: Final = 12
 RULES: Final = "rules"
 
 
-def declaration_digests() -> dict[str, str]:
+@cache
+def declaration_digests() -> Mapping[str, str]:
     """Return the digest of the rules of persons' rows, and that of each entity with all its readings, by id."""
     by_domain = {domain.id: {**_plain(domain), "reads": None} for domain in DOMAINS.values()}
     digests = {RULES: _digest(by_domain)}
@@ -30,12 +33,12 @@ def declaration_digests() -> dict[str, str]:
                 if reads.entity.id == entity.id
             ]
             digests[entity.id] = _digest([_plain(entity), readings])
-    return digests
+    return MappingProxyType(digests)
 
 
 def digest_of_all() -> str:
     """Return one digest of everything in `declaration_digests`."""
-    return _digest(declaration_digests())
+    return _digest(dict(declaration_digests()))
 
 
 def _digest(content: Any) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from infra.apply.applied_declarations import submit_adoption
+from infra.apply.adoption_commands import submit_adoption
 from infra.apply.installation import Installation
 from infra.apply.reconcile import STAGES, ApplySummary, apply
 from infra.environment import Environment

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from infra.apply import topics_and_acls
-from infra.apply.applied_declarations import number_declarations
+from infra.apply.adoption_commands import number_declarations
 from infra.apply.installation import ApplySettings, Installation, validated_codes
 from infra.apply.plan import acls, quotas
 from infra.apply.topics_and_acls import ApplyError

@@ -112,13 +112,13 @@ def data_flows(systems: Mapping[str, System]) -> DataFlows:
 
 
 def _undeclared_facts(systems: Iterable[System]) -> Iterator[Fact]:
-    submitted = {system.id: _undeclared_kinds(system) for system in systems}
+    submitted = {system.id: undeclared_kinds(system) for system in systems}
     for id_, (name, japanese) in _NAMES.items():
         submitters = tuple(system for system, kinds in submitted.items() if id_ in kinds)
         yield Fact(id_, name, japanese, "", submitters)
 
 
-def _undeclared_kinds(system: System) -> set[str]:
+def undeclared_kinds(system: System) -> set[str]:
     """Return the kinds of facts that a system submits besides its entities."""
     kind, domain = SUBMISSION_TYPES.get(system.publishes or ""), system.domain
     kinds = {

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.errors import OperatorError
+from infra.systems.data_flows import ACCOUNT, PERSON, undeclared_kinds
 from infra.systems.descriptions import Section, coverage_text, domain_of, history_lines, system_of
-from processors.intake.submission_types import SUBMISSION_TYPES
 from schemas.declare import Entity, Reads
 from schemas.reasons import Reason
 from schemas.systems import Domain, System
 from schemas.systems.model import ACCOUNT_COLUMNS, FACT_OF_COLUMN, Action, Rule
-from schemas.topics import NOTICE
 
 #: What each action does to a column that the rule writes.
 _EFFECTS: Final = {
@@ -40,7 +39,7 @@ def explain(source: str, target: str, field: str) -> Section:
         raise OperatorError(f"{source} submits no field that a domain could receive")
     if field not in fields:
         raise OperatorError(f"{source} submits no field {field!r}; it submits: {', '.join(fields)}")
-    if _submits_notices(system):
+    if PERSON in undeclared_kinds(system):
         return _of_persons(system, domain, field)
     if any(field in entity.field_names for entity in system.owns):
         return Section(tuple(_of_entities(system, domain, field)))
@@ -49,19 +48,11 @@ def explain(source: str, target: str, field: str) -> Section:
 
 def submitted_fields(system: System) -> tuple[str, ...]:
     """Return the fields of a system's submissions that a domain could receive, by the names of their columns."""
-    if _submits_notices(system):
+    kinds = undeclared_kinds(system)
+    if PERSON in kinds:
         return tuple(FACT_OF_COLUMN)
-    accounts = ACCOUNT_COLUMNS[1:] if _keeps_accounts(system) else ()
+    accounts = ACCOUNT_COLUMNS[1:] if ACCOUNT in kinds else ()
     return (*(declared.name for declared in system.submitted_fields), *accounts)
-
-
-def _submits_notices(system: System) -> bool:
-    kind = SUBMISSION_TYPES.get(system.publishes or "")
-    return kind is not None and kind.topic == NOTICE
-
-
-def _keeps_accounts(system: System) -> bool:
-    return system.domain is not None and system.domain.has_accounts and not system.domain.paying
 
 
 def _of_persons(system: System, domain: Domain, column: str) -> Section:

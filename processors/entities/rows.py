@@ -40,20 +40,6 @@ IN_ORDER: Final = tuple(sorted(ENTITIES, key=lambda id_: len(FOLLOWED[id_])))
 BY_RESIDENCE: Final = tuple(id_ for id_, entity in ENTITIES.items() if entity.by_residence is not None)
 
 
-#: Those of them that follow from nothing else in the person's life, and have no history.
-BY_RESIDENCE_ALONE: Final = frozenset(
-    id_
-    for id_ in BY_RESIDENCE
-    if not (
-        FOLLOWED[id_]
-        or any(isinstance(rule, Follows) for rule in ENTITIES[id_].follows)
-        or any(
-            reads.history for domain in DOMAINS.values() for reads in domain.reads if reads.entity.id == id_
-        )
-    )
-)
-
-
 class RowId(NamedTuple):
     """A row of a domain within the person. `key` has the values of the entity's key fields, `part` the municipality."""
 
@@ -135,8 +121,6 @@ READ_OF_EVERYBODY: Final = tuple(
     for id_, readings in READINGS.items()
     if ENTITIES[id_].is_derived and any(reading.covered_by is None for reading in readings)
 )
-
-
 #: The entities of which a domain reads those who are enrolled in it.
 READ_OF_ENROLLED: Final = tuple(
     id_ for id_, readings in READINGS.items() if any(reading.for_enrolled for reading in readings)
@@ -152,6 +136,14 @@ BY_LIFE: Final = frozenset(
 #: The entities with a history of what follows from the person's life.
 HISTORIES_BY_LIFE: Final = tuple(
     id_ for id_ in ENTITIES if HISTORIES[id_] and not BY_LIFE.isdisjoint(FOLLOWED[id_] | {id_})
+)
+#: The entities that are there by residence, follow from nothing else in the person's life, and have no history.
+BY_RESIDENCE_ALONE: Final = frozenset(
+    id_
+    for id_ in BY_RESIDENCE
+    if not (
+        FOLLOWED[id_] or HISTORIES[id_] or any(isinstance(rule, Follows) for rule in ENTITIES[id_].follows)
+    )
 )
 #: The ids of the entities on which the rows of each entity depend: those that it follows, or whose holders are meant.
 DEPENDENCIES: Final[Mapping[str, frozenset[str]]] = {

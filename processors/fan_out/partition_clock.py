@@ -43,17 +43,16 @@ class PartitionClock:
         #: Whether anything may be due that wasn't before: what is put on the agenda is for later days.
         self._must_look = False
 
-    def receive(self, receipt: Receipt) -> bool:
-        """Take note of the receipt of a record. Return whether that begins a day."""
+    def receive(self, receipt: Receipt) -> None:
+        """Take note of the receipt of a record: it may begin a day."""
         at = received_at(receipt)
-        return at >= self._next_day_ms and self.begin(day_of_ms(at))
+        if at >= self._next_day_ms:
+            self.begin(day_of_ms(at))
 
-    def begin(self, day: date) -> bool:
-        """Begin a day, if it isn't one that has begun before. Return whether it is new."""
-        if day <= self.day:
-            return False
-        self.day, self._next_day_ms, self._must_look = day, self._first_ms_after(day), True
-        return True
+    def begin(self, day: date) -> None:
+        """Begin a day, if it isn't one that has begun before."""
+        if day > self.day:
+            self.day, self._next_day_ms, self._must_look = day, self._first_ms_after(day), True
 
     def must_continue(self) -> bool:
         """Return whether something is due and no record to go on with it is on its way; from now on one is."""

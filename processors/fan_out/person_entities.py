@@ -61,9 +61,6 @@ class EntityDifferences(NamedTuple):
     conflicts: list[Conflict]
 
 
-NO_DIFFERENCES: Final = EntityDifferences([], [])
-
-
 @dataclass(slots=True)
 class EntityHistory:
     """The submissions about one entity of a person in the order of arrival, and what was last published of it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,10 +14,6 @@ from processors.intake.submissions import Submissions
 from schemas.submission_schemas import SUBMISSION_FIELDS
 from schemas.topics import PERSON_CHANGE
 from streams.contract import Output
-
-_DAY_MS: Final = 86_400_000
-#: Japan's time is ahead of UTC by this much, in all seasons.
-_JAPAN_MS: Final = 9 * 3_600_000
 
 
 def is_settlement(commands: Submissions, mesh: Cipher) -> pa.Array:
@@ -49,12 +44,11 @@ def settlement_outputs(commands: Submissions) -> Iterator[Output]:
         return
     settlement = struct_fields(commands.column("settlement"))
     type_ = arrow_schema("person-change").field("settlement").type
-    days = pc.divide(pc.add(commands.received_ms, _JAPAN_MS), _DAY_MS).cast(pa.int32()).cast(pa.date32())
     fields = {
         "person": settlement["person"],
         "kind": constant("SETTLEMENT", len(commands)),
         "seq": constant(0, len(commands), pa.int64()),
-        "effective_on": days,
+        "effective_on": commands.received_on,
         "settlement": struct_from_columns({field.name: settlement[field.name] for field in type_}, type_),
         "received_at": commands.received_at,
         "origin": commands.origin,

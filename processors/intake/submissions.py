@@ -11,12 +11,11 @@ import pyarrow.compute as pc
 
 from processors.columns import arrow_schema, constant, contiguous, map_distinct, struct_from_columns
 from processors.intake import submission_limits
+from processors.japan import DAY_MS, JAPAN_AHEAD_MS
 from schemas.systems import SYSTEMS
 from schemas.topics import parse_input_topic
 from streams.contract import Batch
 
-_DAY_MS: Final = 86_400_000
-_JAPAN_AHEAD_MS: Final = 9 * 3_600_000
 #: The columns of an origin that schemas of submissions from files have.
 _PLACE_IN_FILE: Final = (("file", pa.string()), ("line", pa.int32()))
 
@@ -63,9 +62,7 @@ class Submissions:
     @cached_property
     def received_on(self) -> pa.Array:
         """The day of receipt in Japan's time (date32)."""
-        return (
-            pc.divide(pc.add(self.received_ms, _JAPAN_AHEAD_MS), _DAY_MS).cast(pa.int32()).cast(pa.date32())
-        )
+        return pc.divide(pc.add(self.received_ms, JAPAN_AHEAD_MS), DAY_MS).cast(pa.int32()).cast(pa.date32())
 
     @property
     def received_at(self) -> pa.Array:

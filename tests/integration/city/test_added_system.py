@@ -53,7 +53,7 @@ SYSTEM = System(
     "library", "図書館", Scope.NATIONAL, submission_schema("library"), DOMAIN, owns=(LIBRARY_CARD,)
 )
 '''
-#: Added to the file later: the state of the My Number card of whoever has a library card.
+#: Added to the file later: the state of the My Number card of those who have a library card.
 READING = 'Reads("number_card", CARD, ("state",), purpose="本人確認", basis=BASIS, of=HeldBy(LIBRARY_CARD)),'
 
 

@@ -118,38 +118,38 @@ def story(
     """Yield the persons, and the stores after everything about them was ingested, in a mesh of its own data."""
     with selected(servers):
         servers.start_empty()
-        told = Story()
-        ingest(servers, told.population.persons, tmp_path_factory.mktemp("life_events"))
+        persons = Story()
+        ingest(servers, persons.population.persons, tmp_path_factory.mktemp("life_events"))
         assert servers.dead_letters() == []
         assert servers.rejections() == []
-        yield told, Stores(servers)
+        yield persons, Stores(servers)
 
 
 def test_check_3_insured_the_day_before_the_65th_birthday(story: tuple[Story, Stores]) -> None:
     """Somebody born on 1 June 1961 is insured from 31 May 2026; nobody earlier, and nobody by another municipality."""
-    told, stores = story
-    for person in told.turned_65:
+    persons, stores = story
+    for person in persons.turned_65:
         row = stores.row(person, "care", "insurance")
         birthday = person.born.replace(year=person.born.year + 65)
         first = max(birthday - timedelta(days=1), date(2020, 4, 1))
         assert (row["municipality"], row["status"], row["effective_on"]) == (A, "active", first)
-    assert stores.rows(told.turns_65_tomorrow, "care", "insurance") == []
+    assert stores.rows(persons.turns_65_tomorrow, "care", "insurance") == []
 
 
 def test_check_6_a_departure_without_arrival(story: tuple[Story, Stores]) -> None:
     """After 31 days without a registration the card is void; nobody lists the person at the destination."""
-    told, stores = story
-    for person in told.departed:
+    persons, stores = story
+    for person in persons.departed:
         assert stores.row(person, "card", "card")["state"] == "void"
-    for person in told.just_departed:
+    for person in persons.just_departed:
         assert stores.row(person, "card", "card")["state"] == "active"
-    for person in (*told.departed, *told.just_departed):
+    for person in (*persons.departed, *persons.just_departed):
         assert [row["municipality"] for row in stores.rows(person, "local-tax", "person")] == [A]
 
 
 def test_check_7_the_order_of_the_registers_does_not_matter(story: tuple[Story, Stores]) -> None:
     """The move in read before the move out gives the same rows as the other order."""
-    told, stores = story
+    persons, stores = story
     tables = [("local-tax", "person"), ("card", "card"), ("jpki", "certificate"), ("jpki", "holder")]
     own = {"code", "revision", "serial", "certificate_serial", "on_card", "address", "household_code", "name", "kana",
            "roman"}  # fmt: skip
@@ -159,7 +159,7 @@ def test_check_7_the_order_of_the_registers_does_not_matter(story: tuple[Story, 
                 sorted((column, str(value)) for column, value in row.items() if column not in own)
                 for row in stores.rows(person, domain, table)
             )
-            for person in told.moved
+            for person in persons.moved
         ]
         assert ends[0] == ends[1], (domain, table)
         assert ends[0], (domain, table)
@@ -167,8 +167,8 @@ def test_check_7_the_order_of_the_registers_does_not_matter(story: tuple[Story, 
 
 def test_check_11_the_insurer_is_not_the_place_of_residence(story: tuple[Story, Stores]) -> None:
     """Who moved from A into an institution in B is insured by A, and a resident for local tax in B."""
-    told, stores = story
-    for person in told.in_institution:
+    persons, stores = story
+    for person in persons.in_institution:
         row = stores.row(person, "care", "insurance")
         assert (row["municipality"], row["status"], row["institution_elsewhere"]) == (A, "active", "yes")
         assert stores.row(person, "local-tax", "person", status="active")["municipality"] == B
@@ -176,10 +176,13 @@ def test_check_11_the_insurer_is_not_the_place_of_residence(story: tuple[Story, 
 
 def test_check_12_a_new_name(story: tuple[Story, Stores]) -> None:
     """The signature certificate is revoked, the authentication certificate is valid, the card is to be written."""
-    told, stores = story
-    for person in told.renamed:
+    persons, stores = story
+    for person in persons.renamed:
         signature = stores.row(person, "jpki", "certificate", usage="signature")
-        assert (signature["validity"], signature["effective_on"]) == ("revoked", told.renamed_on[person.code])
+        assert (signature["validity"], signature["effective_on"]) == (
+            "revoked",
+            persons.renamed_on[person.code],
+        )
         assert stores.row(person, "jpki", "certificate", usage="authentication")["validity"] == "valid"
         card = stores.row(person, "card", "card")
         assert (card["state"], card["printed_text"]) == ("active", "to-be-written")
@@ -188,15 +191,15 @@ def test_check_12_a_new_name(story: tuple[Story, Stores]) -> None:
 
 def test_check_13_a_death_that_is_cancelled(story: tuple[Story, Stores]) -> None:
     """Every domain is as before the death, but certificates that it revoked stay revoked, and the card void."""
-    told, stores = story
-    for person in told.revived:
+    persons, stores = story
+    for person in persons.revived:
         assert stores.row(person, "local-tax", "person")["status"] == "active"
         assert stores.row(person, "care", "insurance")["status"] == "active"
         assert stores.row(person, "jpki", "holder")["status"] == "active"
         validity = {row["validity"] for row in stores.rows(person, "jpki", "certificate")}
         assert validity == {"revoked"}
         assert stores.row(person, "card", "card")["state"] == "void"
-    for person in told.died:
+    for person in persons.died:
         assert stores.row(person, "local-tax", "person")["status"] == "closed"
         assert stores.row(person, "care", "insurance")["status"] == "closed"
         holder = stores.row(person, "jpki", "holder")

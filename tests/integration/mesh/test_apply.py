@@ -18,7 +18,8 @@ from confluent_kafka.admin import (
 from confluent_kafka.schema_registry import ConfigCompatibilityLevel, SchemaRegistryClient
 
 from infra.apply import topics_and_acls
-from infra.apply.applied_declarations import applied_number, submit_adoption
+from infra.apply.adoption_commands import submit_adoption
+from infra.apply.applied_declarations import applied_number
 from infra.apply.reconcile import apply, declared_topics
 from schemas.systems import DOMAINS
 from schemas.topics import subject

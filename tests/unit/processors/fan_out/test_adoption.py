@@ -1,4 +1,4 @@
-"""Adoption of other declarations: whoever they concern is published again, and nobody else."""
+"""Adoption of other declarations: everybody whom they concern is published again, and nobody else."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def forget_rows(steps: TwoSteps) -> None:
 
 
 def test_a_reading_that_is_added_reaches_everybody_it_concerns() -> None:
-    """Everybody with a card is told to the new reader, in portions; nothing else is published."""
+    """The new reader gets a row of everybody with a card, in portions; nothing else is published."""
     steps = with_cards(450)
     forget_rows(steps)
     pretend_adopted(steps, 1, card="")
     outputs = adopt(steps, 2)
     assert list(outputs) == ["change.card"]
-    told = [row["person"] for row in outputs["change.card"] if row["entity"] == "card"]
-    assert sorted(told) == sorted(f"p{n}" for n in range(450))
+    receivers = [row["person"] for row in outputs["change.card"] if row["entity"] == "card"]
+    assert sorted(receivers) == sorted(f"p{n}" for n in range(450))
     stored = steps.fan_out_state["adoption"].values["adoption"]
     assert (stored["number"], stored["complete"], stored["persons"]) == (2, True, 450)
 
@@ -84,7 +84,7 @@ def test_nothing_is_published_twice() -> None:
     assert steps.fan_out_state["adoption"].values["adoption"]["persons"] == 0
 
 
-def test_whoever_is_not_concerned_is_not_written_again() -> None:
+def test_a_person_who_is_not_concerned_is_not_written_again() -> None:
     """The state of a person who sees nothing of the other declarations stays as it is, without a record of it."""
     steps = with_cards(3)
     pretend_adopted(steps, 1, card="an earlier one", **{RULES: ""})

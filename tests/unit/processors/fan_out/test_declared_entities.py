@@ -49,7 +49,7 @@ LOST = card_event("CardLost", "05-01", "2")
 
 @pytest.mark.parametrize("serialized", [False, True])
 def test_events_become_rows(serialized: bool) -> None:
-    """A card that is issued and lost is told so to its service; the state passes through the changelog unchanged."""
+    """The service of a card that is issued and lost has it so; the state passes through the changelog unchanged."""
     steps = TwoSteps(serialized=serialized)
     steps.change([ISSUED])
     assert cards(steps) == {"S1": ("active", "active", "04-01")}
