@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from infra.systems.descriptions import consequence_text, coverage_text
+from infra.systems.descriptions import coarser_text, consequence_text, coverage_text
 from processors.intake.submission_types import SUBMISSION_TYPES
 from schemas.declare import (
     RESIDENT,
@@ -166,6 +166,7 @@ def _flows(domain: Domain) -> Iterator[Flow]:
 def _reading_flow(domain: Domain, declared: Reads, reads: Reads) -> Flow:
     """Return the flow of a reading as declared, or of its history, which has an entity of its own."""
     fields = {each.name: f"{each.name} {each.japanese}" for each in reads.fields}
+    fields |= {name: coarser_text(coarser) for name, coarser in reads.coarser.items()}
     return Flow(
         declared.entity.id,
         domain.id,

@@ -13,6 +13,7 @@ from schemas.declare import (
     AtMostOneInForce,
     ByResidence,
     Cause,
+    Coarser,
     Consequence,
     Coverage,
     Entity,
@@ -23,6 +24,7 @@ from schemas.declare import (
     FollowsEntity,
     HeldBy,
     Invariant,
+    OneOf,
     Reads,
     history_of,
 )
@@ -219,6 +221,17 @@ def coverage_text(coverage: Coverage) -> str:
     return "persons with an open row in the domain"
 
 
+def coarser_text(coarser: Coarser) -> str:
+    """Return in words what a column that says less than its field can be, and when."""
+    rule = coarser.rule
+    if isinstance(rule, OneOf):
+        whens = [f"{result} if it is {' or '.join(values)}" for result, values in rule.values.items()]
+    else:
+        whens = [f"{rule.first} below {min(rule.amounts)}"]
+        whens += [f"{result} from {amount} on" for amount, result in rule.amounts.items()]
+    return f"{coarser.name} {coarser.japanese}, made of {coarser.field}: {', '.join(whens)}"
+
+
 def history_lines(reads: Reads) -> list[str]:
     """Return a line about the history of a reading; none if it has none."""
     if not reads.history:
@@ -234,6 +247,7 @@ def _domain_sections(domain: Domain) -> Iterator[Section]:
                 f"- purpose: {reads.purpose}",
                 f"- basis: {reads.basis}",
                 f"- about: {coverage_text(reads.holders)}",
+                *(f"- column {coarser_text(coarser)}" for coarser in reads.coarser.values()),
                 *history_lines(reads),
             )
         )

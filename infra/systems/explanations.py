@@ -7,8 +7,15 @@ from typing import Final
 
 from infra.errors import OperatorError
 from infra.systems.data_flows import ACCOUNT, PERSON, undeclared_kinds
-from infra.systems.descriptions import Section, coverage_text, domain_of, history_lines, system_of
-from schemas.declare import Entity, Reads
+from infra.systems.descriptions import (
+    Section,
+    coarser_text,
+    coverage_text,
+    domain_of,
+    history_lines,
+    system_of,
+)
+from schemas.declare import Coarser, Entity, Reads
 from schemas.reasons import Reason
 from schemas.systems import Domain, System
 from schemas.systems.model import ACCOUNT_COLUMNS, FACT_OF_COLUMN, Action, Rule
@@ -114,7 +121,7 @@ def _of_entity(domain: Domain, entity: Entity, field: str) -> Iterator[str]:
         yield f"{domain.id} doesn't receive {field} of entity {entity.id}: no reading of {domain.id} names the entity."
     for reads in readings:
         names = [declared.name for declared in reads.fields]
-        if field not in names:
+        if field not in names and not _made_of(reads, field):
             yield (
                 f"{domain.id} doesn't receive {field} of entity {entity.id}: reading {reads.name} doesn't name it. "
                 f"It names {', '.join(names)}."
@@ -124,8 +131,10 @@ def _of_entity(domain: Domain, entity: Entity, field: str) -> Iterator[str]:
 
 
 def _of_reading(domain: Domain, reads: Reads, field: str) -> Iterator[str]:
-    entity = reads.entity
-    yield f"{domain.id} receives {field} of entity {entity.id} in table {reads.name}, by reading {reads.name}."
+    entity, made = reads.entity, _made_of(reads, field)
+    received = f"only what is made of {field}" if made else field
+    yield f"{domain.id} receives {received} of entity {entity.id} in table {reads.name}, by reading {reads.name}."
+    yield from (f"- column: {coarser_text(each)}" for each in made)
     yield f"- purpose: {reads.purpose}"
     yield f"- basis: {reads.basis}"
     yield f"- about: {coverage_text(reads.holders)}"
@@ -133,6 +142,11 @@ def _of_reading(domain: Domain, reads: Reads, field: str) -> Iterator[str]:
     yield f"- from: {', '.join(_sources(entity, field))}"
     if entity.field(field).is_location:
         yield _WITHHELD
+
+
+def _made_of(reads: Reads, field: str) -> list[Coarser]:
+    """Return the columns of a reading that are made of a field and say less than it."""
+    return [coarser for coarser in reads.coarser.values() if coarser.field == field]
 
 
 def _sources(entity: Entity, field: str) -> Iterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from processors.entities.timeline import Key, Timeline, Version, version_on
-from schemas.declare import PART, Enrolled, Entity, Follows, FollowsEntity, HeldBy, Reads, history_of
+from schemas.declare import PART, Coarser, Enrolled, Entity, Follows, FollowsEntity, HeldBy, Reads, history_of
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Domain
 
@@ -68,7 +68,8 @@ class Row(NamedTuple):
 class PreparedReading:
     """A reading of a domain with the positions of its columns among the fields of the entity.
 
-    `located` are the positions in the row of columns that point to the person's place. `covered_by` is the entity whose
+    `located` are the positions in the row of columns that point to the person's place, `coarser` the columns that say
+    less than the field from which they are made, by their positions in the row. `covered_by` is the entity whose
     holders the reading is about, if it is another one; `for_enrolled` is whether it is about those who are enrolled.
     `history` is the name of the history's table, "" if it has none.
     """
@@ -80,24 +81,42 @@ class PreparedReading:
     covered_by: Entity | None = None
     for_enrolled: bool = False
     history: str = ""
+    coarser: Mapping[int, Coarser] = field(default_factory=dict)
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version; those that point to the person's place are null if they are hidden."""
-        return tuple(
+        columns = tuple(
             None if is_hidden and index in self.located else version.values[position]
             for index, position in enumerate(self.positions)
+        )
+        return self._with_coarser(columns) if self.coarser else columns
+
+    def _with_coarser(self, columns: Sequence[str | None]) -> tuple[str | None, ...]:
+        """Return columns, of which those that say less than their field are made from its value."""
+        return tuple(
+            self.coarser[index].rule.of(value) if index in self.coarser and value is not None else value
+            for index, value in enumerate(columns)
         )
 
 
 def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     """Return a reading of a domain with its positions."""
     names = reads.entity.field_names
-    positions = tuple(names.index(declared.name) for declared in reads.fields)
+    coarser = {
+        index: reads.coarser[declared.name]
+        for index, declared in enumerate(reads.fields)
+        if declared.name in reads.coarser
+    }
+    positions = tuple(
+        names.index(coarser[index].field if index in coarser else declared.name)
+        for index, declared in enumerate(reads.fields)
+    )
     located = frozenset(index for index, declared in enumerate(reads.fields) if declared.is_location)
     holders = reads.holders
     other = holders.entity if isinstance(holders, HeldBy) and holders.entity.id != reads.entity.id else None
     history = history_of(reads).name if reads.history else ""
-    return PreparedReading(domain, reads, positions, located, other, isinstance(holders, Enrolled), history)
+    for_enrolled = isinstance(holders, Enrolled)
+    return PreparedReading(domain, reads, positions, located, other, for_enrolled, history, coarser)
 
 
 #: The readings of each entity, by its id, in the order of the declarations.

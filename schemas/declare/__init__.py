@@ -3,6 +3,7 @@
 Declarations are data. Topics, Avro schemas, tables and checks follow from them; see docs/systems.md.
 """
 
+from schemas.declare.coarser import Coarser, OneOf, Steps
 from schemas.declare.derived_entities import REGISTRATION, RESIDENT
 from schemas.declare.entities import COMMON_NAMES, PART, Consequence, Entity, FollowsEntity
 from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, changes, closes, opens
@@ -39,6 +40,7 @@ __all__ = [
     "AtMostOneInForce",
     "ByResidence",
     "Cause",
+    "Coarser",
     "Consequence",
     "Coverage",
     "DeclarationError",
@@ -53,7 +55,9 @@ __all__ = [
     "FollowsEntity",
     "HeldBy",
     "Invariant",
+    "OneOf",
     "Reads",
+    "Steps",
     "changes",
     "choice",
     "closes",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
+from schemas.declare.coarser import Coarser
 from schemas.declare.entities import COMMON_NAMES, FIELD_NAME, NAME_MAX, Entity
 from schemas.declare.entity_fields import DeclarationError, EntityField, day
 
@@ -44,14 +47,15 @@ Coverage = HeldBy | Enrolled
 class Reads:
     """What a domain receives of an entity: which columns, about whom, for which purpose and on which legal basis.
 
-    `name` is the name of its table. The key of the entity is always sent. Columns that point to the person's place are
-    null while the person is protected. With `history` there is a second table, see `history_of`; as it has days of
-    receipt, which can join the rows of two domains, it needs a legal basis of its own.
+    `name` is the name of its table. The key of the entity is always sent. A column is the name of a field, or made of
+    one by a rule (`Coarser`). Columns that point to the person's place are null while the person is protected. With
+    `history` there is a second table, see `history_of`; as it has days of receipt, which can join the rows of two
+    domains, it needs a legal basis of its own.
     """
 
     name: str
     entity: Entity
-    columns: tuple[str, ...]
+    columns: tuple[str | Coarser, ...]
     purpose: str
     basis: str
     of: Coverage | None = None
@@ -61,6 +65,7 @@ class Reads:
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
             raise DeclarationError(f"reading {self.name!r} must be lower-case words joined by underscores")
+        self._check_columns()
         if len(self.name) > NAME_MAX or len(self.fields) > COLUMNS_MAX:
             raise DeclarationError(
                 f"reading {self.name} has a name of over {NAME_MAX} characters, or over {COLUMNS_MAX} columns"
@@ -69,11 +74,21 @@ class Reads:
             raise DeclarationError(f"reading {self.name} has the name of a table that every store has")
         if not self.basis or not self.purpose:
             raise DeclarationError(f"reading {self.name} needs a purpose and a legal basis")
-        for name in self.columns:
-            if name not in self.entity.field_names:
-                raise DeclarationError(f"reading {self.name}: {self.entity.id} has no field {name}")
         if self.history:
             self._check_history()
+
+    def _check_columns(self) -> None:
+        names = [each for each in self.columns if isinstance(each, str)]
+        for name in names:
+            if name not in self.entity.field_names:
+                raise DeclarationError(f"reading {self.name}: {self.entity.id} has no field {name}")
+        for name, coarser in self.coarser.items():
+            if coarser.field in names:
+                raise DeclarationError(
+                    f"reading {self.name} has both {coarser.field} and {name}, which says less than it"
+                )
+        if len(names) + len(self.coarser) < len(self.columns):
+            raise DeclarationError(f"reading {self.name} has two coarser columns of the same name")
 
     def _check_history(self) -> None:
         if not self.history_basis:
@@ -87,8 +102,16 @@ class Reads:
     @property
     def fields(self) -> tuple[EntityField, ...]:
         """The fields that are sent: those of the key, then the columns."""
-        names = dict.fromkeys((*self.entity.key_fields, *self.columns))
-        return tuple(self.entity.field(name) for name in names)
+        columns = [each if isinstance(each, str) else each.name for each in self.columns]
+        return tuple(
+            self.coarser[name].column(self.entity) if name in self.coarser else self.entity.field(name)
+            for name in dict.fromkeys((*self.entity.key_fields, *columns))
+        )
+
+    @cached_property
+    def coarser(self) -> Mapping[str, Coarser]:
+        """The columns that say less than a field, by their names."""
+        return {each.name: each for each in self.columns if isinstance(each, Coarser)}
 
     @property
     def holders(self) -> Coverage:

@@ -17,7 +17,7 @@ from infra.verification.reference.reference_entity import (
 )
 from infra.verification.reference.reference_life import ReferenceLife, add_days, age_reached_on
 from infra.verification.reference.roman import romanize
-from schemas.declare import PART, REGISTRATION, Enrolled, Entity, FollowsEntity, Reads
+from schemas.declare import PART, REGISTRATION, Enrolled, Entity, FollowsEntity, OneOf, Reads
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Domain
 
@@ -88,6 +88,21 @@ def without_effect(timelines: Mapping[str, ReferenceTimeline]) -> list[EntityEve
     return [event for timeline in timelines.values() for event in timeline.without_effect]
 
 
+def _value(reads: Reads, column: str, version: EntityVersion) -> str | None:
+    """Return a column of a version: a field, or what a rule makes of one."""
+    coarser = reads.coarser.get(column)
+    if coarser is None:
+        return version.values[column]
+    value, rule = version.values[coarser.field], coarser.rule
+    if value is None:
+        return None
+    if isinstance(rule, OneOf):
+        (result,) = [result for result, values in rule.values.items() if value in values]
+        return result
+    reached = {amount: result for amount, result in rule.amounts.items() if int(value) >= amount}
+    return reached[max(reached)] if reached else rule.first
+
+
 @dataclass(frozen=True)
 class ReadingsOfPerson:
     """What the rows of a person's readings follow from."""
@@ -141,7 +156,7 @@ class ReadingsOfPerson:
         is_open = version.is_open and last == day
         is_withheld = not is_open or self.life.on(day).protected
         columns = {
-            each.name: None if each.is_location and is_withheld else version.values[each.name]
+            each.name: None if each.is_location and is_withheld else _value(reads, each.name, version)
             for each in reads.fields
             if each.conversion != "household"
         }
