@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from hashlib import blake2b
@@ -46,10 +46,21 @@ def _digest(content: Any) -> str:
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
+def _is_default(value: Any, field: Field[Any]) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return default is not MISSING and getattr(value, field.name) == default
+
+
 def _plain(value: Any) -> Any:
-    """Return a declaration as JSON, equal for equal declarations in every process."""
+    """Return a declaration as JSON, equal for equal declarations in every process.
+
+    What a declaration doesn't say isn't in it: a word that a release adds changes only what uses it.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        content = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        given = {
+            field.name: getattr(value, field.name) for field in fields(value) if not _is_default(value, field)
+        }
+        content = {name: _plain(item) for name, item in given.items()}
         return {"type": type(value).__name__, **content}
     if isinstance(value, Enum):
         return value.value

@@ -122,6 +122,14 @@ def differing_tables(connection: Connection[Any], domain: Domain) -> list[str]:
         return [f"{domain.schema_name}.{name}" for (name,) in tables.fetchall()]
 
 
+def has_rows(connection: Connection[Any], schema: str, table: str) -> bool:
+    """Return whether a table exists and has rows."""
+    name = sql.Identifier(schema, table)
+    if connection.execute("SELECT to_regclass(%s)", [name.as_string()]).fetchone() == (None,):
+        return False
+    return connection.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(name)).fetchone() is not None
+
+
 def _create_tables(connection: Connection[Any], domain: Domain, schema: str) -> None:
     connection.execute(_format("CREATE SCHEMA IF NOT EXISTS {}", schema))
     for table in tables_of(domain):

@@ -6,7 +6,12 @@ by them. A worker of fan-out compares its number with the command's (`processors
 
 from __future__ import annotations
 
-from infra.apply.applied_declarations import AppliedDeclarations, applied_declarations, write_applied
+from infra.apply.applied_declarations import (
+    AppliedDeclarations,
+    applied_declarations,
+    declared_readings,
+    write_applied,
+)
 from infra.apply.installation import Installation
 from infra.coding import codec
 from infra.environment import Environment
@@ -27,7 +32,8 @@ def number_declarations(environment: Environment, installation: Installation) ->
     applied, digest = applied_declarations(installation), digest_of_all()
     if applied.digest != digest:
         last = applied.number or _highest_submitted(environment, installation)
-        write_applied(installation, AppliedDeclarations(number=last + 1, digest=digest))
+        readings = declared_readings()
+        write_applied(installation, AppliedDeclarations(number=last + 1, digest=digest, readings=readings))
 
 
 def submit_adoption(environment: Environment, installation: Installation) -> int | None:

@@ -6,19 +6,35 @@ It only grows. The file also has the digest of the declarations, and whether the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 from pydantic import BaseModel
 
 from infra.apply.installation import Installation
 from infra.local.home import write_json
+from schemas.systems import DOMAINS
 
 
 class AppliedDeclarations(BaseModel, frozen=True, extra="forbid"):
-    """What was applied last; the number is 0 before the first `mesh apply`."""
+    """What was applied last; the number is 0 before the first `mesh apply`.
+
+    `readings` has the tables of all readings, each with whether the reading has ended.
+    """
 
     number: int = 0
     digest: str = ""
     is_submitted: bool = False
+    readings: Mapping[str, bool] = {}
+
+
+def declared_readings() -> dict[str, bool]:
+    """Return the table of each reading, and whether the reading has ended."""
+    return {
+        f"{domain.schema_name}.{reads.name}": reads.ended
+        for domain in DOMAINS.values()
+        for reads in domain.readings
+    }
 
 
 def applied_declarations(installation: Installation) -> AppliedDeclarations:

@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import Any
 
 from infra.apply import schemas_and_stores
+from infra.apply.ended_readings import check_taken_away
 from infra.apply.installation import ApplySettings, Installation
 from infra.apply.schemas_and_stores import SchemaPlan
 from infra.apply.topics_and_acls import ApplyError, admin_client, check_topics, existing_topics
@@ -44,6 +45,8 @@ def check(
     `recreated` are topics that a replay deletes before, and with them all stores: these may differ. Raise ApplyError
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
+    if not recreated:
+        check_taken_away(environment, installation)
     check_declarations()
     check_schema_files(topics)
     client = admin_client(environment)

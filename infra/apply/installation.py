@@ -113,7 +113,7 @@ class Installation:
 
     @property
     def declarations(self) -> Path:
-        """The file of the number and the digest of the declarations that were applied last."""
+        """The file of the number, digest and readings of the declarations that were applied last."""
         return self.folder / "declarations.json"
 
     @property

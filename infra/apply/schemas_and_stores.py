@@ -17,7 +17,7 @@ from confluent_kafka.schema_registry import (
     ServerConfig,
 )
 
-from connectors.postgres.ddl import create_store, differing_tables, drop_store
+from connectors.postgres.ddl import create_store, differing_tables, drop_store, has_rows
 from connectors.postgres.roles import store_roles
 from infra.apply.installation import Installation
 from infra.apply.topics_and_acls import ApplyError
@@ -104,6 +104,12 @@ def check_stores(environment: Environment) -> None:
             f"table {different[0]} has other columns than declared, and `mesh apply` alters none: "
             "derive the stores again with `mesh replay --yes`"
         )
+
+
+def tables_with_rows(environment: Environment, tables: Iterable[str]) -> list[str]:
+    """Return those of the tables, named with their schema, that exist and have rows."""
+    with _superuser_connection(environment) as connection:
+        return [table for table in tables if has_rows(connection, *table.split("."))]
 
 
 def create_stores(environment: Environment, municipalities: Sequence[str]) -> int:

@@ -157,7 +157,7 @@ def _flows(domain: Domain) -> Iterator[Flow]:
         yield Flow(
             MESSAGE, domain.id, "notice", MESSAGE_COLUMNS, "", basis, f"enrolled residents, after {reasons}"
         )
-    for reads in domain.reads:
+    for reads in [each for each in domain.reads if not each.ended]:
         yield _reading_flow(domain, reads, reads)
         if reads.history:
             yield _reading_flow(domain, reads, history_of(reads))

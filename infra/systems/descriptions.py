@@ -249,6 +249,7 @@ def _domain_sections(domain: Domain) -> Iterator[Section]:
                 f"- about: {coverage_text(reads.holders)}",
                 *(f"- column {coarser_text(coarser)}" for coarser in reads.coarser.values()),
                 *history_lines(reads),
+                *(["- ended: it has no rows any more"] if reads.ended else []),
             )
         )
     logins = ", ".join(store_roles(domain, [MUNICIPALITY]))

@@ -132,6 +132,9 @@ def _of_entity(domain: Domain, entity: Entity, field: str) -> Iterator[str]:
 
 def _of_reading(domain: Domain, reads: Reads, field: str) -> Iterator[str]:
     entity, made = reads.entity, _made_of(reads, field)
+    if reads.ended:
+        yield f"{domain.id} doesn't receive {field} of entity {entity.id} any more: reading {reads.name} has ended."
+        return
     received = f"only what is made of {field}" if made else field
     yield f"{domain.id} receives {received} of entity {entity.id} in table {reads.name}, by reading {reads.name}."
     yield from (f"- column: {coarser_text(each)}" for each in made)

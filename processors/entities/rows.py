@@ -119,13 +119,13 @@ def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     return PreparedReading(domain, reads, positions, located, other, for_enrolled, history, coarser)
 
 
-#: The readings of each entity, by its id, in the order of the declarations.
+#: The readings of each entity, by its id, in the order of the declarations. Those that have ended have no rows.
 READINGS: Final[Mapping[str, tuple[PreparedReading, ...]]] = {
     id_: tuple(
         prepared(domain, reads)
         for domain in DOMAINS.values()
         for reads in domain.reads
-        if reads.entity.id == id_
+        if reads.entity.id == id_ and not reads.ended
     )
     for id_ in ENTITIES
 }

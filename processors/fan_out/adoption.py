@@ -49,9 +49,11 @@ class Adoption:
 
     @property
     def changed(self) -> Collection[str]:
-        """The names of the declarations that differ from those that were last adopted completely."""
+        """The names of the declarations that differ from those that were last adopted completely, or are gone."""
         before = {each["name"]: each["digest"] for each in (self._stored or {"digests": []})["digests"]}
-        return [name for name, digest in declaration_digests().items() if before.get(name) != digest]
+        now = declaration_digests()
+        changed = [name for name, digest in now.items() if before.get(name) != digest]
+        return [*changed, *(name for name in before if name not in now)]
 
     def next_portion(self) -> list[str]:
         """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import accumulate, chain, compress
 from typing import Any, Final, NamedTuple
@@ -115,7 +115,11 @@ class FanOutOutputs:
             dispatched = self._add(id_.domain, change)
             if self.dispatched and self.dispatched[-1][0] == row:
                 self.dispatched[-1][1].append(dispatched)
-        self.conflicts += [conflict._asdict() for conflict in differences.conflicts]
+        self.add_conflicts(differences.conflicts)
+
+    def add_conflicts(self, changed: Iterable[conflicts.Conflict]) -> None:
+        """Add conflicts that were opened, changed or withdrawn."""
+        self.conflicts += [conflict._asdict() for conflict in changed]
 
     def add_clock_record(self, row: int, kind: str, code: str, day: date) -> None:
         """Add a record for this partition of `person.change`, by which fan-out goes on with what is due."""

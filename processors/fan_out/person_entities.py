@@ -32,7 +32,7 @@ from processors.fan_out.history import received_on
 from processors.fan_out.partition_clock import agenda_key
 from processors.fan_out.person import KnownLife
 from processors.rejections import RejectionCode
-from schemas.declare import CANCELLED, Entity
+from schemas.declare import CANCELLED
 from schemas.systems import SYSTEMS
 from streams.contract import StateStore
 
@@ -198,7 +198,7 @@ class PersonEntities:
         known: Sequence[KnownTimeline] = (),
     ) -> EntityDifferences:
         """Return what differs from what was published of an entity, and note that it is published."""
-        history, entity = self._history(person, entity_id), ENTITIES[entity_id]
+        history = self._history(person, entity_id)
         rows = dict(rows_of(timeline, READINGS[entity_id], context))
         rows |= history_rows(known, HISTORIES[entity_id], context.day, ever_protected=context.ever_protected)
         digests = {id_: row.digest for id_, row in rows.items()}
@@ -208,11 +208,20 @@ class PersonEntities:
             if digests.get(id_) != history.rows.get(id_)
         ]
         without_effect = {s.id: s.effective_on for s in timeline.without_effect}
-        conflicts = list(_conflicts(person, entity, history.conflicts, without_effect))
+        conflicts = list(_conflicts(person, entity_id, history.conflicts, without_effect))
         if changed or conflicts:
             history.rows, history.conflicts = digests, without_effect
             self._touched[_key(person, entity_id)] = None
         return EntityDifferences(changed, conflicts)
+
+    def withdraw_conflicts(self, person: str, entity: str) -> list[Conflict]:
+        """Return the conflicts of an entity that isn't declared any more, and note that they are withdrawn."""
+        history = self._history(person, entity)
+        withdrawn = list(_conflicts(person, entity, history.conflicts, {}))
+        if withdrawn:
+            history.conflicts = {}
+            self._touched[_key(person, entity)] = None
+        return withdrawn
 
     def plan(self, person: str, entity: str, before: date | None, after: date | None) -> None:
         """Have an entry on the agenda for the next day of an entity, and none for the one before."""
@@ -259,7 +268,7 @@ def _row_order(id_: RowId) -> tuple[int, str, str, tuple[str, ...]]:
 
 
 def _conflicts(
-    person: str, entity: Entity, before: Mapping[SubmissionId, date], after: Mapping[SubmissionId, date]
+    person: str, entity: str, before: Mapping[SubmissionId, date], after: Mapping[SubmissionId, date]
 ) -> Iterator[Conflict]:
     for id_ in sorted(before.keys() | after.keys()):
         if before.get(id_) == after.get(id_):
@@ -272,7 +281,7 @@ def _conflicts(
             effective_on=after[id_] if id_ in after else before[id_],
             domain=system,
             municipality=part or None,
-            entity=entity.id,
+            entity=entity,
             number=number,
             status=OPEN if id_ in after else WITHDRAWN,
         )

@@ -174,6 +174,7 @@ class PersonChangeRules:
         self._persons.load(persons)
         for code in persons:
             try:
+                self._retire(code)
                 self._publish(row, code, _entities_of(self._persons.get(code)))
             except Exception:  # An error about one person must not stop the days of all others.
                 self._clock.take_off(code)
@@ -194,6 +195,7 @@ class PersonChangeRules:
     def _adopt(self, row: int, code: str) -> None:
         """Publish what differs of a person by declarations that have changed."""
         person, changed = self._persons.peek(code), self._adoption.changed
+        self._retire(code)
         if RULES in changed:
             before = person.state
             person.state = person.refolded(partial(self._persons.archived_notices, code))
@@ -205,6 +207,15 @@ class PersonChangeRules:
             code,
             [id_ for id_ in _entities_of(person) if not ({id_} | DEPENDENCIES[id_]).isdisjoint(changed)],
         )
+
+    def _retire(self, code: str) -> None:
+        """Take entities of a person that aren't declared any more off the agenda, and withdraw their conflicts."""
+        person = self._persons.peek(code)
+        for id_ in [id_ for id_ in person.entities if id_ not in ENTITIES]:
+            self._outputs.add_conflicts(self._persons.entities.withdraw_conflicts(code, id_))
+            if person.entities[id_] is not None:
+                self._persons.entities.plan(code, id_, person.entities[id_], None)
+                self._persons.get(code).entities[id_] = None
 
     def _publish(self, row: int, code: str, wanted: Collection[str]) -> None:
         """Publish what differs of declared entities of a person on the day of the partition."""
@@ -302,7 +313,8 @@ def _next_day(day: date, timelines: Sequence[Timeline]) -> date | None:
 
 def _entities_of(person: PersonAggregate) -> list[str]:
     """Return the declared entities of which a person can have rows."""
-    entities = dict.fromkeys((*person.entities, *BY_RESIDENCE, *READ_OF_EVERYBODY))
+    declared = [id_ for id_ in person.entities if id_ in ENTITIES]
+    entities = dict.fromkeys((*declared, *BY_RESIDENCE, *READ_OF_EVERYBODY))
     if person.entities:
         entities |= dict.fromkeys(id_ for id_, by in COVERED_BY.items() if not by.isdisjoint(person.entities))
     return list(entities)

@@ -50,7 +50,8 @@ class Reads:
     `name` is the name of its table. The key of the entity is always sent. A column is the name of a field, or made of
     one by a rule (`Coarser`). Columns that point to the person's place are null while the person is protected. With
     `history` there is a second table, see `history_of`; as it has days of receipt, which can join the rows of two
-    domains, it needs a legal basis of its own.
+    domains, it needs a legal basis of its own. One that has `ended` keeps its schema and table and has no rows: so a
+    reading is taken away from everybody before its declaration is.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Reads:
     of: Coverage | None = None
     history: bool = False
     history_basis: str = ""
+    ended: bool = False
 
     def __post_init__(self) -> None:
         if not FIELD_NAME.fullmatch(self.name):
@@ -143,4 +145,5 @@ def history_of(reads: Reads) -> Reads:
         is_derived=True,
     )
     columns = (*(declared.name for declared in values), _VALID_TO.name, _KNOWN_TO.name)
-    return Reads(f"{reads.name}_history", entity, columns, reads.purpose, reads.history_basis)
+    name = f"{reads.name}_history"
+    return Reads(name, entity, columns, reads.purpose, reads.history_basis, ended=reads.ended)

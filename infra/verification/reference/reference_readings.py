@@ -114,7 +114,7 @@ class ReadingsOfPerson:
     def rows(self, today: str) -> Iterator[ReadingRow]:
         """Yield the rows of all readings on a day."""
         for domain in DOMAINS.values():
-            for reads in domain.reads:
+            for reads in [reads for reads in domain.reads if not reads.ended]:
                 for key in self.timelines[reads.entity.id].versions:
                     row = self.row(domain, reads, key, today)
                     if row is not None:

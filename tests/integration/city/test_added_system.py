@@ -1,4 +1,4 @@
-"""A system that is added by one file to a running mesh with persons in it, and a reading that is added later.
+"""A system that is added by one file to a running mesh with persons in it, and readings that come, change and go.
 
 Its own events go in; it receives of whom it names what is known already; nothing changes in any other store.
 """
@@ -55,6 +55,9 @@ SYSTEM = System(
 '''
 #: Added to the file later: the state of the My Number card of those who have a library card.
 READING = 'Reads("number_card", CARD, ("state",), purpose="本人確認", basis=BASIS, of=HeldBy(LIBRARY_CARD)),'
+#: It becomes one about everybody who has a My Number card, with another column; then it ends, and then it goes.
+CHANGED = 'Reads("number_card", CARD, ("state", "kind"), purpose="本人確認", basis=BASIS),'
+ENDED = CHANGED.replace("basis=BASIS", "basis=BASIS, ended=True")
 
 
 class Library:
@@ -73,6 +76,12 @@ class Library:
         person.registered(0, A, "初期登録", date(2026, 4, 1))
         person.with_certificates(1, date(2026, 5, 1))
         return person
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace a text that occurs once in the system's file."""
+        text = self.file.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        self.file.write_text(text.replace(old, new), encoding="utf-8")
 
     def mesh(self, *arguments: object) -> str:
         """Run a command of the copy's `mesh`, and return its output."""
@@ -166,9 +175,8 @@ def extended(library: Library, added: Stage) -> Stage:
 
     def extend() -> None:
         models = "from schemas.systems.model"
-        text = library.file.read_text(encoding="utf-8").replace("# more readings", READING)
-        text = text.replace(models, f"from schemas.systems.card import CARD\n{models}")
-        library.file.write_text(text, encoding="utf-8")
+        library.edit("# more readings", READING)
+        library.edit(models, f"from schemas.systems.card import CARD\n{models}")
         library.apply()
 
     return stage(library, extend, "number_card")
@@ -188,6 +196,42 @@ def moved(library: Library, extended: Stage, tmp_path_factory: pytest.TempPathFa
         ingest_by(library, [mover, returner], tmp_path_factory.mktemp("moved"))
 
     return stage(library, move, "reader")
+
+
+@pytest.fixture(scope="module")
+def changed(library: Library, moved: Stage) -> Stage:
+    """Let the added reading have another column, and be about others."""
+
+    def change() -> None:
+        library.edit(READING, CHANGED)
+        library.apply()
+
+    return stage(library, change, "number_card")
+
+
+@pytest.fixture(scope="module")
+def ended(library: Library, changed: Stage) -> Stage:
+    """Take the added reading away."""
+
+    def end() -> None:
+        library.edit(CHANGED, "")
+        refused = library.copy.mesh("apply")
+        assert "declare it with ended=True" in refused.stdout + refused.stderr
+        library.edit("        \n", f"        {ENDED}\n")
+        library.apply()
+
+    return stage(library, end, "number_card", "library_card")
+
+
+@pytest.fixture(scope="module")
+def gone(library: Library, ended: Stage) -> Stage:
+    """Delete the declaration of the reading that has ended."""
+
+    def leave_out() -> None:
+        library.edit(ENDED, "")
+        library.apply()
+
+    return stage(library, leave_out, "number_card", "library_card")
 
 
 def test_a_system_is_added_by_one_file(library: Library, added: Stage) -> None:
@@ -212,6 +256,22 @@ def test_what_happens_afterwards_reaches_it(moved: Stage) -> None:
     """A move changes the address of a reader, and a returned card closes the row and takes the address out."""
     readers = {row["address"] and row["address"][:6]: row["status"] for row in moved.rows["reader"]}
     assert readers == {A: "active", B: "active", None: "closed"}
+
+
+def test_a_changed_reading_reaches_all_whom_it_concerns_now(library: Library, changed: Stage) -> None:
+    """The rows have the new column, and there are rows of persons who weren't meant before."""
+    everybody = [*library.readers, *library.others]
+    rows = sorted((row["serial"], row["kind"], row["status"]) for row in changed.rows["number_card"])
+    assert rows == sorted((f"C{person.code[-8:]}", "standard", "active") for person in everybody)
+    assert changed.after == changed.before
+
+
+def test_a_reading_that_has_ended_is_taken_away_from_all(ended: Stage, gone: Stage) -> None:
+    """Its rows are gone, others stay; after that its declaration may go, and the mesh goes on."""
+    for stage in (ended, gone):
+        assert stage.rows["number_card"] == []
+        assert len(stage.rows["library_card"]) == 3
+        assert stage.after == stage.before
 
 
 def ingest_by(library: Library, persons: list[Person], folder: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 
-from processors.fan_out import FanOutProcessor
+from processors.entities.rows import HISTORIES, READINGS, prepared
+from processors.fan_out import FanOutProcessor, person_entities
 from processors.fan_out.adoption import OutdatedWorkerError
 from schemas.declaration_digests import RULES, declaration_digests
+from schemas.declare import Enrolled, Reads
+from schemas.systems import DOMAINS
 from tests.unit.processors.intake_output import enrolment, event, notice, received
 from tests.unit.processors.two_steps import Row, TwoSteps
 
@@ -73,6 +78,84 @@ def test_a_reading_that_is_added_reaches_everybody_it_concerns() -> None:
     assert sorted(receivers) == sorted(f"p{n}" for n in range(450))
     stored = steps.fan_out_state["adoption"].values["adoption"]
     assert (stored["number"], stored["complete"], stored["persons"]) == (2, True, 450)
+
+
+def declare(monkeypatch: pytest.MonkeyPatch, *readings: Reads) -> None:
+    """Let domain card read these of cards, and nothing else."""
+    read = tuple(prepared(DOMAINS["card"], reads) for reads in readings if not reads.ended)
+    histories = tuple(reading for reading in read if reading.history)
+    monkeypatch.setattr(person_entities, "READINGS", {**READINGS, "card": read})
+    monkeypatch.setattr(person_entities, "HISTORIES", {**HISTORIES, "card": histories})
+
+
+def changed_cards(outputs: dict[str, list[Row]]) -> list[tuple[str, str, str]]:
+    """Return table, person and operation of each change for domain card, which alone has any."""
+    assert list(outputs) == ["change.card"]
+    return sorted((row["entity"], row["person"], row["op"]) for row in outputs["change.card"])
+
+
+CARDS = next(reads for reads in DOMAINS["card"].reads if reads.name == "card")
+
+
+def test_a_reading_that_has_ended_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody's row is deleted, and every row of the history; nothing comes back by what happens afterwards."""
+    steps = with_cards(2)
+    declare(monkeypatch, replace(CARDS, ended=True))
+    pretend_adopted(steps, 1, card="with rows")
+    assert changed_cards(adopt(steps, 2)) == [
+        (table, person, "DELETE") for table in ("card", "card_history") for person in ("p0", "p1")
+    ]
+    assert steps.change([event("card", "CardLost", "p0", "2026-06-01", "2", serial="S0")]) == {}
+
+
+def test_a_reading_with_other_columns_reaches_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are sent again, as far as they have other values."""
+    steps = with_cards(2)
+    steps.change(
+        [event("card", "CardIssued", "p2", "2026-05-01", "1", serial="S2", **FIELDS | {"kind": "abroad"})]
+    )
+    declare(monkeypatch, replace(CARDS, columns=(*CARDS.columns[1:], "kind"), history=False))
+    pretend_adopted(steps, 1, card="with other columns")
+    changed = changed_cards(adopt(steps, 2))
+    assert [each for each in changed if each[0] == "card"] == [
+        ("card", person, "UPSERT") for person in ("p0", "p1", "p2")
+    ]
+
+
+def test_a_reading_about_others_reaches_who_comes_and_who_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who doesn't belong to them any more and never did loses the row; who still does keeps it as it is."""
+    steps = with_cards(2)
+    steps.change([enrolment("card", None, "p0", "2026-04-02")])
+    only_enrolled = replace(CARDS, history=False, of=Enrolled())
+    declare(monkeypatch, replace(CARDS, history=False))
+    pretend_adopted(steps, 1, card="about everybody, with a history")
+    adopt(steps, 2)
+    declare(monkeypatch, only_enrolled)
+    pretend_adopted(steps, 2, card="about everybody")
+    assert changed_cards(adopt(steps, 3)) == [("card", "p1", "DELETE")]
+    declare(monkeypatch, replace(CARDS, history=False))
+    pretend_adopted(steps, 3, card="about who is enrolled")
+    assert changed_cards(adopt(steps, 4)) == [("card", "p1", "UPSERT")]
+
+
+def test_an_entity_that_is_not_declared_any_more() -> None:
+    """Its conflicts are withdrawn and its days come off the agenda; its events stay, should it be declared again."""
+    steps = with_cards(2)
+    steps.change([event("card", "CardFound", "p1", "2026-05-02", "2", serial="T")])
+    agenda, entities = steps.fan_out_state["agenda"], steps.fan_out_state["entities"]
+    for key in ("p0/card", "p1/card"):
+        entities.put(key.replace("card", "ticket"), {**entities.values[key], "rows": []})
+    for person in ("p0", "p1"):
+        state = steps.fan_out_state["persons"].values[person]
+        planned = [*state["entities"], {"entity": "ticket", "next_on": date(2026, 1, 1)}]
+        steps.fan_out_state["persons"].put(person, {**state, "entities": planned})
+        agenda.put(f"2026-01-01/{person}/ticket", {"entity": "ticket"})
+    pretend_adopted(steps, 1, ticket="a ticket")
+    outputs = adopt(steps, 2)
+    assert [(row["entity"], row["status"]) for row in outputs["conflict"]] == [("ticket", "WITHDRAWN")]
+    assert list(outputs) == ["conflict"]
+    assert not any(key.endswith("ticket") for key in agenda.values)
+    assert len(entities.values["p1/ticket"]["submissions"]) == 2
 
 
 def test_nothing_is_published_twice() -> None:
