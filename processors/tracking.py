@@ -1,23 +1,28 @@
-"""The tracker's rules: when a case is open, overdue or complete. They use no broker and no clock.
+"""The tracker's rules: when a case is open, waiting, overdue or complete. They use no broker and no clock.
 
 A case opens with its number of persons. Each person is dispatched as a list of changes for domains (possibly empty),
-and each change is confirmed by a receipt. These three kinds of case events arrive in any order and more than once;
-`TrackedCase.apply` is idempotent and independent of their order. A complete case keeps no codes of persons.
+and each change is confirmed by a receipt. If the day of the notice hasn't come, the person's rows wait: so does the
+case until then, and the person is dispatched again with all changes. These three kinds of case events arrive in any
+order and more than once; `TrackedCase.apply` is idempotent and independent of their order. A complete case keeps no
+codes of persons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
+
+from processors.japan import first_ms_of
 
 
 class CaseStatus(StrEnum):
     """The state of a case as users see it."""
 
     OPEN = "open"
+    WAITING = "waiting"
     COMPLETE = "complete"
     OVERDUE = "overdue"
 
@@ -33,10 +38,16 @@ class CaseOpened:
 
 @dataclass(frozen=True)
 class CaseDispatched:
-    """One person's changes were published to the domains; `changes` are their IDs (`change_id`)."""
+    """One person's changes were published to the domains; `changes` are their IDs (`change_id`).
+
+    If rows wait for the day of the notice, `waits` is true and another such event follows, with all changes.
+    `waiting_until` is the day for which they wait, or waited.
+    """
 
     person: str
     changes: frozenset[str]
+    waits: bool = False
+    waiting_until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +75,16 @@ def person_of(change: str) -> str:
 class TrackedCase:
     """Everything known about one case.
 
-    `persons` are the persons already dispatched, `pending` the IDs of dispatched changes without a receipt, `early`
-    those of receipts that arrived before their change was dispatched. `changes` is the number of dispatched changes,
-    `applied_ms` the time of the latest receipt.
+    `persons` are the persons already dispatched, `waiting` those whose rows wait for the day `waiting_until`, which
+    stays when it has come. `pending` are the IDs of dispatched changes without a receipt, `early` those of receipts
+    that arrived before their change was dispatched. `changes` is the number of dispatched changes; those of who waits
+    count once nothing waits any more. `applied_ms` is the time of the latest receipt.
     """
 
     opened: CaseOpened | None = None
     persons: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    waiting_until: date | None = None
     pending: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
     changes: int = 0
@@ -85,11 +99,26 @@ class TrackedCase:
         return case._completed_if_done()
 
     def status(self, now_ms: int, overdue_after_ms: int) -> CaseStatus:
-        """Return COMPLETE, OPEN, or OVERDUE if open more than `overdue_after_ms` after the submission."""
+        """Return COMPLETE, OPEN, WAITING until a day, or OVERDUE if open for more than `overdue_after_ms`.
+
+        The time counts from the submission or, once all persons are dispatched or wait, from the day for which they do.
+        """
         if self.complete:
             return CaseStatus.COMPLETE
-        overdue = self.opened is not None and now_ms - self.opened.received_ms > overdue_after_ms
-        return CaseStatus.OVERDUE if overdue else CaseStatus.OPEN
+        if self.opened is None:
+            return CaseStatus.OPEN
+        since_ms = self.opened.received_ms
+        if self.waiting_until is not None and not self._lacks_persons:
+            day_ms = first_ms_of(self.waiting_until)
+            if self.waiting and now_ms < day_ms:
+                return CaseStatus.WAITING
+            since_ms = max(since_ms, day_ms)
+        return CaseStatus.OVERDUE if now_ms - since_ms > overdue_after_ms else CaseStatus.OPEN
+
+    @property
+    def _lacks_persons(self) -> bool:
+        """Whether some persons are neither dispatched nor known to wait."""
+        return self.opened is None or len(self.persons | self.waiting) < self.opened.persons
 
     def _after(self, event: CaseEvent) -> TrackedCase:
         if self.complete:
@@ -97,15 +126,29 @@ class TrackedCase:
         match event:
             case CaseOpened():
                 return replace(self, opened=event)
-            case CaseDispatched(person, changes):
-                return self if person in self.persons else self._after_dispatch(person, changes)
+            case CaseDispatched(waits=True):
+                return self._after_waiting(event)
+            case CaseDispatched(person):
+                return self if person in self.persons else self._after_dispatch(event)
             case ReceiptReceived(change, applied_ms):
                 return self._after_receipt(change, applied_ms)
 
-    def _after_dispatch(self, person: str, changes: frozenset[str]) -> TrackedCase:
+    def _after_waiting(self, event: CaseDispatched) -> TrackedCase:
+        if event.person in self.persons:
+            return self
+        return replace(
+            self,
+            waiting=self.waiting | {event.person},
+            waiting_until=_later(self.waiting_until, event.waiting_until),
+        )
+
+    def _after_dispatch(self, event: CaseDispatched) -> TrackedCase:
+        person, changes = event.person, event.changes
         return replace(
             self,
             persons=self.persons | {person},
+            waiting=self.waiting - {person},
+            waiting_until=_later(self.waiting_until, event.waiting_until),
             pending=self.pending | (changes - self.early),
             early=self.early - changes,
             changes=self.changes + len(changes),
@@ -128,6 +171,10 @@ class TrackedCase:
         return replace(self, complete=True, persons=frozenset(), early=frozenset())
 
 
+def _later(one: date | None, other: date | None) -> date | None:
+    return max((each for each in (one, other) if each is not None), default=None)
+
+
 def case_event(schema: str, row: Mapping[str, Any]) -> CaseEvent:
     """Return a record of `case-opened`, `case-dispatched` or `receipt` as a case event.
 
@@ -143,7 +190,7 @@ def _opened(row: Mapping[str, Any]) -> CaseEvent:
 def _dispatched(row: Mapping[str, Any]) -> CaseEvent:
     person = row["person"]
     changes = (change_id(change["domain"], person, change["revision"]) for change in row["changes"])
-    return CaseDispatched(person, frozenset(changes))
+    return CaseDispatched(person, frozenset(changes), row["waits"], row["waiting_until"])
 
 
 def _received(row: Mapping[str, Any]) -> CaseEvent:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from processors.japan import DAY_MS, JAPAN_AHEAD_MS
 from processors.tracking import CaseOpened, CaseStatus, TrackedCase
 
 SCHEMA = "state-tracker-cases"
@@ -29,6 +30,8 @@ def row_of(key: str, case: TrackedCase) -> dict[str, Any]:
         "early": sorted(case.early),
         "changes": case.changes,
         "applied_at": None if case.applied_ms is None else _moment(case.applied_ms),
+        "waiting": sorted(case.waiting),
+        "waiting_until": case.waiting_until,
         "complete": case.complete,
     }
 
@@ -41,6 +44,8 @@ def case_of(row: Mapping[str, Any]) -> TrackedCase:
         if is_opened
         else None,
         persons=frozenset(row["persons"]),
+        waiting=frozenset(row["waiting"]),
+        waiting_until=row["waiting_until"],
         pending=frozenset(row["pending"]),
         early=frozenset(row["early"]),
         changes=row["changes"],
@@ -52,22 +57,26 @@ def case_of(row: Mapping[str, Any]) -> TrackedCase:
 def statuses(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> pa.Array:
     """Return a `CaseStatus` per row of `cases`, equal to what `TrackedCase.status` returns."""
     received = pc.cast(pc.cast(cases["received_at"], pa.timestamp("ms")), pa.int64())
-    late = pc.fill_null(pc.greater(pc.subtract(now_ms, received), overdue_after_ms), False)
-    return pc.if_else(
-        cases["complete"],
-        CaseStatus.COMPLETE.value,
-        pc.if_else(late, CaseStatus.OVERDUE.value, CaseStatus.OPEN.value),
-    )
+    waiting, expected = pc.list_value_length(cases["waiting"]), cases["persons_expected"]
+    lacks_persons = pc.less(pc.add(pc.list_value_length(cases["persons"]), waiting), expected)
+    days = pc.cast(pc.cast(cases["waiting_until"], pa.int32()), pa.int64())
+    day_ms = pc.if_else(lacks_persons, None, pc.subtract(pc.multiply(days, DAY_MS), JAPAN_AHEAD_MS))
+    waits = pc.fill_null(pc.and_(pc.greater(waiting, 0), pc.less(now_ms, day_ms)), False)
+    since = pc.max_element_wise(received, day_ms)
+    late = pc.fill_null(pc.greater(pc.subtract(now_ms, since), overdue_after_ms), False)
+    unfinished = pc.if_else(late, CaseStatus.OVERDUE.value, CaseStatus.OPEN.value)
+    unfinished = pc.if_else(waits, CaseStatus.WAITING.value, unfinished)
+    return pc.if_else(cases["complete"], CaseStatus.COMPLETE.value, unfinished)
 
 
 def summary(cases: pa.Table, now_ms: int, overdue_after_ms: int) -> dict[str, Any]:
     """Return counts of cases by status and of changes, and the seconds from submission to the last store.
 
-    `seconds_median` and `seconds_p99` are None if no case is complete.
+    `seconds_median` and `seconds_p99` are None if no case is complete. Cases that waited for a day don't count in them.
     """
     value_counts = pc.value_counts(statuses(cases, now_ms, overdue_after_ms)).to_pylist()
     counts = {str(entry["values"]): entry["counts"] for entry in value_counts}
-    complete = cases.filter(cases["complete"])
+    complete = cases.filter(pc.and_(cases["complete"], pc.is_null(cases["waiting_until"])))
     durations_ms = pc.cast(pc.subtract(complete["applied_at"], complete["received_at"]), pa.int64())
     has_durations = len(durations_ms) > durations_ms.null_count
     median, p99 = pc.quantile(durations_ms, q=[0.5, 0.99]).to_pylist() if has_durations else (None, None)
@@ -109,6 +118,7 @@ def _public_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "persons": expected,
         "persons_dispatched": expected if row["complete"] else len(row["persons"]),
         "changes": row["changes"],
+        "waiting_until": row["waiting_until"].isoformat() if row["waiting"] else None,
         "waiting_for": {domain: pending_domains.count(domain) for domain in sorted(set(pending_domains))},
     }
 

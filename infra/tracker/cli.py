@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per li
 @app.command(name="list")
 def list_cases(
     status: Annotated[
-        str, typer.Option(help="Statuses to list, separated by commas: open, overdue, complete.")
+        str, typer.Option(help="Statuses to list, separated by commas: open, waiting, overdue, complete.")
     ] = "open,overdue",
     as_json: Json = False,
 ) -> None:
@@ -39,7 +39,7 @@ def list_cases(
 
 @app.command()
 def show(municipality: str, notice: str) -> None:
-    """Print one case as JSON; of a rejected notice say that it was rejected, and how to see why."""
+    """Print one case as JSON, also until when it waits; of a rejected notice say that, and how to see why."""
     with errors_as_messages():
         try:
             case = _tracker().case(municipality, notice)
@@ -78,7 +78,8 @@ def _why_no_case(municipality: str, notice: str) -> str:
 
 
 def _waits_for(case: dict[str, Any]) -> str:
-    return ", ".join(f"{domain} {count}" for domain, count in case["waiting_for"].items())
+    domains = [f"{domain} {count}" for domain, count in case["waiting_for"].items()]
+    return ", ".join([f"until {case['waiting_until']}"] if case["waiting_until"] else domains)
 
 
 def _print_lines(rows: list[dict[str, Any]]) -> None:

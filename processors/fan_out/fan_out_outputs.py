@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import accumulate, chain, compress
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +22,7 @@ from processors.columns import (
 from processors.fan_out import conflicts
 from processors.fan_out.differences import ACCOUNT, Difference, differences, visible_facts
 from processors.fan_out.entries import PersonChange
-from processors.fan_out.history import Account, Facts
+from processors.fan_out.history import Account, Facts, PersonNotice, received_at
 from processors.fan_out.messages import ResidentMessage, text_of
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_entities import EntityDifferences
@@ -37,6 +37,7 @@ Record = dict[str, Any]
 
 #: Fields that a domain change copies from the `person.change` record that caused it.
 _COPIED_FIELDS: Final = ("case", "reason", "received_at")
+_CAUSE_FIELDS: Final = (*_COPIED_FIELDS, "person")
 _REJECTION_FIELDS: Final = ("municipality", "event", "origin", "received_at")
 
 
@@ -61,13 +62,24 @@ class DomainChange(NamedTuple):
 DispatchedChange = tuple[str, int]
 
 
+class Dispatched(NamedTuple):
+    """A person's changes of the case of the record in `row`; the day for which rows wait, or waited until now."""
+
+    row: int
+    changes: list[DispatchedChange]
+    waits: bool = False
+    waiting_until: date | None = None
+
+
 class FanOutOutputs:
     """The outputs for a batch, in the order of its records; `table` has the records."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
+        #: Records that were received before and take effect now, with the fields `_CAUSE_FIELDS`.
+        self._earlier: list[Record] = []
         self.changes: dict[str, list[DomainChange]] = {}
-        self.dispatched: list[tuple[int, list[DispatchedChange]]] = []
+        self.dispatched: list[Dispatched] = []
         self.conflicts: list[Record] = []
         self.protections: list[Record] = []
         self.clock_records: list[tuple[int, str, str, date]] = []
@@ -99,7 +111,7 @@ class FanOutOutputs:
                 self.conflicts.append(conflict._asdict())
             self._add_protection(change.person, person, before)
         if change.case is not None:
-            self.dispatched.append((row, dispatched))
+            self.dispatched.append(Dispatched(row, dispatched))
 
     def add_entity(
         self, row: int, code: str, person: PersonAggregate, differences: EntityDifferences, day: date
@@ -113,8 +125,8 @@ class FanOutOutputs:
                 row, code, id_.reading, op, revision, id_.part, since, status, columns=difference.columns
             )
             dispatched = self._add(id_.domain, change)
-            if self.dispatched and self.dispatched[-1][0] == row:
-                self.dispatched[-1][1].append(dispatched)
+            if self.dispatched and self.dispatched[-1].row == row:
+                self.dispatched[-1].changes.append(dispatched)
         self.add_conflicts(differences.conflicts)
 
     def add_conflicts(self, changed: Iterable[conflicts.Conflict]) -> None:
@@ -129,12 +141,44 @@ class FanOutOutputs:
         """Reject the record in this row."""
         self.rejected.append((row, rejection))
 
+    def wait(self, row: int, until: date) -> list[DispatchedChange]:
+        """Note that the rows of the record in this row wait for a day. Return its changes so far."""
+        if not self.dispatched or self.dispatched[-1].row != row:
+            return []  # It belongs to no case.
+        self.dispatched[-1] = self.dispatched[-1]._replace(waits=True, waiting_until=until)
+        return self.dispatched[-1].changes
+
+    def row_of_earlier(self, row: int, code: str, notice: PersonNotice | None) -> int:
+        """Return a row for a record that was received before and takes effect now, at the record in `row`.
+
+        What is added for this row belongs to the case of the notice; to none, if it is None.
+        """
+        self._earlier.append(
+            {
+                "case": notice and {"municipality": notice.municipality, "notice": notice.number},
+                "reason": notice and notice.reason.value,
+                "received_at": datetime.fromtimestamp(received_at(notice.received) / 1000, UTC)
+                if notice
+                else self._table.column("received_at")[row].as_py(),
+                "person": code,
+            }
+        )
+        return len(self._table) + len(self._earlier) - 1
+
+    def end_waiting(self, row: int, changes: Iterable[DispatchedChange], until: date) -> None:
+        """Note that the rows of the record in this row don't wait any more; `changes` went out before."""
+        self.dispatched.append(Dispatched(row, list(changes), waiting_until=until))
+
     def add_refolded(
         self, row: int, code: str, person: PersonAggregate, before: PersonState, day: date
     ) -> None:
-        """Add what differs after a person was folded by other rules, but no messages. `day` is that of deletions."""
+        """Add what differs after a person was folded again, but no messages. `day` is that of deletions."""
         for difference in differences(before, person.state):
-            self._add_difference(row, code, person, difference, day)
+            dispatched = self._add_difference(row, code, person, difference, day)
+            if self.dispatched and self.dispatched[-1].row == row:
+                self.dispatched[-1].changes.append(dispatched)
+        for conflict in conflicts.differences(code, before, person.state):
+            self.conflicts.append(conflict._asdict())
         self._add_protection(code, person, before)
 
     def _add_difference(
@@ -210,7 +254,7 @@ class FanOutOutputs:
             name: pa.array(by_field[name], types.field(name).type)
             for name in ("person", "entity", "op", "revision", "municipality", "effective_on", "status")
         }
-        fields |= take_rows(self._table, by_field["row"], _COPIED_FIELDS)
+        fields |= take_rows(self._causes(), by_field["row"], _COPIED_FIELDS)
         fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
         fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
         for name in ("message", "columns"):
@@ -220,14 +264,23 @@ class FanOutOutputs:
     def _dispatched(self) -> Iterator[Output]:
         if not self.dispatched:
             return
-        rows, changes = zip(*self.dispatched, strict=True)
-        fields = take_rows(self._table, rows, ("case", "person"))
+        rows, changes, waits, waiting_until = zip(*self.dispatched, strict=True)
+        fields = take_rows(self._causes(), rows, ("case", "person"))
         type_ = arrow_schema("case-dispatched").field("changes").type
         offsets = pa.array(accumulate(map(len, changes), initial=0), pa.int32())
         values = _structs(list(chain.from_iterable(changes)), type_.value_type, ("domain", "revision"))
         fields["changes"] = pa.ListArray.from_arrays(offsets, values, type=type_)
+        fields["waits"] = pa.array(waits, pa.bool_())
+        fields["waiting_until"] = pa.array(waiting_until, pa.date32())
         table = table_from_columns("case-dispatched", fields)
         yield Output(CASE_DISPATCHED, "case-dispatched", table, case_keys(fields["case"]))
+
+    def _causes(self) -> pa.Table:
+        """Return the records of the batch, then those of `row_of_earlier`."""
+        if not self._earlier:
+            return self._table
+        records = self._table.select(_CAUSE_FIELDS)
+        return pa.concat_tables([records, pa.Table.from_pylist(self._earlier, records.schema)])
 
     def _conflicts(self) -> Iterator[Output]:
         if self.conflicts:

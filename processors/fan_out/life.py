@@ -11,7 +11,14 @@ from typing import Final
 
 from processors.entities.causes import Life, PersonCause, ResidencePeriod
 from processors.fan_out.effective_order import destination
-from processors.fan_out.history import Cancellations, Facts, PersonNotice, changed_facts, merge
+from processors.fan_out.history import (
+    Cancellations,
+    Facts,
+    PersonNotice,
+    changed_facts,
+    merge,
+    received_on,
+)
 from processors.fan_out.person_state import ABROAD_CODE, LifePeriod, PersonState
 from schemas.declare import Cause
 from schemas.reasons import Reason
@@ -37,11 +44,15 @@ def life_after(state: PersonState) -> tuple[LifePeriod, ...]:
 def life_of(
     periods: Sequence[LifePeriod], cancelled: Iterable[PersonNotice], cancellations: Cancellations
 ) -> Life:
-    """Return the life of a person from its periods and from the cancelled notices."""
+    """Return the life of a person from its periods and from the cancelled notices.
+
+    A notice that was cancelled before its day never was in effect, so nothing followed from it.
+    """
     causes = [cause for before, after in _pairs(periods) for cause in _causes(before, after)]
     causes += [
         cause
         for notice in cancelled
+        if received_on(cancellations[notice.id]) >= notice.effective_on
         for cause in _cancelled_causes(notice, cancellations[notice.id], periods)
     ]
     return Life(causes, [_residence(period) for period in periods])

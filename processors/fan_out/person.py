@@ -23,8 +23,10 @@ from processors.fan_out.history import (
 )
 from processors.fan_out.life import life_of
 from processors.fan_out.messages import MessageBasis, ResidentMessage, new_messages
+from processors.fan_out.person_notices import begin_measure
 from processors.fan_out.person_state import PersonState
-from schemas.reasons import Reason
+from processors.fan_out.waiting_entries import DatedEntry, WaitingEntry, next_due
+from schemas.reasons import NEW_THERE, Reason
 
 Entry = PersonNotice | Enrolment | AccountEvent | Settlement
 
@@ -54,7 +56,8 @@ class PersonAggregate:
     `archived_until` in the order of effect. `accounts` are in the order of effect. `cancelled` are municipality and
     number of notices that a cancellation names, each with the receipt of the cancellation. `revisions` are the latest
     by domain. `entities` are the declared entities of which something is known or will be: ids, each with the next day
-    on which something changes by itself. `state` is the fold of all but these.
+    on which something changes by itself. `waiting` are the entries whose day hasn't come. `state` is the fold of all
+    but these; only a protection measure that one of them begins is in it.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)
@@ -66,6 +69,7 @@ class PersonAggregate:
     cancelled: dict[tuple[str, str], Receipt] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
     entities: dict[str, date | None] = field(default_factory=dict)
+    waiting: list[WaitingEntry] = field(default_factory=list)
     state: PersonState = field(default_factory=PersonState)
 
     def apply(self, entry: Entry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
@@ -73,32 +77,98 @@ class PersonAggregate:
 
         An entry that takes effect after all others extends the fold. For any other, the whole history is folded again.
         """
-        if not isinstance(entry, PersonNotice) and (entry in self.enrolments or entry in self.accounts):
+        if self._has(entry):
             return None
-        enrolments_before, known_before = tuple(self.enrolments), self.state.known_from
-        extended = self._extended(entry)
-        self._add(entry)
-        self.state = self.refolded(read_archive) if extended is None else extended
-        if not self.enrolments:
+        basis_before = self._message_basis()
+        self._add(entry, self._extended(entry), read_archive)
+        return self._new_messages(basis_before, entry, read_archive)
+
+    def keep_waiting(self, entry: DatedEntry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
+        """Add an entry whose day hasn't come. Return the new messages, or None if the entry is a repetition.
+
+        If it begins a protection measure, that begins at once.
+        """
+        if self._has(entry):
+            return None
+        basis_before = self._message_basis()
+        self.waiting.append(WaitingEntry(entry))
+        if isinstance(entry, PersonNotice) and entry.begins_protection:
+            self.state = self.refolded(read_archive)
+        return self._new_messages(basis_before, entry, read_archive)
+
+    def next_due(self, day: date) -> WaitingEntry | None:
+        """Return the first in the order of effect of the entries whose day has come; None if none waits any more."""
+        return next_due(self.waiting, day, self.state.residence(), self.cancelled)
+
+    def release(self, waiting: WaitingEntry, read_archive: ReadArchive) -> None:
+        """Fold an entry that `next_due` returned. Its messages were published when it was received."""
+        extended = self._extended(waiting.entry)
+        self.waiting.remove(waiting)
+        self._add(waiting.entry, extended, read_archive)
+
+    def cancelled_while_waiting(self, cancellation: PersonNotice) -> WaitingEntry | None:
+        """Return the entry that a cancellation names if it waits."""
+        cancelled = cancellations_of([cancellation])
+        return next(
+            (
+                each
+                for each in self.waiting
+                if isinstance(each.entry, PersonNotice) and each.entry.id in cancelled
+            ),
+            None,
+        )
+
+    def _has(self, entry: Entry) -> bool:
+        """Return whether an enrolment or account event is in the history. A notice is in it once."""
+        if isinstance(entry, PersonNotice):
+            return False
+        if entry in self.enrolments or entry in self.accounts:
+            return True
+        return any(each.entry == entry for each in self.waiting)
+
+    def _message_basis(self) -> MessageBasis:
+        """Return what determines the messages: those of what waits are published when it is received."""
+        known_from = self.state.known_from
+        if not self.waiting:
+            return MessageBasis(tuple(self.enrolments), known_from)
+        entries = [each.entry for each in self.waiting]
+        if known_from is None:
+            arrivals = (
+                each for each in entries if isinstance(each, PersonNotice) and each.reason in NEW_THERE
+            )
+            known_from = min((each.effective_on for each in arrivals), default=None)
+        enrolments = (each for each in entries if isinstance(each, Enrolment))
+        return MessageBasis((*self.enrolments, *enrolments), known_from)
+
+    def _new_messages(
+        self, before: MessageBasis, entry: Entry, read_archive: ReadArchive
+    ) -> list[ResidentMessage]:
+        after = self._message_basis()
+        if not after.enrolments:
             return []
         notice = entry if isinstance(entry, PersonNotice) else None
         return list(
             new_messages(
-                MessageBasis(enrolments_before, known_before),
-                MessageBasis(tuple(self.enrolments), self.state.known_from),
-                notice,
-                lambda: (*read_archive(), *self.notices),
+                before, after, notice, lambda: (*read_archive(), *self.notices, *self._waiting_notices())
             )
         )
 
+    @property
+    def _has_measure_ahead(self) -> bool:
+        """Whether the state has a protection measure of a notice whose day hasn't come."""
+        return bool(self.waiting) and any(notice.begins_protection for notice in self._waiting_notices())
+
+    def _waiting_notices(self) -> list[PersonNotice]:
+        return [each.entry for each in self.waiting if isinstance(each.entry, PersonNotice)]
+
     def _extended(self, entry: Entry) -> PersonState | None:
         """Return the state extended by the entry; None if the whole history must be folded again."""
+        if self._has_measure_ahead or isinstance(entry, Settlement):
+            return None
         if isinstance(entry, Enrolment):
             return after_enrolment(self.state, entry)
         if isinstance(entry, AccountEvent):
             return after_account(self.state, entry, self.accounts[-1] if self.accounts else None)
-        if isinstance(entry, Settlement):
-            return None
         if entry.reason is Reason.CANCELLED or entry.id in self.cancelled:
             return None
         if self.archived_until is not None and self.archived_until >= entry.effective_on:
@@ -110,8 +180,8 @@ class PersonAggregate:
         return effective_notices(of_day, self.cancelled)
 
     def refolded(self, read_archive: ReadArchive) -> PersonState:
-        """Return the fold of the whole history."""
-        return fold(
+        """Return the fold of the whole history, and in it the protection measures that notices that wait begin."""
+        state = fold(
             History(
                 (*read_archive(), *self.notices),
                 tuple(self.enrolments),
@@ -119,8 +189,13 @@ class PersonAggregate:
                 tuple(self.settlements),
             )
         )
+        for notice in sorted(self._waiting_notices(), key=lambda notice: (notice.effective_on, notice.id)):
+            if notice.begins_protection:
+                begin_measure(state, notice)
+        return state
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry, extended: PersonState | None, read_archive: ReadArchive) -> None:
+        """Add an entry to what is folded; `extended` is the state after it, None if all must be folded again."""
         if isinstance(entry, Enrolment):
             self.enrolments.append(entry)
         elif isinstance(entry, AccountEvent):
@@ -132,6 +207,7 @@ class PersonAggregate:
             self.notices.append(entry)
             if entry.reason is Reason.CANCELLED:
                 self.cancelled |= cancellations_of([entry])
+        self.state = self.refolded(read_archive) if extended is None else extended
 
     def archive_oldest(self) -> list[PersonNotice]:
         """Remove and return the older half of the notices if there are too many, for an archived segment.

@@ -37,8 +37,7 @@ def apply_notice(state: PersonState, notice: PersonNotice) -> None:
     this municipality.
     """
     if notice.begins_protection:
-        state.ever_protected = True
-        _set_protected(state, notice, protected=True)
+        begin_measure(state, notice)
     elif notice.reason is Reason.PROTECTION_ENDED:
         _end_protection(state, notice)
     if notice.reason in NEW_THERE:
@@ -49,6 +48,12 @@ def apply_notice(state: PersonState, notice: PersonNotice) -> None:
         _come_back(state, notice)
     else:
         _change(state, notice)
+
+
+def begin_measure(state: PersonState, notice: PersonNotice) -> None:
+    """Begin the protection measure of a notice, unless one is in force."""
+    state.ever_protected = True
+    _set_protected(state, notice, protected=True)
 
 
 def _end_protection(state: PersonState, notice: PersonNotice) -> None:

@@ -5,7 +5,7 @@ That is `protection` in the same transaction, `case.dispatched`, `conflict` and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Final
@@ -25,16 +25,18 @@ from processors.entities.rows import (
 )
 from processors.entities.timeline import Timeline
 from processors.fan_out.adoption import Adoption
+from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import PersonChange, changes_of, history_entry, submission_of
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice, Settlement
 from processors.fan_out.partition_clock import PartitionClock
-from processors.fan_out.person import PersonAggregate
-from processors.fan_out.person_entities import PersonEntities
+from processors.fan_out.person import Entry, PersonAggregate
+from processors.fan_out.person_cache import PersonCache
 from processors.fan_out.person_state import LifePeriod, PersonState
-from processors.fan_out.serialization import read_notices, read_person, write_notices, write_person
+from processors.fan_out.waiting_entries import DatedEntry, WaitingEntry, can_wait, first_day, is_due
 from processors.rejections import RejectionCode
 from schemas.declaration_digests import RULES
+from schemas.reasons import Reason
 from streams.contract import Batch, Poison, Result, State
 
 STORES: Final = {
@@ -124,6 +126,8 @@ class PersonChangeRules:
         elif change.kind == CONTINUE:
             self._work_off_portion(row)
         elif change.kind == DUE:
+            self._retire(change.person)
+            self._release(row, change.person)
             self._publish(row, change.person, _entities_of(self._persons.get(change.person)))
         elif change.kind == ADOPTED:
             if self._adoption.begin(change.declarations or 0):
@@ -138,21 +142,80 @@ class PersonChangeRules:
         if isinstance(entry, str):
             return entry
         person = self._persons.get(change.person)
+        if person.waiting:
+            self._release(row, change.person)
+        if change.effective_on > self._clock.day and can_wait(entry):
+            self._keep_waiting(row, change, person, entry)
+            return None
         before = person.state
         messages = person.apply(entry, partial(self._persons.archived_notices, change.person))
         self._outputs.add(row, change, person, before, messages)
+        self._publish_affected(row, change.person, before, entry)
+        if person.waiting and isinstance(entry, PersonNotice) and entry.reason is Reason.CANCELLED:
+            self._end_waiting(row, change.person, entry)
+        return None
+
+    def _publish_affected(self, row: int, code: str, before: PersonState, entry: Entry) -> None:
+        """Publish what differs of declared entities of a person whose state has changed by an entry."""
+        person = self._persons.peek(code)
         after = person.state
         if _seen_by_entities(before) != _seen_by_entities(after):
-            self._publish(row, change.person, _affected(before, after, _entities_of(person)))
-            return None
+            self._publish(row, code, _affected(before, after, _entities_of(person)))
+            return
         wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
         if isinstance(entry, (PersonNotice, Settlement)):
             # It may have been received before others that came first: then another life was known meanwhile.
             entities = _entities_of(person)
             wanted += [id_ for id_ in HISTORIES_BY_LIFE if id_ in entities and id_ not in wanted]
         if wanted:
-            self._publish(row, change.person, wanted)
-        return None
+            self._publish(row, code, wanted)
+
+    def _keep_waiting(
+        self, row: int, change: PersonChange, person: PersonAggregate, entry: DatedEntry
+    ) -> None:
+        """Let an entry wait until its day, and publish what doesn't wait: messages, and a protection measure."""
+        before, first = person.state, first_day(person.waiting)
+        messages = person.keep_waiting(entry, partial(self._persons.archived_notices, change.person))
+        self._outputs.add(row, change, person, before, messages)
+        if messages is None:
+            return
+        if person.state is not before:
+            self._publish_affected(row, change.person, before, entry)
+        if not (isinstance(entry, PersonNotice) and entry.id in person.cancelled):
+            person.waiting[-1] = WaitingEntry(entry, self._outputs.wait(row, change.effective_on))
+        self._plan_release(change.person, first)
+
+    def _release(self, row: int, code: str) -> None:
+        """Let those of the person's entries take effect that have waited for a day that has come."""
+        person, day, read_archive = (
+            self._persons.peek(code), self._clock.day, partial(self._persons.archived_notices, code)
+        )  # fmt: skip
+        first = first_day(person.waiting)
+        while (due := person.next_due(day)) is not None:
+            self._persons.get(code)
+            before = person.state
+            person.release(due, read_archive)
+            notice = due.entry if isinstance(due.entry, PersonNotice) else None
+            if notice is not None and notice.id in person.cancelled:
+                notice = None  # Its case doesn't wait any more.
+            row_of_entry = self._outputs.row_of_earlier(row, code, notice)
+            if notice is not None:
+                self._outputs.end_waiting(row_of_entry, due.changes, due.day)
+            self._outputs.add_refolded(row_of_entry, code, person, before, day)
+            self._publish_affected(row_of_entry, code, before, due.entry)
+        self._plan_release(code, first)
+
+    def _end_waiting(self, row: int, code: str, cancellation: PersonNotice) -> None:
+        """Note that nothing waits in the case of a cancelled notice any more."""
+        waiting = self._persons.peek(code).cancelled_while_waiting(cancellation)
+        if waiting is not None and isinstance(waiting.entry, PersonNotice):
+            row_of_entry = self._outputs.row_of_earlier(row, code, waiting.entry)
+            self._outputs.end_waiting(row_of_entry, waiting.changes, waiting.day)
+
+    def _plan_release(self, code: str, before: date | None) -> None:
+        """Have the first day on the agenda for which anything of the person waits; `before` is the one it was."""
+        after = first_day(self._persons.peek(code).waiting)
+        self._persons.entities.plan(code, PERSON, before, after)
 
     def _add_event(self, row: int, change: PersonChange) -> str | None:
         submission = submission_of(change)
@@ -173,9 +236,15 @@ class PersonChangeRules:
         persons = self._clock.next_portion()
         self._persons.load(persons)
         for code in persons:
+            person = self._persons.get(code)
+            if is_due(person.waiting, self._clock.day):
+                # By a record of the person: a fold that fails then holds up nobody else.
+                self._clock.take_off(code)
+                self._outputs.add_clock_record(row, DUE, code, self._clock.day)
+                continue
             try:
                 self._retire(code)
-                self._publish(row, code, _entities_of(self._persons.get(code)))
+                self._publish(row, code, _entities_of(person))
             except Exception:  # An error about one person must not stop the days of all others.
                 self._clock.take_off(code)
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)
@@ -318,50 +387,3 @@ def _entities_of(person: PersonAggregate) -> list[str]:
     if person.entities:
         entities |= dict.fromkeys(id_ for id_, by in COVERED_BY.items() if not by.isdisjoint(person.entities))
     return list(entities)
-
-
-class PersonCache:
-    """The persons of a batch and their declared entities, each read once and written once."""
-
-    def __init__(self, state: State, keys: Iterable[str]) -> None:
-        self._store, self._archive = state["persons"], state["archive"]
-        self.entities = PersonEntities(state["entities"], state["agenda"])
-        self._persons: dict[str, PersonAggregate] = {}
-        self._touched: dict[str, None] = {}
-        self.load(keys)
-
-    def load(self, keys: Iterable[str]) -> None:
-        """Read persons and their entities, as far as they aren't read yet."""
-        unread = dict.fromkeys(key for key in keys if key not in self._persons)
-        stored = self._store.get_many(unread)
-        self._persons |= {key: read_person(value) for key, value in stored.items()}
-        self.entities.load({key: self._persons[key].entities for key in stored})
-
-    def get(self, key: str) -> PersonAggregate:
-        """Return a person that the caller may change; `flush` writes it."""
-        self._touched[key] = None
-        return self.peek(key)
-
-    def peek(self, key: str) -> PersonAggregate:
-        """Return a person; `flush` writes it only if `get` returns it too."""
-        person = self._persons.get(key)
-        if person is None:
-            person = self._persons[key] = PersonAggregate()
-        return person
-
-    def archived_notices(self, key: str) -> list[PersonNotice]:
-        """Return the person's notices in archived segments."""
-        keys = [f"{key}/{segment}" for segment in range(self._persons[key].archived_segments)]
-        stored = self._archive.get_many(keys) if keys else {}
-        return [notice for segment in keys for notice in read_notices(stored[segment]["notices"])]
-
-    def flush(self) -> None:
-        """Write the persons that were requested, in the order of the first request."""
-        for key in self._touched:
-            person = self._persons[key]
-            archived = person.archive_oldest()
-            if archived:
-                segment = {"notices": write_notices(archived)}
-                self._archive.put(f"{key}/{person.archived_segments - 1}", segment)
-            self._store.put(key, write_person(person))
-        self.entities.flush()

@@ -34,6 +34,7 @@ from processors.fan_out.person_state import (
     ResidenceEnd,
     UnconfirmedNotice,
 )
+from processors.fan_out.waiting_entries import WaitingEntry
 from schemas.reasons import Reason
 
 Stored = Mapping[str, Any]
@@ -80,6 +81,7 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
             {"domain": domain, "revision": revision} for domain, revision in person.revisions.items()
         ],
         "entities": [{"entity": id_, "next_on": day} for id_, day in person.entities.items()],
+        "waiting": _write_waiting(person.waiting) if person.waiting else None,
         "pool": pool.records(),
         "state": state,
     }
@@ -160,6 +162,21 @@ def _write_state(person: PersonAggregate, pool: FactsPool) -> dict[str, Any]:
     }
 
 
+def _write_waiting(waiting: Iterable[WaitingEntry]) -> dict[str, Any]:
+    return {
+        "notices": [
+            {
+                "notice": _write_notice(entry),
+                "changes": [{"domain": domain, "revision": revision} for domain, revision in changes],
+            }
+            for entry, changes in waiting
+            if isinstance(entry, PersonNotice)
+        ],
+        "enrolments": [entry._asdict() for entry, _ in waiting if isinstance(entry, Enrolment)],
+        "accounts": [_write_event(entry) for entry, _ in waiting if isinstance(entry, AccountEvent)],
+    }
+
+
 def _write_ledger(ledger: Ledger) -> dict[str, Any]:
     latest = ledger.latest
     return {
@@ -216,6 +233,7 @@ def read_person(stored: Stored) -> PersonAggregate:
         {(n["municipality"], n["notice"]): n["received"] for n in stored["cancelled"]},
         {entry["domain"]: entry["revision"] for entry in stored["revisions"]},
         {entry["entity"]: entry["next_on"] for entry in stored["entities"]},
+        [] if stored["waiting"] is None else _read_waiting(stored["waiting"]),
         _read_state(stored["state"], enrolments, settlements, pool),
     )
 
@@ -287,6 +305,21 @@ def _read_state(
             for p in stored["life"]
         ),
     )
+
+
+def _read_waiting(stored: Stored) -> list[WaitingEntry]:
+    notices = [
+        WaitingEntry(
+            _read_notice(each["notice"]),
+            [(change["domain"], change["revision"]) for change in each["changes"]],
+        )
+        for each in stored["notices"]
+    ]
+    enrolments = [
+        WaitingEntry(Enrolment(each["domain"], each["municipality"], each["since"]))
+        for each in stored["enrolments"]
+    ]
+    return [*notices, *enrolments, *(WaitingEntry(_read_event(event)) for event in stored["accounts"])]
 
 
 def _read_residence(stored: Stored) -> Residence:

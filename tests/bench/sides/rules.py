@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.entries import CaseRef, PersonChange
-from processors.fan_out.fan_out_outputs import DomainChange, FanOutOutputs
+from processors.fan_out.fan_out_outputs import Dispatched, DomainChange, FanOutOutputs
 from processors.fan_out.history import Account, Facts, receipt_of
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
@@ -175,9 +175,12 @@ class FanOutRules(StepRules):
             ),
             *(
                 OutputRecord(
-                    CASE_DISPATCHED, "case-dispatched", _case_dispatched(row, changes), _case_key(row["case"])
+                    CASE_DISPATCHED,
+                    "case-dispatched",
+                    _case_dispatched(row, dispatched),
+                    _case_key(row["case"]),
                 )
-                for _, changes in outputs.dispatched
+                for dispatched in outputs.dispatched
             ),
             *(OutputRecord(CONFLICT, "conflict", conflict, conflict["id"]) for conflict in outputs.conflicts),
             *(
@@ -269,9 +272,10 @@ def _domain_change(row: Row, change: DomainChange) -> Row:
     return {**copied, **columns, "facts": facts, "account": change.account and change.account._asdict()}
 
 
-def _case_dispatched(row: Row, changes: Iterable[tuple[str, int]]) -> Row:
-    dispatched = [{"domain": domain, "revision": revision} for domain, revision in changes]
-    return {"case": row["case"], "person": row["person"], "changes": dispatched}
+def _case_dispatched(row: Row, dispatched: Dispatched) -> Row:
+    changes = [{"domain": domain, "revision": revision} for domain, revision in dispatched.changes]
+    case = {"case": row["case"], "person": row["person"], "changes": changes}
+    return {**case, "waits": dispatched.waits, "waiting_until": dispatched.waiting_until}
 
 
 def _rejected(row: Row, code: RejectionCode) -> list[OutputRecord]:
