@@ -116,7 +116,9 @@ class Demo:
                 latency(figures.receipts, name, round(start * 1000), round(end * 1000))
                 for name, (start, end) in zip(("first load", "samples"), spans, strict=True)
             ],
-            cases={name: summary[name] for name in ("complete", "open", "overdue") if summary[name]},
+            cases={
+                name: summary[name] for name in ("complete", "waiting", "open", "overdue") if summary[name]
+            },
             compared_rows=len(model.rows),
             compared_messages=model.messages,
             compared_accounts=len(model.accounts),
