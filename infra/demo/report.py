@@ -67,5 +67,5 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether stores and model agree, no record is a dead letter, and every case is complete or waits for its day."""
+        """Whether stores and model agree, no record is a dead letter, and every case is complete or waits."""
         return not self.differences and not self.dead_letters and set(self.cases) <= {"complete", "waiting"}
