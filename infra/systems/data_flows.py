@@ -235,7 +235,7 @@ def _consequences_in_domain(domain: Domain) -> Iterator[tuple[str, str, str]]:
 def _consequences_for(entity: Entity) -> Iterator[tuple[str, str, str]]:
     if entity.by_part and any(e.effect is Effect.OPENS and not e.is_anywhere for e in entity.events):
         yield entity.id, PERSON, "opens only where the confirmed registration of the person is"
-    for each in entity.follows:
+    for each in entity.all_follows:
         text = consequence_text(each)
         if isinstance(each, (Follows, ByResidence)):
             yield entity.id, PERSON, text

@@ -100,7 +100,7 @@ def _entity_faults(system: System, entity: Entity, owned: Mapping[str, Entity]) 
     named = f"{system.id}: entity {entity.id}"
     if entity.by_part and not system.municipal:
         yield f"{named} has the municipality in its key, but the system is national"
-    for rule in entity.follows:
+    for rule in entity.all_follows:
         if isinstance(rule, FollowsEntity) and rule.entity.id not in owned:
             yield f"{named} follows {rule.entity.id}, which no declared system owns"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from connectors.postgres.roles import store_roles
@@ -26,6 +27,7 @@ from schemas.declare import (
     Invariant,
     OneOf,
     Reads,
+    Rules,
     history_of,
 )
 from schemas.generate import form_of
@@ -157,10 +159,20 @@ def _entity_sections(entity: Entity) -> Iterator[Section]:
         ("event", "japanese", "effect", "brings", "sets", "to be submitted within"),
         tuple(map(_event_row, entity.events)),
     )
-    if entity.invariants:
-        yield Section(("invariants", *(f"- {invariant_text(each)}" for each in entity.invariants)))
-    if entity.follows:
-        yield Section(("what follows by itself", *(f"- {consequence_text(each)}" for each in entity.follows)))
+    for rules in entity.rules:
+        yield from _rules_sections(rules)
+
+
+def _rules_sections(rules: Rules) -> Iterator[Section]:
+    """Yield the rules that are in force from a day on; the first are without a day."""
+    since = "" if rules.first_day == date.min else f", from {rules.first_day} on"
+    if rules.invariants:
+        yield Section((f"invariants{since}", *(f"- {invariant_text(each)}" for each in rules.invariants)))
+    if rules.follows:
+        texts = (f"- {consequence_text(each)}" for each in rules.follows)
+        yield Section((f"what follows by itself{since}", *texts))
+    if since and not (rules.invariants or rules.follows):
+        yield Section((f"no invariants, and nothing follows by itself{since}",))
 
 
 def _marks(declared: EntityField) -> str:

@@ -143,6 +143,8 @@ def _of_reading(domain: Domain, reads: Reads, field: str) -> Iterator[str]:
     yield f"- about: {coverage_text(reads.holders)}"
     yield from history_lines(reads)
     yield f"- from: {', '.join(_sources(entity, field))}"
+    for rules in entity.rules[1:]:
+        yield f"- other rules hold for {entity.id} from {rules.first_day} on; see `mesh systems show`"
     if entity.field(field).is_location:
         yield _WITHHELD
 

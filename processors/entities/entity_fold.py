@@ -12,8 +12,17 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
-from processors.entities.causes import NOTHING_KNOWN, Life, age_reached_on
-from processors.entities.consequences import Due, KeyPast, concerns, expiries, known_from_the_beginning
+from processors.entities.causes import NOTHING_KNOWN, Life
+from processors.entities.consequences import (
+    Due,
+    KeyPast,
+    by_named_entity,
+    concerns,
+    expiries,
+    known_from_the_beginning,
+    of_age_on,
+    residence_dues,
+)
 from processors.entities.timeline import Key, Submission, Timeline, Values, Version
 from schemas.declare import (
     CANCELLED,
@@ -27,6 +36,7 @@ from schemas.declare import (
     FinalValue,
     Follows,
     FollowsEntity,
+    Invariant,
 )
 
 #: Consequences of a day come before its submissions, the end of a residence after them: a submission of the day may
@@ -47,21 +57,21 @@ def fold(
 
     `others` are the timelines, by id, of the entities that it follows.
     """
-    return _Fold(entity, life).run(submissions, others or {})
+    return _Fold(entity, life, others or {}).run(submissions)
 
 
 class _Fold:
     """The fold of one entity: a queue by day of submissions and consequences, which may add further consequences."""
 
-    def __init__(self, entity: Entity, life: Life) -> None:
-        self._entity, self._life = entity, life
+    def __init__(self, entity: Entity, life: Life, others: Mapping[str, Timeline]) -> None:
+        self._entity, self._life, self._others = entity, life, others
         self._index = entity.positions
         self._timeline = Timeline()
         self._pasts: dict[Key, KeyPast] = {}
         self._queue: list[tuple[date, _Order, Due | Submission]] = []
         self._numbers = count()
 
-    def run(self, submissions: Iterable[Submission], others: Mapping[str, Timeline]) -> Timeline:
+    def run(self, submissions: Iterable[Submission]) -> Timeline:
         """Apply everything in the order of effect."""
         for submission in _not_cancelled(submissions):
             system, part, number = submission.id
@@ -74,7 +84,7 @@ class _Fold:
                 number,
             )
             heappush(self._queue, (submission.effective_on, rank, submission))
-        for due in known_from_the_beginning(self._entity, self._life, others):
+        for due in known_from_the_beginning(self._entity, self._life, self._others):
             self._push(due)
         while self._queue:
             _, order, item = heappop(self._queue)
@@ -98,9 +108,8 @@ class _Fold:
         day = submission.effective_on
         if not (self._may_submit(event, submission) and self._apply(event, key, day, submission)):
             self._timeline.without_effect.append(submission)
-        by_residence = self._entity.by_residence
-        if by_residence is not None:
-            self._push(Due(day, by_residence))
+        for due in residence_dues(self._entity, [day]):
+            self._push(due)
 
     def _may_submit(self, event: Event, submission: Submission) -> bool:
         """Return whether a municipality may open its fact of the person: a resident of its own, or anybody."""
@@ -121,9 +130,8 @@ class _Fold:
             values = dict(zip(self._index, versions[-1].values, strict=True))
             if versions[-1].open and concerns(due, key, values, self._pasts[key], self._life):
                 self._apply(event, key, due.day, by_expiry=isinstance(rule, Expires))
-        by_residence = self._entity.by_residence
-        if by_residence is not None:
-            self._push(Due(due.day, by_residence))
+        for settling in residence_dues(self._entity, [due.day]):
+            self._push(settling)
 
     def _settle(self, rule: ByResidence, day: date, *, may_close: bool) -> None:
         """Close and open keys so that the entity is open where the person is registered on this day."""
@@ -134,7 +142,7 @@ class _Fold:
         if period is None:
             return
         kept = [key for key in open_keys if self._keeps(rule, key)]
-        of_age = period.birth_date is not None and age_reached_on(period.birth_date, rule.from_age) <= day
+        of_age = period.birth_date is not None and of_age_on(self._entity, period.birth_date) <= day
         home = (period.municipality,) if period.municipality is not None else None
         opens = home is not None and of_age and not kept
         for key in open_keys:
@@ -164,7 +172,8 @@ class _Fold:
         versions = self._timeline.versions.get(key, [])
         latest = versions[-1] if versions else None
         is_open, opens = latest is not None and latest.open, event.effect is Effect.OPENS
-        if is_open is opens or (latest is not None and self._is_final(latest)):
+        invariants = self._entity.rules_on(day).invariants
+        if is_open is opens or (latest is not None and self._is_final(latest, invariants)):
             return False
         values = self._values_after(event, None if opens or latest is None else latest.values, fields)
         if (
@@ -175,7 +184,7 @@ class _Fold:
         ):
             return False  # What follows by itself would follow again and again.
         version = Version(day, event.effect is not Effect.CLOSES, values)
-        if not self._is_allowed(key, version):
+        if not self._is_allowed(key, version, invariants):
             return False
         if latest is not None and latest.begins == day:
             versions.pop()  # It held on no day.
@@ -187,6 +196,8 @@ class _Fold:
         for due in expiries(self._entity, key, version):
             if due.day > day or not by_expiry:  # Two rules that undo each other would never end.
                 self._push(due)
+        for due in by_named_entity(self._entity, key, version, latest, self._others):
+            self._push(due)
         return True
 
     def _values_after(self, event: Event, before: Values | None, fields: Values | None) -> Values:
@@ -198,13 +209,13 @@ class _Fold:
             for name, new, old in zip(self._index, fields or empty, before or empty, strict=True)
         )
 
-    def _is_final(self, version: Version) -> bool:
-        finals = (each for each in self._entity.invariants if isinstance(each, FinalValue))
+    def _is_final(self, version: Version, invariants: Iterable[Invariant]) -> bool:
+        finals = (each for each in invariants if isinstance(each, FinalValue))
         return any(version.values[self._index[final.field]] == final.value for final in finals)
 
-    def _is_allowed(self, key: Key, version: Version) -> bool:
+    def _is_allowed(self, key: Key, version: Version, invariants: Iterable[Invariant]) -> bool:
         """Return whether a version may stand beside those of the person's other keys."""
-        for invariant in self._entity.invariants:
+        for invariant in invariants:
             if isinstance(invariant, AtMostOneInForce) and self._counts(invariant, version):
                 others = (each[-1] for other, each in self._timeline.versions.items() if other != key)
                 if any(self._counts(invariant, other) for other in others):

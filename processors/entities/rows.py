@@ -26,7 +26,7 @@ ENTITIES: Final[Mapping[str, Entity]] = {
 def _followed(entity: Entity) -> dict[str, Entity]:
     """Return the entities that an entity follows, directly or through others, by id."""
     followed: dict[str, Entity] = {}
-    for consequence in entity.follows:
+    for consequence in entity.all_follows:
         if isinstance(consequence, FollowsEntity):
             followed |= {consequence.entity.id: consequence.entity, **_followed(consequence.entity)}
     return followed
@@ -161,7 +161,9 @@ BY_RESIDENCE_ALONE: Final = frozenset(
     id_
     for id_ in BY_RESIDENCE
     if not (
-        FOLLOWED[id_] or HISTORIES[id_] or any(isinstance(rule, Follows) for rule in ENTITIES[id_].follows)
+        FOLLOWED[id_]
+        or HISTORIES[id_]
+        or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows)
     )
 )
 #: The ids of the entities on which the rows of each entity depend: those that it follows, or whose holders are meant.

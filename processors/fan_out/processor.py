@@ -10,7 +10,7 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-from processors.entities.causes import age_reached_on
+from processors.entities.consequences import of_age_on
 from processors.entities.rows import (
     BY_RESIDENCE,
     BY_RESIDENCE_ALONE,
@@ -347,10 +347,11 @@ def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
 
     None if it doesn't, or if the birth date isn't known or was another one before.
     """
-    rule = ENTITIES[entity].by_residence
-    births = {period.facts.birth_date for period in life if period.facts is not None} if rule else set()
+    if ENTITIES[entity].by_residence is None:
+        return None
+    births = {period.facts.birth_date for period in life if period.facts is not None}
     birth_date = births.pop() if len(births) == 1 else None
-    return None if rule is None or birth_date is None else age_reached_on(birth_date, rule.from_age)
+    return None if birth_date is None else of_age_on(ENTITIES[entity], birth_date)
 
 
 def _affected(before: PersonState, after: PersonState, entities: Sequence[str]) -> Sequence[str]:

@@ -5,7 +5,7 @@ Declarations are data. Topics, Avro schemas, tables and checks follow from them;
 
 from schemas.declare.coarser import Coarser, OneOf, Steps
 from schemas.declare.derived_entities import REGISTRATION, RESIDENT
-from schemas.declare.entities import COMMON_NAMES, PART, Consequence, Entity, FollowsEntity
+from schemas.declare.entities import COMMON_NAMES, PART, Amendment, Consequence, Entity, FollowsEntity, Rules
 from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, changes, closes, opens
 from schemas.declare.entity_fields import (
     FREE_TEXT,
@@ -37,6 +37,7 @@ __all__ = [
     "REGISTRATION",
     "RESERVED_TABLES",
     "RESIDENT",
+    "Amendment",
     "AtMostOneInForce",
     "ByResidence",
     "Cause",
@@ -57,6 +58,7 @@ __all__ = [
     "Invariant",
     "OneOf",
     "Reads",
+    "Rules",
     "Steps",
     "changes",
     "choice",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event
 from schemas.declare.entity_fields import DeclarationError, EntityField
@@ -58,12 +59,40 @@ Consequence = Follows | FollowsEntity | Expires | ByResidence
 
 
 @dataclass(frozen=True)
+class Amendment:
+    """Other rules of an entity from a first day on, as a law changes them; what is None stays as it was.
+
+    Days before keep the rules of before. A `correction` reaches back instead: it replaces the rules that are in force
+    on its first day on all days on which they are.
+    """
+
+    first_day: date
+    invariants: tuple[Invariant, ...] | None = None
+    follows: tuple[Consequence, ...] | None = None
+    correction: bool = False
+
+
+class Rules(NamedTuple):
+    """The rules of an entity that are in force from `first_day` on."""
+
+    first_day: date
+    invariants: tuple[Invariant, ...]
+    follows: tuple[Consequence, ...]
+
+    @property
+    def by_residence(self) -> ByResidence | None:
+        """The rule by which it is open where the person is registered; None if there is none."""
+        return next((each for each in self.follows if isinstance(each, ByResidence)), None)
+
+
+@dataclass(frozen=True)
 class Entity:
     """A kind of fact about a person, with one owner, and the events that tell of it.
 
     `key` are the fields (or PART) that tell a person's facts of this kind apart; without a key there is one of them.
     The order of `events` is the order in which events of one day take effect. What `follows` by itself takes effect
-    before the events of its day. One that `is_derived` has no events: the mesh makes it of what is submitted otherwise.
+    before the events of its day. `amendments` change invariants and consequences from a day on. One that `is_derived`
+    has no events: the mesh makes it of what is submitted otherwise.
     """
 
     id: str
@@ -74,6 +103,7 @@ class Entity:
     invariants: tuple[Invariant, ...] = ()
     follows: tuple[Consequence, ...] = ()
     is_derived: bool = False
+    amendments: tuple[Amendment, ...] = ()
 
     def __post_init__(self) -> None:
         if not _ENTITY_ID.fullmatch(self.id):
@@ -86,10 +116,12 @@ class Entity:
             raise DeclarationError(f"{self.id}: an event is declared twice")
         if not self.is_derived and not any(event.effect is Effect.OPENS for event in self.events):
             raise DeclarationError(f"{self.id}: no event opens it")
-        for invariant in self.invariants:
-            self._check_invariant(invariant)
-        for consequence in self.follows:
-            self._check_consequence(consequence)
+        self._check_amendments()
+        for rules in self.rules:
+            for invariant in rules.invariants:
+                self._check_invariant(invariant)
+            for consequence in rules.follows:
+                self._check_consequence(consequence)
 
     def _check_fields(self) -> None:
         for name in self.field_names:
@@ -138,6 +170,14 @@ class Entity:
         if event.effect is Effect.OPENS and missing:
             raise DeclarationError(f"{self.id}: event {event.name} opens it without {', '.join(missing)}")
 
+    def _check_amendments(self) -> None:
+        days = [each.first_day for each in self.amendments if not each.correction]
+        if days != sorted(set(days)):
+            raise DeclarationError(f"{self.id}: the amendments must be in the order of their first days")
+        by_residence = [rules.by_residence for rules in self.rules]
+        if len({rule and (rule.opens, rule.closes) for rule in by_residence}) > 1:
+            raise DeclarationError(f"{self.id}: an amendment changes what opens and closes it by residence")
+
     def _check_invariant(self, invariant: Invariant) -> None:
         values = (invariant.value,) if isinstance(invariant, FinalValue) else invariant.values
         if invariant.field is None:
@@ -170,12 +210,42 @@ class Entity:
     @cached_property
     def depends_on_person(self) -> bool:
         """Whether anything of it follows from what happens to the person."""
-        return any(isinstance(each, (Follows, ByResidence)) for each in self.follows)
+        return any(isinstance(each, (Follows, ByResidence)) for each in self.all_follows)
 
     @cached_property
     def by_residence(self) -> ByResidence | None:
-        """The rule by which it is open where the person is registered; None if there is none."""
-        return next((each for each in self.follows if isinstance(each, ByResidence)), None)
+        """The first rule by which it is open where the person is registered; None if there is none."""
+        return self.rules[0].by_residence
+
+    @cached_property
+    def rules(self) -> tuple[Rules, ...]:
+        """The rules of all days, the earliest first; the first are in force on all days before the second."""
+        rules = [Rules(date.min, self.invariants, self.follows)]
+        for amendment in self.amendments:
+            index = max(index for index, each in enumerate(rules) if each.first_day <= amendment.first_day)
+            before = rules[index]
+            invariants = before.invariants if amendment.invariants is None else amendment.invariants
+            follows = before.follows if amendment.follows is None else amendment.follows
+            if amendment.correction:
+                rules[index] = Rules(before.first_day, invariants, follows)
+            else:
+                rules.append(Rules(amendment.first_day, invariants, follows))
+        return tuple(rules)
+
+    def rules_on(self, day: date) -> Rules:
+        """Return the rules that are in force on a day."""
+        for rules in reversed(self.rules[1:]):
+            if rules.first_day <= day:
+                return rules
+        return self.rules[0]
+
+    @cached_property
+    def all_follows(self) -> tuple[Consequence, ...]:
+        """The consequences of any day, each once."""
+        found: list[Consequence] = []
+        for rules in self.rules:
+            found += [each for each in rules.follows if each not in found]
+        return tuple(found)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:

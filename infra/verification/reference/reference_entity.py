@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from infra.verification.reference.notice import EntityEvent, Receipt
+from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import (
     DEPARTED,
     FACTS_CHANGED,
@@ -18,6 +19,7 @@ from schemas.declare import (
     PART,
     AtMostOneInForce,
     ByResidence,
+    Consequence,
     Effect,
     Entity,
     Event,
@@ -25,6 +27,7 @@ from schemas.declare import (
     FinalValue,
     Follows,
     FollowsEntity,
+    Invariant,
 )
 
 #: The values of the entity's key in its order; the part is the municipality.
@@ -101,12 +104,14 @@ class _Fold:
         self.entity, self.submissions, self.life, self.others = entity, submissions, life, others
         self.timeline = ReferenceTimeline()
         self._ranks = {event.name: rank for rank, event in enumerate(entity.events)}
-        self._by_residence = entity.by_residence
+        self._law = law_of(entity)
         self._rules: dict[str, list[Follows | FollowsEntity | Expires]] = {}
-        for rule in entity.follows:
-            if not isinstance(rule, ByResidence):
-                self._rules.setdefault(rule.event, []).append(rule)
-        self._expiries = [rule for rule in entity.follows if isinstance(rule, Expires)]
+        for rule in (rule for _, _, follows in self._law for rule in follows):
+            if not isinstance(rule, ByResidence) and rule not in self._rules.setdefault(rule.event, []):
+                self._rules[rule.event].append(rule)
+        at_once = [rule for rules in self._rules.values() for rule in rules if not isinstance(rule, Follows)]
+        self._at_once = sorted(at_once, key=lambda rule: self._ranks[rule.event])
+        self._expiries = [rule for rule in self._at_once if isinstance(rule, Expires)]
         self._known_days = set(self._days())
 
     # -- days
@@ -126,7 +131,8 @@ class _Fold:
         fixed += [each.day for each in self.life.days]
         for timeline in self.others.values():
             fixed += [version.day for versions in timeline.versions.values() for version in versions]
-        for rule in self.entity.follows:
+        fixed += [day for day, _, _ in self._law if day]
+        for rule in (rule for _, _, follows in self._law for rule in follows):
             if isinstance(rule, Follows):
                 fixed += [add_days(each.day, rule.after_days) for each in self.life.causes]
             elif isinstance(rule, ByResidence):
@@ -134,6 +140,25 @@ class _Fold:
                 births = {each.facts["birth_date"] for each in self.life.days if each.facts}
                 fixed += [age_reached_on(birth, rule.from_age) for birth in births]
         yield from fixed
+
+    def _in_force(self, day: str) -> tuple[Sequence[Invariant], Sequence[Consequence]]:
+        """Return the invariants and the consequences of a day."""
+        _, invariants, follows = [law for law in self._law if law[0] <= day][-1]
+        return invariants, follows
+
+    def _residence_rule(self, day: str) -> ByResidence | None:
+        return next((rule for rule in self._in_force(day)[1] if isinstance(rule, ByResidence)), None)
+
+    def _is_old_enough(self, birth_date: str, day: str) -> bool:
+        """Return whether the person is old enough by the rules of this day, or was by those of a day before."""
+        ends = [*(begins for begins, _, _ in self._law[1:]), "never"]
+        for (begins, _, _), end in zip(self._law, ends, strict=True):
+            rule = self._residence_rule(begins)
+            if rule is not None and begins <= day:
+                reached = max(begins, age_reached_on(birth_date, rule.from_age))
+                if reached <= day and reached < end:
+                    return True
+        return False
 
     def pass_day(self, day: str) -> None:
         """Let what follows by itself take effect, then each event of the day with what follows from it at once."""
@@ -146,9 +171,10 @@ class _Fold:
             key = key_of(self.entity, submission.part, submission.fields)
             event = self.entity.event(submission.event)
             is_allowed = self._may_open(event, submission)
+            before = self.timeline.versions.get(key, [None])[-1]
             if not (is_allowed and self._apply(day, event, key, submission.fields, submission)):
                 self.timeline.without_effect.append(submission)
-            self._let_expire(day, key, len(self._ranks))
+            self._let_follow_at_once(day, key, before)
             self._settle(day, may_close=False)
         self._settle(day, may_close=True)
 
@@ -179,7 +205,7 @@ class _Fold:
         """Apply an event to its key; return False if it has no effect."""
         before = self.timeline.versions.get(key, [None])[-1]
         after = self._version_after(day, event, key, given, submission)
-        if after is None or self._is_final(before) or self._is_second_in_force(key, after):
+        if after is None or self._is_final(before, day) or self._is_second_in_force(key, after):
             return False
         if submission is None and event.effect is Effect.CHANGES and before and before.values == after.values:
             return False
@@ -210,10 +236,10 @@ class _Fold:
         values = {**before.values, **brought, **event.sets}
         return EntityVersion(day, event.effect is Effect.CHANGES, values, before.opened)
 
-    def _is_final(self, version: EntityVersion | None) -> bool:
+    def _is_final(self, version: EntityVersion | None, day: str) -> bool:
         return version is not None and any(
             version.values[rule.field] == rule.value
-            for rule in self.entity.invariants
+            for rule in self._in_force(day)[0]
             if isinstance(rule, FinalValue)
         )
 
@@ -225,7 +251,7 @@ class _Fold:
 
         return any(
             is_in_force(rule, after) and is_in_force(rule, version)
-            for rule in self.entity.invariants
+            for rule in self._in_force(after.day)[0]
             if isinstance(rule, AtMostOneInForce)
             for other, version in self.timeline.latest()
             if other != key
@@ -235,7 +261,8 @@ class _Fold:
 
     def _let_follow(self, day: str, event: Event) -> None:
         """Apply an event to each key for which it follows by itself, in the order in which the keys first opened."""
-        if self._by_residence is not None and self._by_residence.opens == event.name:
+        residence = self._residence_rule(day)
+        if residence is not None and residence.opens == event.name:
             self._settle(day, may_close=False)
         rules = self._rules.get(event.name, ())
         if not rules:
@@ -258,14 +285,37 @@ class _Fold:
     ) -> bool:
         if isinstance(rule, Expires):
             last = version.values[rule.field]
-            return last is not None and (add_days(last, 1) == day or last < day == version.day)
+            is_over = last is not None and (add_days(last, 1) == day or last < day == version.day)
+            return is_over and rule in self._in_force(day)[1]
         if isinstance(rule, FollowsEntity):
-            timeline = self.others.get(rule.entity.id)
-            other = timeline.on((version.values[rule.by] or "",), day) if timeline else None
-            if other is None or other.day != day:
-                return False
-            return not other.is_open or other.values[rule.field] in rule.values
+            other = self._named(rule, version, day)
+            return other is not None and other.day == day and self._is_ended(rule, other, day)
         return any(self._follows_cause(rule, cause, key, version, day) for cause in self.life.causes)
+
+    def _named(self, rule: FollowsEntity, version: EntityVersion, day: str) -> EntityVersion | None:
+        """Return what holds on a day of the other entity that a version names."""
+        timeline, key = self.others.get(rule.entity.id), version.values[rule.by]
+        return timeline.on((key,), day) if timeline is not None and key is not None else None
+
+    def _is_ended(self, rule: FollowsEntity, other: EntityVersion, day: str) -> bool:
+        has_ended = not other.is_open or other.values[rule.field] in rule.values
+        return has_ended and rule in self._in_force(day)[1]
+
+    def _let_follow_at_once(self, day: str, key: EntityKey, before: EntityVersion | None) -> None:
+        """Let follow at once what is over already: a last day, or another entity that the key names since now."""
+        names_before = dict(before.values) if before is not None and before.is_open else {}
+        for rule in self._at_once:
+            if key not in self._open_keys():
+                return
+            version = self.timeline.versions[key][-1]
+            if isinstance(rule, Expires):
+                self._let_expire(day, key, self._ranks[rule.event] + 1)
+                continue
+            other = self._named(rule, version, day)
+            is_new = version.values[rule.by] != names_before.get(rule.by)
+            if is_new and other is not None and self._is_ended(rule, other, day):
+                self._apply(day, self.entity.event(rule.event), key, {}, None)
+                self._let_expire(day, key, self._ranks[rule.event])
 
     def _follows_cause(
         self, rule: Follows, cause: LifeCause, key: EntityKey, version: EntityVersion, day: str
@@ -276,6 +326,7 @@ class _Fold:
         )
         return (
             rule.when == cause.cause
+            and rule in self._in_force(cause.day)[1]
             and (rule.when != FACTS_CHANGED or bool(rule.facts & cause.facts))
             and add_days(cause.day, rule.after_days) == day
             and opened_on < cause.day
@@ -295,12 +346,12 @@ class _Fold:
 
         While another key is open, that waits for the events of its day (`may_close`): they may keep it open.
         """
-        rule, open_keys = self._by_residence, self._open_keys()
+        rule, open_keys = self._residence_rule(day), self._open_keys()
         if rule is None or (open_keys and not may_close):
             return
         here = self.life.on(day)
         keeping = {key for key in open_keys if self._keeps(rule, key)}
-        is_old_enough = bool(here.facts) and age_reached_on(here.facts["birth_date"], rule.from_age) <= day
+        is_old_enough = bool(here.facts) and self._is_old_enough(here.facts["birth_date"], day)
         insures = here.municipality is not None and is_old_enough
         opens_here = insures and not keeping - {(here.municipality,)}
         for key in open_keys:

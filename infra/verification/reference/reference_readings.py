@@ -15,9 +15,10 @@ from infra.verification.reference.reference_entity import (
     ReferenceTimeline,
     fold_entity,
 )
+from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import ReferenceLife, add_days, age_reached_on
 from infra.verification.reference.roman import romanize
-from schemas.declare import PART, REGISTRATION, Enrolled, Entity, FollowsEntity, OneOf, Reads
+from schemas.declare import PART, REGISTRATION, ByResidence, Enrolled, Entity, FollowsEntity, OneOf, Reads
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Domain
 
@@ -54,14 +55,17 @@ def timelines_of(register: EntityRegister, life: ReferenceLife, today: str) -> d
 
 
 def _opens_by_residence(entity: Entity, life: ReferenceLife, today: str) -> bool:
-    rule = entity.by_residence
+    ages = [
+        rule.from_age for _, _, follows in law_of(entity) for rule in follows if isinstance(rule, ByResidence)
+    ]
     births = {each.facts["birth_date"] for each in life.days if each.facts}
-    return rule is not None and any(age_reached_on(birth, rule.from_age) <= today for birth in births)
+    return any(age_reached_on(birth, age) <= today for birth in births for age in ages)
 
 
 def followed_by(entity: Entity) -> set[str]:
     """Return the ids of the entities that an entity follows."""
-    return {rule.entity.id for rule in entity.follows if isinstance(rule, FollowsEntity)}
+    rules = [rule for _, _, follows in law_of(entity) for rule in follows]
+    return {rule.entity.id for rule in rules if isinstance(rule, FollowsEntity)}
 
 
 def _derived(entity: Entity, life: ReferenceLife) -> ReferenceTimeline:

@@ -34,6 +34,7 @@ from schemas.declare import (
     yen,
 )
 from schemas.declare import day as day_field
+from tests.unit.infra.random_amendments import random_amendments
 
 #: All submissions and causes are within these days.
 FIRST, LAST_DAY = date(2026, 4, 1), 12
@@ -159,6 +160,8 @@ class Case:
             yield replace(self, entity=replace(self.entity, follows=follows))
         for invariants in _fewer(self.entity.invariants):
             yield replace(self, entity=replace(self.entity, invariants=invariants))
+        for amendments in _fewer(self.entity.amendments):
+            yield replace(self, entity=replace(self.entity, amendments=amendments))
 
     def __str__(self) -> str:
         """Return the case as lines, a thing on each."""
@@ -167,6 +170,12 @@ class Case:
             f"{entity.key} born {self.birth}",
             *map(str, (*entity.invariants, *map(_short, entity.follows))),
         ]
+        for amendment in entity.amendments:
+            lines += [
+                f"from {amendment.first_day}, correction: {amendment.correction}",
+                *map(str, amendment.invariants or ()),
+            ]
+            lines += map(str, map(_short, amendment.follows or ()))
         lines += [f"{e.effect} {e.name} brings {e.fields} sets {dict(e.sets)}" for e in entity.events]
         lines += [
             f"{s.effective_on} {s.event} {s.system}/{s.part} {s.number} received {s.received} {s.fields} {s.cancels}"
@@ -190,6 +199,8 @@ def random_case(seed: int) -> Case:
     """Return a case of a few submissions within two weeks, some of them taken back."""
     rng = Random(seed)  # noqa: S311 (nothing secret)
     entity, birth = _entity(rng), rng.choice(BIRTHS)
+    days = [day(number) for number in range(1, LAST_DAY + 1)]
+    entity = replace(entity, amendments=random_amendments(seed, entity, days))
     rule = entity.by_residence
     opens_by_itself = {rule.opens} if rule is not None and (rule.keeps or birth != BIRTHS[0]) else set()
     submissions = [_submission(rng, entity, number, opens_by_itself) for number in range(rng.randint(0, 8))]

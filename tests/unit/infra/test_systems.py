@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
+from datetime import date
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -13,10 +15,21 @@ from infra import cli as mesh
 from infra.apply import checks
 from infra.apply.topics_and_acls import ApplyError
 from infra.systems import cli, descriptions
-from infra.systems.descriptions import consequence_text, table_names, topics_of_system
+from infra.systems.descriptions import consequence_text, description, table_names, topics_of_system
 from infra.systems.explanations import submitted_fields
 from schemas import declare
-from schemas.declare import ByResidence, Cause, Entity, Expires, Follows, FollowsEntity, opens, text
+from schemas.declare import (
+    Amendment,
+    AtMostOneInForce,
+    ByResidence,
+    Cause,
+    Entity,
+    Expires,
+    Follows,
+    FollowsEntity,
+    opens,
+    text,
+)
 from schemas.schema_files import schema_names
 from schemas.systems import DOMAINS, SYSTEMS, Domain
 from schemas.topics import topics_of
@@ -82,6 +95,23 @@ def test_the_topics_of_all_systems_are_all_topics_with_a_system() -> None:
         if parts & set(topic.name.split(".")) and not topic.name.startswith("state.")
     }
     assert shown == of_systems
+
+
+def test_a_change_of_law_is_shown_with_its_first_day() -> None:
+    """What follows by itself is listed for each of the times in which other rules are in force."""
+    care = SYSTEMS["care"]
+    insurance = next(entity for entity in care.owns if entity.by_residence is not None)
+    rule = insurance.by_residence
+    assert rule is not None
+    amendments = (
+        Amendment(date(2027, 4, 1), follows=(replace(rule, from_age=67),)),
+        Amendment(date(2030, 4, 1), invariants=(AtMostOneInForce(),)),
+    )
+    changed = replace(care, owns=(replace(insurance, amendments=amendments),), domain=None)
+    sections = {section.lines[0]: section.lines[1:] for section in description(changed)}
+    assert "from the age of 65 on" in sections["what follows by itself"][0]
+    assert "from the age of 67 on" in sections["what follows by itself, from 2027-04-01 on"][0]
+    assert len(sections["invariants, from 2030-04-01 on"]) == 1
 
 
 @pytest.mark.parametrize("words", [("systems", "show", "cards"), ("rules", "explain", "--from", "cards")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -13,8 +14,10 @@ from processors.entities.entity_fold import fold
 from processors.entities.timeline import Submission, Timeline
 from schemas.declare import (
     PART,
+    Amendment,
     ByResidence,
     Cause,
+    DeclarationError,
     Entity,
     Expires,
     FinalValue,
@@ -139,6 +142,26 @@ def test_what_another_entity_ends() -> None:
     assert states(timeline, "Q") == [(2, "valid")]
 
 
+def test_what_ended_before_it_was_named() -> None:
+    """A pass issued on a ticket that is void already, or that names one later, ends at once; another one doesn't."""
+    entity = with_rules(FollowsEntity("PassRevoked", CARD, "card", "state", ("void",)))
+    tickets = [
+        submission(event, on, serial)._replace(fields=(serial, None))
+        for event, on, serial in (
+            ("TicketIssued", 1, "T"),
+            ("TicketVoided", 4, "T"),
+            ("TicketIssued", 1, "U"),
+        )
+    ]
+    others = {"ticket": fold(CARD, tickets)}
+    timeline = fold(
+        entity, [issued(6, card="T"), issued(6, "Q", card="U"), issued(4, "R", card="T")], others=others
+    )
+    assert states(timeline) == [(6, "revoked")]
+    assert states(timeline, "Q") == [(6, "valid")]
+    assert states(timeline, "R") == [(4, "revoked")]
+
+
 def test_a_version_expires_on_the_day_after_its_last() -> None:
     """Also one that is submitted late; a renewed one expires later."""
     entity = with_rules(Expires("PassExpired", "expires_on"))
@@ -146,6 +169,7 @@ def test_a_version_expires_on_the_day_after_its_last() -> None:
     assert states(fold(entity, [issued(6, expires_on=str(day(4)))])) == [(6, "expired")]
 
 
+BY_AGE = ByResidence("Insured", "Uninsured", 65, closes_after_days=1, keeps=("elsewhere", "yes"))
 INSURANCE = Entity(
     "insurance",
     "保険",
@@ -157,7 +181,7 @@ INSURANCE = Entity(
         changes("StayEnded", "住所地特例の終了", elsewhere="no"),
         closes("Uninsured", "資格喪失"),
     ),
-    follows=(ByResidence("Insured", "Uninsured", 65, closes_after_days=1, keeps=("elsewhere", "yes")),),
+    follows=(BY_AGE,),
 )
 BORN = date(1961, 6, 1)
 OF_AGE = date(2026, 5, 31)
@@ -217,6 +241,76 @@ def test_an_insurer_that_is_not_the_place_of_residence() -> None:
         "A": [("05-31", True), ("06-10", True), ("06-20", False)],
         "B": [("06-20", True)],
     }
+
+
+def insured_under(
+    *amendments: Amendment, born: date, moves: tuple[tuple[str, str | None], ...] = (("01-01", "A"),)
+) -> list[str]:
+    """Return the days on which somebody's insurance in A begins and ends, by an age of 65 and then these amendments."""
+    life = Life(periods=[each._replace(birth_date=born) for each in resident(*moves).periods])
+    timeline = fold(replace(INSURANCE, amendments=amendments), [], life)
+    return [version.begins.isoformat() for version in timeline.versions.get(("A",), ())]
+
+
+def from_age(age: int, first_day: date, *, correction: bool = False) -> Amendment:
+    """Return an amendment by which the insurance begins at another age."""
+    return Amendment(first_day, follows=(replace(BY_AGE, from_age=age),), correction=correction)
+
+
+def test_another_age_from_a_first_day() -> None:
+    """Who was old enough by the rules of before stays so, also after a move; who wasn't needs the age of now."""
+    sixty_six = from_age(66, date(2026, 6, 1))
+    assert insured_under(sixty_six, born=BORN) == ["2026-05-31"]
+    assert insured_under(sixty_six, born=date(1961, 6, 2)) == ["2027-06-01"]
+    away_and_back = (("01-01", "A"), ("07-01", None), ("08-01", "A"))
+    assert insured_under(sixty_six, born=BORN, moves=away_and_back) == [
+        "2026-05-31",
+        "2026-07-02",
+        "2026-08-01",
+    ]
+
+
+def test_a_lower_age_begins_on_its_first_day() -> None:
+    """Who is old enough by the new rule on its first day is insured from that day, not from an earlier one."""
+    sixty = from_age(60, date(2026, 4, 1))
+    assert insured_under(sixty, born=date(1965, 1, 1)) == ["2026-04-01"]
+    assert insured_under(sixty, born=date(1966, 6, 1)) == ["2026-05-31"]
+
+
+def test_a_correction_reaches_back() -> None:
+    """It replaces the rules in force on its first day, since the first day of these."""
+    corrected = from_age(60, date(2026, 4, 1), correction=True)
+    assert insured_under(corrected, born=date(1965, 1, 1)) == ["2026-01-01"]
+    then = (from_age(66, date(2026, 3, 1)), from_age(60, date(2026, 4, 1), correction=True))
+    assert insured_under(*then, born=date(1965, 1, 1)) == ["2026-03-01"]
+
+
+def test_the_rules_of_the_day_of_the_cause() -> None:
+    """What follows days after its cause, and what may not be, follow the rules of the day of the cause or event."""
+    four_days, one_day = (Follows("PassRevoked", Cause.REGISTERED, after_days=days) for days in (4, 1))
+    entity = replace(with_rules(four_days), amendments=(Amendment(day(5), follows=(one_day,)),))
+    assert states(fold(entity, [issued(1)], lived(PersonCause(day(4), Cause.REGISTERED))))[-1] == (
+        8,
+        "revoked",
+    )
+    assert states(fold(entity, [issued(1)], lived(PersonCause(day(5), Cause.REGISTERED))))[-1] == (
+        6,
+        "revoked",
+    )
+    entity = replace(PASS, amendments=(Amendment(day(5), invariants=()),))
+    revoked, expired = submission("PassRevoked", 2, "P"), submission("PassExpired", 4, "P")
+    events = [each._replace(fields=("P", None, None, None, None)) for each in (revoked, expired)]
+    assert states(fold(entity, [issued(1), *events]))[-1] == (2, "revoked")
+    late = events[1]._replace(effective_on=day(5))
+    assert states(fold(entity, [issued(1), events[0], late]))[-1] == (5, "expired")
+
+
+def test_amendments_are_in_order() -> None:
+    """An amendment that begins before the one listed before it is refused, and so is another event by residence."""
+    with pytest.raises(DeclarationError, match="order of their first days"):
+        replace(INSURANCE, amendments=(from_age(66, day(5)), from_age(67, day(4))))
+    with pytest.raises(DeclarationError, match="changes what opens"):
+        replace(INSURANCE, amendments=(Amendment(day(5), follows=()),))
 
 
 @given(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from processors.entities.rows import HISTORIES, READINGS, prepared
+from processors.entities.rows import ENTITIES, HISTORIES, READINGS, prepared
 from processors.fan_out import FanOutProcessor, person_entities
 from processors.fan_out.adoption import OutdatedWorkerError
 from schemas.declaration_digests import RULES, declaration_digests
-from schemas.declare import Enrolled, Reads
+from schemas.declare import Amendment, Enrolled, Reads
 from schemas.systems import DOMAINS
 from tests.unit.processors.intake_output import enrolment, event, notice, received
 from tests.unit.processors.two_steps import Row, TwoSteps
@@ -156,6 +156,45 @@ def test_an_entity_that_is_not_declared_any_more() -> None:
     assert list(outputs) == ["conflict"]
     assert not any(key.endswith("ticket") for key in agenda.values)
     assert len(entities.values["p1/ticket"]["submissions"]) == 2
+
+
+def insured_residents() -> TwoSteps:
+    """Return the mesh with residents of 65 years, insured since 2025, and of 60 years, all registered since 2020."""
+    steps = TwoSteps(serialized=True)
+    facts = {"name": "山田　花子", "kana": "ヤマダ　ハナコ", "sex": "女", "relationship": "世帯主"}
+    facts |= {"household": "1", "address": "一丁目"}
+    persons = {
+        f"p{year}": facts | {"birth_date": f"{year}-01-02", "household": year} for year in ("1960", "1965")
+    }
+    steps.submit([notice("131041", "13104-1", "初期登録", "2020-04-01", persons)])
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("age", "correction", "expected"),
+    [
+        (67, False, []),
+        (67, True, [("p1960", "DELETE", None)]),
+        (60, False, [("p1965", "UPSERT", "2026-04-01")]),
+        (60, True, [("p1960", "UPSERT", "2020-04-01"), ("p1965", "UPSERT", "2025-01-01")]),
+    ],
+)
+def test_a_change_of_law_reaches_those_for_whom_it_changes_anything(
+    monkeypatch: pytest.MonkeyPatch, age: int, correction: bool, expected: list[tuple[str, str, str | None]]
+) -> None:
+    """Another age from 1 April 2026 on: days before keep the old one, unless it is a correction."""
+    steps = insured_residents()
+    insurance = ENTITIES["care-insurance"]
+    rule = insurance.by_residence
+    assert rule is not None
+    amendment = Amendment(date(2026, 4, 1), follows=(replace(rule, from_age=age),), correction=correction)
+    monkeypatch.setitem(ENTITIES, insurance.id, replace(insurance, amendments=(amendment,)))
+    pretend_adopted(steps, 1, **{insurance.id: "without amendments"})
+    changes = adopt(steps, 2).get("change.care", [])
+    assert [
+        (row["person"], row["op"], row["effective_on"].isoformat() if row["op"] == "UPSERT" else None)
+        for row in changes
+    ] == expected
 
 
 def test_nothing_is_published_twice() -> None:
