@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
+from processors.entities import consequences, entity_fold
+from processors.entities.causes import NOTHING_KNOWN, Life
+from processors.entities.consequences import Due
 from processors.entities.rows import PreparedReading, Row, RowContext, RowId, rows_of
-from processors.entities.timeline import Timeline
+from processors.entities.timeline import Key, Submission, Timeline, Version
 from processors.fan_out import partition_clock, person_notices
+from processors.fan_out.adoption import Adoption
+from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
-from processors.fan_out.partition_clock import PartitionClock
+from processors.fan_out.partition_clock import PartitionClock, person_of
 from processors.fan_out.person_state import PersonState
+from schemas.declare import CANCELLED, Entity
 
 
 def last_registration(state: PersonState) -> str | None:
@@ -42,3 +49,112 @@ def portion_without_last(of_partition: PartitionClock) -> list[str]:
     if len(persons) == partition_clock.PORTION:
         of_partition.take_off(persons.pop())
     return persons
+
+
+class DuePersonsInMemory:
+    """Takes everybody of whom something is due off the agenda at once, and keeps them in the worker's memory alone."""
+
+    def __init__(self) -> None:
+        #: The agenda of a partition, which must stay the same object, and the persons, by the agenda's id.
+        self._due: dict[int, tuple[Any, list[str]]] = {}
+
+    def next_portion(self, of_partition: PartitionClock) -> list[str]:
+        """Return the next persons from memory."""
+        of_partition._is_catching_up, of_partition._must_look = False, True
+        agenda = of_partition._agenda
+        _, due = self._due.setdefault(id(agenda), (agenda, []))
+        for key in agenda.first_keys(str(of_partition.day), 10_000):
+            due.append(person_of(key))
+            agenda.delete(key)
+        portion = list(dict.fromkeys(due[: partition_clock.PORTION]))
+        del due[: partition_clock.PORTION]
+        return portion
+
+    def must_continue(self, of_partition: PartitionClock) -> bool:
+        """Return whether anybody is left in memory, or on the agenda."""
+        if not of_partition._must_look or of_partition._is_catching_up:
+            return False
+        of_partition._must_look = False
+        agenda = of_partition._agenda
+        _, due = self._due.get(id(agenda), (agenda, []))
+        of_partition._is_catching_up = bool(due or agenda.first_keys(str(of_partition.day), 1))
+        return of_partition._is_catching_up
+
+
+def begin_any_day(of_partition: PartitionClock, day: date) -> None:
+    """Begin a day, also one before the day of the partition."""
+    of_partition.day, of_partition._next_day_ms = day, of_partition._first_ms_after(day)
+    of_partition._must_look = True
+
+
+#: The rule itself: `no_records_of_persons` may stand in its place.
+_add_clock_record = FanOutOutputs.add_clock_record
+
+
+def no_records_of_persons(outputs: FanOutOutputs, row: int, kind: str, person: str, day: date) -> None:
+    """Write a record to go on with, but none for a person of whom a portion failed."""
+    if not person:
+        _add_clock_record(outputs, row, kind, person, day)
+
+
+def fold_in_order_of_arrival(
+    entity: Entity,
+    submissions: Iterable[Submission],
+    life: Life = NOTHING_KNOWN,
+    others: Mapping[str, Timeline] | None = None,
+) -> Timeline:
+    """Fold an entity in the order of arrival: a submission takes effect after those that were received before."""
+    return entity_fold.fold(entity, _not_before_the_last(submissions), life, others)
+
+
+def _not_before_the_last(submissions: Iterable[Submission]) -> Iterator[Submission]:
+    last = date.min
+    for submission in sorted(submissions, key=lambda each: each.received):
+        if submission.event != CANCELLED:
+            last = max(last, submission.effective_on)
+        yield submission._replace(effective_on=last)
+
+
+def with_cancelled(submissions: Iterable[Submission]) -> Iterator[Submission]:
+    """Yield the submissions, those that are cancelled too."""
+    return (submission for submission in submissions if submission.event != CANCELLED)
+
+
+#: The rule itself: `expire_on_last_day` may stand in its place.
+_expiries = consequences.expiries
+
+
+def expire_on_last_day(entity: Entity, key: Key, version: Version) -> Iterator[Due]:
+    """Yield the days on which an open version expires: already its last day, instead of the next one."""
+    for due in _expiries(entity, key, version):
+        yield due._replace(day=max(version.begins, due.day - timedelta(days=1)))
+
+
+#: The rules themselves: those below may stand in their place.
+_next_persons, _begin_adoption = Adoption.next_portion, Adoption.begin
+
+
+def every_second_portion(adoption: Adoption) -> list[str]:
+    """Return a portion of the persons who adopt declarations, and leave out the one before it."""
+    _next_persons(adoption)
+    return _next_persons(adoption)
+
+
+def adopt_again(adoption: Adoption, number: int) -> bool:
+    """Begin to adopt declarations, also if that has begun or is complete."""
+    if adoption._stored is not None and adoption._stored["number"] == number:
+        adoption._stored = {**adoption._stored, "number": number - 1}
+    return _begin_adoption(adoption, number)
+
+
+def adopted_at_once(adoption: Adoption, number: int) -> bool:
+    """Begin to adopt declarations, and store at once that they are adopted."""
+    has_begun = _begin_adoption(adoption, number)
+    if has_begun and adoption._stored is not None:
+        digests = [{"name": name, "digest": digest} for name, digest in adoption._digests.items()]
+        adoption._put({**adoption._stored, "digests": digests})
+    return has_begun
+
+
+def adopt_whatever_the_number(adoption: Adoption, number: int) -> None:
+    """Let a worker adopt declarations that are newer than its own."""

@@ -1,15 +1,15 @@
 """The adoption of other declarations: everybody whom they concern is published again, in portions, beside other work.
 
 `mesh apply` numbers the declarations. A worker knows the number of its own. A record with a lower number, which only a
-replay reads, has no effect; one with a higher number ends the worker, as it runs declarations of before.
+replay reads, has no effect; one with a higher number ends the worker, as it runs declarations of before. So does a
+partition that has begun to adopt those of a higher number: a worker of before would undo part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from schemas.declaration_digests import declaration_digests
 from streams.contract import State
 from streams.errors import UnavailableError
 
@@ -25,22 +25,26 @@ class OutdatedWorkerError(UnavailableError):
 
 
 class Adoption:
-    """The adoption in one partition; `flush` stores how far it is."""
+    """The adoption in one partition; `flush` stores how far it is.
 
-    def __init__(self, state: State, number: int) -> None:
-        self._store, self._persons, self._number = state["adoption"], state["persons"], number
+    `number` and `digests` are those of the worker's own declarations. Raise OutdatedWorkerError if the partition has
+    begun to adopt newer ones.
+    """
+
+    def __init__(self, state: State, number: int, digests: Mapping[str, str]) -> None:
+        self._store, self._persons = state["adoption"], state["persons"]
+        self._number, self._digests = number, digests
         self._stored: dict[str, Any] | None = self._store.get_many([_KEY]).get(_KEY)
         self._has_changed = False
+        if self._stored is not None:
+            self._require(self._stored["number"])
 
     def begin(self, number: int) -> bool:
         """Begin to adopt declarations. Return whether a record to go on with it is due.
 
         Raise OutdatedWorkerError if they are newer than this worker's.
         """
-        if number > self._number:
-            raise OutdatedWorkerError(
-                "newer declarations were applied: the worker must start again with them"
-            )
+        self._require(number)
         if number < self._number or (self._stored is not None and self._stored["number"] >= number):
             return False
         before = [] if self._stored is None else self._stored["digests"]
@@ -48,12 +52,16 @@ class Adoption:
         return True
 
     @property
+    def names(self) -> Collection[str]:
+        """The names of all declarations."""
+        return self._digests.keys()
+
+    @property
     def changed(self) -> Collection[str]:
         """The names of the declarations that differ from those that were last adopted completely, or are gone."""
         before = {each["name"]: each["digest"] for each in (self._stored or {"digests": []})["digests"]}
-        now = declaration_digests()
-        changed = [name for name, digest in now.items() if before.get(name) != digest]
-        return [*changed, *(name for name in before if name not in now)]
+        changed = [name for name, digest in self._digests.items() if before.get(name) != digest]
+        return [*changed, *(name for name in before if name not in self._digests)]
 
     def next_portion(self) -> list[str]:
         """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""
@@ -64,7 +72,7 @@ class Adoption:
         if portion:
             self._put({**stored, "after": portion[-1], "persons": stored["persons"] + len(portion)})
         else:
-            digests = [{"name": name, "digest": digest} for name, digest in declaration_digests().items()]
+            digests = [{"name": name, "digest": digest} for name, digest in self._digests.items()]
             self._put({**stored, "complete": True, "digests": digests})
         return portion
 
@@ -72,6 +80,13 @@ class Adoption:
         """Store how far the adoption is, if that has changed."""
         if self._has_changed and self._stored is not None:
             self._store.put(_KEY, self._stored)
+
+    def _require(self, number: int) -> None:
+        """Raise OutdatedWorkerError if declarations of this number are newer than the worker's."""
+        if number > self._number:
+            raise OutdatedWorkerError(
+                "newer declarations were applied: the worker must start again with them"
+            )
 
     def _put(self, value: dict[str, Any]) -> None:
         self._stored, self._has_changed = value, True

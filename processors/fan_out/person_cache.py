@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from processors.fan_out.declared import Declared
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_entities import PersonEntities
@@ -14,9 +15,9 @@ from streams.contract import State
 class PersonCache:
     """The persons of a batch and their declared entities, each read once and written once."""
 
-    def __init__(self, state: State, keys: Iterable[str]) -> None:
+    def __init__(self, state: State, declared: Declared, keys: Iterable[str]) -> None:
         self._store, self._archive = state["persons"], state["archive"]
-        self.entities = PersonEntities(state["entities"], state["agenda"])
+        self.entities = PersonEntities(state["entities"], state["agenda"], declared)
         self._persons: dict[str, PersonAggregate] = {}
         self._touched: dict[str, None] = {}
         self.load(keys)

@@ -19,7 +19,6 @@ from processors.entities.rows import (
     FOLLOWED,
     HISTORIES,
     IN_ORDER,
-    READINGS,
     Row,
     RowContext,
     RowId,
@@ -27,6 +26,7 @@ from processors.entities.rows import (
 )
 from processors.entities.timeline import Submission, Timeline
 from processors.fan_out.conflicts import OPEN, WITHDRAWN, Conflict
+from processors.fan_out.declared import Declared
 from processors.fan_out.domains import DOMAIN_ORDER
 from processors.fan_out.history import received_on
 from processors.fan_out.partition_clock import agenda_key
@@ -76,8 +76,8 @@ class EntityHistory:
 class PersonEntities:
     """The entities of the persons of a batch, each read once and written once."""
 
-    def __init__(self, store: StateStore, agenda: StateStore) -> None:
-        self._store, self._agenda = store, agenda
+    def __init__(self, store: StateStore, agenda: StateStore, declared: Declared) -> None:
+        self._store, self._agenda, self._declared = store, agenda, declared
         self._histories: dict[str, EntityHistory] = {}
         self._touched: dict[str, None] = {}
 
@@ -198,9 +198,10 @@ class PersonEntities:
         known: Sequence[KnownTimeline] = (),
     ) -> EntityDifferences:
         """Return what differs from what was published of an entity, and note that it is published."""
-        history = self._history(person, entity_id)
-        rows = dict(rows_of(timeline, READINGS[entity_id], context))
-        rows |= history_rows(known, HISTORIES[entity_id], context.day, ever_protected=context.ever_protected)
+        history, declared = self._history(person, entity_id), self._declared
+        readings, histories = declared.readings[entity_id], declared.histories[entity_id]
+        rows = dict(rows_of(timeline, readings, context))
+        rows |= history_rows(known, histories, context.day, ever_protected=context.ever_protected)
         digests = {id_: row.digest for id_, row in rows.items()}
         changed = [
             RowDifference(id_, rows.get(id_))

@@ -25,6 +25,7 @@ from processors.entities.rows import (
 )
 from processors.entities.timeline import Timeline
 from processors.fan_out.adoption import Adoption
+from processors.fan_out.declared import Declared
 from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import PersonChange, changes_of, history_entry, submission_of
 from processors.fan_out.fan_out_outputs import FanOutOutputs
@@ -66,11 +67,11 @@ class FanOutProcessor:
     A domain receives only the facts that its rule allows, and nothing if none of them changes. A person's revision in a
     domain grows by one per change published. The output does not depend on how the input is divided into batches.
 
-    `declarations` is the number under which `mesh apply` applied the declarations that this process has.
+    `declarations` is the number under which `mesh apply` applied the declarations that this process has, `declared`.
     """
 
-    def __init__(self, declarations: int = 0) -> None:
-        self._declarations = declarations
+    def __init__(self, declarations: int = 0, declared: Declared | None = None) -> None:
+        self._declarations, self._declared = declarations, declared or Declared()
 
     @property
     def stores(self) -> Mapping[str, str]:
@@ -80,8 +81,10 @@ class FanOutProcessor:
     def process(self, batch: Batch, state: State) -> Result:
         """Process records of one partition in the order of their offsets."""
         changes, outputs = changes_of(batch.table), FanOutOutputs(batch.table)
-        clock, adoption = PartitionClock(state), Adoption(state, self._declarations)
-        rules, poison = PersonChangeRules(changes, outputs, state, clock, adoption), []
+        clock, declared = PartitionClock(state), self._declared
+        adoption = Adoption(state, self._declarations, declared.digests)
+        persons = PersonCache(state, declared, (change.person for change in changes))
+        rules, poison = PersonChangeRules(outputs, persons, clock, adoption), []
         for row, change in enumerate(changes):
             fault = rules.process(row, change)
             if fault is not None:
@@ -98,16 +101,10 @@ class PersonChangeRules:
     """The rules for some records of one partition; `flush` stores the persons concerned."""
 
     def __init__(
-        self,
-        changes: Sequence[PersonChange],
-        outputs: FanOutOutputs,
-        state: State,
-        clock: PartitionClock,
-        adoption: Adoption,
+        self, outputs: FanOutOutputs, persons: PersonCache, clock: PartitionClock, adoption: Adoption
     ) -> None:
-        self._outputs, self._clock, self._adoption = outputs, clock, adoption
-        self._persons = PersonCache(state, (change.person for change in changes))
-        self.flush = self._persons.flush
+        self._outputs, self._persons, self._clock, self._adoption = outputs, persons, clock, adoption
+        self.flush = persons.flush
 
     def process(self, row: int, change: PersonChange) -> str | None:
         """Process the record in this row. Return a short reason if this version of the step can't."""
@@ -133,7 +130,8 @@ class PersonChangeRules:
             if self._adoption.begin(change.declarations or 0):
                 self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
         elif change.person:
-            self._adopt(row, change.person)
+            # If the person failed at first, the partition may have adopted everything since: so look at everything.
+            self._adopt(row, change.person, self._adoption.names)
         else:
             self._adopt_portion(row)
 
@@ -251,19 +249,19 @@ class PersonChangeRules:
 
     def _adopt_portion(self, row: int) -> None:
         """Let the next persons adopt the declarations; for one of whom that fails, write a record of the person."""
-        persons = self._adoption.next_portion()
+        persons, changed = self._adoption.next_portion(), self._adoption.changed
         self._persons.load(persons)
         for code in persons:
             try:
-                self._adopt(row, code)
+                self._adopt(row, code, changed)
             except Exception:  # An error about one person must not stop all others.
                 self._outputs.add_clock_record(row, ADOPTING, code, self._clock.day)
         if persons:
             self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
 
-    def _adopt(self, row: int, code: str) -> None:
-        """Publish what differs of a person by declarations that have changed."""
-        person, changed = self._persons.peek(code), self._adoption.changed
+    def _adopt(self, row: int, code: str, changed: Collection[str]) -> None:
+        """Publish what differs of a person by declarations that have changed, given by their names."""
+        person = self._persons.peek(code)
         self._retire(code)
         if RULES in changed:
             before = person.state

@@ -91,12 +91,12 @@ def _card(row: Mapping[str, Any]) -> Card:
 
 
 def _conflicts(log: Log) -> dict[tuple[str, str, date], str]:
-    """Return person, number and day of the events that were last said to have no effect."""
+    """Return person, number and day of the events about cards that were last said to have no effect."""
     last = {row["id"]: row for row in _decoded("conflict", log.committed(CONFLICT))}
     return {
         (row["person"], row["number"], row["effective_on"]): OPEN
         for row in last.values()
-        if (row["kind"], row["status"]) == ("EVENT_WITHOUT_EFFECT", OPEN)
+        if (row["kind"], row["status"], row["domain"]) == ("EVENT_WITHOUT_EFFECT", OPEN, _CARD)
     }
 
 

@@ -22,6 +22,7 @@ _MEANINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "CardLost": {"state": "lost"},
     "CardFound": {"state": "active"},
     "CardRenewed": {},
+    "CardContinued": {},
     "CardTextOutdated": {"printed_text": "to-be-written"},
     "CardVoided": {"state": "void"},
     "CardReturned": {"status": "closed"},
@@ -29,7 +30,7 @@ _MEANINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 _ORDER: Final = list(_MEANINGS)
 _AHEAD_MAX: Final = timedelta(60)
 #: No notice takes effect on or after this day.
-_NOTICES_END: Final = date(2026, 4, 1)
+_NOTICES_END: Final = date(2026, 4, 15)
 
 
 @dataclass(frozen=True)

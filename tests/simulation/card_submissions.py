@@ -10,18 +10,20 @@ from typing import Final, NamedTuple
 CANCELLED: Final = "Cancelled"
 #: Days that begin after the first one while a history runs.
 DAYS: Final = 4
-FIRST_DAY: Final = date(2026, 9, 1)
+FIRST_DAY: Final = date(2026, 6, 10)
 LAST_DAY: Final = FIRST_DAY + timedelta(DAYS)
 
 _PERSONS: Final = 5
-#: The first day of effect of a person's cards, counted from the first day: after all notices, or amid them.
-_BEGINS: Final = (-120, -120, -200)
+#: The first day of effect of a person's cards, counted from the first day: after all notices, or before them. Of the
+#: latter, some are void while a history runs, 90 days after a move.
+_BEGINS: Final = (-50, -50, -120)
 #: Other days of effect. Few of them, so that events meet on one day; 60 is the last allowed.
 _EFFECTIVE_AFTER: Final = (-30, -3, 0, 1, 2, 2, 3, 4, 4, 5, 20, 60, 90)
 #: When cards expire.
 _EXPIRE_AFTER: Final = (-10, 1, 3, 400, 400, 400)
 _EVENTS: Final = (
     "CardSuspended",
+    "CardContinued",
     "CardLost",
     "CardLost",
     "CardFound",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -23,12 +24,15 @@ from processors.japan import first_ms_of
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
+from schemas.systems import SYSTEMS
 from schemas.tables import table_from_rows
 from streams.sealing import Coding
 from streams.testing.driver import SEALER
-from tests.register_files import csv_lines
+from tests.register_files import csv_lines, csv_rows, json_lines
 from tests.simulation.card_model import CardOutcome, expected_cards
 from tests.simulation.card_submissions import DAYS, FIRST_DAY, LAST_DAY, CardSubmission, draw_card_submissions
+from tests.simulation.declarations import CURRENT, FORMER
+from tests.simulation.entity_submissions import EntitySubmission, draw_entity_submissions, of_card
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
@@ -54,8 +58,10 @@ class SimCity:
 
     number: int
     records: dict[str, list[Submitted]] = field(default_factory=dict)
-    #: The position (topic, offset) of the submission at a line of a file. All are received at the same time.
-    positions: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    #: When and where (time in ms, topic, offset) the submission at a line of a file is received.
+    receipts: dict[tuple[str, int], tuple[int, str, int]] = field(default_factory=dict)
+    #: The time of receipt of those lines that aren't received on the first day.
+    received_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     model: Expected = field(default_factory=Expected)
     #: The submissions about cards, and what becomes of them by the end of the last day.
     card_submissions: list[CardSubmission] = field(default_factory=list)
@@ -76,9 +82,10 @@ class SimCity:
         values = CODEC.encode(batch.route.schema, batch.table).to_pylist()
         records = self.records.setdefault(batch.route.topic, [])
         lines = zip(batch.table["file"].to_pylist(), batch.table["line"].to_pylist(), strict=True)
-        for offset, place in enumerate(lines, start=len(records)):
-            self.positions[place] = (batch.route.topic, offset)
-        records.extend(map(Submitted, values))
+        for value, place in zip(values, lines, strict=True):
+            at_ms = self.received_ms.get(place, RECEIVED_MS)
+            self.receipts[place] = (at_ms, batch.route.topic, len(records))
+            records.append(Submitted(value, at_ms))
 
     def flush(self) -> None:
         """Do nothing: all records are kept already."""
@@ -103,38 +110,127 @@ def _generate(number: int, seed: int) -> SimCity:
         generated = SimCity(number)
         files = [path for path in sorted(folder.iterdir()) if path.stat().st_size]
         for path in files:
-            source = _source(path)
-            source.open()
-            publish_opened(source, generated)
-        generated.model = expected(
-            [path for path in files if not path.name.startswith("events_")],
-            receipt_of=lambda file, line: generated.positions[file, line],
-        )
+            _publish(path, generated)
         residents = sorted({values[2] for _, values in csv_lines(folder / "enrolments.csv")})
-    _add_cards(generated, draw_card_submissions(residents, seed))
-    _add_days(generated)
+        cards = draw_card_submissions(residents, seed)
+        of_cards = [of_card(submission) for submission in cards]
+        entities = draw_entity_submissions(_homes(files), seed)
+        _add_cards(generated, cards, of_cards[0].file)
+        for path in _write_lines(folder, entities):
+            generated.received_ms |= {
+                (path.name, line): first_ms_of(submission.received_on)
+                for line, submission in enumerate(_of_file(entities, path.name), start=1)
+            }
+            _publish(path, generated)
+        _add_model(generated, files, folder / "model", [*of_cards, *entities])
+    _add_days(generated, seed)
+    _add_adoptions(generated)
     return generated
 
 
-def _add_cards(generated: SimCity, submissions: list[CardSubmission]) -> None:
-    """Add submissions about cards after the enrolments of their topic."""
+def _publish(path: Path, generated: SimCity) -> None:
+    source = _source(path)
+    source.open()
+    publish_opened(source, generated)
+
+
+def _add_model(
+    generated: SimCity, files: Sequence[Path], folder: Path, submissions: Sequence[EntitySubmission]
+) -> None:
+    """Let the reference model read all files, without the submissions that are too far ahead of their receipt."""
+    folder.mkdir()
+    read = [
+        submission._replace(line={}) if submission.is_too_far_ahead else submission
+        for submission in submissions
+    ]
+    registers = [path for path in files if not path.name.startswith("events_")]
+    generated.model = expected(
+        [*registers, *_write_lines(folder, read)],
+        receipt_of=lambda file, line: generated.receipts[file, line],
+        today=str(LAST_DAY),
+    )
+    generated.model.rejected_events |= {
+        (each.system, each.municipality or "", each.line["number"])
+        for each in submissions
+        if each.is_too_far_ahead
+    }
+
+
+def _write_lines(folder: Path, submissions: Sequence[EntitySubmission]) -> list[Path]:
+    """Write the files of these submissions, and return them; a submission without content is an empty line."""
+    paths = [folder / name for name in dict.fromkeys(submission.file for submission in submissions)]
+    for path in paths:
+        lines = [each.text if each.line else "" for each in _of_file(submissions, path.name)]
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    return paths
+
+
+def _of_file(submissions: Sequence[EntitySubmission], name: str) -> list[EntitySubmission]:
+    return [submission for submission in submissions if submission.file == name]
+
+
+def _homes(files: Sequence[Path]) -> dict[str, list[str]]:
+    """Return the municipalities whose notices name each person, by resident record code."""
+    homes: dict[str, dict[str, None]] = {}
+    for path in files:
+        if path.name.startswith("juki"):
+            for _, row in csv_rows(path):
+                homes.setdefault(row["住民票コード"], {})[row["市区町村コード"]] = None
+        elif path.name.startswith("notices"):
+            for notice in (json.loads(line) for _, line in json_lines(path)):
+                for person in notice.get("persons", ()):
+                    homes.setdefault(person["code"], {})[notice["municipality"]] = None
+    return {code: list(municipalities) for code, municipalities in homes.items() if code}
+
+
+def _add_cards(generated: SimCity, submissions: list[CardSubmission], file: str) -> None:
+    """Add submissions about cards after the enrolments of their topic; they are the lines of a file of the model."""
     values = CODEC.encode(
         "submission-card", table_from_rows("submission-card", [each.row for each in submissions])
     )
-    generated.records.setdefault("in.card", []).extend(
-        Submitted(value, first_ms_of(submission.received_on))
-        for value, submission in zip(values.to_pylist(), submissions, strict=True)
-    )
+    records = generated.records.setdefault("in.card", [])
+    for line, (value, submission) in enumerate(zip(values.to_pylist(), submissions, strict=True), start=1):
+        at_ms = first_ms_of(submission.received_on)
+        generated.receipts[file, line] = (at_ms, "in.card", len(records))
+        records.append(Submitted(value, at_ms))
     generated.card_submissions, generated.cards = submissions, expected_cards(submissions, LAST_DAY)
 
 
-def _add_days(generated: SimCity) -> None:
-    """Add the days that the clock submits after the first."""
-    days = [FIRST_DAY + timedelta(after) for after in range(1, DAYS + 1)]
-    values = CODEC.encode("day-begun", table_from_rows("day-begun", [{"day": str(day)} for day in days]))
+def _add_days(generated: SimCity, seed: int) -> None:
+    """Add the days that the clock submits after the first.
+
+    It stops for some of them: then it submits those that it has missed at once, sometimes all of them twice, as it does
+    if it stops again before it has noted that it has submitted them.
+    """
+    chance = random.Random(f"days {seed}")  # noqa: S311 - repeatable on purpose
+    after, submitted = list(range(1, DAYS + 1)), list[tuple[int, int]]()
+    while after:
+        missed = [after.pop(0) for _ in range(min(len(after), chance.choice((1, 1, 2, 3))))]
+        submitted += [(day, missed[-1]) for day in missed] * chance.choice((1, 1, 2))
+    rows = [{"day": str(FIRST_DAY + timedelta(day))} for day, _ in submitted]
+    values = CODEC.encode("day-begun", table_from_rows("day-begun", rows)).to_pylist()
     generated.records["in.clock"] = [
-        Submitted(value, first_ms_of(day)) for value, day in zip(values.to_pylist(), days, strict=True)
+        Submitted(value, first_ms_of(FIRST_DAY + timedelta(received_after)))
+        for value, (_, received_after) in zip(values, submitted, strict=True)
     ]
+
+
+def _add_adoptions(generated: SimCity) -> None:
+    """Add the commands to adopt declarations: those of before, those of now, and those of now once more.
+
+    `mesh apply` submits a command twice if it is interrupted before it has noted that it has submitted it.
+    """
+    numbers = (FORMER, CURRENT, CURRENT)
+    rows = [
+        {
+            "command": "ADOPT",
+            "origin": {"topic": "in.operator", "partition": 0, "offset": 0},
+            "adoption": number,
+        }
+        for number in numbers
+    ]
+    values = CODEC.encode("operator-command", table_from_rows("operator-command", rows)).to_pylist()
+    generated.records["in.operator"] = [Submitted(value) for value in values]
 
 
 def interleaved(records: dict[str, list[Any]], chance: random.Random) -> Iterator[tuple[str, Any]]:
@@ -155,9 +251,12 @@ def _drop_some_enrolments(path: Path, seed: int) -> None:
 
 
 def _source(path: Path) -> Source:
-    kind = path.name.split("_")[0]
+    kind, system = path.stem.split("_")[:2] if "_" in path.stem else (path.stem, "")
     if kind == "juki":
         return JukiCsSource(path)
     if kind == "notices":
         return NoticesSource(path)
-    return EventsSource("portal", path, prefix="events") if kind == "events" else EnrolmentsSource(path)
+    if kind == "events":
+        municipality = path.stem.split("_")[2] if SYSTEMS[system].municipal else None
+        return EventsSource(system, path, municipality, prefix="events")
+    return EnrolmentsSource(path)

@@ -1,18 +1,21 @@
 """Steps that can't process some of their records until they are healed and an operator retries the dead letters.
 
-For a sink, its store rejects some rows until it is healed.
+For a sink, its store rejects some rows until it is healed. Fan-out may also fail whenever it makes certain rows: then a
+portion of the agenda or of an adoption fails for a few persons.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 from zlib import crc32
 
 import pyarrow as pa
 
+from processors.entities.rows import PreparedReading
+from processors.entities.timeline import Version
 from schemas.tables import table_from_rows
 from schemas.topics import command_topic, dlq_state_topic, dlq_topic
 from streams.contract import Batch, Poison, Result, State, Tables
@@ -24,10 +27,12 @@ from tests.simulation.statements import Row
 
 #: Not intake: it has no register of residents, on which the meaning of a household's notice depends.
 STEPS: Final = ("household", "fan-out", "conversion", "sink")
+_IN_ROWS: Final = "rows"
 REASON: Final = "STUMBLED"
 #: One history in three has a failing step, which fails on one record in 24.
 _ONE_HISTORY_IN, _ONE_RECORD_IN = 3, 24
 _ONE_WITHOUT_ADDRESS_IN: Final = 4
+_ONE_ROW_IN: Final = 6
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class FailurePlan:
     #: Whether the step raises instead of answering poison. For a sink: whether the table itself rejects rows, instead
     #: of the temporary table that they are copied into.
     raises: bool
+    #: Whether the step fails whenever it makes certain rows of readings, instead of on certain records.
+    in_rows: bool = False
 
     def fails_on(self, identity: object, one_in: int = _ONE_RECORD_IN) -> bool:
         """Return whether the record of this identity fails, as one in so many does."""
@@ -50,15 +57,27 @@ def draw_failure_plan(seed: int) -> FailurePlan | None:
     chance = random.Random(f"stumble {seed}")  # noqa: S311 - repeatable on purpose
     if chance.randrange(_ONE_HISTORY_IN):
         return None
-    return FailurePlan(chance.choice(STEPS), chance.randrange(2**32), chance.random() < 0.5)
+    step = chance.choice((*STEPS, _IN_ROWS))
+    seed, raises = chance.randrange(2**32), chance.random() < 0.5
+    return (
+        FailurePlan("fan-out", seed, raises=True, in_rows=True)
+        if step == _IN_ROWS
+        else FailurePlan(step, seed, raises)
+    )
+
+
+class Health:
+    """Whether the failing step is healed, for all its workers."""
+
+    def __init__(self) -> None:
+        self.healed = False
 
 
 class FailingProcessor:
-    """A wrapper around a step's processor that fails on some records until `healed` is set."""
+    """A wrapper around a step's processor that fails on some records until it is healed."""
 
-    def __init__(self, step: Step, plan: FailurePlan) -> None:
-        self._inner, self._plan = step.processor, plan
-        self.healed = False
+    def __init__(self, step: Step, plan: FailurePlan, health: Health) -> None:
+        self._inner, self._plan, self._health = step.processor, plan, health
         self.stores: Mapping[str, str] = step.stores
         self.tables: Mapping[str, str] = step.tables
         for method in ("ordering_keys", "needs_tables"):
@@ -69,7 +88,7 @@ class FailingProcessor:
         """Process the other records; answer poison for those that fail, or raise ValueError."""
         stateful = isinstance(batches, Batch)
         all_batches: Sequence[Batch] = [batches] if isinstance(batches, Batch) else batches
-        failing = [[] if self.healed else self._failing_rows(batch.meta) for batch in all_batches]
+        failing = [[] if self._health.healed else self._failing_rows(batch.meta) for batch in all_batches]
         if any(failing) and self._plan.raises:
             raise ValueError(REASON)
         passing = [
@@ -99,17 +118,47 @@ class FailingProcessor:
         return [row for row, position in enumerate(positions) if self._plan.fails_on(position)]
 
 
-class RejectingStore:
-    """A store that rejects some rows until `healed` is set."""
+@dataclass(frozen=True)
+class FailingReading(PreparedReading):
+    """A reading of which some rows can't be made until it is healed."""
 
-    def __init__(self, database: SimDatabase, plan: FailurePlan) -> None:
-        self._plan, self.healed = plan, False
+    plan: FailurePlan | None = None
+    health: Health | None = None
+
+    def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
+        """Return the columns of a version, or raise ValueError if they are those of a row that can't be made."""
+        if self.plan is not None and self.health is not None and not self.health.healed:
+            identity = (self.reads.name, version.values[: self._key_fields] or version.values)
+            if self.plan.fails_on(identity, _ONE_ROW_IN):
+                raise ValueError(REASON)
+        return super().visible(version, is_hidden=is_hidden)
+
+    @property
+    def _key_fields(self) -> int:
+        return len(self.reads.entity.key_fields)
+
+
+def failing_readings(plan: FailurePlan, health: Health) -> Callable[[PreparedReading], PreparedReading]:
+    """Return what makes a failing reading of a reading."""
+
+    def failing(reading: PreparedReading) -> PreparedReading:
+        own = {each.name: getattr(reading, each.name) for each in fields(reading)}
+        return FailingReading(**own, plan=plan, health=health)
+
+    return failing
+
+
+class RejectingStore:
+    """A store that rejects some rows until it is healed."""
+
+    def __init__(self, database: SimDatabase, plan: FailurePlan, health: Health) -> None:
+        self._plan, self._health = plan, health
         database.rejects, database.rejects_on_copy = self._rejects, not plan.raises
 
     def _rejects(self, row: Row) -> bool:
         # Rows without address more often: those that withhold one are few, and must not wait.
         one_in = _ONE_WITHOUT_ADDRESS_IN if row.get("address", "") is None else _ONE_RECORD_IN
-        return not self.healed and self._plan.fails_on((row["code"], row["revision"]), one_in)
+        return not self._health.healed and self._plan.fails_on((row["code"], row["revision"]), one_in)
 
 
 def _take_rows(batch: Batch, rows: Sequence[int]) -> Batch:

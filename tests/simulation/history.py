@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 from unittest.mock import patch
 
-from processors.fan_out import partition_clock
+from processors.fan_out import adoption, partition_clock
 from schemas.systems import DOMAINS
 from schemas.topics import sink_step
+from tests.simulation.adoption_checks import adoption_differences
 from tests.simulation.card_checks import card_differences, early_cards
-from tests.simulation.cities import SimCity, city, interleaved
+from tests.simulation.cities import SimCity, Submitted, city, interleaved
+from tests.simulation.clock_checks import clock_differences
+from tests.simulation.declarations import CURRENT, AdoptionPlan, draw_adoption_plan
 from tests.simulation.failing_steps import (
     FailurePlan,
     draw_failure_plan,
@@ -22,7 +25,7 @@ from tests.simulation.failing_steps import (
     unresolved_dead_letters,
 )
 from tests.simulation.faults import TABLE_CALLS, Fault, Faults, draw_faults
-from tests.simulation.mesh import Feeder, SimMesh
+from tests.simulation.mesh import FAN_OUT, WORKERS, Feeder, SimMesh
 from tests.simulation.outcome import (
     MeshOutcome,
     differences,
@@ -56,8 +59,10 @@ class History:
     feed_size: int
     faults: list[Fault]
     failure_plan: FailurePlan | None
-    #: Persons whose due changes fan-out publishes at a time.
+    adoption_plan: AdoptionPlan
+    #: Persons whose due changes fan-out publishes at a time, and persons who adopt declarations at a time.
     portion: int
+    adoption_portion: int
 
 
 @dataclass
@@ -88,7 +93,9 @@ def history_of(seed: int, cities: int = CITIES) -> History:
         feed_size=chance.choice((5, 30, 60, 120)),
         faults=draw_faults(seed, FAULTS),
         failure_plan=draw_failure_plan(seed),
+        adoption_plan=draw_adoption_plan(seed, WORKERS),
         portion=chance.choice((1, 2, 200)),
+        adoption_portion=chance.choice((2, 3, 200, 200)),
     )
 
 
@@ -98,11 +105,20 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> HistoryResul
     world = World(history.seed, PARTITIONS, planned)
     world.fetch_sizes = history.fetch_sizes
     result = HistoryResult(history.seed, history.city.notices, log=world.lines)
-    mesh = SimMesh(world, [history.domain], history.batch_records_max, failure_plan=history.failure_plan)
+    mesh = SimMesh(
+        world,
+        [history.domain],
+        history.batch_records_max,
+        failure_plan=history.failure_plan,
+        adoption_plan=history.adoption_plan,
+    )
     watchers = [Watcher(domain, database) for domain, database in mesh.databases.items()]
-    _start_feeder(world, history.city, history.feed_size)
+    _start_feeder(world, history.city, history.feed_size, mesh, history.adoption_plan)
     try:
-        with patch.object(partition_clock, "PORTION", history.portion):
+        with (
+            patch.object(partition_clock, "PORTION", history.portion),
+            patch.object(adoption, "PORTION", history.adoption_portion),
+        ):
             world.run(_RUNS_MAX)
             result.findings += addresses_stored(world.log, history.domain, mesh.databases[history.domain])
             result.dead_letters_retried = _heal(world, mesh)
@@ -128,12 +144,14 @@ def expected_outcome(number: int) -> MeshOutcome:
     world = World(0, PARTITIONS, Faults(()))
     world.fetch_sizes = (1_000,)
     mesh = SimMesh(world, sorted(DOMAINS), 1_000, workers=1)
-    _start_feeder(world, city(number), 1_000)
+    _start_feeder(world, city(number), 1_000, mesh)
     world.run(_RUNS_MAX)
     outcome = outcome_of(world.log, mesh.databases)
     findings = [
         *invariant_violations(world.log, tuple(DOMAINS)),
-        *model_differences(city(number), outcome.rows),
+        *model_differences(city(number), outcome.rows, world.log),
+        *clock_differences(world.log),
+        *adoption_differences(world.log),
         *card_differences(city(number), world.log, mesh.databases),
         *early_cards(world.log),
     ]
@@ -142,16 +160,35 @@ def expected_outcome(number: int) -> MeshOutcome:
     return outcome
 
 
-def _start_feeder(world: World, source: SimCity, feed_size: int) -> None:
-    records = interleaved(source.records, world.chance)
-    world.add_step("feeder", 1, lambda _: Feeder(world, records, feed_size))
+def _start_feeder(
+    world: World, source: SimCity, feed_size: int, mesh: SimMesh, plan: AdoptionPlan | None = None
+) -> None:
+    records = list(interleaved(source.records, world.chance))
+    before = {} if plan is None else {_installed_before(records, plan): lambda: _install(world, mesh, plan)}
+    world.add_step("feeder", 1, lambda _: Feeder(world, records, feed_size, before))
+
+
+def _installed_before(records: Sequence[tuple[str, Submitted]], plan: AdoptionPlan) -> int:
+    """Return the index of the submission before which the declarations of now are installed.
+
+    That is after the command to adopt those of before, and not later than the first one to adopt them.
+    """
+    commands = [index for index, (topic, _) in enumerate(records) if topic == "in.operator"]
+    return commands[0] + 1 + int(plan.installed_at * (commands[1] - commands[0] - 1))
+
+
+def _install(world: World, mesh: SimMesh, plan: AdoptionPlan) -> None:
+    """Install the declarations of now, as `mesh apply` does, and restart some workers at once."""
+    mesh.installed.number = CURRENT
+    for slot in plan.restarted:
+        world.restart(FAN_OUT, slot)
 
 
 def _heal(world: World, mesh: SimMesh) -> int:
     """Repair the failing step and retry its dead letters, while faults are still injected; return how many."""
-    if mesh.failing_step is None or mesh.failure_plan is None:
+    if mesh.failure_plan is None:
         return 0
-    mesh.failing_step.healed = True
+    mesh.health.healed = True
     return retry_open_dead_letters(world.log, _failing_step_name(mesh.failure_plan, mesh.domains[0]))
 
 
@@ -167,6 +204,8 @@ def _check(world: World, mesh: SimMesh, history: History) -> list[str]:
     findings += invariant_violations(world.log, (history.domain,), failing_step)
     findings += card_differences(history.city, world.log, mesh.databases)
     findings += early_cards(world.log)
+    findings += clock_differences(world.log)
+    findings += adoption_differences(world.log)
     if not any(fault.kind == "stale answer" and fault.call in TABLE_CALLS for fault in world.faults.injected):
         # A deposed leader may report an old end of the table: see docs/decisions/protection.md.
         findings += addresses_published(world.log, history.domain)

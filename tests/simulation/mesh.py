@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Final
@@ -22,7 +22,14 @@ from streams.settings import PipelineSettings
 from streams.step import Step
 from tests.simulation.cities import CODING, Submitted
 from tests.simulation.clients import SimConsumer
-from tests.simulation.failing_steps import FailingProcessor, FailurePlan, RejectingStore
+from tests.simulation.declarations import AdoptionPlan, Installed
+from tests.simulation.failing_steps import (
+    FailingProcessor,
+    FailurePlan,
+    Health,
+    RejectingStore,
+    failing_readings,
+)
 from tests.simulation.log import LogEntry
 from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.workers import SinkProcess, StepWorker
@@ -30,6 +37,7 @@ from tests.simulation.world import Process, Worker, World
 from tests.unit.processors.submissions import key_ring
 
 WORKERS: Final = 3
+FAN_OUT: Final = "fan-out"
 #: Creates the worker of a process.
 WorkerFactory = Callable[[Process], Worker]
 
@@ -43,7 +51,9 @@ class SimMesh:
         domains: Sequence[str],
         batch_records_max: int,
         workers: int = WORKERS,
+        *,
         failure_plan: FailurePlan | None = None,
+        adoption_plan: AdoptionPlan | None = None,
     ) -> None:
         self.world, self.domains = world, domains
         self.settings = PipelineSettings(batch_records_max=batch_records_max)
@@ -52,21 +62,28 @@ class SimMesh:
         for name, partitions in _topics():
             if not name.startswith("in."):
                 world.log.create_topic(name, partitions)
-        self.failure_plan = failure_plan
-        self.failing_step: FailingProcessor | RejectingStore | None = None
+        self.failure_plan, self.health = failure_plan, Health()
+        in_rows = failure_plan is not None and failure_plan.in_rows
+        wrap = failing_readings(failure_plan, self.health) if failure_plan is not None and in_rows else None
+        self.installed = Installed(adoption_plan, wrap)
         if failure_plan is not None and failure_plan.step == "sink":
-            self.failing_step = RejectingStore(self.databases[domains[0]], failure_plan)
+            RejectingStore(self.databases[domains[0]], failure_plan, self.health)
         for step in steps(tuple(domains)):
-            if failure_plan is not None and failure_plan.step == step.name:
-                self.failing_step = processor = FailingProcessor(step, failure_plan)
-                world.add_step(step.name, workers, self._pipeline(replace(step, processor=processor)))
-            else:
-                world.add_step(step.name, workers, self._pipeline(step))
+            world.add_step(step.name, workers, self._pipeline(step))
         for domain in domains:
             world.add_step(sink_step(domain), workers, self._sink(domain))
 
     def _pipeline(self, step: Step) -> WorkerFactory:
-        return lambda process: StepWorker(process, step, CODING, self.settings)
+        plan = self.failure_plan
+        fails_on_records = plan is not None and plan.step == step.name and not plan.in_rows
+
+        def worker(process: Process) -> Worker:
+            own = replace(step, processor=self.installed.processor()) if step.name == FAN_OUT else step
+            if fails_on_records and plan is not None:
+                own = replace(own, processor=FailingProcessor(own, plan, self.health))
+            return StepWorker(process, own, CODING, self.settings)
+
+        return worker
 
     def _sink(self, name: str) -> WorkerFactory:
         domain, database = DOMAINS[name], self.databases[name]
@@ -74,26 +91,39 @@ class SimMesh:
 
 
 class Feeder:
-    """Publishes a city's submissions, some at a time (`tests.simulation.world.Worker`)."""
+    """Publishes a city's submissions, some at a time (`tests.simulation.world.Worker`).
+
+    `before` has what an operator does before the submission of this index is published.
+    """
 
     consumer: SimConsumer | None = None
     store_access: StoreAccess | None = None
 
-    def __init__(self, world: World, records: Iterator[tuple[str, Submitted]], feed_size: int) -> None:
-        self._world, self._feed_size, self._remaining = world, feed_size, list(records)[::-1]
+    def __init__(
+        self,
+        world: World,
+        records: Sequence[tuple[str, Submitted]],
+        feed_size: int,
+        before: Mapping[int, Callable[[], None]],
+    ) -> None:
+        self._world, self._records, self._feed_size, self._before = world, records, feed_size, before
+        self._published = 0
 
     @property
     def ready(self) -> bool:
         """Whether submissions remain."""
-        return bool(self._remaining)
+        return self._published < len(self._records)
 
     def start(self) -> None:
         """Do nothing: there is nothing to join."""
 
     def run_once(self) -> int:
         """Publish the next submissions."""
-        for _ in range(min(self._feed_size, len(self._remaining))):
-            topic, submitted = self._remaining.pop()
+        for _ in range(min(self._feed_size, len(self._records) - self._published)):
+            if do := self._before.get(self._published):
+                do()
+            topic, submitted = self._records[self._published]
+            self._published += 1
             self._world.log.create_topic(topic, 1)
             self._world.log.append(topic, LogEntry((topic, 0), -1, None, *submitted))
         return 1
@@ -116,7 +146,7 @@ def steps(domains: tuple[str, ...]) -> list[Step]:
     processors: dict[str, StatelessProcessor | TableReadingProcessor | StatefulProcessor] = {
         "intake": IntakeProcessor(keys),
         "household": HouseholdProcessor(),
-        "fan-out": FanOutProcessor(),
+        FAN_OUT: FanOutProcessor(),
         "conversion": ConversionProcessor(keys),
     }
     return [Step(name, inputs[name], schema_by_topic, processor) for name, processor in processors.items()]

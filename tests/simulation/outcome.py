@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from connectors.postgres.table_definitions import tables_of
 from infra.verification.reference import Actual, compare
-from processors.fan_out.processor import CONTINUE, DUE
-from schemas.systems import DOMAINS
+from processors.fan_out.processor import ADOPTING, CONTINUE, DUE
+from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
     CASE_DISPATCHED,
     CASE_OPENED,
@@ -24,6 +24,7 @@ from schemas.topics import (
     dlq_topic,
     domain_receipt_topic,
     domain_topic,
+    rejected_topic,
 )
 from tests.simulation.cities import CODEC, SimCity
 from tests.simulation.log import Log, LogEntry
@@ -72,7 +73,9 @@ def _submitted_changes(log: Log) -> list[LogEntry]:
     entries = log.committed(PERSON_CHANGE)
     values = [entry.value_bytes for entry in entries]
     kinds = CODEC.decode("person-change", values).table.column("kind").to_pylist()
-    return [entry for entry, kind in zip(entries, kinds, strict=True) if kind not in (CONTINUE, DUE)]
+    return [
+        entry for entry, kind in zip(entries, kinds, strict=True) if kind not in (CONTINUE, DUE, ADOPTING)
+    ]
 
 
 def differences(expected: MeshOutcome, actual: MeshOutcome) -> Iterator[str]:
@@ -160,9 +163,16 @@ def _case(case: Mapping[str, str]) -> str:
 
 
 def model_differences(
-    city: SimCity, rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]]
+    city: SimCity, rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]], log: Log
 ) -> list[str]:
     """Return how the stores of all domains differ from the reference model, which shares no code with the mesh."""
+    readings = {
+        f"{domain.schema_name}.{reads.name}": [
+            row for (table, _), row in rows[domain.id].items() if table == reads.name
+        ]
+        for domain in DOMAINS.values()
+        for reads in domain.reads
+    }
     persons = [
         {"domain": domain, **row}
         for domain, table_rows in rows.items()
@@ -170,7 +180,41 @@ def model_differences(
         if table == "person"
     ]
     messages = [row for (table, _), row in rows["portal"].items() if table == "notice"]
-    return [str(difference) for difference in compare(city.model, Actual(persons, messages))]
+    actual = Actual(
+        persons,
+        messages,
+        readings=readings,
+        rejected_events=_rejected_events(log),
+        events_without_effect=_events_without_effect(log),
+    )
+    return [str(difference) for difference in compare(city.model, actual)]
+
+
+def _rejected_events(log: Log) -> set[tuple[str, str, str]]:
+    """Return system, municipality ("" if national) and number of each event that was rejected."""
+    return {
+        (system.id, row["municipality"] or "", row["notice"])
+        for system in SYSTEMS.values()
+        if system.owns
+        for row in _decoded("rejected", log.committed(rejected_topic(system.id)))
+        if row["kind"] == "REJECTED" and row["notice"]
+    }
+
+
+def _events_without_effect(log: Log) -> set[tuple[str, str, str]]:
+    last = {row["id"]: row for row in _decoded("conflict", log.committed(CONFLICT))}
+    return {
+        (row["domain"], row["municipality"] or "", row["number"])
+        for row in last.values()
+        if (row["kind"], row["status"]) == ("EVENT_WITHOUT_EFFECT", "OPEN")
+    }
+
+
+def _decoded(schema: str, entries: list[LogEntry]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = CODEC.decode(
+        schema, [entry.value_bytes for entry in entries]
+    ).table.to_pylist()
+    return rows
 
 
 def _count_differences(name: str, expected: Counter[Any], actual: Counter[Any]) -> Iterator[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from connectors.postgres.table_definitions import tables_of
 from processors.codes import Cipher, CodeKind, mesh_codes
 from schemas.systems import DOMAINS
 from schemas.topics import PROTECTION, domain_topic, withdrawal_topic
@@ -41,7 +42,7 @@ def addresses_published(log: Log, domain: str) -> Iterator[str]:
     persons = mesh_codes(_cipher(domain), codes, CodeKind.PERSON).to_pylist()
     shown = 0
     for entry, row, person in zip(entries, rows, persons, strict=True):
-        if entry.transaction and row["person"] and row["person"]["address"] is not None:
+        if entry.transaction and _shows_place(domain, row):
             known = known_by_person.get(person, [])
             at_poll = [each for each in known if each.version <= entry.polled_version][-1:]
             later = [
@@ -63,11 +64,22 @@ def addresses_stored(log: Log, domain: str, database: SimDatabase) -> Iterator[s
     for row in rows:
         withdrawn[row["code"]] = max(row["revision"], withdrawn.get(row["code"], 0))
     shown = sum(
-        row["revision"] <= withdrawn.get(row["code"], 0) and row["address"] is not None
-        for row in (database.table("person").values() if withdrawn else ())
+        row["revision"] <= withdrawn.get(row["code"], 0)
+        and any(row[name] is not None for name in table.located)
+        for table in (tables_of(DOMAINS[domain]) if withdrawn else ())
+        for row in (database.table(table.name).values() if table.located else ())
     )
     if shown:
         yield f"{domain}: the store shows {shown} addresses that were withdrawn"
+
+
+def _shows_place(domain: str, row: dict[str, Any]) -> bool:
+    """Return whether a record shows where the person is, in whichever table its content belongs."""
+    return any(
+        row[table.struct] is not None and row[table.struct][name] is not None
+        for table in tables_of(DOMAINS[domain])
+        for name in table.located
+    )
 
 
 def _known(log: Log, domain: str) -> dict[str, list[_Known]]:

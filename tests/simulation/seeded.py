@@ -17,7 +17,10 @@ from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
 from connectors.sink import SinkBatch
+from processors.entities import entity_fold
 from processors.fan_out import person_entities, person_notices
+from processors.fan_out.adoption import Adoption
+from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.partition_clock import PartitionClock
 from streams import kafka_clients
 from streams.assignment import Assignment
@@ -225,6 +228,55 @@ def _due_persons_lost(seed: Seed) -> None:
     seed(PartitionClock, "next_portion", wrong_rules.portion_without_last)
 
 
+def _due_persons_in_memory(seed: Seed) -> None:
+    memory = wrong_rules.DuePersonsInMemory()
+
+    def next_portion(self: PartitionClock) -> list[str]:
+        return memory.next_portion(self)
+
+    def must_continue(self: PartitionClock) -> bool:
+        return memory.must_continue(self)
+
+    seed(PartitionClock, "next_portion", next_portion)
+    seed(PartitionClock, "must_continue", must_continue)
+
+
+def _days_going_back(seed: Seed) -> None:
+    seed(PartitionClock, "begin", wrong_rules.begin_any_day)
+
+
+def _failed_persons_forgotten(seed: Seed) -> None:
+    seed(FanOutOutputs, "add_clock_record", wrong_rules.no_records_of_persons)
+
+
+def _order_of_arrival(seed: Seed) -> None:
+    seed(person_entities, "fold", wrong_rules.fold_in_order_of_arrival)
+
+
+def _cancelled_counted(seed: Seed) -> None:
+    seed(entity_fold, "_not_cancelled", wrong_rules.with_cancelled)
+
+
+def _expired_on_last_day(seed: Seed) -> None:
+    seed(entity_fold, "expiries", wrong_rules.expire_on_last_day)
+
+
+def _adoption_skips(seed: Seed) -> None:
+    seed(Adoption, "next_portion", wrong_rules.every_second_portion)
+
+
+def _adoption_repeated(seed: Seed) -> None:
+    seed(Adoption, "begin", wrong_rules.adopt_again)
+
+
+def _adopted_at_once(seed: Seed) -> None:
+    seed(Adoption, "begin", wrong_rules.adopted_at_once)
+
+
+def _adopted_by_anybody(seed: Seed) -> None:
+    seed(Adoption, "_require", wrong_rules.adopt_whatever_the_number)
+
+
 def _table_read_at_start_only(seed: Seed) -> None:
     real = GlobalTables.current
 
@@ -263,6 +315,16 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a protection measure ended by any municipality": _protection_ended_by_anybody,
     "an event in effect before its day": _events_before_their_day,
     "a portion of the agenda without its last person": _due_persons_lost,
+    "persons with something due kept in memory only": _due_persons_in_memory,
+    "a day that goes back": _days_going_back,
+    "a person forgotten of whom a portion fails": _failed_persons_forgotten,
+    "submissions in the order of arrival": _order_of_arrival,
+    "a cancelled submission still counted": _cancelled_counted,
+    "a fact that expires on its last day": _expired_on_last_day,
+    "every second portion of an adoption left out": _adoption_skips,
+    "an adoption repeated": _adoption_repeated,
+    "an adoption stored as complete when it begins": _adopted_at_once,
+    "an adoption by a worker of before": _adopted_by_anybody,
     "a global table read at the start only": _table_read_at_start_only,
     "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }

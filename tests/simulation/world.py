@@ -223,6 +223,11 @@ class World:
         self.slots[step, slot] = process
         self.processes.append(process)
 
+    def restart(self, step: str, slot: int) -> None:
+        """Kill the process in a slot, and start a new one."""
+        self.kill(self.slots[step, slot])
+        self.start_process(step, slot)
+
     def fetch_size(self) -> int:
         """Draw how many records a fetch returns at most."""
         return self.chance.choice(self.fetch_sizes)

@@ -257,6 +257,28 @@ def test_only_the_worker_of_the_same_declarations_adopts() -> None:
     assert steps.change([adopted(3)]) == {}
 
 
+def test_a_worker_of_before_works_on_no_partition_that_has_begun_to_adopt() -> None:
+    """It would undo what was adopted, and complete the adoption with its own declarations."""
+    steps = with_cards(2)
+    pretend_adopted(steps, 2)
+    steps.fan_out = FanOutProcessor(1)
+    with pytest.raises(OutdatedWorkerError):
+        steps.change([event("card", "CardLost", "p1", "2026-06-01", "2", serial="S1")])
+
+
+def test_a_person_who_failed_adopts_later() -> None:
+    """The record of that person is retried after the partition has adopted everything: it publishes all the same."""
+    steps = with_cards(2)
+    forget_rows(steps)
+    pretend_adopted(steps, 1, card="")
+    adopt(steps, 2)
+    store = steps.fan_out_state["entities"]
+    store.put("p1/card", {**store.values["p1/card"], "rows": []})
+    retried = {**adopted(2), "kind": "ADOPTING", "person": "p1", "declarations": None}
+    outputs = steps.change([retried])
+    assert {row["person"] for row in outputs["change.card"]} == {"p1"}
+
+
 def test_other_records_go_on_meanwhile() -> None:
     """What arrives between two portions is processed at once, and the end is the same."""
     steps, expected = with_cards(250), with_cards(250)
