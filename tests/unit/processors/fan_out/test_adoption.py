@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from processors.entities.rows import ENTITIES, HISTORIES, READINGS, prepared
-from processors.fan_out import FanOutProcessor, person_entities
+from processors.fan_out import FanOutProcessor
 from processors.fan_out.adoption import OutdatedWorkerError
+from processors.fan_out.declared import Declared
 from schemas.declaration_digests import RULES, declaration_digests
 from schemas.declare import Amendment, Enrolled, Reads
 from schemas.systems import DOMAINS
@@ -54,9 +55,9 @@ def pretend_adopted(steps: TwoSteps, number: int, **others: str) -> None:
     steps.fan_out_state["adoption"].put("adoption", record)
 
 
-def adopt(steps: TwoSteps, number: int) -> dict[str, list[Row]]:
-    """Adopt declarations, and return what follows by topic."""
-    steps.fan_out = FanOutProcessor(number)
+def adopt(steps: TwoSteps, number: int, others: Declared | None = None) -> dict[str, list[Row]]:
+    """Adopt declarations, those of today or others, and return what follows by topic."""
+    steps.fan_out = FanOutProcessor(number, others)
     return steps.change([adopted(number)])
 
 
@@ -80,12 +81,11 @@ def test_a_reading_that_is_added_reaches_everybody_it_concerns() -> None:
     assert (stored["number"], stored["complete"], stored["persons"]) == (2, True, 450)
 
 
-def declare(monkeypatch: pytest.MonkeyPatch, *readings: Reads) -> None:
-    """Let domain card read these of cards, and nothing else."""
+def declared(*readings: Reads) -> Declared:
+    """Return declarations by which domain card reads these of cards, and nothing else."""
     read = tuple(prepared(DOMAINS["card"], reads) for reads in readings if not reads.ended)
     histories = tuple(reading for reading in read if reading.history)
-    monkeypatch.setattr(person_entities, "READINGS", {**READINGS, "card": read})
-    monkeypatch.setattr(person_entities, "HISTORIES", {**HISTORIES, "card": histories})
+    return Declared({**READINGS, "card": read}, {**HISTORIES, "card": histories})
 
 
 def changed_cards(outputs: dict[str, list[Row]]) -> list[tuple[str, str, str]]:
@@ -97,45 +97,42 @@ def changed_cards(outputs: dict[str, list[Row]]) -> list[tuple[str, str, str]]:
 CARDS = next(reads for reads in DOMAINS["card"].reads if reads.name == "card")
 
 
-def test_a_reading_that_has_ended_is_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reading_that_has_ended_is_taken_away() -> None:
     """Everybody's row is deleted, and every row of the history; nothing comes back by what happens afterwards."""
     steps = with_cards(2)
-    declare(monkeypatch, replace(CARDS, ended=True))
     pretend_adopted(steps, 1, card="with rows")
-    assert changed_cards(adopt(steps, 2)) == [
+    assert changed_cards(adopt(steps, 2, declared(replace(CARDS, ended=True)))) == [
         (table, person, "DELETE") for table in ("card", "card_history") for person in ("p0", "p1")
     ]
     assert steps.change([event("card", "CardLost", "p0", "2026-06-01", "2", serial="S0")]) == {}
 
 
-def test_a_reading_with_other_columns_reaches_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reading_with_other_columns_reaches_everybody() -> None:
     """Its rows are sent again, as far as they have other values."""
     steps = with_cards(2)
     steps.change(
         [event("card", "CardIssued", "p2", "2026-05-01", "1", serial="S2", **FIELDS | {"kind": "abroad"})]
     )
-    declare(monkeypatch, replace(CARDS, columns=(*CARDS.columns[1:], "kind"), history=False))
     pretend_adopted(steps, 1, card="with other columns")
-    changed = changed_cards(adopt(steps, 2))
+    others = declared(replace(CARDS, columns=(*CARDS.columns[1:], "kind"), history=False))
+    changed = changed_cards(adopt(steps, 2, others))
     assert [each for each in changed if each[0] == "card"] == [
         ("card", person, "UPSERT") for person in ("p0", "p1", "p2")
     ]
 
 
-def test_a_reading_about_others_reaches_who_comes_and_who_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reading_about_others_reaches_who_comes_and_who_goes() -> None:
     """Who doesn't belong to them any more and never did loses the row; who still does keeps it as it is."""
     steps = with_cards(2)
     steps.change([enrolment("card", None, "p0", "2026-04-02")])
-    only_enrolled = replace(CARDS, history=False, of=Enrolled())
-    declare(monkeypatch, replace(CARDS, history=False))
+    everybody = declared(replace(CARDS, history=False))
+    only_enrolled = declared(replace(CARDS, history=False, of=Enrolled()))
     pretend_adopted(steps, 1, card="about everybody, with a history")
-    adopt(steps, 2)
-    declare(monkeypatch, only_enrolled)
+    adopt(steps, 2, everybody)
     pretend_adopted(steps, 2, card="about everybody")
-    assert changed_cards(adopt(steps, 3)) == [("card", "p1", "DELETE")]
-    declare(monkeypatch, replace(CARDS, history=False))
+    assert changed_cards(adopt(steps, 3, only_enrolled)) == [("card", "p1", "DELETE")]
     pretend_adopted(steps, 3, card="about who is enrolled")
-    assert changed_cards(adopt(steps, 4)) == [("card", "p1", "UPSERT")]
+    assert changed_cards(adopt(steps, 4, everybody)) == [("card", "p1", "UPSERT")]
 
 
 def test_an_entity_that_is_not_declared_any_more() -> None:
