@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 from processors.fan_out.adoption import Adoption
+from processors.fan_out.declared import Declared
 from processors.fan_out.entries import CaseRef, PersonChange
 from processors.fan_out.fan_out_outputs import Dispatched, DomainChange, FanOutOutputs
 from processors.fan_out.history import Account, Facts, receipt_of
 from processors.fan_out.partition_clock import PartitionClock
+from processors.fan_out.person_cache import PersonCache
 from processors.fan_out.processor import STORES as FAN_OUT_STORES
 from processors.fan_out.processor import PersonChangeRules
 from processors.household import decide as household
@@ -152,13 +154,15 @@ class FanOutRules(StepRules):
     def __init__(self, avro: Avro) -> None:
         super().__init__(avro)
         self._of_partition: tuple[PartitionClock, Adoption] | None = None
+        self._declared = Declared()
 
     def process(self, row: Row, state: dict[str, EncodedStore]) -> list[OutputRecord]:
         """Add the change to the person's history, fold it, and return the differences."""
         change, outputs = _change(row), FanOutOutputs(empty_table("person-change"))
         if self._of_partition is None:
-            self._of_partition = PartitionClock(state), Adoption(state, 0)
-        rules = PersonChangeRules([change], outputs, state, *self._of_partition)
+            self._of_partition = PartitionClock(state), Adoption(state, 0, self._declared.digests)
+        persons = PersonCache(state, self._declared, [change.person])
+        rules = PersonChangeRules(outputs, persons, *self._of_partition)
         begun = time.perf_counter()
         fault = rules.process(0, change)
         self.rules_s += time.perf_counter() - begun
