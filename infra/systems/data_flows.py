@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from infra.systems.descriptions import coarser_text, consequence_text, coverage_text
+from infra.systems.descriptions import coarser_text, consequence_text, coverage_text, invariant_text
 from processors.intake.submission_types import SUBMISSION_TYPES
 from schemas.declare import (
     RESIDENT,
@@ -234,7 +234,8 @@ def _consequences_in_domain(domain: Domain) -> Iterator[tuple[str, str, str]]:
 
 def _consequences_for(entity: Entity) -> Iterator[tuple[str, str, str]]:
     if entity.by_part and any(e.effect is Effect.OPENS and not e.is_anywhere for e in entity.events):
-        yield entity.id, PERSON, "opens only where the confirmed registration of the person is"
+        on_a_day = invariant_text(entity.residence_on) if entity.residence_on else ""
+        yield entity.id, PERSON, on_a_day or "opens only where the confirmed registration of the person is"
     for each in entity.all_follows:
         text = consequence_text(each)
         if isinstance(each, (Follows, ByResidence)):

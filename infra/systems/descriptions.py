@@ -25,6 +25,7 @@ from schemas.declare import (
     FollowsEntity,
     HeldBy,
     Invariant,
+    OfResidenceOn,
     OneOf,
     Reads,
     Rules,
@@ -191,6 +192,11 @@ def invariant_text(invariant: Invariant) -> str:
     if isinstance(invariant, AtMostOneInForce):
         among = f" with {invariant.field} {' or '.join(invariant.values)}" if invariant.field else ""
         return f"of a person, at most one{among} is in force on a day"
+    if isinstance(invariant, OfResidenceOn):
+        return (
+            f"only the municipality of the confirmed registration on day {invariant.day} of month {invariant.month} "
+            f"of {invariant.year} has it, from that day on"
+        )
     return f"once {invariant.field} is {invariant.value}, no later event has an effect"
 
 
@@ -229,7 +235,8 @@ def _residence_text(rule: ByResidence) -> str:
 def coverage_text(coverage: Coverage) -> str:
     """Return in words whom a reading is about."""
     if isinstance(coverage, HeldBy):
-        return f"persons of whom there is a {coverage.entity.id}"
+        article = "an" if coverage.entity.id[0] in "aeiou" else "a"
+        return f"persons of whom there is {article} {coverage.entity.id}"
     return "persons with an open row in the domain"
 
 

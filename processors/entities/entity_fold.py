@@ -115,7 +115,14 @@ class _Fold:
         """Return whether a municipality may open its fact of the person: a resident of its own, or anybody."""
         if not self._entity.by_part or event.effect is not Effect.OPENS or event.is_anywhere:
             return True
-        period = self._life.period_on(submission.effective_on)
+        day = submission.effective_on
+        rule = self._entity.rules_on(day).residence_on
+        if rule is not None:
+            of_year = rule.day_of(submission.fields[self._index[rule.year]])
+            if of_year is None or day < of_year:
+                return False
+            day = of_year
+        period = self._life.period_on(day)
         return period is not None and period.municipality == submission.part
 
     def _key_of(self, submission: Submission) -> Key:

@@ -71,7 +71,8 @@ class PreparedReading:
     `located` are the positions in the row of columns that point to the person's place, `coarser` the columns that say
     less than the field from which they are made, by their positions in the row. `covered_by` is the entity whose
     holders the reading is about, if it is another one; `for_enrolled` is whether it is about those who are enrolled.
-    `history` is the name of the history's table, "" if it has none.
+    `history` is the name of the history's table, "" if it has none. If the reading `is_held_by_part`, each municipality
+    that has the entity by which it is covered has rows.
     """
 
     domain: Domain
@@ -82,6 +83,7 @@ class PreparedReading:
     for_enrolled: bool = False
     history: str = ""
     coarser: Mapping[int, Coarser] = field(default_factory=dict)
+    is_held_by_part: bool = False
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version; those that point to the person's place are null if they are hidden."""
@@ -116,7 +118,10 @@ def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     other = holders.entity if isinstance(holders, HeldBy) and holders.entity.id != reads.entity.id else None
     history = history_of(reads).name if reads.history else ""
     for_enrolled = isinstance(holders, Enrolled)
-    return PreparedReading(domain, reads, positions, located, other, for_enrolled, history, coarser)
+    is_held_by_part = domain.municipal and reads.is_held_by_part
+    return PreparedReading(
+        domain, reads, positions, located, other, for_enrolled, history, coarser, is_held_by_part
+    )
 
 
 #: The readings of each entity, by its id, in the order of the declarations. Those that have ended have no rows.
@@ -218,6 +223,15 @@ class RowContext:
         )
         return _held([period for versions in keys for period in _open_periods(versions)], self.day)
 
+    def holders(self, reading: PreparedReading) -> list[str]:
+        """Return the municipalities that have, or had, the entity by which a reading is covered."""
+        other = reading.covered_by
+        timeline = self.timelines.get(other.id) if other is not None else None
+        if other is None or timeline is None:
+            return []
+        position = other.key.index(PART)
+        return sorted({key[position] for key in timeline.versions})
+
 
 #: The first day of a period, and the first day after it; None if it doesn't end.
 _Period = tuple[date, date | None]
@@ -264,11 +278,12 @@ def rows_of(
     for reading in readings:
         for key, versions in sorted(timeline.versions.items()):
             id_ = row_id(reading, key)
-            coverage = context.coverage(reading, id_.part)
-            if coverage is not None:
-                row = _row(reading, versions, coverage, context)
+            parts = context.holders(reading) if reading.is_held_by_part else (id_.part,)
+            for part in parts:
+                coverage = context.coverage(reading, part)
+                row = _row(reading, versions, coverage, context) if coverage is not None else None
                 if row is not None:
-                    yield id_, row
+                    yield id_._replace(part=part), row
 
 
 def row_id(reading: PreparedReading, key: Key) -> RowId:

@@ -25,6 +25,7 @@ from schemas.declare.entity_rules import (
     FinalValue,
     Follows,
     Invariant,
+    OfResidenceOn,
 )
 from schemas.declare.reads import RESERVED_TABLES, Coverage, Enrolled, HeldBy, Reads, history_of
 
@@ -56,6 +57,7 @@ __all__ = [
     "FollowsEntity",
     "HeldBy",
     "Invariant",
+    "OfResidenceOn",
     "OneOf",
     "Reads",
     "Rules",

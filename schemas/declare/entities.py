@@ -17,6 +17,7 @@ from schemas.declare.entity_rules import (
     FinalValue,
     Follows,
     Invariant,
+    OfResidenceOn,
 )
 
 #: Part of a key: the municipality whose system submitted the event.
@@ -35,6 +36,9 @@ HISTORY_NAMES: Final = frozenset({"known_from", "known_to", "valid_from", "valid
 SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
 #: Longest name of a field or a reading in characters; PostgreSQL allows 63 bytes, and the sink adds a word.
 NAME_MAX: Final = 50
+#: Digits of a year in a key, and one that isn't a leap year.
+YEAR_DIGITS: Final = 4
+SHORT_YEAR: Final = 2001
 
 FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ENTITY_ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -83,6 +87,11 @@ class Rules(NamedTuple):
     def by_residence(self) -> ByResidence | None:
         """The rule by which it is open where the person is registered; None if there is none."""
         return next((each for each in self.follows if isinstance(each, ByResidence)), None)
+
+    @property
+    def residence_on(self) -> OfResidenceOn | None:
+        """The rule by which the municipality of one day has it; None if there is none."""
+        return next((each for each in self.invariants if isinstance(each, OfResidenceOn)), None)
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,9 @@ class Entity:
             raise DeclarationError(f"{self.id}: an amendment changes what opens and closes it by residence")
 
     def _check_invariant(self, invariant: Invariant) -> None:
+        if isinstance(invariant, OfResidenceOn):
+            self._check_residence_on(invariant)
+            return
         values = (invariant.value,) if isinstance(invariant, FinalValue) else invariant.values
         if invariant.field is None:
             return
@@ -189,6 +201,25 @@ class Entity:
             raise DeclarationError(
                 f"{self.id}: an invariant is about a value that {invariant.field} can't have"
             )
+
+    def _check_residence_on(self, invariant: OfResidenceOn) -> None:
+        if not {PART, invariant.year} <= set(self.key) or invariant.year == PART:
+            raise DeclarationError(
+                f"{self.id}: what only the municipality of a day has must have that and the year in its key"
+            )
+        year = self.field(invariant.year)
+        if not re.fullmatch(year.pattern or ".", "2000") or year.characters_max != YEAR_DIGITS:
+            raise DeclarationError(
+                f"{self.id}: {invariant.year} must have {YEAR_DIGITS} digits, as a year has"
+            )
+        try:
+            date(SHORT_YEAR, invariant.month, invariant.day)
+        except ValueError as error:
+            raise DeclarationError(
+                f"{self.id}: day {invariant.day} of month {invariant.month} isn't in every year"
+            ) from error
+        if self.by_residence is not None:
+            raise DeclarationError(f"{self.id}: it can't be both by residence and by that of a day")
 
     def _check_consequence(self, consequence: Consequence) -> None:
         if isinstance(consequence, ByResidence):
@@ -246,6 +277,11 @@ class Entity:
         for rules in self.rules:
             found += [each for each in rules.follows if each not in found]
         return tuple(found)
+
+    @cached_property
+    def residence_on(self) -> OfResidenceOn | None:
+        """The latest rule by which the municipality of one day has it; None if there is none."""
+        return self.rules[-1].residence_on
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import MAXYEAR, MINYEAR, date
 from enum import StrEnum
 
 
@@ -23,7 +24,26 @@ class AtMostOneInForce:
     values: tuple[str, ...] = ()
 
 
-Invariant = FinalValue | AtMostOneInForce
+@dataclass(frozen=True)
+class OfResidenceOn:
+    """Only the municipality of the confirmed registration on a day of the year in field `year` has such a fact.
+
+    So nobody has one of a person who was registered nowhere on that day, or had died by then. The field is part of the
+    key, and the fact can't begin before that day. Where the person lives afterwards changes nothing.
+    """
+
+    month: int
+    day: int
+    year: str
+
+    def day_of(self, year: str | None) -> date | None:
+        """Return the day of a year; None if the text is no year of the calendar."""
+        if year is None or not year.isdecimal() or not MINYEAR <= int(year) <= MAXYEAR:
+            return None
+        return date(int(year), self.month, self.day)
+
+
+Invariant = FinalValue | AtMostOneInForce | OfResidenceOn
 
 
 class Cause(StrEnum):

@@ -121,6 +121,15 @@ class Reads:
         return self.of or HeldBy(self.entity)
 
     @property
+    def is_held_by_part(self) -> bool:
+        """Whether it is about holders of what each municipality has for itself, but the entity isn't such a one.
+
+        In a municipal domain each municipality that has, or had, the holder then has a row of its own.
+        """
+        holders = self.holders
+        return isinstance(holders, HeldBy) and holders.entity.by_part and not self.entity.by_part
+
+    @property
     def is_history(self) -> bool:
         """Whether it is the history of another reading."""
         return _KNOWN_FROM.name in self.entity.key

@@ -1,13 +1,17 @@
 """介護（介護保険）: who is insured, and for which level of care; rows of enrolled residents.
 
-After a move the new insurer gets a candidate.
+Of the tax that its municipality assesses it learns whether the insured are exempt, for the step of the premium. After a
+move the new insurer gets a candidate.
 """
 
 from schemas.declare import (
     PART,
     ByResidence,
+    Coarser,
     Entity,
     Expires,
+    HeldBy,
+    OneOf,
     Reads,
     changes,
     choice,
@@ -17,6 +21,7 @@ from schemas.declare import (
 )
 from schemas.systems import law
 from schemas.systems._tables import MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, protection
+from schemas.systems.local_tax import ASSESSMENT
 from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of, submission_schema
 
 BASIS = law.together(law.CARE_INSURANCE_ACT, law.NUMBER_ACT_USE, law.NUMBER_ACT_PROVISION)
@@ -86,6 +91,27 @@ DOMAIN = Domain(
             basis=law.CARE_INSURANCE_ACT,
             history=True,
             history_basis=law.CARE_INSURANCE_ACT,
+        ),
+        Reads(
+            "resident_tax",
+            ASSESSMENT,
+            (
+                Coarser(
+                    "levy",
+                    OneOf(
+                        {
+                            "yes": ("exempt",),
+                            "no": ("levied", "per-capita-only"),
+                            "undeclared": ("undeclared",),
+                        }
+                    ),
+                    "exempt",
+                    "住民税非課税",
+                ),
+            ),
+            purpose="保険料段階の判定",
+            basis=law.together(law.CARE_INSURANCE_ACT_PREMIUM, law.NUMBER_ACT_USE),
+            of=HeldBy(INSURANCE),
         ),
     ),
 )

@@ -22,8 +22,12 @@ PROTECTION: Final = "住民基本台帳法（昭和42年法律第81号）・住�
 PUBLIC_CERTIFICATION_ACT: Final = "公的個人認証法（平成14年法律第153号）第12条・第31条"
 
 LOCAL_TAX_ACT: Final = "地方税法（昭和25年法律第226号）"
+#: Who is taxed by which municipality, and the day by which that is judged.
+LOCAL_TAX_ACT_LEVY: Final = "地方税法（昭和25年法律第226号）第294条・第318条"
 CHILD_ALLOWANCE_ACT: Final = "児童手当法（昭和46年法律第73号）"
 CARE_INSURANCE_ACT: Final = "介護保険法（平成9年法律第123号）"
+#: Premiums, whose steps depend on whether resident tax is levied.
+CARE_INSURANCE_ACT_PREMIUM: Final = "介護保険法（平成9年法律第123号）第129条"
 NATIONAL_PENSION_ACT: Final = "国民年金法（昭和34年法律第141号）"
 NATIONAL_TAX_ACT: Final = "国税通則法（昭和37年法律第66号）"
 

@@ -125,10 +125,14 @@ class Domain:
             if names.count(name) > 1:
                 raise DeclarationError(f"{self.id}: two readings have the same name, {name}")
         for reads in self.reads:
-            if reads.entity.by_part is not self.municipal:
+            if reads.entity.by_part is not self.municipal and not (self.municipal and reads.is_held_by_part):
                 raise DeclarationError(
                     f"{self.id}: reading {reads.name} is of {reads.entity.id}, which "
-                    + ("each municipality has for itself" if reads.entity.by_part else "no municipality has")
+                    + (
+                        "each municipality has for itself"
+                        if reads.entity.by_part
+                        else "no municipality has, and not about the holders of what a municipality has"
+                    )
                 )
 
     @property

@@ -28,6 +28,7 @@ from schemas.declare import (
     Follows,
     FollowsEntity,
     Invariant,
+    OfResidenceOn,
 )
 
 #: The values of the entity's key in its order; the part is the municipality.
@@ -190,7 +191,16 @@ class _Fold:
     def _may_open(self, event: Event, submission: EntityEvent) -> bool:
         """Return whether a municipality opens something of a person registered there, or may of anybody."""
         is_bound = self.entity.by_part and event.effect is Effect.OPENS and not event.is_anywhere
-        return not is_bound or self.life.on(submission.effective_on).municipality == submission.part
+        if not is_bound:
+            return True
+        judged_on = [submission.effective_on]
+        invariants, _ = self._in_force(submission.effective_on)
+        for rule in invariants:
+            if isinstance(rule, OfResidenceOn):
+                year = submission.fields.get(rule.year) or ""
+                judged_on = [f"{year}-{rule.month:02d}-{rule.day:02d}"]
+        (day,) = judged_on
+        return "0001" <= day <= submission.effective_on and self.life.on(day).municipality == submission.part
 
     # -- one event
 

@@ -120,21 +120,36 @@ class ReadingsOfPerson:
         for domain in DOMAINS.values():
             for reads in [reads for reads in domain.reads if not reads.ended]:
                 for key in self.timelines[reads.entity.id].versions:
-                    row = self.row(domain, reads, key, today)
-                    if row is not None:
-                        yield ReadingRow(f"{domain.schema_name}.{reads.name}", row)
+                    for part in self._parts(domain, reads, key):
+                        row = self.row(domain, reads, key, today, part)
+                        if row is not None:
+                            yield ReadingRow(f"{domain.schema_name}.{reads.name}", row)
 
-    def row(self, domain: Domain, reads: Reads, key: EntityKey, today: str) -> dict[str, Any] | None:
-        """Return the row of a key on a day; None before the first day on which the domain sees it.
+    def _parts(self, domain: Domain, reads: Reads, key: EntityKey) -> set[str | None]:
+        """Return the municipalities that have a row of a key: its own, or those that have what the holder holds."""
+        if reads.entity.by_part:
+            return {key[reads.entity.key.index(PART)]}
+        holders = reads.holders
+        if not domain.municipal or isinstance(holders, Enrolled):
+            return {None}
+        return {held[holders.entity.key.index(PART)] for held in self.timelines[holders.entity.id].versions}
 
-        `effective_on` is the first day since which the domain sees the row as it is now.
+    def row(
+        self, domain: Domain, reads: Reads, key: EntityKey, today: str, part: str | None = None
+    ) -> dict[str, Any] | None:
+        """Return a municipality's row of a key on a day; None before the first day on which the domain sees it.
+
+        `part` matters only where the municipality isn't in the key. `effective_on` is the first day since which the
+        domain sees the row as it is now.
         """
-        now = self._visible(domain, reads, key, today)
+        if reads.entity.by_part:
+            part = key[reads.entity.key.index(PART)]
+        now = self._visible(domain, reads, key, today, part)
         if now is None:
             return None
         effective_on = today
         for day in sorted((each for each in self._days if each <= today), reverse=True):
-            if self._visible(domain, reads, key, day) != now:
+            if self._visible(domain, reads, key, day, part) != now:
                 break
             effective_on = day
         return {**now, "effective_on": effective_on}
@@ -147,12 +162,13 @@ class ReadingsOfPerson:
         }
         return days | {each.day for each in self.life.days} | self.open_rows.keys()
 
-    def _visible(self, domain: Domain, reads: Reads, key: EntityKey, day: str) -> dict[str, Any] | None:
+    def _visible(
+        self, domain: Domain, reads: Reads, key: EntityKey, day: str, part: str | None
+    ) -> dict[str, Any] | None:
         """Return what the domain sees of a key on a day; None if it doesn't know it yet.
 
         A row that isn't covered any more has the values of the last day on which it was.
         """
-        part = key[reads.entity.key.index(PART)] if reads.entity.by_part else None
         last = self._last_covered(domain, reads, part, day)
         version = self.timelines[reads.entity.id].on(key, last) if last is not None else None
         if version is None:

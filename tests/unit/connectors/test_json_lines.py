@@ -85,7 +85,7 @@ def test_events_of_a_municipal_system_need_a_municipality(tmp_path: Path) -> Non
     with pytest.raises(FileNameError):
         EventsSource("care", path).open()
     with pytest.raises(KeyError):
-        EventsSource("local-tax", path)
+        EventsSource("intermediate-server", path)
 
 
 def test_events_of_a_generated_schema(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ from schemas.declare import (
     Follows,
     FollowsEntity,
     Invariant,
+    OfResidenceOn,
     choice,
+    digits,
     text,
     yen,
 )
@@ -50,6 +52,7 @@ _FIELDS: dict[str, EntityField] = {
     "until": day_field("until", "期限").optional(),
     "amount": yen("amount", "金額").optional(),
     "base": text("base", "基", 8).optional(),
+    "year": digits("year", "年", 4),
 }
 _VALUES = {
     "serial": ("K1", "K2"),
@@ -57,8 +60,9 @@ _VALUES = {
     "place": ("here", "there"),
     "amount": ("0", "1000"),
     "base": ("B1", "B2"),
+    "year": ("2026", "2026", "2026", "2026", "2025", "2027", "0000"),
 }
-_KEYS = ((), ("serial",), ("serial", "branch"), (PART,), (PART, "serial"))
+_KEYS = ((), ("serial",), ("serial", "branch"), (PART,), (PART, "serial"), (PART, "year"))
 
 #: What another entity may follow: at most two keys, each good or bad, or closed.
 BASE = Entity(
@@ -247,7 +251,10 @@ def _cancelled_cause(rng: Random) -> PersonCause:
 def _entity(rng: Random) -> Entity:
     key = rng.choice(_KEYS)
     by_residence = key == (PART,) and rng.random() < 0.7
-    others = ["state", *(n for n in _FIELDS if n not in ("serial", "branch", "state") and rng.random() < 0.5)]
+    others = [
+        "state",
+        *(n for n in _FIELDS if n not in ("serial", "branch", "state", "year") and rng.random() < 0.5),
+    ]
     names = [*(name for name in key if name != PART), *others]
     keeps = ("kind", "x") if by_residence and "kind" in names and rng.random() < 0.5 else None
     events = list(_events(rng, others, by_residence=by_residence))
@@ -258,6 +265,8 @@ def _entity(rng: Random) -> Entity:
         invariants.append(FinalValue("state", "c"))
     if rng.random() < 0.5 and not by_residence:
         invariants.append(rng.choice([AtMostOneInForce(), AtMostOneInForce("state", ("a",))]))
+    if "year" in key:
+        invariants.append(OfResidenceOn(FIRST.month, rng.randint(1, LAST_DAY // 2), "year"))
     fields = tuple(_FIELDS[name] for name in names)
     return Entity("main", "主", fields, tuple(events), key, tuple(invariants), follows)
 
@@ -286,7 +295,7 @@ def _event(rng: Random, name: str, effect: Effect, fields: Sequence[str]) -> Eve
             sets[field] = rng.choice(choices)
         elif how == "brings" or (effect is Effect.OPENS and not _FIELDS[field].is_optional):
             brought.append(field)
-    return Event(name, name, effect, tuple(brought), sets, is_anywhere=rng.random() < 0.7)
+    return Event(name, name, effect, tuple(brought), sets, is_anywhere=rng.random() < 0.6)
 
 
 def _consequences(

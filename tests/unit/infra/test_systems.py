@@ -15,6 +15,7 @@ from infra import cli as mesh
 from infra.apply import checks
 from infra.apply.topics_and_acls import ApplyError
 from infra.systems import cli, descriptions
+from infra.systems.data_flows import data_flows
 from infra.systems.descriptions import consequence_text, description, table_names, topics_of_system
 from infra.systems.explanations import submitted_fields
 from schemas import declare
@@ -54,7 +55,7 @@ def test_the_list_as_json_has_every_system() -> None:
     assert {"CardIssued", "Cancelled", "Enrolled"} <= set(by_id["card"]["submits"]["events"])
     readings = [reads.name for reads in DOMAINS["card"].readings]
     assert by_id["card"]["receives"] == ["person", *readings]
-    assert by_id["local-tax"]["submits"] == {"schema": None, "events": []}
+    assert by_id["intermediate-server"]["submits"] == {"schema": None, "events": []}
     assert by_id["juki"]["receives"] == []
 
 
@@ -146,6 +147,9 @@ def test_an_address_is_explained_by_reason() -> None:
         ("card", "card", "state", "card receives state of entity card in table card"),
         ("card", "card", "serial", "every event, because it is part of the key"),
         ("card", "nta", "state", "no reading of nta names the entity"),
+        ("local-tax", "care", "levy", "care receives only what is made of levy of entity assessment"),
+        ("local-tax", "care", "levy", "yes if it is exempt, no if it is levied or per-capita-only"),
+        ("local-tax", "care", "amount", "It names year, exempt."),
         ("juki", "card", "household_code", "card doesn't receive household_code"),
         ("juki", "portal", "name", "it has no table person"),
         ("juki", "jpki", "address", "jpki receives address of entity resident in table holder"),
@@ -170,7 +174,7 @@ def test_an_explanation_names_the_rule_or_what_is_missing(
     [
         ("juki", "pension", "colour", "submits no field 'colour'; it submits: name, kana"),
         ("card", "card", "name", "it submits: serial, kind, state, expires_on"),
-        ("local-tax", "nta", "name", "local-tax submits no field that a domain could receive"),
+        ("intermediate-server", "nta", "name", "intermediate-server submits no field that a domain could"),
         ("nta", "nta", "name", "nta submits no field that a domain could receive"),
         ("juki", "juki-cs", "name", "juki-cs receives nothing; domains that receive data are: local-tax"),
         ("juki", "library", "name", "there is no domain 'library'"),
@@ -221,6 +225,14 @@ OTHER = Entity("other", "他", (text("serial", "番号", 5),), (opens("Opened", 
 def test_consequences_are_words(consequence: declare.Consequence, words: str) -> None:
     """As `show` prints them."""
     assert words in consequence_text(consequence)
+
+
+def test_the_rule_of_a_day_of_residence_is_a_sentence() -> None:
+    """As `show` prints it, and the page of all systems."""
+    words = "only the municipality of the confirmed registration on day 1 of month 1 of year has it, from that day on"
+    assert words in run("systems", "show", "local-tax").stdout
+    (group,) = [each for each in data_flows(SYSTEMS).consequences if each.fact == "assessment"]
+    assert (group.cause, group.texts) == ("PERSON", (words,))
 
 
 def test_a_faulty_declaration_is_one_sentence_per_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,16 @@ from schemas.declare import (
     REGISTRATION,
     RESIDENT,
     Coverage,
+    DeclarationError,
     Enrolled,
     Entity,
     Event,
     FollowsEntity,
     HeldBy,
+    OfResidenceOn,
     Reads,
     closes,
+    digits,
     opens,
     text,
 )
@@ -203,3 +206,48 @@ def test_the_first_file_has_no_fault(scope: Scope) -> None:
     assert isinstance(declared, System)
     assert faults_of(declared) == []
     assert max(map(len, written.splitlines())) <= 110
+
+
+YEARLY = Entity(
+    "fee",
+    "料金",
+    (digits("year", "年", 4), text("note", "備考", 10).optional()),
+    (opens("FeeSet", "決定", "note"), closes("FeeWaived", "免除")),
+    key=(PART, "year"),
+)
+OF_RESIDENCE = OfResidenceOn(1, 1, "year")
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "sentence"),
+    [
+        (("year",), OF_RESIDENCE, "must have that and the year in its key"),
+        ((PART, "year"), OfResidenceOn(1, 1, PART), "must have that and the year in its key"),
+        ((PART, "year", "word"), OfResidenceOn(1, 1, "word"), "word must have 4 digits, as a year has"),
+        ((PART, "year"), OfResidenceOn(2, 29, "year"), "day 29 of month 2 isn't in every year"),
+        ((PART, "year"), OfResidenceOn(13, 1, "year"), "day 1 of month 13 isn't in every year"),
+    ],
+)
+def test_a_day_of_residence_that_makes_no_sense_is_refused(
+    key: tuple[str, ...], rule: OfResidenceOn, sentence: str
+) -> None:
+    """As soon as it is declared."""
+    word = text("word", "語", 10)
+    fields = (digits("year", "年", 4), word if "word" in key else word.optional())
+    with pytest.raises(DeclarationError, match=sentence):
+        Entity("fee", "料金", fields, (opens("FeeSet", "決定"),), key, (rule,))
+
+
+def test_a_municipal_domain_reads_residents_as_holders_only() -> None:
+    """Each row must belong to a municipality: that of the entity, or that of what the holder holds."""
+    yearly = replace(YEARLY, invariants=(OF_RESIDENCE,))
+    held = Reads("payer", RESIDENT, ("name",), "送付", "水道法", of=HeldBy(yearly))
+    assert faults_of(system(held, owns=(yearly,), scope=Scope.MUNICIPAL), SYSTEMS["juki"]) == []
+    with pytest.raises(
+        DeclarationError, match="reading payer is of resident, which no municipality has, and not"
+    ):
+        system(replace(held, of=None), owns=(yearly,), scope=Scope.MUNICIPAL)
+    with pytest.raises(
+        DeclarationError, match="reading fee is of fee, which each municipality has for itself"
+    ):
+        system(Reads("fee", yearly, ("note",), "管理", "水道法"))

@@ -197,6 +197,7 @@ def test_purposes_of_digests_do_not_change() -> None:
         "submission-card": "card",
         "submission-care": "care",
         "submission-jpki": "jpki",
+        "submission-local-tax": "local-tax",
         "portal-event": "portal-event",
         "operator-command": "operator-command",
         "day-begun": "day-begun",
