@@ -19,9 +19,9 @@ from infra.verification.synthetic.places import municipalities_for
 from infra.verification.synthetic.residents import Facts, RecordedNotice, Resident
 
 #: Day of effect of the first registrations.
-FIRST_DAY = "2026-02-01"
+FIRST_DAY = "2025-11-17"
 #: First day of changes.
-START = "2026-03-01"
+START = "2025-12-15"
 #: Distance between the first numbers of two cities that one mesh ingests, and between their first resident codes.
 _NUMBERS_PER_CITY = 5_000_000
 _CODES_PER_CITY = 2 * 10**9

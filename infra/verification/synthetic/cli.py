@@ -25,7 +25,9 @@ def synth(
     days: Annotated[
         int,
         typer.Option(
-            min=1, max=366, help="Number of days with changes, from 1 March 2026; intake rejects future ones."
+            min=1,
+            max=366,
+            help="Number of days with changes, from 15 December 2025; intake rejects future ones.",
         ),
     ] = 30,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,

@@ -22,6 +22,8 @@ from schemas.systems import SYSTEMS, System
 
 #: How many of the residents have anything of an entity; of these, how many have a second key.
 _SHARE, _SECOND_KEY = 0.08, 0.15
+#: How many have anything of an entity that holds for a year, as a tax does.
+_SHARE_OF_YEAR = 0.3
 #: Of the events, how many are taken back, submitted twice, or of a wrong form; of those taken back, how many twice.
 _CANCELLED, _TWICE, _WRONG_FORM, _CANCELLED_TWICE = 0.05, 0.02, 0.005, 0.1
 #: How many numbers are used again, with other content.
@@ -82,7 +84,8 @@ class EntityEvents:
     def add_entity(self, system: System, entity: Entity) -> None:
         """Add the events of an entity about a part of the residents."""
         for person in self.city.residents:
-            if self.rng.random() > _SHARE or not _may_have(entity, person):
+            share = _SHARE if entity.residence_on is None else _SHARE_OF_YEAR
+            if self.rng.random() > share or not _may_have(entity, person):
                 continue
             for _ in range(1 + (self.rng.random() < _SECOND_KEY)):
                 part = self._part(person) if system.municipal else None
@@ -96,12 +99,12 @@ class EntityEvents:
 
     def _add_key(self, system: System, entity: Entity, person: Resident, part: str | None) -> None:
         """Add the life of one key: opened unless that is forgotten, then changed, closed and opened again."""
-        key = {name: random_value(entity.field(name), self.rng) for name in entity.key if name != PART}
+        key = {name: self._key_value(entity, name) for name in entity.key if name != PART}
         for value in key.values():
             self.keys.setdefault((person.code, entity.id), []).append(value)
         submitted = self._submitted(system, part)
         is_open = entity.by_residence is not None or self.rng.random() < 0.03
-        for day in self._days_of_key(person, part):
+        for day in self._days_of_key(entity, person, part):
             fitting = [event for event in entity.events if (event.effect is Effect.OPENS) is not is_open]
             event = self.rng.choice(fitting)
             if event.effect is Effect.CLOSES and self.rng.random() < 0.5:
@@ -110,15 +113,25 @@ class EntityEvents:
             values = {**key, **self._values(entity, event, person, day)}
             self._submit(submitted, system, person, event, day, values)
 
+    def _key_value(self, entity: Entity, name: str) -> str:
+        """Return a value of a field of the key; what holds for a year mostly has the city's last one."""
+        rule = entity.residence_on
+        if rule is None or name != rule.year:
+            return random_value(entity.field(name), self.rng)
+        year = int(self.last_day[:4])
+        return str(self.rng.choice((*[year] * 18, year - 1, year + 1)))
+
     def _submitted(self, system: System, part: str | None) -> _Submitted:
         first = count(1 + self.city.first_index)
         return self.by_submitter.setdefault((system.id, part), _Submitted(system.id, part, first))
 
-    def _days_of_key(self, person: Resident, part: str | None) -> Iterator[str]:
+    def _days_of_key(self, entity: Entity, person: Resident, part: str | None) -> Iterator[str]:
         """Yield the days of a key's events, in their order, up to the last day of the city.
 
-        What a municipality submits begins in a stay of the person there, if there was one.
+        What a municipality submits begins in a stay of the person there, if there was one; what holds for a year begins
+        in that year, or rarely before.
         """
+        rule = entity.residence_on
         stays = [stay for stay in person.stays if stay.municipality == part]
         first = (
             add_days(self.rng.choice(stays).since, self.rng.choice((-1, 0, 0, 1, 5)))
@@ -129,6 +142,9 @@ class EntityEvents:
                 else add_days(FIRST_DAY, self.rng.randrange(40))
             )
         )
+        if rule is not None:
+            of_year = f"{self.last_day[:4]}-{rule.month:02d}-{rule.day:02d}"
+            first = min(add_days(of_year, self.rng.choice((-1, *range(12)))), self.last_day)
         day = first
         for _ in range(self.rng.choice((1, 1, 2, 3, 5))):
             if day <= self.last_day:

@@ -54,7 +54,7 @@ def write_city(  # noqa: PLR0913 (a city has as many properties)
     index: int = 0,
     with_entities: bool = False,
 ) -> ExpectedCounts:
-    """Write a city of about `residents` on the first day, with `days` of changes from 1 March, into `folder`.
+    """Write a city of about `residents` on the first day, with `days` of changes from 15 December, into `folder`.
 
     Return the counts that the reference model must find in it. `progress` is called with the name of a part of the
     work, how much of it is done, and the total. Cities that one mesh ingests must have different `index`es, then no
