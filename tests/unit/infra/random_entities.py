@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from infra.verification.reference.notice import EntityEvent
-from infra.verification.reference.reference_entity import ReferenceTimeline
 from infra.verification.reference.reference_life import LifeCause, LifeDay, ReferenceLife
 from processors.entities.causes import Life, PersonCause, ResidencePeriod
-from processors.entities.timeline import Submission, Timeline
+from processors.entities.timeline import Submission
 from schemas.declare import (
     CANCELLED,
     PART,
@@ -368,37 +367,3 @@ def _value(rng: Random, field: EntityField) -> str | None:
     if field.type == "date":
         return day(rng.randint(-1, LAST_DAY)).isoformat()
     return rng.choice(field.choices or _VALUES[field.name])
-
-
-# -- what both say, in one form
-
-#: Per key: from a day on the key is open (or not) with these values.
-Steps = dict[tuple[str, ...], list[tuple[str, bool, tuple[str | None, ...]]]]
-
-
-def steps(timeline: Timeline) -> Steps:
-    """Return a timeline of the processors without versions that change nothing."""
-    return {
-        key: _merged([(each.begins.isoformat(), each.open, each.values) for each in versions])
-        for key, versions in timeline.versions.items()
-    }
-
-
-def reference_steps(entity: Entity, timeline: ReferenceTimeline) -> Steps:
-    """Return a timeline of the reference model in the same form."""
-    names = entity.field_names
-    return {
-        key: _merged(
-            [(each.day, each.is_open, tuple(each.values[name] for name in names)) for each in versions]
-        )
-        for key, versions in timeline.versions.items()
-    }
-
-
-def _merged(versions: list[tuple[str, bool, Any]]) -> list[tuple[str, bool, Any]]:
-    """Return what holds at the end of each day on which that becomes different."""
-    merged: list[tuple[str, bool, Any]] = []
-    for version in {each[0]: each for each in versions}.values():
-        if not merged or merged[-1][1:] != version[1:]:
-            merged.append(version)
-    return merged

@@ -45,9 +45,8 @@ from tests.unit.infra.random_entities import (
     Move,
     day,
     random_case,
-    reference_steps,
-    steps,
 )
+from tests.unit.infra.timeline_steps import reference_steps, steps
 
 pytestmark = pytest.mark.unit
 
