@@ -12,12 +12,21 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from infra.errors import KeyFileError
+from streams.high_level import HighSealer
 from streams.sealing import Sealer
 
 #: Name of the keys that seal dead letters.
 DEAD_LETTER_KEYS: Final = "dead-letter"
 
+#: Name of the keys of the high level: of intake, fan-out and conversion.
+HIGH_LEVEL_KEYS: Final = "high-level"
+
 Keys = dict[str, tuple[bytes, ...]]
+
+
+def sink_keys(domain: str) -> str:
+    """Return the name of the keys by which conversion seals records for the sink of a domain of the high level."""
+    return f"{HIGH_LEVEL_KEYS}.{domain}"
 
 
 class _KeyFile(BaseModel, frozen=True, extra="forbid"):
@@ -50,6 +59,21 @@ def read_keys(file: Path, names: Iterable[str]) -> Keys:
 def sealer(file: Path) -> Sealer:
     """Return a sealer that seals with the newest key for dead letters and opens with any. Raise KeyFileError."""
     return Sealer(read_keys(file, (DEAD_LETTER_KEYS,))[DEAD_LETTER_KEYS])
+
+
+def high_sealer(file: Path) -> HighSealer:
+    """Return the sealer of the high level. Raise KeyFileError."""
+    return HighSealer(read_keys(file, (HIGH_LEVEL_KEYS,))[HIGH_LEVEL_KEYS])
+
+
+def sink_sealers(file: Path, domains: Iterable[str]) -> dict[str, HighSealer]:
+    """Return for each of these domains of the high level the sealer that it shares with conversion.
+
+    Raise KeyFileError.
+    """
+    names = {domain: sink_keys(domain) for domain in domains}
+    keys = read_keys(file, names.values())
+    return {domain: HighSealer(keys[name]) for domain, name in names.items()}
 
 
 def parse_keys(content: bytes, name: str) -> Keys:

@@ -9,13 +9,28 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from infra.key_file import DEAD_LETTER_KEYS, Keys, invalid_key_file, parse_keys, read_keys
+from infra.key_file import (
+    DEAD_LETTER_KEYS,
+    HIGH_LEVEL_KEYS,
+    Keys,
+    invalid_key_file,
+    parse_keys,
+    read_keys,
+    sink_keys,
+)
 from infra.local.home import write_json
 from processors.codes import DIGEST, KEY_BYTES, MESH, KeyRing
 from schemas.systems import DOMAINS
 
 #: Names of all keys in the mesh's key ring.
-KEY_NAMES = (MESH, DIGEST, DEAD_LETTER_KEYS, *DOMAINS)
+KEY_NAMES = (
+    MESH,
+    DIGEST,
+    DEAD_LETTER_KEYS,
+    HIGH_LEVEL_KEYS,
+    *DOMAINS,
+    *(sink_keys(domain.id) for domain in DOMAINS.values() if domain.is_high),
+)
 
 LOCK_TIMEOUT_S = 30.0
 

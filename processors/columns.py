@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, compress
 from typing import Any
 
 import pyarrow as pa
@@ -84,6 +85,23 @@ def struct_from_columns(
         for field in type_
     ]
     return pa.StructArray.from_arrays(arrays, fields=list(type_), mask=mask)
+
+
+def structs_from_tuples(
+    values: Sequence[tuple[Any, ...] | None], type_: pa.StructType, names: Sequence[str]
+) -> pa.StructArray:
+    """Return tuples with these fields as structs, None as null; other fields of the type are null."""
+    valid = [value is not None for value in values]
+    tuples = list(compress(values, valid))
+    by_name = dict(zip(names, zip(*tuples, strict=True), strict=True)) if tuples else {}
+    fields = {name: pa.array(by_name.get(name, ()), type_.field(name).type) for name in names}
+    structs = struct_from_columns(fields, type_)
+    if len(tuples) == len(values):
+        return structs
+    indices = [
+        count - 1 if is_valid else None for count, is_valid in zip(accumulate(valid), valid, strict=True)
+    ]
+    return structs.take(pa.array(indices, pa.int64()))
 
 
 def table_from_columns(schema: str, fields: Mapping[str, pa.Array]) -> pa.Table:

@@ -63,7 +63,7 @@ class Codec:
 
     def __init__(self, catalogue: Catalogue, ids: SchemaIds) -> None:
         self.catalogue = catalogue
-        self._ids = ids
+        self.ids = ids
         self._writers: dict[tuple[str, int], _Writer | str] = {}
 
     def encode(self, name: str, table: pa.Table, version: int | None = None) -> pa.BinaryArray:
@@ -82,7 +82,7 @@ class Codec:
             records = engines.write(schema, fitted)
         except engines.EngineError as error:
             raise EncodeError(f"{name}: {error}") from None
-        prefix = pa.scalar(prefix_of(self._ids.id_of(name, schema.version)), pa.binary())
+        prefix = pa.scalar(prefix_of(self.ids.id_of(name, schema.version)), pa.binary())
         return pc.binary_join_element_wise(prefix, records, pa.scalar(b"", pa.binary()))
 
     def decode(self, name: str, values: pa.BinaryArray | Sequence[bytes | None]) -> Decoded:
@@ -106,7 +106,7 @@ class Codec:
             return "not-wire-format"
         key = name, int.from_bytes(prefix[1:], "big")
         if key not in self._writers:
-            schema = self._ids.writer(key[1])
+            schema = self.ids.writer(key[1])
             if schema is None:
                 return "schema-id-unknown"
             if len(self._writers) >= _WRITERS_MAX:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from schemas.catalogue import Catalogue, Schema, catalogue
-from schemas.topics import TopicDeclaration, topics_of
+from schemas.systems import DOMAINS
+from schemas.topics import TopicDeclaration, domain_topic, topics_of
 from schemas.types import AvroType, Field
 
 PATH: Final = Path(__file__).parent.parent / "docs" / "events.md"
@@ -38,6 +39,11 @@ def render(schemas: Catalogue) -> str:
 def _section(schema: Schema, topics: list[TopicDeclaration]) -> str:
     lines = [f"## {schema.name}", "", f"{schema.type.name}, version {schema.version}. {schema.type.doc}", ""]
     lines += [_topic(topic) for topic in topics if topic.schema == schema.name]
+    lines += [
+        f"- in the boxes of `{domain_topic(domain.id)}` (sealed-record)"
+        for domain in DOMAINS.values()
+        if domain.is_high and domain.event == schema.name
+    ]
     lines += ["", "| field | type | default | meaning |", "| --- | --- | --- | --- |"]
     lines += [_row(path, field) for path, field in _fields(schema.type, "")]
     return "\n".join([*lines, ""])

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from schemas.schema_files import schema_names
 from schemas.systems import DOMAINS, SYSTEMS
+from schemas.systems.model import SEALED_RECORD
 
 #: Steps, each with a Kafka user of its name. The sinks are steps too, with names `sink.<domain>`.
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "tracker")
@@ -81,6 +82,11 @@ def domain_receipt_topic(domain: str) -> str:
 def rejected_topic(system: str) -> str:
     """Return the topic of rejections of a system's submissions."""
     return f"rejected.{system}"
+
+
+def conflict_topic(system: str) -> str:
+    """Return the topic of the sealed conflicts of a system of the high level."""
+    return f"{CONFLICT}.{system}"
 
 
 def state_topic(step: str, store: str) -> str:
@@ -191,22 +197,33 @@ def _intermediate_topics() -> Iterator[TopicDeclaration]:
 def _domain_topics() -> Iterator[TopicDeclaration]:
     for domain in DOMAINS.values():
         name, sink = domain.id, sink_step(domain.id)
-        yield TopicDeclaration(
-            change_topic(name), "domain-change", "P", ("fan-out",), ("conversion", AUDITOR)
+        change, disclosure = (
+            (SEALED_RECORD, SEALED_RECORD) if domain.is_high else ("domain-change", "disclosure")
         )
-        yield TopicDeclaration(domain_topic(name), domain.event, "P", ("conversion",), (name, sink, AUDITOR))
-        if domain.has_addresses:
+        yield TopicDeclaration(change_topic(name), change, "P", ("fan-out",), ("conversion", AUDITOR))
+        # A box is of no use to a domain's own programs: they read the store.
+        programs = () if domain.is_high else (name,)
+        yield TopicDeclaration(
+            domain_topic(name), domain.topic_schema, "P", ("conversion",), (*programs, sink, AUDITOR)
+        )
+        if domain.has_withdrawals:
             yield TopicDeclaration(
                 withdrawal_topic(name), "withdrawal", "P", ("conversion",), (sink, AUDITOR), compacted=True
             )
-        yield TopicDeclaration(disclosure_topic(name), "disclosure", "P", ("conversion",), (AUDITOR,))
-        yield TopicDeclaration(
-            domain_receipt_topic(name), "receipt-domain", "P", (sink,), ("conversion", AUDITOR)
-        )
+        yield TopicDeclaration(disclosure_topic(name), disclosure, "P", ("conversion",), (AUDITOR,))
+        if domain.has_receipts:
+            yield TopicDeclaration(
+                domain_receipt_topic(name), "receipt-domain", "P", (sink,), ("conversion", AUDITOR)
+            )
 
 
 def _evidence_topics() -> Iterator[TopicDeclaration]:
     yield TopicDeclaration(CONFLICT, "conflict", 1, ("fan-out",), (AUDITOR,), compacted=True)
+    for system in SYSTEMS.values():
+        if system.is_high:
+            yield TopicDeclaration(
+                conflict_topic(system.id), SEALED_RECORD, 1, ("fan-out",), (AUDITOR,), compacted=True
+            )
     for system in SYSTEMS.values():
         if system.publishes:
             writers = ("intake", "household", "fan-out")

@@ -21,6 +21,7 @@ from streams.dead_letter_router import DeadLetterRouter, StepOutput
 from streams.decoding import DecodedBatch
 from streams.errors import BrokenStepError, LargeOutputsError, StreamError, TableBehindError
 from streams.ordering import ordering_policy
+from streams.partitioner import partition_for
 from streams.state import PartitionState
 from streams.step import StepContext
 
@@ -226,11 +227,33 @@ class BisectingRunner:
         timestamps = None if output.timestamps_ms is None else output.timestamps_ms.to_pylist()
         if len(keys) != len(values) or (timestamps is not None and len(timestamps) != len(values)):
             raise ValueError(f"output for {output.topic} must have one key (and timestamp) for each row")
+        if output.partition_key is not None:
+            return self._by_partition_key(output, keys, values, timestamps)
         if output.broadcast:
             partitions: Sequence[int] = range(self._context.partition_count(output.topic))
         else:
             partitions = [BY_KEY if output.partition is None else output.partition]
         return [ProducerRecords(output.topic, keys, values, timestamps, number) for number in partitions]
+
+    def _by_partition_key(
+        self, output: Output, keys: list[Any], values: list[bytes], timestamps: list[int] | None
+    ) -> list[ProducerRecords]:
+        """Return the records partition by partition, in the order of the output within each."""
+        partition_keys: pa.Array = output.partition_key
+        count = self._context.partition_count(output.topic)
+        rows: dict[int, list[int]] = {}
+        for row, key in enumerate(partition_keys.cast(pa.binary()).to_pylist()):
+            rows.setdefault(partition_for(key, count), []).append(row)
+        return [
+            ProducerRecords(
+                output.topic,
+                [keys[row] for row in of_partition],
+                [values[row] for row in of_partition],
+                None if timestamps is None else [timestamps[row] for row in of_partition],
+                number,
+            )
+            for number, of_partition in sorted(rows.items())
+        ]
 
 
 def error_location(error: BaseException) -> str:

@@ -48,7 +48,9 @@ class Output:
     read have their day of effect as timestamp: by a time of arrival two domains could join their records of one person.
 
     A record goes to the partition of its key; with `partition` all go to that one, with `broadcast` each goes to every
-    partition of the topic. A step may write to its own input topic: it reads those records after their transaction.
+    partition of the topic. With `partition_key` each goes to the partition that this key has: so a sealed record, whose
+    own key is a digest, is in the partition of the person. A step may write to its own input topic: it reads those
+    records after their transaction.
     """
 
     topic: str
@@ -58,10 +60,12 @@ class Output:
     timestamps_ms: pa.Array | None = None
     partition: int | None = None
     broadcast: bool = False
+    partition_key: pa.Array | None = None
 
     def __post_init__(self) -> None:
-        if self.partition is not None and (self.broadcast or self.partition < 0):
-            raise ValueError(f"output for {self.topic}: one partition from 0 on, or all")
+        ways = (self.partition is not None) + self.broadcast + (self.partition_key is not None)
+        if ways > 1 or (self.partition is not None and self.partition < 0):
+            raise ValueError(f"output for {self.topic}: one partition from 0 on, all, or those of a key")
 
 
 @dataclass(frozen=True)

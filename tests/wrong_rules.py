@@ -13,7 +13,7 @@ from processors.entities.consequences import Due
 from processors.entities.rows import PreparedReading, Row, RowContext, RowId, rows_of
 from processors.entities.timeline import Key, Submission, Timeline, Version
 from processors.fan_out import partition_clock, person_notices
-from processors.fan_out.adoption import Adoption
+from processors.fan_out.adoption import Adoption, Portion
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.partition_clock import PartitionClock, person_of
@@ -134,7 +134,7 @@ def expire_on_last_day(entity: Entity, key: Key, version: Version) -> Iterator[D
 _next_persons, _begin_adoption = Adoption.next_portion, Adoption.begin
 
 
-def every_second_portion(adoption: Adoption) -> list[str]:
+def every_second_portion(adoption: Adoption) -> Portion:
     """Return a portion of the persons who adopt declarations, and leave out the one before it."""
     _next_persons(adoption)
     return _next_persons(adoption)

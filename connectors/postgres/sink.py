@@ -212,7 +212,8 @@ class PostgresSink:
         self._dlq_table.add(connection, rejected.dlq_rows)
         encoded = self._dead_letter_builder.encode(rejected.dead_letters)
         self._outbox.add_dead_letters(connection, encoded)
-        self._outbox.add_receipts(connection, receipts_of(self._domain, applied_rows(batch, result)))
+        if self._domain.has_receipts:
+            self._outbox.add_receipts(connection, receipts_of(self._domain, applied_rows(batch, result)))
         return rejected.record_indices
 
     def _advance_offsets(self, connection: Connection[Any], next_offsets: dict[int, int]) -> bool:

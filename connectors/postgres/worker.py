@@ -66,7 +66,9 @@ def postgres_worker(
     topic, clients = domain_topic(domain.id), KafkaClients(access.kafka, step, slot, PipelineSettings())
     commands = SinkCommands(step, topic, clients, coding.codec)
     withdrawals = (
-        WithdrawalReader(withdrawal_topic(domain.id), clients, coding.codec) if domain.has_addresses else None
+        WithdrawalReader(withdrawal_topic(domain.id), clients, coding.codec)
+        if domain.has_withdrawals
+        else None
     )
     return SinkWorker(
         SinkInput(topic, domain.event, coding.codec, commands, withdrawals),

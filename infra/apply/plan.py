@@ -103,7 +103,8 @@ def _step_acls() -> Iterable[AclRule]:
 
 def _reader_acls() -> Iterable[AclRule]:
     """Yield group ACLs: a domain's own programs may use groups `<domain>…`, the auditor all but the mesh's."""
-    for domain in DOMAINS:
-        yield AclRule(domain, "GROUP", domain, "READ", prefixed=True)
+    for domain in DOMAINS.values():
+        if not domain.is_high:  # Its programs read no topic.
+            yield AclRule(domain.id, "GROUP", domain.id, "READ", prefixed=True)
     yield AclRule(AUDITOR, "GROUP", "*", "READ")
     yield AclRule(AUDITOR, "GROUP", "mesh.", "READ", prefixed=True, denied=True)

@@ -15,6 +15,7 @@ from infra.store_contents import rows_by_domain
 from infra.triage.records import read_table
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS
+from schemas.systems.model import SEALED_RECORD
 from schemas.topics import (
     AUDITOR,
     CASE_OPENED,
@@ -99,9 +100,13 @@ def _domains(read: ReadTopics, rows_by_domain: Mapping[str, Mapping[str, int]]) 
         DomainFigures(
             domain=domain,
             japanese=SYSTEMS[domain].japanese,
-            changes=len(read("domain-change", change_topic(domain))),
+            changes=len(
+                read(SEALED_RECORD if DOMAINS[domain].is_high else "domain-change", change_topic(domain))
+            ),
             rows=rows_by_domain[domain],
-            disclosures=len(read("disclosure", disclosure_topic(domain))),
+            disclosures=len(
+                read(SEALED_RECORD if DOMAINS[domain].is_high else "disclosure", disclosure_topic(domain))
+            ),
         )
         for domain in DOMAINS
     )

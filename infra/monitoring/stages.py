@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psycopg
 
@@ -42,6 +42,8 @@ from streams.errors import UnavailableError
 from streams.lag import Lag, LagReader
 
 CONNECT_TIMEOUT_S = 10
+#: Topics of the sinks' receipts.
+_RECEIPTS: Final = [domain_receipt_topic(domain.id) for domain in DOMAINS.values() if domain.has_receipts]
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class MeshInspector:
             yield self._group_lag("fan-out", [PERSON_CHANGE])
             yield self._group_lag("conversion", [PROTECTION, *(change_topic(domain) for domain in DOMAINS)])
             yield from self._sink_lags()
-            yield self._group_lag("conversion", [domain_receipt_topic(domain) for domain in DOMAINS])
+            yield self._group_lag("conversion", _RECEIPTS)
             if tracker:
                 yield self._group_lag("tracker", [CASE_OPENED, CASE_DISPATCHED, RECEIPT])
         except (UnavailableError, psycopg.OperationalError) as error:

@@ -28,15 +28,16 @@ from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
 from infra.errors import KeyFileError
-from infra.key_file import DEAD_LETTER_KEYS
+from infra.key_file import DEAD_LETTER_KEYS, sink_keys, sink_sealers
 from infra.key_fingerprints import not_configured, require_keys_of_worker
 from infra.run.given_up import GivenUpSinks
 from infra.run.restart_policy import LONGEST_DELAY_S, NOT_RESTARTED, RestartPolicy
 from infra.run.slots import Slot, steps_of
 from schemas.systems import DOMAINS, Domain
-from schemas.topics import sink_step
+from schemas.topics import domain_topic, sink_step
 from streams.bisection import error_location
 from streams.errors import StreamError
+from streams.sealed_rows import OpeningCodec
 from streams.sealing import Coding
 from streams.worker import ExitCode, ShutdownDeadline
 from streams.worker import exit_code_of as stream_code
@@ -114,21 +115,30 @@ class Sinks:
     def _run_once(self, domain: Domain) -> int:
         try:
             user = sink_step(domain.id)
-            self._require_keys(user)
+            self._require_keys(user, domain)
             access = SinkAccess(
                 self._environment.kafka(user) | {"log_level": "3"},
                 self._environment.dsn(sink_role(domain)),
                 self._stop.wait,
             )
-            postgres_worker(domain, self._slot.number, access, self._coding).run(self._stop)
+            postgres_worker(domain, self._slot.number, access, self._coding_of(domain)).run(self._stop)
         except Exception as error:  # the other domains' sinks continue after any error
             return _log_end(domain, error)
         return 0
 
-    def _require_keys(self, user: str) -> None:
+    def _coding_of(self, domain: Domain) -> Coding:
+        """Return the coding of a sink: one of the high level opens the records of its topic."""
+        if not domain.is_high:
+            return self._coding
+        sealer = sink_sealers(self._installation.key_file, [domain.id])[domain.id]
+        codec = OpeningCodec(self._coding.codec, sealer, domain_topic(domain.id), domain.event)
+        return Coding(codec, self._coding.sealer)
+
+    def _require_keys(self, user: str, domain: Domain) -> None:
         """Check the keys as this sink's user: the reader also finds out whether a broker accepts the user."""
         try:
-            require_keys_of_worker(self._environment, self._installation, user, [DEAD_LETTER_KEYS])
+            names = [DEAD_LETTER_KEYS, *([sink_keys(domain.id)] if domain.is_high else [])]
+            require_keys_of_worker(self._environment, self._installation, user, names)
         except KeyFileError as error:
             raise not_configured(error) from None
 

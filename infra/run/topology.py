@@ -11,7 +11,7 @@ from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
 from infra.errors import KeyFileError, OperatorError
-from infra.key_file import DEAD_LETTER_KEYS
+from infra.key_file import DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS, high_sealer, sink_sealers
 from infra.key_fingerprints import not_configured, require_keys_of_worker
 from infra.run.settings import RunSettings
 from schemas.systems import DOMAINS, SYSTEMS
@@ -40,7 +40,7 @@ INPUTS: Final = {
     "fan-out": [PERSON_CHANGE],
     "conversion": [
         *(change_topic(domain) for domain in DOMAINS),
-        *(domain_receipt_topic(domain) for domain in DOMAINS),
+        *(domain_receipt_topic(domain.id) for domain in DOMAINS.values() if domain.has_receipts),
         PROTECTION,
     ],
 }
@@ -52,12 +52,29 @@ def _keys(installation: Installation) -> Any:
     return load_keys(installation.key_file)
 
 
-#: Module and class of each processor, and what it needs of the installation. A worker imports only its own processor.
-_PROCESSORS: Final = {
-    "intake": ("processors.intake.processor", "IntakeProcessor", (_keys,)),
-    "household": ("processors.household.processor", "HouseholdProcessor", ()),
-    "fan-out": ("processors.fan_out.processor", "FanOutProcessor", (applied_number,)),
-    "conversion": ("processors.conversion.processor", "ConversionProcessor", (_keys,)),
+def _high_sealer(installation: Installation) -> Any:
+    return high_sealer(installation.key_file)
+
+
+def _sink_sealers(installation: Installation) -> Any:
+    return sink_sealers(installation.key_file, [domain.id for domain in DOMAINS.values() if domain.is_high])
+
+
+#: Module and class of each processor, and its arguments, which are read from the installation. A worker imports only
+#: its own processor.
+_PROCESSORS: Final[dict[str, tuple[str, str, dict[str, Callable[[Installation], Any]]]]] = {
+    "intake": ("processors.intake.processor", "IntakeProcessor", {"keys": _keys, "sealer": _high_sealer}),
+    "household": ("processors.household.processor", "HouseholdProcessor", {}),
+    "fan-out": (
+        "processors.fan_out.processor",
+        "FanOutProcessor",
+        {"declarations": applied_number, "sealer": _high_sealer},
+    ),
+    "conversion": (
+        "processors.conversion.processor",
+        "ConversionProcessor",
+        {"keys": _keys, "sealer": _high_sealer, "sink_sealers": _sink_sealers},
+    ),
 }
 
 
@@ -65,13 +82,16 @@ def build_step(name: str, installation: Installation) -> Step:
     """Return a step with its processor. Raise KeyFileError where it needs keys that are missing."""
     module, processor, needs = _PROCESSORS[name]
     create: Callable[..., Any] = getattr(importlib.import_module(module), processor)
-    return Step(name, INPUTS[name], schema_of(), create(*(need(installation) for need in needs)))
+    return Step(
+        name, INPUTS[name], schema_of(), create(**{name: need(installation) for name, need in needs.items()})
+    )
 
 
 def key_names(name: str) -> tuple[str, ...]:
-    """Return the names of the keys that a step uses; one that computes no codes only seals dead letters."""
-    if _keys not in _PROCESSORS[name][2]:
-        return (DEAD_LETTER_KEYS,)
+    """Return the names of the keys that a step uses; one that computes no codes only seals."""
+    needs = _PROCESSORS[name][2].values()
+    if _keys not in needs:
+        return (DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS) if _high_sealer in needs else (DEAD_LETTER_KEYS,)
     # The cryptography modules take long to import, so only steps that compute codes import them.
     from infra.keys import KEY_NAMES  # noqa: PLC0415
 

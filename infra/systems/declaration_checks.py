@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from infra.key_file import DEAD_LETTER_KEYS
+from infra.key_file import DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS
 from infra.local.kafka_server import FIRST_USERS
 from infra.local.postgres_server import SUPERUSER
 from infra.local.registry_server import WRITER
@@ -36,6 +36,7 @@ RESERVED_IDS: Final = frozenset(
         MESH,
         DIGEST,
         DEAD_LETTER_KEYS,
+        HIGH_LEVEL_KEYS,
         "sink",
         "public",
         "information-schema",

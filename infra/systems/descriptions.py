@@ -38,6 +38,7 @@ from schemas.topics import (
     TopicDeclaration,
     change_topic,
     command_topic,
+    conflict_topic,
     disclosure_topic,
     dlq_topic,
     domain_receipt_topic,
@@ -126,7 +127,7 @@ def description(system: System) -> Iterator[Section]:
 def topics_of_system(system: System) -> list[TopicDeclaration]:
     """Return the topics that exist because of a system; those of each municipality stand for all of them."""
     part = MUNICIPALITY if system.municipal else None
-    names = {input_topic(system.id, part), rejected_topic(system.id)}
+    names = {input_topic(system.id, part), rejected_topic(system.id), conflict_topic(system.id)}
     if system.domain is not None:
         of_domain = (change_topic, domain_topic, withdrawal_topic, disclosure_topic, domain_receipt_topic)
         names |= {name(system.id) for name in of_domain}

@@ -13,10 +13,13 @@ from processors.columns import contiguous
 from processors.conversion.change_columns import needs_protection
 from processors.conversion.changes import ChangeConverter
 from processors.conversion.receipts import ReceiptConverter
+from processors.conversion.sealed_changes import SealedChangeConverter
 from processors.conversion.withdrawals import WithdrawalConverter
 from schemas.systems import DOMAINS
+from schemas.systems.model import SEALED_RECORD
 from schemas.topics import PROTECTION, change_topic, domain_receipt_topic
 from streams.contract import Batch, Output, Poison, Result, Tables
+from streams.high_level import HighSealer
 
 
 class _Converter(Protocol):
@@ -29,16 +32,28 @@ class ConversionProcessor:
 
     Writes `domain.<domain>`, `disclosure.<domain>`, `receipt` and `withdrawal.<domain>`. It needs `protection` as a
     table too: what may be shown depends on who is protected when it is published, not when the change was made.
+    `sealer` has the keys of the high level, `sink_sealers` those of each domain of that level.
 
     Poison: see the converters; `wrong-topic` for a record whose schema isn't its topic's.
     """
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        sealer: HighSealer | None = None,
+        sink_sealers: Mapping[str, HighSealer] | None = None,
+    ) -> None:
         self._converters: dict[tuple[str, str], _Converter] = {
             ("protection", PROTECTION): WithdrawalConverter(keys)
         }
         for domain in DOMAINS.values():
             cipher = keys.cipher(domain.id)
+            if domain.is_high:
+                if sealer is not None and sink_sealers is not None:
+                    self._converters[SEALED_RECORD, change_topic(domain.id)] = SealedChangeConverter(
+                        domain, cipher, sealer, sink_sealers[domain.id]
+                    )
+                continue
             self._converters["domain-change", change_topic(domain.id)] = ChangeConverter(domain, cipher)
             self._converters["receipt-domain", domain_receipt_topic(domain.id)] = ReceiptConverter(
                 domain, cipher
@@ -50,8 +65,12 @@ class ConversionProcessor:
         return {PROTECTION: "protection"}
 
     def needs_tables(self, batches: Sequence[Batch]) -> bool:
-        """Return whether any change may show the place of a person."""
-        return any(needs_protection(batch.table) for batch in batches if batch.schema == "domain-change")
+        """Return whether any change may show the place of a person; a sealed one may."""
+        return any(
+            batch.schema == SEALED_RECORD
+            or (batch.schema == "domain-change" and needs_protection(batch.table))
+            for batch in batches
+        )
 
     def process(self, batches: Sequence[Batch], tables: Tables) -> Result:
         """Return outputs in the order of the batches; within a batch topic by topic, in the order of its records."""

@@ -27,7 +27,7 @@ class WithdrawalConverter:
 
     def __init__(self, keys: KeyRing) -> None:
         self._ciphers = {
-            domain.id: keys.cipher(domain.id) for domain in DOMAINS.values() if domain.has_addresses
+            domain.id: keys.cipher(domain.id) for domain in DOMAINS.values() if domain.has_withdrawals
         }
 
     def convert(self, batch: Batch, tables: Tables) -> Result:

@@ -9,7 +9,18 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from processors.entities.timeline import Key, Timeline, Version, version_on
-from schemas.declare import PART, Coarser, Enrolled, Entity, Follows, FollowsEntity, HeldBy, Reads, history_of
+from schemas.declare import (
+    PART,
+    Coarser,
+    Enrolled,
+    Entity,
+    Follows,
+    FollowsEntity,
+    HeldBy,
+    Level,
+    Reads,
+    history_of,
+)
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Domain
 
@@ -124,21 +135,50 @@ def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     )
 
 
-#: The readings of each entity, by its id, in the order of the declarations. Those that have ended have no rows.
-READINGS: Final[Mapping[str, tuple[PreparedReading, ...]]] = {
-    id_: tuple(
-        prepared(domain, reads)
-        for domain in DOMAINS.values()
-        for reads in domain.reads
-        if reads.entity.id == id_ and not reads.ended
-    )
-    for id_ in ENTITIES
-}
+def _readings(level: Level) -> Mapping[str, tuple[PreparedReading, ...]]:
+    """Return the readings of each entity by domains of one level, by its id, in the order of the declarations.
+
+    Those that have ended have no rows.
+    """
+    return {
+        id_: tuple(
+            prepared(domain, reads)
+            for domain in DOMAINS.values()
+            if domain.level is level
+            for reads in domain.reads
+            if reads.entity.id == id_ and not reads.ended
+        )
+        for id_ in ENTITIES
+    }
+
+
+#: The readings of each entity, by its id, by domains of the standard level.
+READINGS: Final = _readings(Level.STANDARD)
+#: Those by domains of the high level. All are about the holders of an entity of that level.
+HIGH_READINGS: Final = _readings(Level.HIGH)
+#: The ids of the entities of the high level.
+HIGH_ENTITIES: Final = frozenset(id_ for id_, entity in ENTITIES.items() if entity.is_high)
+
+
+def _covered_by(readings: Mapping[str, tuple[PreparedReading, ...]]) -> Mapping[str, frozenset[str]]:
+    """Return for each entity those whose holders one of these readings is about, by ids."""
+    return {
+        id_: frozenset(reading.covered_by.id for reading in of_entity if reading.covered_by is not None)
+        for id_, of_entity in readings.items()
+    }
+
+
+def _dependencies(covered_by: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+    """Return the ids of the entities on which rows depend: those that an entity follows, or whose holders are meant."""
+    return {
+        id_: frozenset[str]().union(*(FOLLOWED[other] | {other} for other in FOLLOWED[id_] | covered_by[id_]))
+        for id_ in ENTITIES
+    }
+
+
 #: For each entity those whose holders one of its readings is about, by ids.
-COVERED_BY: Final[Mapping[str, frozenset[str]]] = {
-    id_: frozenset(reading.covered_by.id for reading in readings if reading.covered_by is not None)
-    for id_, readings in READINGS.items()
-}
+COVERED_BY: Final = _covered_by(READINGS)
+HIGH_COVERED_BY: Final = _covered_by(HIGH_READINGS)
 #: The derived entities of which a domain reads everybody, or everybody who is enrolled.
 READ_OF_EVERYBODY: Final = tuple(
     id_
@@ -171,11 +211,9 @@ BY_RESIDENCE_ALONE: Final = frozenset(
         or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows)
     )
 )
-#: The ids of the entities on which the rows of each entity depend: those that it follows, or whose holders are meant.
-DEPENDENCIES: Final[Mapping[str, frozenset[str]]] = {
-    id_: frozenset[str]().union(*(FOLLOWED[other] | {other} for other in FOLLOWED[id_] | COVERED_BY[id_]))
-    for id_ in ENTITIES
-}
+#: The ids of the entities on which the rows of each entity depend.
+DEPENDENCIES: Final = _dependencies(COVERED_BY)
+HIGH_DEPENDENCIES: Final = _dependencies(HIGH_COVERED_BY)
 
 
 class Coverage(NamedTuple):

@@ -60,6 +60,11 @@ class Timeline:
                 yield version.begins
 
 
+def next_day(day: date, timelines: Sequence[Timeline]) -> date | None:
+    """Return the first day after `day` on which any of the timelines changes; None if there is none."""
+    return min((begins for each in timelines for begins in each.days() if begins > day), default=None)
+
+
 def version_on(versions: Sequence[Version], day: date) -> Version | None:
     """Return the version that holds on a day; None before the first."""
     return next((version for version in reversed(versions) if version.begins <= day), None)

@@ -8,7 +8,7 @@ partition that has begun to adopt those of a higher number: a worker of before w
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from streams.contract import State
 from streams.errors import UnavailableError
@@ -18,6 +18,17 @@ PORTION: Final = 200
 
 _KEY: Final = "adoption"
 _BEGUN: Final = {"complete": False, "after": "", "persons": 0}
+
+
+#: Before a key of store `sealed`, instead of a person's code; no code has it.
+_SEALED: Final = "~"
+
+
+class Portion(NamedTuple):
+    """The persons to look at next, by their codes; after all of them those of the high level, by keys of the store."""
+
+    persons: list[str]
+    sealed_keys: list[str]
 
 
 class OutdatedWorkerError(UnavailableError):
@@ -32,7 +43,7 @@ class Adoption:
     """
 
     def __init__(self, state: State, number: int, digests: Mapping[str, str]) -> None:
-        self._store, self._persons = state["adoption"], state["persons"]
+        self._store, self._persons, self._sealed = state["adoption"], state["persons"], state["sealed"]
         self._number, self._digests = number, digests
         self._stored: dict[str, Any] | None = self._store.get_many([_KEY]).get(_KEY)
         self._has_changed = False
@@ -63,18 +74,26 @@ class Adoption:
         changed = [name for name, digest in self._digests.items() if before.get(name) != digest]
         return [*changed, *(name for name in before if name not in self._digests)]
 
-    def next_portion(self) -> list[str]:
+    def next_portion(self) -> Portion:
         """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""
         stored = self._stored
         if stored is None or stored["complete"]:
-            return []
-        portion = self._persons.keys_after(stored["after"], PORTION) if self.changed else []
-        if portion:
-            self._put({**stored, "after": portion[-1], "persons": stored["persons"] + len(portion)})
+            return Portion([], [])
+        portion = self._next_after(stored["after"]) if self.changed else Portion([], [])
+        if portion.persons:
+            persons = stored["persons"] + len(portion.persons)
+            self._put({**stored, "after": portion.persons[-1], "persons": persons})
+        elif portion.sealed_keys:
+            self._put({**stored, "after": _SEALED + portion.sealed_keys[-1]})
         else:
             digests = [{"name": name, "digest": digest} for name, digest in self._digests.items()]
             self._put({**stored, "complete": True, "digests": digests})
         return portion
+
+    def _next_after(self, after: str) -> Portion:
+        persons = [] if after.startswith(_SEALED) else self._persons.keys_after(after, PORTION)
+        keys = [] if persons else self._sealed.keys_after(after.partition(_SEALED)[2], PORTION)
+        return Portion(persons, keys)
 
     def flush(self) -> None:
         """Store how far the adoption is, if that has changed."""

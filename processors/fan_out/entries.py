@@ -31,6 +31,11 @@ from schemas.tables import values_of
 
 T = TypeVar("T")
 
+#: Kinds of records that may be sealed: an event of an entity, and by which fan-out goes on with one person.
+EVENT: Final = "EVENT"
+DUE: Final = "DUE"
+ADOPTING: Final = "ADOPTING"
+
 _READ: Final = (
     "person",
     "kind",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from itertools import accumulate, chain, compress
+from itertools import accumulate, chain
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from processors.columns import (
     constant,
     contiguous,
     output_from_rows,
-    struct_from_columns,
+    structs_from_tuples,
     table_from_columns,
     take_rows,
 )
@@ -29,9 +29,13 @@ from processors.fan_out.person_entities import EntityDifferences
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.protections import protection_record
 from processors.rejections import RejectionCode, Rejections
-from schemas.tables import rows_from_table
-from schemas.topics import CASE_DISPATCHED, CONFLICT, PERSON_CHANGE, PROTECTION, change_topic
+from processors.sealed_outputs import sealed_output
+from processors.sealed_person_changes import sealed_person_changes
+from schemas.systems import DOMAINS
+from schemas.tables import rows_from_table, table_from_rows
+from schemas.topics import CASE_DISPATCHED, CONFLICT, PERSON_CHANGE, PROTECTION, change_topic, conflict_topic
 from streams.contract import Output
+from streams.high_level import HighSealer
 
 Record = dict[str, Any]
 
@@ -58,6 +62,9 @@ class DomainChange(NamedTuple):
     columns: Sequence[str | None] | None = None
 
 
+#: Row of the record that caused it, kind, person ("" for none) and day.
+ClockRecord = tuple[int, str, str, date]
+
 #: The domain and the revision of a published change.
 DispatchedChange = tuple[str, int]
 
@@ -72,17 +79,22 @@ class Dispatched(NamedTuple):
 
 
 class FanOutOutputs:
-    """The outputs for a batch, in the order of its records; `table` has the records."""
+    """The outputs for a batch, in the order of its records; `table` has the records.
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    `sealer` seals what is published of the high level.
+    """
+
+    def __init__(self, table: pa.Table, sealer: HighSealer | None = None) -> None:
+        self._table, self._sealer = table, sealer
         #: Records that were received before and take effect now, with the fields `_CAUSE_FIELDS`.
         self._earlier: list[Record] = []
         self.changes: dict[str, list[DomainChange]] = {}
         self.dispatched: list[Dispatched] = []
         self.conflicts: list[Record] = []
         self.protections: list[Record] = []
-        self.clock_records: list[tuple[int, str, str, date]] = []
+        self.high_conflicts: list[Record] = []
+        self.clock_records: list[ClockRecord] = []
+        self.high_clock_records: list[ClockRecord] = []
         self.rejected: list[tuple[int, RejectionCode]] = []
 
     def add(
@@ -114,28 +126,63 @@ class FanOutOutputs:
             self.dispatched.append(Dispatched(row, dispatched))
 
     def add_entity(
-        self, row: int, code: str, person: PersonAggregate, differences: EntityDifferences, day: date
+        self,
+        row: int,
+        code: str,
+        next_revision: Callable[[str], int],
+        differences: EntityDifferences,
+        day: date,
     ) -> None:
-        """Add what differs of a declared entity after the record in this row; `day` is that of deleted rows."""
+        """Add what differs of a declared entity after the record in this row; `day` is that of deleted rows.
+
+        `next_revision` returns the person's next revision in a domain.
+        """
+        dispatched = self._add_rows(row, code, next_revision, differences, day)
+        if self.dispatched and self.dispatched[-1].row == row:
+            self.dispatched[-1].changes.extend(dispatched)
+        self.add_conflicts(differences.conflicts)
+
+    def add_high_entity(
+        self,
+        row: int,
+        code: str,
+        next_revision: Callable[[str], int],
+        differences: EntityDifferences,
+        day: date,
+    ) -> None:
+        """Do the same at the high level: no case names the changes, and the conflicts are sealed."""
+        self._add_rows(row, code, next_revision, differences, day)
+        self.high_conflicts += [conflict._asdict() for conflict in differences.conflicts]
+
+    def _add_rows(
+        self,
+        row: int,
+        code: str,
+        next_revision: Callable[[str], int],
+        differences: EntityDifferences,
+        day: date,
+    ) -> list[DispatchedChange]:
+        dispatched = []
         for difference in differences.rows:
             id_, after = difference
             op, since = ("DELETE", day) if after is None else ("UPSERT", after.effective_on)
-            status, revision = None if after is None else after.status, person.next_revision(id_.domain)
+            status, revision = None if after is None else after.status, next_revision(id_.domain)
             change = DomainChange(
                 row, code, id_.reading, op, revision, id_.part, since, status, columns=difference.columns
             )
-            dispatched = self._add(id_.domain, change)
-            if self.dispatched and self.dispatched[-1].row == row:
-                self.dispatched[-1].changes.append(dispatched)
-        self.add_conflicts(differences.conflicts)
+            dispatched.append(self._add(id_.domain, change))
+        return dispatched
 
     def add_conflicts(self, changed: Iterable[conflicts.Conflict]) -> None:
         """Add conflicts that were opened, changed or withdrawn."""
         self.conflicts += [conflict._asdict() for conflict in changed]
 
-    def add_clock_record(self, row: int, kind: str, code: str, day: date) -> None:
-        """Add a record for this partition of `person.change`, by which fan-out goes on with what is due."""
-        self.clock_records.append((row, kind, code, day))
+    def add_clock_record(self, row: int, kind: str, code: str, day: date, *, is_high: bool = False) -> None:
+        """Add a record for this partition of `person.change`, by which fan-out goes on with what is due.
+
+        It is sealed if it `is_high`.
+        """
+        (self.high_clock_records if is_high else self.clock_records).append((row, kind, code, day))
 
     def reject(self, row: int, rejection: RejectionCode) -> None:
         """Reject the record in this row."""
@@ -225,6 +272,7 @@ class FanOutOutputs:
             *self._changes(),
             *self._dispatched(),
             *self._conflicts(),
+            *self._high_conflicts(),
             *self._protections(),
             *self._rejections(),
             *self._clock_records(partition),
@@ -243,9 +291,11 @@ class FanOutOutputs:
         for domain in domains:
             of_domain = table.slice(first, len(self.changes[domain]))
             first += len(of_domain)
-            yield Output(
-                change_topic(domain), "domain-change", of_domain, contiguous(of_domain.column("person"))
-            )
+            topic, persons = change_topic(domain), contiguous(of_domain.column("person"))
+            if DOMAINS[domain].is_high:
+                yield sealed_output(self._sealer, topic, of_domain, persons.to_pylist())
+            else:
+                yield Output(topic, "domain-change", of_domain, persons)
 
     def _change_table(self, changes: Sequence[DomainChange]) -> pa.Table:
         by_field = dict(zip(DomainChange._fields, zip(*changes, strict=True), strict=True))
@@ -255,8 +305,10 @@ class FanOutOutputs:
             for name in ("person", "entity", "op", "revision", "municipality", "effective_on", "status")
         }
         fields |= take_rows(self._causes(), by_field["row"], _COPIED_FIELDS)
-        fields["facts"] = _structs(by_field["facts"], types.field("facts").type, Facts._fields)
-        fields["account"] = _structs(by_field["account"], types.field("account").type, Account._fields)
+        fields["facts"] = structs_from_tuples(by_field["facts"], types.field("facts").type, Facts._fields)
+        fields["account"] = structs_from_tuples(
+            by_field["account"], types.field("account").type, Account._fields
+        )
         for name in ("message", "columns"):
             fields[name] = pa.array(by_field[name], types.field(name).type)
         return table_from_columns("domain-change", fields)
@@ -268,7 +320,9 @@ class FanOutOutputs:
         fields = take_rows(self._causes(), rows, ("case", "person"))
         type_ = arrow_schema("case-dispatched").field("changes").type
         offsets = pa.array(accumulate(map(len, changes), initial=0), pa.int32())
-        values = _structs(list(chain.from_iterable(changes)), type_.value_type, ("domain", "revision"))
+        values = structs_from_tuples(
+            list(chain.from_iterable(changes)), type_.value_type, ("domain", "revision")
+        )
         fields["changes"] = pa.ListArray.from_arrays(offsets, values, type=type_)
         fields["waits"] = pa.array(waits, pa.bool_())
         fields["waiting_until"] = pa.array(waiting_until, pa.date32())
@@ -287,21 +341,33 @@ class FanOutOutputs:
             keys = [conflict["id"] for conflict in self.conflicts]
             yield output_from_rows(CONFLICT, "conflict", self.conflicts, keys)
 
+    def _high_conflicts(self) -> Iterator[Output]:
+        """Yield the sealed conflicts of each system of the high level."""
+        for system in dict.fromkeys(conflict["domain"] for conflict in self.high_conflicts):
+            of_system = [conflict for conflict in self.high_conflicts if conflict["domain"] == system]
+            table, keys = table_from_rows("conflict", of_system), [conflict["id"] for conflict in of_system]
+            yield sealed_output(self._sealer, conflict_topic(system), table, keys)
+
     def _protections(self) -> Iterator[Output]:
         if self.protections:
             keys = [record["person"] for record in self.protections]
             yield output_from_rows(PROTECTION, "protection", self.protections, keys)
 
     def _clock_records(self, partition: int) -> Iterator[Output]:
-        if not self.clock_records:
-            return
-        rows, kinds, persons, days = zip(*self.clock_records, strict=True)
+        if self.clock_records:
+            table = self._clock_table(self.clock_records)
+            key = contiguous(table.column("person"))
+            yield Output(PERSON_CHANGE, "person-change", table, key, partition=partition)
+        if self.high_clock_records:
+            yield sealed_person_changes(self._clock_table(self.high_clock_records), self._sealer, partition)
+
+    def _clock_table(self, records: Sequence[ClockRecord]) -> pa.Table:
+        rows, kinds, persons, days = zip(*records, strict=True)
         fields = take_rows(self._table, rows, ("received_at", "origin"))
         fields |= {"kind": pa.array(kinds), "person": pa.array(persons)}
         fields["effective_on"] = pa.array(days, pa.date32())
         fields["seq"] = constant(0, len(rows), pa.int64())
-        table = table_from_columns("person-change", fields)
-        yield Output(PERSON_CHANGE, "person-change", table, fields["person"], partition=partition)
+        return table_from_columns("person-change", fields)
 
     def _rejections(self) -> Iterator[Output]:
         if not self.rejected:
@@ -328,20 +394,3 @@ def _row_after(difference: Difference, deleted_on: date, state: PersonState) -> 
         row.status,
         visible_facts(difference.key[0], row, protected=state.protected),
     )
-
-
-def _structs(
-    values: Sequence[tuple[Any, ...] | None], type_: pa.StructType, names: Sequence[str]
-) -> pa.StructArray:
-    """Return tuples with these fields as structs, None as null; other fields of the type are null."""
-    valid = [value is not None for value in values]
-    tuples = list(compress(values, valid))
-    by_name = dict(zip(names, zip(*tuples, strict=True), strict=True)) if tuples else {}
-    fields = {name: pa.array(by_name.get(name, ()), type_.field(name).type) for name in names}
-    structs = struct_from_columns(fields, type_)
-    if len(tuples) == len(values):
-        return structs
-    indices = [
-        count - 1 if is_valid else None for count, is_valid in zip(accumulate(valid), valid, strict=True)
-    ]
-    return structs.take(pa.array(indices, pa.int64()))

@@ -8,7 +8,7 @@ in portions: fan-out writes a record to its own input partition to go on, so tha
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from processors.fan_out.history import Receipt, received_at
 from processors.japan import day_of_ms, first_ms_of
@@ -34,11 +34,13 @@ class PartitionClock:
     """The day of one partition; `flush` stores it."""
 
     def __init__(self, state: State) -> None:
-        self._store, self._agenda = state["clock"], state["agenda"]
+        self._store, self._agenda, self._sealed = state["clock"], state["agenda"], state["sealed"]
         stored = self._store.get_many([_KEY]).get(_KEY)
         self.day: date = stored["day"] if stored else date.min
         self._is_catching_up: bool = bool(stored and stored["is_catching_up"])
-        self._stored = (self.day, self._is_catching_up)
+        #: Key of store `sealed` after which to look for what is due on this day; None if all of it was looked at.
+        self._sealed_after: str | None = stored["sealed_after"] if stored else None
+        self._stored = self._content()
         self._next_day_ms = self._first_ms_after(self.day)
         #: Whether anything may be due that wasn't before: what is put on the agenda is for later days.
         self._must_look = False
@@ -53,14 +55,32 @@ class PartitionClock:
         """Begin a day, if it isn't one that has begun before."""
         if day > self.day:
             self.day, self._next_day_ms, self._must_look = day, self._first_ms_after(day), True
+            self._sealed_after = ""
 
     def must_continue(self) -> bool:
         """Return whether something is due and no record to go on with it is on its way; from now on one is."""
         if not self._must_look or self._is_catching_up:
             return False
         self._must_look = False
-        self._is_catching_up = bool(self._agenda.first_keys(str(self.day), 1))
+        self._is_catching_up = self._has_sealed_left() or bool(self._agenda.first_keys(str(self.day), 1))
         return self._is_catching_up
+
+    def _has_sealed_left(self) -> bool:
+        """Return whether persons of the high level are still to be looked at on this day.
+
+        They have no agenda: a day in clear could say whom it is about, such as by a birthday.
+        """
+        if self._sealed_after is not None and not self._sealed.keys_after(self._sealed_after, 1):
+            self._sealed_after = None
+        return self._sealed_after is not None
+
+    def next_sealed_portion(self) -> list[str]:
+        """Return the keys of the next persons of the high level, whether anything is due of them or not."""
+        if self._sealed_after is None:
+            return []
+        keys = self._sealed.keys_after(self._sealed_after, PORTION)
+        self._sealed_after = keys[-1] if keys else None
+        return keys
 
     def next_portion(self) -> list[str]:
         """Return the persons of whom something is due, each once. The record that asks for them has arrived."""
@@ -76,8 +96,15 @@ class PartitionClock:
 
     def flush(self) -> None:
         """Store the day if it has changed."""
-        if (self.day, self._is_catching_up) != self._stored:
-            self._store.put(_KEY, {"day": self.day, "is_catching_up": self._is_catching_up})
+        if self._content() != self._stored:
+            self._store.put(_KEY, self._content())
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "day": self.day,
+            "is_catching_up": self._is_catching_up,
+            "sealed_after": self._sealed_after,
+        }
 
     @staticmethod
     def _first_ms_after(day: date) -> int:

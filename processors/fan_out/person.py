@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from typing import Final, NamedTuple
 
 from processors.entities.causes import Life
+from processors.entities.rows import RowContext
+from processors.entities.timeline import Timeline
 from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
 from processors.fan_out.history import (
     AccountEvent,
@@ -247,6 +249,18 @@ class PersonAggregate:
         lives += [KnownLife(day, self.life(read_archive)) for day, _ in by_day[-1:]]
         before = [None, *(each.life for each in lives)]
         return [each for each, life_before in zip(lives, before, strict=False) if each.life != life_before]
+
+    def row_context(self, day: date, timelines: Mapping[str, Timeline]) -> RowContext:
+        """Return what the rows of the person's entities depend on besides these, on a day."""
+        state = self.state
+        return RowContext(
+            day,
+            state.protected,
+            timelines,
+            state.enrolment_in,
+            state.ever_protected,
+            state.protection_changed_on,
+        )
 
     @property
     def may_have_had_other_birth_date(self) -> bool:

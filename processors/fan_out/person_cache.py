@@ -8,16 +8,24 @@ from processors.fan_out.declared import Declared
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_entities import PersonEntities
+from processors.fan_out.sealed_persons import SealedPersons
 from processors.fan_out.serialization import read_notices, read_person, write_notices, write_person
 from streams.contract import State
+from streams.high_level import HighSealer
 
 
 class PersonCache:
-    """The persons of a batch and their declared entities, each read once and written once."""
+    """The persons of a batch and their declared entities, each read once and written once.
 
-    def __init__(self, state: State, declared: Declared, keys: Iterable[str]) -> None:
+    `high` has what is known of them at the high level.
+    """
+
+    def __init__(
+        self, state: State, declared: Declared, keys: Iterable[str], sealer: HighSealer | None = None
+    ) -> None:
         self._store, self._archive = state["persons"], state["archive"]
         self.entities = PersonEntities(state["entities"], state["agenda"], declared)
+        self.high = SealedPersons(state["sealed"], self.entities, sealer)
         self._persons: dict[str, PersonAggregate] = {}
         self._touched: dict[str, None] = {}
         self.load(keys)
@@ -28,6 +36,7 @@ class PersonCache:
         stored = self._store.get_many(unread)
         self._persons |= {key: read_person(value) for key, value in stored.items()}
         self.entities.load({key: self._persons[key].entities for key in stored})
+        self.high.load(unread)
 
     def get(self, key: str) -> PersonAggregate:
         """Return a person that the caller may change; `flush` writes it."""
@@ -57,3 +66,4 @@ class PersonCache:
                 self._archive.put(f"{key}/{person.archived_segments - 1}", segment)
             self._store.put(key, write_person(person))
         self.entities.flush()
+        self.high.flush()

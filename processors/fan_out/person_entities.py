@@ -13,10 +13,13 @@ from processors.entities.derived import derived_timeline
 from processors.entities.entity_fold import fold
 from processors.entities.history_rows import KnownTimeline, history_rows
 from processors.entities.rows import (
+    ACTIVE,
     BY_LIFE,
     DEPENDENCIES,
     ENTITIES,
     FOLLOWED,
+    HIGH_ENTITIES,
+    HIGH_READINGS,
     HISTORIES,
     IN_ORDER,
     Row,
@@ -74,7 +77,11 @@ class EntityHistory:
 
 
 class PersonEntities:
-    """The entities of the persons of a batch, each read once and written once."""
+    """The entities of the persons of a batch, each read once and written once.
+
+    A person has two histories of an entity that domains of both levels read: that of the high level has only the rows
+    sent to the domains of that level, and both it and the entities of that level are in another store, by `high` below.
+    """
 
     def __init__(self, store: StateStore, agenda: StateStore, declared: Declared) -> None:
         self._store, self._agenda, self._declared = store, agenda, declared
@@ -130,13 +137,18 @@ class PersonEntities:
         return RejectionCode.CANCELS_CANCELLED if any(already) else cancelled[0]
 
     def timelines(
-        self, person: str, entities: Collection[str], life: Life, wanted: Collection[str]
+        self,
+        person: str,
+        entities: Collection[str],
+        life: Life,
+        wanted: Collection[str],
+        dependencies: Mapping[str, Collection[str]] = DEPENDENCIES,
     ) -> dict[str, Timeline]:
         """Return the timelines of the wanted entities and of those that they depend on, in the order of dependency.
 
         `entities` are all those of the person.
         """
-        needed = {*wanted, *(id_ for id_ in entities if any(id_ in DEPENDENCIES[w] for w in wanted))}
+        needed = {*wanted, *(id_ for id_ in entities if any(id_ in dependencies[w] for w in wanted))}
         timelines: dict[str, Timeline] = {}
         for id_ in IN_ORDER:
             if id_ in needed:
@@ -198,21 +210,40 @@ class PersonEntities:
         known: Sequence[KnownTimeline] = (),
     ) -> EntityDifferences:
         """Return what differs from what was published of an entity, and note that it is published."""
-        history, declared = self._history(person, entity_id), self._declared
+        declared = self._declared
         readings, histories = declared.readings[entity_id], declared.histories[entity_id]
         rows = dict(rows_of(timeline, readings, context))
         rows |= history_rows(known, histories, context.day, ever_protected=context.ever_protected)
+        return self._publish(_key(person, entity_id), rows, timeline.without_effect)
+
+    def publish_high(
+        self, person: str, entity_id: str, timeline: Timeline, context: RowContext
+    ) -> EntityDifferences:
+        """Do the same for the domains of the high level, which have no rows of what has ended.
+
+        A submission without effect is a conflict of that level only if the entity is of it.
+        """
+        of_day = rows_of(timeline, HIGH_READINGS[entity_id], context)
+        rows = {id_: row for id_, row in of_day if row.status == ACTIVE}
+        without_effect = timeline.without_effect if ENTITIES[entity_id].is_high else ()
+        return self._publish(_key(person, entity_id, is_high=True), rows, without_effect)
+
+    def _publish(
+        self, history_key: str, rows: Mapping[RowId, Row], submissions: Iterable[Submission]
+    ) -> EntityDifferences:
+        history = self._histories.setdefault(history_key, EntityHistory())
+        person, entity_id = history_key.replace(_HIGH, "").split("/")
         digests = {id_: row.digest for id_, row in rows.items()}
         changed = [
             RowDifference(id_, rows.get(id_))
             for id_ in sorted(digests.keys() | history.rows.keys(), key=_row_order)
             if digests.get(id_) != history.rows.get(id_)
         ]
-        without_effect = {s.id: s.effective_on for s in timeline.without_effect}
+        without_effect = {s.id: s.effective_on for s in submissions}
         conflicts = list(_conflicts(person, entity_id, history.conflicts, without_effect))
         if changed or conflicts:
             history.rows, history.conflicts = digests, without_effect
-            self._touched[_key(person, entity_id)] = None
+            self._touched[history_key] = None
         return EntityDifferences(changed, conflicts)
 
     def withdraw_conflicts(self, person: str, entity: str) -> list[Conflict]:
@@ -233,18 +264,30 @@ class PersonEntities:
         if after is not None:
             self._agenda.put(agenda_key(after, person, entity), {"entity": entity})
 
-    def is_empty(self, person: str, entity: str) -> bool:
+    def is_empty(self, person: str, entity: str, *, is_high: bool = False) -> bool:
         """Return whether nothing was submitted or published of an entity."""
-        history = self._history(person, entity)
+        history = self._history(person, entity, is_high=is_high)
         return not (history.submissions or history.rows or history.conflicts)
 
-    def _history(self, person: str, entity: str) -> EntityHistory:
-        return self._histories.setdefault(_key(person, entity), EntityHistory())
+    def _history(self, person: str, entity: str, *, is_high: bool = False) -> EntityHistory:
+        return self._histories.setdefault(_key(person, entity, is_high=is_high), EntityHistory())
+
+    def load_high(self, person: str, entity: str, stored: Mapping[str, Any]) -> None:
+        """Take over the history of the high level from its record, as `high` returns it."""
+        self._histories[_key(person, entity, is_high=True)] = _read(stored)
+
+    def high(self, person: str, entity: str) -> dict[str, Any]:
+        """Return the record of the history of the high level, with the fields of `state-fan-out-entities`."""
+        return _write(self._history(person, entity, is_high=True))
 
     def flush(self) -> None:
-        """Write the entities of which something was added or published, in the order of the first change."""
+        """Write the entities of which something was added or published, in the order of the first change.
+
+        Those of the high level are written by `SealedPersons`.
+        """
         for key in self._touched:
-            self._store.put(key, _write(self._histories[key]))
+            if _HIGH not in key:
+                self._store.put(key, _write(self._histories[key]))
 
 
 def _timeline(
@@ -256,8 +299,12 @@ def _timeline(
     return fold(entity, submissions, life, others)
 
 
-def _key(person: str, entity: str) -> str:
-    return f"{person}/{entity}"
+#: In the key of a history of the high level; no entity has an id with it.
+_HIGH: Final = "~"
+
+
+def _key(person: str, entity: str, *, is_high: bool = False) -> str:
+    return f"{person}/{_HIGH if is_high or entity in HIGH_ENTITIES else ''}{entity}"
 
 
 def _content(submission: Submission) -> Submission:

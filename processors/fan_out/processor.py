@@ -21,14 +21,22 @@ from processors.entities.rows import (
     HISTORIES_BY_LIFE,
     READ_OF_ENROLLED,
     READ_OF_EVERYBODY,
-    RowContext,
 )
-from processors.entities.timeline import Timeline
+from processors.entities.timeline import next_day
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.declared import Declared
 from processors.fan_out.differences import PERSON
-from processors.fan_out.entries import PersonChange, changes_of, history_entry, submission_of
+from processors.fan_out.entries import (
+    ADOPTING,
+    DUE,
+    EVENT,
+    PersonChange,
+    changes_of,
+    history_entry,
+    submission_of,
+)
 from processors.fan_out.fan_out_outputs import FanOutOutputs
+from processors.fan_out.high_level_rules import NOT_SEALED, HighLevelRules
 from processors.fan_out.history import PersonNotice, Settlement
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import Entry, PersonAggregate
@@ -36,9 +44,12 @@ from processors.fan_out.person_cache import PersonCache
 from processors.fan_out.person_state import LifePeriod, PersonState
 from processors.fan_out.waiting_entries import DatedEntry, WaitingEntry, can_wait, first_day, is_due
 from processors.rejections import RejectionCode
+from processors.sealed_person_changes import opened_person_changes
 from schemas.declaration_digests import RULES
 from schemas.reasons import Reason
+from schemas.systems import SYSTEMS
 from streams.contract import Batch, Poison, Result, State
+from streams.high_level import HighSealer
 
 STORES: Final = {
     "persons": "state-fan-out-persons",
@@ -47,15 +58,13 @@ STORES: Final = {
     "agenda": "state-fan-out-agenda",
     "clock": "state-fan-out-clock",
     "adoption": "state-fan-out-adoption",
+    "sealed": "state-fan-out-sealed",
 }
 
 #: Kinds of records of `person.change` that are no entry of a person's history.
-EVENT: Final = "EVENT"
 DAY_BEGUN: Final = "DAY_BEGUN"
 CONTINUE: Final = "CONTINUE"
-DUE: Final = "DUE"
 ADOPTED: Final = "ADOPTED"
-ADOPTING: Final = "ADOPTING"
 _BY_THE_MESH: Final = frozenset({DAY_BEGUN, CONTINUE, DUE, ADOPTED, ADOPTING})
 
 
@@ -68,10 +77,16 @@ class FanOutProcessor:
     domain grows by one per change published. The output does not depend on how the input is divided into batches.
 
     `declarations` is the number under which `mesh apply` applied the declarations that this process has, `declared`.
+    `sealer` has the keys of the high level; without them it can't process what is of that level.
     """
 
-    def __init__(self, declarations: int = 0, declared: Declared | None = None) -> None:
-        self._declarations, self._declared = declarations, declared or Declared()
+    def __init__(
+        self,
+        declarations: int = 0,
+        declared: Declared | None = None,
+        sealer: HighSealer | None = None,
+    ) -> None:
+        self._declarations, self._declared, self._sealer = declarations, declared or Declared(), sealer
 
     @property
     def stores(self) -> Mapping[str, str]:
@@ -80,31 +95,33 @@ class FanOutProcessor:
 
     def process(self, batch: Batch, state: State) -> Result:
         """Process records of one partition in the order of their offsets."""
-        changes, outputs = changes_of(batch.table), FanOutOutputs(batch.table)
+        table, sealed, faults = opened_person_changes(batch.table, self._sealer)
+        changes, outputs = changes_of(table), FanOutOutputs(table, self._sealer)
         clock, declared = PartitionClock(state), self._declared
         adoption = Adoption(state, self._declarations, declared.digests)
-        persons = PersonCache(state, declared, (change.person for change in changes))
+        persons = PersonCache(state, declared, (change.person for change in changes), self._sealer)
         rules, poison = PersonChangeRules(outputs, persons, clock, adoption), []
+        high = HighLevelRules(outputs, persons, clock, adoption)
         for row, change in enumerate(changes):
-            fault = rules.process(row, change)
+            fault = faults.get(row) or (high if row in sealed else rules).process(row, change)
             if fault is not None:
                 poison.append(Poison(0, row, fault))
             elif clock.must_continue():
                 outputs.add_clock_record(row, CONTINUE, "", clock.day)
-        rules.flush()
+        persons.flush()
         clock.flush()
         adoption.flush()
         return Result(outputs.outputs(batch.meta.column("partition")[0].as_py()), poison)
 
 
 class PersonChangeRules:
-    """The rules for some records of one partition; `flush` stores the persons concerned."""
+    """The rules for some records of one partition."""
 
     def __init__(
         self, outputs: FanOutOutputs, persons: PersonCache, clock: PartitionClock, adoption: Adoption
     ) -> None:
         self._outputs, self._persons, self._clock, self._adoption = outputs, persons, clock, adoption
-        self.flush = persons.flush
+        self._high = HighLevelRules(outputs, persons, clock, adoption)
 
     def process(self, row: int, change: PersonChange) -> str | None:
         """Process the record in this row. Return a short reason if this version of the step can't."""
@@ -158,6 +175,7 @@ class PersonChangeRules:
         person = self._persons.peek(code)
         after = person.state
         if _seen_by_entities(before) != _seen_by_entities(after):
+            self._high.publish(row, code)
             self._publish(row, code, _affected(before, after, _entities_of(person)))
             return
         wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
@@ -219,6 +237,8 @@ class PersonChangeRules:
         submission = submission_of(change)
         if isinstance(submission, str):
             return submission
+        if SYSTEMS[submission.system].is_high:
+            return NOT_SEALED
         person = self._persons.get(change.person)
         entity = self._persons.entities.add(change.person, person.entities, submission)
         if isinstance(entity, RejectionCode):
@@ -227,6 +247,7 @@ class PersonChangeRules:
         person.entities.setdefault(entity, None)
         dependent = [id_ for id_ in _entities_of(person) if entity in DEPENDENCIES[id_]]
         self._publish(row, change.person, [entity, *dependent])
+        self._high.publish(row, change.person, entity)
         return None
 
     def _work_off_portion(self, row: int) -> None:
@@ -246,17 +267,20 @@ class PersonChangeRules:
             except Exception:  # An error about one person must not stop the days of all others.
                 self._clock.take_off(code)
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)
+        self._high.work_off(row, self._clock.next_sealed_portion())
 
     def _adopt_portion(self, row: int) -> None:
         """Let the next persons adopt the declarations; for one of whom that fails, write a record of the person."""
-        persons, changed = self._adoption.next_portion(), self._adoption.changed
+        portion, changed = self._adoption.next_portion(), self._adoption.changed
+        persons = portion.persons
         self._persons.load(persons)
         for code in persons:
             try:
                 self._adopt(row, code, changed)
             except Exception:  # An error about one person must not stop all others.
                 self._outputs.add_clock_record(row, ADOPTING, code, self._clock.day)
-        if persons:
+        self._high.adopt(row, portion.sealed_keys)
+        if persons or portion.sealed_keys:
             self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
 
     def _adopt(self, row: int, code: str, changed: Collection[str]) -> None:
@@ -294,23 +318,15 @@ class PersonChangeRules:
         timelines = entities.timelines(code, person.entities, life, wanted)
         known_lives = partial(person.known_lives, partial(self._persons.archived_notices, code))
         known = entities.known_timelines(code, wanted, timelines, known_lives)
-        state = person.state
-        context = RowContext(
-            day,
-            state.protected,
-            timelines,
-            state.enrolment_in,
-            state.ever_protected,
-            state.protection_changed_on,
-        )
+        context = person.row_context(day, timelines)
         for id_ in wanted:
             of_entity = known.get(id_, ())
             differences = entities.publish(code, id_, timelines[id_], context, of_entity)
-            next_on = _next_day(day, [timelines[id_], *(each.timeline for each in of_entity)])
+            next_on = next_day(day, [timelines[id_], *(each.timeline for each in of_entity)])
             self._plan(code, person, id_, next_on)
             if differences.rows:
                 self._persons.get(code)  # Its revisions grow.
-            self._outputs.add_entity(row, code, person, differences, day)
+            self._outputs.add_entity(row, code, person.next_revision, differences, day)
 
     def _opens_later(self, code: str, person: PersonAggregate, id_: str) -> bool:
         """Return whether an entity will open by the age of the person, but hasn't yet; its day is on the agenda then.
@@ -372,11 +388,6 @@ def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date 
 def _seen_by_entities(state: PersonState) -> tuple[object, ...]:
     """Return what the rows of declared entities depend on in a person's state, beside the rows of domains."""
     return state.life, state.protected, state.ever_protected
-
-
-def _next_day(day: date, timelines: Sequence[Timeline]) -> date | None:
-    """Return the first day after `day` on which any of the timelines changes; None if there is none."""
-    return min((begins for each in timelines for begins in each.days() if begins > day), default=None)
 
 
 def _entities_of(person: PersonAggregate) -> list[str]:

@@ -27,9 +27,11 @@ from processors.intake.rejected_submissions import rejection_outputs
 from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
 from processors.intake.validation_codes import ValidationCode
+from processors.sealed_person_changes import sealed_person_changes
 from schemas.submission_schemas import OPERATOR_COMMAND
 from schemas.systems import DIGEST_PURPOSES
 from streams.contract import Batch, OrderingKeys, Output, Poison, Result, State
+from streams.high_level import HighSealer
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class _IntakeResult:
 class IntakeProcessor:
     """Reads every `in.` topic; writes `notice`, `person.change`, `rejected.<system>` and `command.<step>`.
 
+    `sealer` has the keys of the high level; without them it can't accept what is of that level.
+
     Poison: `wrong-topic` for a record in a topic whose system doesn't publish its schema.
     """
 
-    def __init__(self, keys: KeyRing) -> None:
-        self._keys = keys
+    def __init__(self, keys: KeyRing, sealer: HighSealer | None = None) -> None:
+        self._keys, self._sealer = keys, sealer
         self._mesh = keys.cipher(MESH)
 
     def process(self, batches: Sequence[Batch]) -> Result:
@@ -71,7 +75,7 @@ class IntakeProcessor:
 
     def ordering_keys(self, batch: Batch, state: State | None) -> Sequence[OrderingKeys]:
         """Return the ordering keys of each submission: persons, households, numbers. Its Kafka record has no key."""
-        return submission_ordering.ordering_keys(batch, self._mesh)
+        return submission_ordering.ordering_keys(batch, self._mesh, self._sealer)
 
     def _outputs(self, schema: str, submissions: Submissions) -> Iterator[Output]:
         if not len(submissions):
@@ -90,7 +94,7 @@ class IntakeProcessor:
         yield from self._rejected_commands(submissions.filter(others))
 
     def _result_outputs(self, results: Sequence[_IntakeResult]) -> Iterator[Output]:
-        yield from _merge_records(results)
+        yield from _merge_records(results, self._sealer)
         for result in results:
             yield from result.rejections
 
@@ -166,13 +170,13 @@ def _file_name_errors(submissions: Submissions) -> pa.Array:
     return validation.error_where(ValidationCode.FORM_FILE, pc.invert(pc.fill_null(is_visible, True)))
 
 
-def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
+def _merge_records(results: Sequence[_IntakeResult], sealer: HighSealer | None) -> Iterator[Output]:
     """Yield the accepted records of each topic in the order of their submissions, whatever their types.
 
-    Records for every partition of a topic are an output of their own.
+    Records for every partition of a topic, and sealed ones, are outputs of their own.
     """
     by_topic = sorted(results, key=_address)
-    for (topic, is_broadcast), group in groupby(by_topic, key=_address):
+    for (topic, is_broadcast, is_sealed), group in groupby(by_topic, key=_address):
         of_topic = list(group)
         table = pa.concat_tables([result.records for result in of_topic])
         if len(of_topic) > 1:
@@ -181,8 +185,11 @@ def _merge_records(results: Sequence[_IntakeResult]) -> Iterator[Output]:
         if len(table):
             type_ = of_topic[0].type
             key = contiguous(table.column(type_.key))
-            yield Output(topic, type_.schema, table, key, broadcast=is_broadcast)
+            if is_sealed:
+                yield sealed_person_changes(table, sealer)
+            else:
+                yield Output(topic, type_.schema, table, key, broadcast=is_broadcast)
 
 
-def _address(result: _IntakeResult) -> tuple[str, bool]:
-    return result.type.topic, result.type.is_broadcast
+def _address(result: _IntakeResult) -> tuple[str, bool, bool]:
+    return result.type.topic, result.type.is_broadcast, result.type.is_sealed

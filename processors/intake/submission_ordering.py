@@ -18,16 +18,18 @@ from processors.intake import submission_limits
 from processors.notice_ordering import NoticeScope, ordering_keys_of
 from schemas.submission_schemas import GENERATED_SCHEMAS, OPERATOR_COMMAND, resubmission_in
 from streams.contract import Batch, OrderingKeys
+from streams.high_level import HighSealer, required
 
 Row = Mapping[str, Any]
 
 
-def ordering_keys(batch: Batch, mesh: Cipher) -> list[OrderingKeys]:
+def ordering_keys(batch: Batch, mesh: Cipher, sealer: HighSealer | None = None) -> list[OrderingKeys]:
     """Return the ordering keys of each submission; none for one that names no person, notice or household.
 
+    At the high level a digest by the `sealer` stands for the person: the keys of blocked records are on a topic.
     A submission with too many persons has none either: it is rejected whatever the records before it do.
     """
-    codes, too_many = _MeshCodes(mesh), submission_limits.names_too_many(batch.table)
+    codes, too_many = _MeshCodes(mesh, sealer), submission_limits.names_too_many(batch.table)
     within_limits = batch.table.filter(pc.invert(too_many)).to_pylist()
     keys = iter([ordering_keys_of(_SCOPE_OF[batch.schema](row, codes)) for row in within_limits])
     return [OrderingKeys() if is_too_many else next(keys) for is_too_many in too_many.to_pylist()]
@@ -36,12 +38,17 @@ def ordering_keys(batch: Batch, mesh: Cipher) -> list[OrderingKeys]:
 class _MeshCodes:
     """Mesh codes of the persons and households that a submission names; None where it names none."""
 
-    def __init__(self, mesh: Cipher) -> None:
-        self._mesh = mesh
+    def __init__(self, mesh: Cipher, sealer: HighSealer | None) -> None:
+        self._mesh, self._sealer = mesh, sealer
 
     def persons(self, resident_codes: Iterable[str | None]) -> list[str | None]:
         """Return the mesh codes of resident record codes."""
         return self._codes(resident_codes, CodeKind.PERSON)
+
+    def digests(self, values: Iterable[str | None]) -> list[str | None]:
+        """Return keyed digests of resident record codes or numbers, as keys at the high level."""
+        sealer = required(self._sealer)
+        return [value and sealer.digest(value, "intake") for value in values]
 
     def households(self, municipality: str | None, numbers: Iterable[str | None]) -> list[str | None]:
         """Return the mesh codes of a municipality's household numbers."""
@@ -84,16 +91,15 @@ def _portal_event(event: Row, codes: _MeshCodes) -> NoticeScope:
     return NoticeScope(persons=codes.persons(resident_codes))
 
 
-def _declared_event(system: str) -> Callable[[Row, _MeshCodes], NoticeScope]:
+def _declared_event(system: str, *, is_high: bool) -> Callable[[Row, _MeshCodes], NoticeScope]:
     """Return the scope of an event that this system submits; another submitter may use the same number."""
 
     def scope(event: Row, codes: _MeshCodes) -> NoticeScope:
         submitter = f"{system}/{event['municipality'] or ''}"
-        numbers = (event[name] for name in ("number", "cancels"))
-        return NoticeScope(
-            persons=codes.persons([event["code"]]),
-            numbers=[f"{submitter}/{number}" for number in numbers if number],
-        )
+        numbers = [f"{submitter}/{event[name]}" for name in ("number", "cancels") if event[name]]
+        if is_high:
+            return NoticeScope(persons=codes.digests([event["code"]]), numbers=codes.digests(numbers))
+        return NoticeScope(persons=codes.persons([event["code"]]), numbers=numbers)
 
     return scope
 
@@ -122,6 +128,9 @@ _SCOPE_OF: Final[Mapping[str, Callable[[Row, _MeshCodes], NoticeScope]]] = Mappi
         "portal-event": _portal_event,
         "day-begun": _day,
         OPERATOR_COMMAND: _operator_command,
-        **{schema: _declared_event(system.id) for schema, system in GENERATED_SCHEMAS.items()},
+        **{
+            schema: _declared_event(system.id, is_high=system.is_high)
+            for schema, system in GENERATED_SCHEMAS.items()
+        },
     }
 )

@@ -34,6 +34,7 @@ class SubmissionType:
     - `notice_numbers` returns the number of each notice, null where it can't be read.
     - `accept` returns the accepted records; all submissions must be valid.
     - `is_broadcast` says whether each accepted record goes to every partition of the topic.
+    - `is_sealed` says whether accepted records are published sealed, because their system is of the high level.
     """
 
     digest_purpose: str
@@ -46,6 +47,7 @@ class SubmissionType:
     notice_numbers: Callable[[Any], pa.Array]
     accept: Callable[[Submissions, Any, Digests, Cipher], pa.Table]
     is_broadcast: bool = False
+    is_sealed: bool = False
 
 
 def _person_events(schema: str, read: Callable[[Submissions], persons.PersonEvents]) -> SubmissionType:
@@ -78,6 +80,7 @@ def _declared_events(schema: str, system: System) -> SubmissionType:
         accept=lambda submissions, events, _, mesh: accepted.person_changes(
             submissions, events.columns["code"], declared.person_change_fields(events), mesh
         ),
+        is_sealed=system.is_high,
     )
 
 

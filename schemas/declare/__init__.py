@@ -25,6 +25,7 @@ from schemas.declare.entity_rules import (
     FinalValue,
     Follows,
     Invariant,
+    Level,
     OfResidenceOn,
 )
 from schemas.declare.reads import RESERVED_TABLES, Coverage, Enrolled, HeldBy, Reads, history_of
@@ -57,6 +58,7 @@ __all__ = [
     "FollowsEntity",
     "HeldBy",
     "Invariant",
+    "Level",
     "OfResidenceOn",
     "OneOf",
     "Reads",

@@ -17,6 +17,7 @@ from schemas.declare.entity_rules import (
     FinalValue,
     Follows,
     Invariant,
+    Level,
     OfResidenceOn,
 )
 
@@ -101,7 +102,8 @@ class Entity:
     `key` are the fields (or PART) that tell a person's facts of this kind apart; without a key there is one of them.
     The order of `events` is the order in which events of one day take effect. What `follows` by itself takes effect
     before the events of its day. `amendments` change invariants and consequences from a day on. One that `is_derived`
-    has no events: the mesh makes it of what is submitted otherwise.
+    has no events: the mesh makes it of what is submitted otherwise. At the high `level` nobody outside sees of whom
+    there is one; the level of an entity never changes.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Entity:
     follows: tuple[Consequence, ...] = ()
     is_derived: bool = False
     amendments: tuple[Amendment, ...] = ()
+    level: Level = Level.STANDARD
 
     def __post_init__(self) -> None:
         if not _ENTITY_ID.fullmatch(self.id):
@@ -131,6 +134,7 @@ class Entity:
                 self._check_invariant(invariant)
             for consequence in rules.follows:
                 self._check_consequence(consequence)
+        self._check_level()
 
     def _check_fields(self) -> None:
         for name in self.field_names:
@@ -237,6 +241,22 @@ class Entity:
             raise DeclarationError(
                 f"{self.id}: it follows {consequence.entity.id}, whose key isn't one field"
             )
+
+    def _check_level(self) -> None:
+        if self.is_high and (self.is_derived or self.by_residence is not None):
+            raise DeclarationError(
+                f"{self.id}: at the high level it must be submitted; what follows from a residence alone is no secret"
+            )
+        for rule in self.all_follows:
+            if isinstance(rule, FollowsEntity) and rule.entity.is_high and not self.is_high:
+                raise DeclarationError(
+                    f"{self.id}: it follows {rule.entity.id}, which is of the high level, so it must be of it too"
+                )
+
+    @property
+    def is_high(self) -> bool:
+        """Whether it is of the high level."""
+        return self.level is Level.HIGH
 
     @cached_property
     def depends_on_person(self) -> bool:

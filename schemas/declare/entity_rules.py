@@ -46,6 +46,13 @@ class OfResidenceOn:
 Invariant = FinalValue | AtMostOneInForce | OfResidenceOn
 
 
+class Level(StrEnum):
+    """How much of a kind of fact may be seen from outside: at the high level not even of whom there is one."""
+
+    STANDARD = "STANDARD"
+    HIGH = "HIGH"
+
+
 class Cause(StrEnum):
     """What happens to a person in the confirmed registration, and may have a consequence for an entity.
 

@@ -93,6 +93,10 @@ class Reads:
             raise DeclarationError(f"reading {self.name} has two coarser columns of the same name")
 
     def _check_history(self) -> None:
+        if self.is_high:
+            raise DeclarationError(
+                f"reading {self.name} is of the high level, where nothing is kept of what has ended: it has no history"
+            )
         if not self.history_basis:
             raise DeclarationError(f"reading {self.name} has a history, which needs a history_basis")
         if self.holders != HeldBy(self.entity):
@@ -128,6 +132,12 @@ class Reads:
         """
         holders = self.holders
         return isinstance(holders, HeldBy) and holders.entity.by_part and not self.entity.by_part
+
+    @property
+    def is_high(self) -> bool:
+        """Whether it shows of whom there is an entity of the high level."""
+        of_holders = isinstance(self.holders, HeldBy) and self.holders.entity.is_high
+        return self.entity.is_high or of_holders
 
     @property
     def is_history(self) -> bool:

@@ -21,6 +21,8 @@ from schemas.declare import (
     Entity,
     EntityField,
     Event,
+    HeldBy,
+    Level,
     Reads,
     history_of,
 )
@@ -75,6 +77,9 @@ ACCOUNT_COLUMNS: Final = ("status", "holder_kana", "bank", "branch", "type", "nu
 #: Longest purpose of a digest, in bytes: BLAKE2b takes no longer one.
 DIGEST_PURPOSE_BYTES_MAX: Final = 16
 
+#: Name in the catalogue of the schema of records whose content is sealed.
+SEALED_RECORD: Final = "sealed-record"
+
 #: Columns of a message to a resident.
 MESSAGE_COLUMNS: Final = ("case_code", "reason", "text")
 
@@ -105,7 +110,8 @@ class Domain:
     enrolment, which writes all facts; None if the domain accepts no enrolments. A `paying` domain receives the account
     of each person with an open row. `account_basis` is the legal basis of accounts; empty if the domain receives none.
     A notice with a reason in `message_on` sends a message to an enrolled resident. `reads` are the declared entities of
-    which the domain receives rows.
+    which the domain receives rows. At the high `level` nobody outside sees about whom: its topics are sealed, it only
+    has readings about holders of entities of that level, and rows that have ended are deleted.
     """
 
     id: str
@@ -118,8 +124,10 @@ class Domain:
     account_basis: str = ""
     message_on: frozenset[Reason] = frozenset()
     reads: tuple[Reads, ...] = ()
+    level: Level = Level.STANDARD
 
     def __post_init__(self) -> None:
+        self._check_level()
         names = [reads.name for reads in self.readings]
         for name in names:
             if names.count(name) > 1:
@@ -134,6 +142,45 @@ class Domain:
                         else "no municipality has, and not about the holders of what a municipality has"
                     )
                 )
+
+    def _check_level(self) -> None:
+        for reads in self.reads:
+            of_high = isinstance(reads.holders, HeldBy) and reads.holders.entity.is_high
+            if reads.is_high and not self.is_high:
+                raise DeclarationError(
+                    f"{self.id}: reading {reads.name} is of the high level, so the domain must be of that level"
+                )
+            if self.is_high and not of_high:
+                raise DeclarationError(
+                    f"{self.id}: reading {reads.name} must be about the holders of an entity of the high level, "
+                    "as the domain is of that level"
+                )
+        acts = any(rule.action is not Action.NONE for rule in self.rules.values())
+        if self.is_high and (self.columns or acts or self.enrolment or self.account_basis or self.message_on):
+            raise DeclarationError(
+                f"{self.id}: a domain of the high level has readings only; "
+                "no columns, rules, enrolment, accounts or messages"
+            )
+
+    @property
+    def is_high(self) -> bool:
+        """Whether it is of the high level."""
+        return self.level is Level.HIGH
+
+    @property
+    def has_receipts(self) -> bool:
+        """Whether its sink confirms each change: not at the high level, where that would show whom it was about."""
+        return not self.is_high
+
+    @property
+    def has_withdrawals(self) -> bool:
+        """Whether addresses are withdrawn beside its topic: not at the high level, for the same reason."""
+        return self.has_addresses and not self.is_high
+
+    @property
+    def topic_schema(self) -> str:
+        """Name in the catalogue of the schema of its topic: `event`, or at the high level that of a sealed record."""
+        return SEALED_RECORD if self.is_high else self.event
 
     @property
     def schema_name(self) -> str:
@@ -235,6 +282,7 @@ class System:
                 f"{self.id}: the purpose of digests {self.purpose!r} is longer than {DIGEST_PURPOSE_BYTES_MAX} bytes;"
                 " declare a shorter digest_purpose"
             )
+        self._check_level()
         if len(set(self.event_names)) < len(self.event_names):
             raise DeclarationError(f"{self.id}: two of its entities have an event of the same name")
         forms: dict[str, EntityField] = {}
@@ -242,6 +290,17 @@ class System:
             form = replace(declared, is_optional=False, is_location=False)
             if forms.setdefault(declared.name, form) != form:
                 raise DeclarationError(f"{self.id}: field {declared.name} has another form in another entity")
+
+    def _check_level(self) -> None:
+        if len({entity.level for entity in self.owns}) > 1:
+            raise DeclarationError(f"{self.id}: all entities that it owns must be of one level")
+        if self.is_high and self.domain is not None and not self.domain.is_high:
+            raise DeclarationError(f"{self.id}: it owns entities of the high level, so must be its domain")
+
+    @property
+    def is_high(self) -> bool:
+        """Whether it owns entities of the high level."""
+        return any(entity.is_high for entity in self.owns)
 
     @property
     def purpose(self) -> str | None:

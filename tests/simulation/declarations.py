@@ -15,6 +15,7 @@ from processors.entities.rows import HISTORIES, READINGS, PreparedReading
 from processors.fan_out import FanOutProcessor
 from processors.fan_out.declared import Declared
 from schemas.declaration_digests import RULES, declaration_digests
+from tests.unit.processors.submissions import high_sealer
 
 #: The numbers of the declarations of before and of now.
 FORMER: Final = 1
@@ -72,7 +73,7 @@ class Installed:
                 readings=_wrapped(declared.readings, self._wrap),
                 histories=_wrapped(declared.histories, self._wrap),
             )
-        return FanOutProcessor(self.number, declared)
+        return FanOutProcessor(self.number, declared, high_sealer())
 
 
 def _wrapped(

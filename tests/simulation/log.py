@@ -14,7 +14,7 @@ from functools import cache
 from confluent_kafka import KafkaError
 
 from streams.clients import MessageBase, Partition, subscribed
-from streams.testing.memory_log import partition_for
+from streams.partitioner import partition_for
 from tests.simulation.virtual_time import VirtualTime
 
 

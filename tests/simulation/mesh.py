@@ -34,7 +34,7 @@ from tests.simulation.log import LogEntry
 from tests.simulation.postgres import SimDatabase, StoreAccess
 from tests.simulation.workers import SinkProcess, StepWorker
 from tests.simulation.world import Process, Worker, World
-from tests.unit.processors.submissions import key_ring
+from tests.unit.processors.submissions import high_sealer, key_ring, sink_sealers
 
 WORKERS: Final = 3
 FAN_OUT: Final = "fan-out"
@@ -138,16 +138,16 @@ def steps(domains: tuple[str, ...]) -> list[Step]:
     inputs = dict(INPUTS)
     inputs["conversion"] = [
         *(change_topic(domain) for domain in domains),
-        *(domain_receipt_topic(domain) for domain in domains),
+        *(domain_receipt_topic(domain) for domain in domains if DOMAINS[domain].has_receipts),
         PROTECTION,
     ]
     keys: KeyRing = key_ring()
     schema_by_topic = schema_of()
     processors: dict[str, StatelessProcessor | TableReadingProcessor | StatefulProcessor] = {
-        "intake": IntakeProcessor(keys),
+        "intake": IntakeProcessor(keys, high_sealer()),
         "household": HouseholdProcessor(),
-        FAN_OUT: FanOutProcessor(),
-        "conversion": ConversionProcessor(keys),
+        FAN_OUT: FanOutProcessor(sealer=high_sealer()),
+        "conversion": ConversionProcessor(keys, high_sealer(), sink_sealers()),
     }
     return [Step(name, inputs[name], schema_by_topic, processor) for name, processor in processors.items()]
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from connectors.postgres.table_definitions import tables_of
 from infra.verification.reference import Actual, compare
-from processors.fan_out.processor import ADOPTING, CONTINUE, DUE
+from processors.fan_out.entries import ADOPTING, DUE
+from processors.fan_out.processor import CONTINUE
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import (
     CASE_DISPATCHED,

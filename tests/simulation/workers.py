@@ -140,7 +140,7 @@ class SinkProcess:
         relay = Relay(domain, sink.store, coding.codec, RelayProducer(world.log, process), settings.store)
         withdrawal = withdrawal_topic(domain.id)
         self._withdrawals = (
-            WithdrawalReader(withdrawal, clients, coding.codec) if domain.has_addresses else None
+            WithdrawalReader(withdrawal, clients, coding.codec) if domain.has_withdrawals else None
         )
         self.worker = SinkWorker(
             SinkInput(topic, domain.event, coding.codec, commands, self._withdrawals),

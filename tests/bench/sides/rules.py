@@ -168,7 +168,7 @@ class FanOutRules(StepRules):
         self.rules_s += time.perf_counter() - begun
         if fault is not None:
             raise TypeError(fault)
-        rules.flush()
+        persons.flush()
         return [
             *(
                 OutputRecord(

@@ -16,6 +16,7 @@ from schemas.systems import DOMAINS, SYSTEMS
 from schemas.tables import table_from_rows
 from schemas.topics import parse_input_topic
 from streams.contract import META, Batch, Result
+from streams.high_level import HighSealer
 from tests.register_files import csv_lines, group_notices, json_lines
 
 Row = dict[str, Any]
@@ -29,6 +30,16 @@ def key_ring(first: int = 1) -> KeyRing:
     """Return a key ring with a different key for each name; keys repeat the bytes `first`, `first` + 1, …"""
     names = (MESH, DIGEST, *DOMAINS)
     return KeyRing({name: (bytes([first + index]) * KEY_BYTES,) for index, name in enumerate(names)})
+
+
+def high_sealer() -> HighSealer:
+    """Return the sealer of the high level."""
+    return HighSealer([b"h" * KEY_BYTES])
+
+
+def sink_sealers() -> dict[str, HighSealer]:
+    """Return the sealer that conversion shares with the sink of each domain of the high level."""
+    return {domain.id: HighSealer([b"s" * KEY_BYTES]) for domain in DOMAINS.values() if domain.is_high}
 
 
 def batch(

@@ -22,7 +22,15 @@ from streams.contract import META, Batch, Output, Result
 from tests.register_files import expected_json
 from tests.samples import SAMPLES
 from tests.unit.processors.protection_tables import RowsTable
-from tests.unit.processors.submissions import Row, csv_batch, enrolment_batches, json_batch, key_ring
+from tests.unit.processors.submissions import (
+    Row,
+    csv_batch,
+    enrolment_batches,
+    high_sealer,
+    json_batch,
+    key_ring,
+    sink_sealers,
+)
 from tests.unit.processors.two_steps import empty_state
 
 CODEC = Codec(catalogue(), LocalSchemaIds(catalogue()))
@@ -33,8 +41,11 @@ class AllSteps:
 
     def __init__(self) -> None:
         keys = key_ring()
-        self.intake, self.conversion = IntakeProcessor(keys), ConversionProcessor(keys)
-        self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor()
+        self.intake, self.conversion = (
+            IntakeProcessor(keys, high_sealer()),
+            ConversionProcessor(keys, high_sealer(), sink_sealers()),
+        )
+        self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor(sealer=high_sealer())
         self._households, self._persons = empty_state(self.household), empty_state(self.fan_out)
         self._protection = RowsTable({})
         self.records: dict[str, list[Row]] = {}

@@ -13,6 +13,7 @@ from processors.household import HouseholdProcessor
 from schemas.systems import DOMAINS
 from schemas.tables import table_from_rows
 from streams.contract import META, Batch, Result, StatefulProcessor
+from tests.unit.processors.submissions import high_sealer
 
 Row = dict[str, Any]
 #: Domain, person and municipality (None for a national domain).
@@ -71,7 +72,7 @@ class TwoSteps:
     """Household followed by fan-out; `outputs` has their outputs by topic."""
 
     def __init__(self, *, serialized: bool = False) -> None:
-        self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor()
+        self.household, self.fan_out = HouseholdProcessor(), FanOutProcessor(sealer=high_sealer())
         self.household_state = empty_state(self.household, serialized=serialized)
         self.fan_out_state = empty_state(self.fan_out, serialized=serialized)
         self.outputs: dict[str, list[Row]] = {}

@@ -52,7 +52,7 @@ def driver_returning(*outputs: Output, **options: Any) -> TopologyTestDriver:
 @pytest.mark.parametrize("address", [{"partition": 1, "broadcast": True}, {"partition": -1}])
 def test_an_output_has_one_partition_or_all(address: dict[str, Any]) -> None:
     """Not both, and no number that would mean "by key"."""
-    with pytest.raises(ValueError, match="one partition from 0 on, or all"):
+    with pytest.raises(ValueError, match="one partition from 0 on, all, or those of a key"):
         item_output(**address)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.topics import group
 from streams.contract import META
 from streams.errors import LostRecordsError
-from streams.testing.memory_log import murmur2
+from streams.partitioner import murmur2
 from tests.unit.streams import toys
 
 AMOUNTS = st.lists(
