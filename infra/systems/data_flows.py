@@ -35,7 +35,7 @@ _NAMES: Final = {
     ENROLMENT: ("enrolment", "対象者の登録"),
     PERSON: ("person, by rules", "住民の異動"),
     MESSAGE: ("message", "お知らせ"),
-    ACCOUNT: ("account", "公金受取口座"),
+    ACCOUNT: ("account event", "公金受取口座"),
     DAY: ("begun day", "日付"),
 }
 _OPENING: Final = {
@@ -217,7 +217,10 @@ def _consequences(systems: Iterable[System]) -> Iterator[tuple[str, str, str]]:
         if system.domain is not None:
             yield from _consequences_in_domain(system.domain)
         for entity in system.derives:
-            yield entity.id, PERSON, "made of the confirmed registration of the person"
+            if PERSON in undeclared_kinds(system):
+                yield entity.id, PERSON, "made of the confirmed registration of the person"
+            else:
+                yield entity.id, ACCOUNT, "made of the events of accounts"
         for entity in system.owns:
             yield from _consequences_for(entity)
 

@@ -15,6 +15,7 @@ from infra.systems.descriptions import (
     history_lines,
     system_of,
 )
+from schemas.declare import ACCOUNT as ACCOUNT_ENTITY
 from schemas.declare import Coarser, Entity, Reads
 from schemas.reasons import Reason
 from schemas.systems import Domain, System
@@ -50,7 +51,7 @@ def explain(source: str, target: str, field: str) -> Section:
         return _of_persons(system, domain, field)
     if any(field in entity.field_names for entity in system.owns):
         return Section(tuple(_of_entities(system, domain, field)))
-    return Section((_of_accounts(system, domain, field),))
+    return Section(tuple(_of_accounts(system, domain, field)))
 
 
 def submitted_fields(system: System) -> tuple[str, ...]:
@@ -157,7 +158,11 @@ def _made_of(reads: Reads, field: str) -> list[Coarser]:
 def _sources(entity: Entity, field: str) -> Iterator[str]:
     """Yield the events that bring or set a field; a field of the key comes with every event."""
     if entity.is_derived:
-        yield "the notices of the confirmed registration"
+        yield (
+            "the events of accounts"
+            if entity is ACCOUNT_ENTITY
+            else "the notices of the confirmed registration"
+        )
         return
     if field in entity.key:
         yield "every event, because it is part of the key"
@@ -169,11 +174,17 @@ def _sources(entity: Entity, field: str) -> Iterator[str]:
             yield f"{event.name} (sets it to {event.sets[field]})"
 
 
-def _of_accounts(system: System, domain: Domain, field: str) -> str:
+def _of_accounts(system: System, domain: Domain, field: str) -> Iterator[str]:
+    of_account = [reads for reads in domain.reads if reads.entity.id == ACCOUNT_ENTITY.id]
+    readings = [reads for reads in of_account if field in {declared.name for declared in reads.fields}]
+    for reads in readings:
+        yield from _of_reading(domain, reads, field)
     if not domain.has_accounts:
-        return f"{domain.id} doesn't receive {field} of the accounts of {system.id}: it has no account_basis."
+        if not readings:
+            yield f"{domain.id} doesn't receive {field} of the accounts of {system.id}: it has no account_basis."
+        return
     who = "persons with an open row" if domain.paying else "every account of the person"
-    return (
+    yield (
         f"{domain.id} receives {field} of the accounts of {system.id} in table account ({who}). "
         f"Basis: {domain.account_basis}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
+from processors.entities.timeline import Version
 from schemas.declare import Cause
 
 _ONE_DAY = timedelta(days=1)
@@ -37,10 +38,14 @@ class ResidencePeriod(NamedTuple):
 
 
 class Life(NamedTuple):
-    """The causes in a person's life in any order, and the residence, oldest period first."""
+    """The causes in a person's life in any order, and the residence, oldest period first.
+
+    `accounts` are the versions of the account, if any reading depends on them.
+    """
 
     causes: Sequence[PersonCause] = ()
     periods: Sequence[ResidencePeriod] = ()
+    accounts: Sequence[Version] = ()
 
     def is_registered_between(self, first: date, last: date) -> bool:
         """Return whether a registration of the person is confirmed on any of these days."""

@@ -1,4 +1,4 @@
-"""Timelines of the derived entities, from the periods of a person's life."""
+"""Timelines of the derived entities, from a person's life."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from processors.entities.causes import Life, ResidencePeriod
 from processors.entities.timeline import Key, Timeline, Version
-from schemas.declare import REGISTRATION, RESIDENT
+from schemas.declare import ACCOUNT, REGISTRATION, RESIDENT
 
 
 def derived_timeline(entity: str, life: Life) -> Timeline:
@@ -34,6 +34,10 @@ def _registrations(life: Life) -> Timeline:
     return timeline
 
 
+def _account(life: Life) -> Timeline:
+    return Timeline({(): list(life.accounts)} if life.accounts else {})
+
+
 def _add(timeline: Timeline, key: Key, period: ResidencePeriod, *, is_open: bool) -> None:
     timeline.versions.setdefault(key, []).append(Version(period.begins, is_open, period.values))
 
@@ -41,4 +45,5 @@ def _add(timeline: Timeline, key: Key, period: ResidencePeriod, *, is_open: bool
 _TIMELINES: Final[Mapping[str, Callable[[Life], Timeline]]] = {
     RESIDENT.id: _resident,
     REGISTRATION.id: _registrations,
+    ACCOUNT.id: _account,
 }

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from processors.entities.timeline import Key, Timeline, Version, version_on
 from schemas.declare import (
+    ACCOUNT,
     PART,
     Coarser,
     Enrolled,
@@ -179,11 +180,12 @@ def _dependencies(covered_by: Mapping[str, frozenset[str]]) -> Mapping[str, froz
 #: For each entity those whose holders one of its readings is about, by ids.
 COVERED_BY: Final = _covered_by(READINGS)
 HIGH_COVERED_BY: Final = _covered_by(HIGH_READINGS)
-#: The derived entities of which a domain reads everybody, or everybody who is enrolled.
+#: The derived entities of which a domain reads everybody, everybody who is enrolled, or has another derived one.
 READ_OF_EVERYBODY: Final = tuple(
     id_
     for id_, readings in READINGS.items()
-    if ENTITIES[id_].is_derived and any(reading.covered_by is None for reading in readings)
+    if ENTITIES[id_].is_derived
+    and any(reading.covered_by is None or reading.covered_by.is_derived for reading in readings)
 )
 #: The entities of which a domain reads those who are enrolled in it.
 READ_OF_ENROLLED: Final = tuple(
@@ -214,6 +216,19 @@ BY_RESIDENCE_ALONE: Final = frozenset(
 #: The ids of the entities on which the rows of each entity depend.
 DEPENDENCIES: Final = _dependencies(COVERED_BY)
 HIGH_DEPENDENCIES: Final = _dependencies(HIGH_COVERED_BY)
+
+#: The ids of the derived entities.
+DERIVED: Final = frozenset(id_ for id_, entity in ENTITIES.items() if entity.is_derived)
+#: The entities whose rows depend on the person's account.
+READ_OF_ACCOUNT: Final = tuple(
+    id_ for id_, readings in READINGS.items() if readings and ACCOUNT.id in {id_, *DEPENDENCIES[id_]}
+)
+HIGH_READ_OF_ACCOUNT: Final = tuple(
+    id_
+    for id_, readings in HIGH_READINGS.items()
+    if readings and ACCOUNT.id in {id_, *HIGH_DEPENDENCIES[id_]}
+)
+IS_ACCOUNT_READ: Final = bool(READ_OF_ACCOUNT or HIGH_READ_OF_ACCOUNT)
 
 
 class Coverage(NamedTuple):

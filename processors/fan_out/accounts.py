@@ -7,12 +7,13 @@ rule becomes a conflict for a clerk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from processors.entities.timeline import Version
 from processors.fan_out.history import AccountEvent
-from processors.fan_out.person_state import AccountConflict, AccountInForce, Ledger, PersonState
+from processors.fan_out.person_state import AccountConflict, AccountInForce, Ledger, LifePeriod, PersonState
 
 REGISTERED, CHANGED, CLOSED = "REGISTERED", "CHANGED", "CLOSED"
 SECOND, OTHER_NAME, NOT_IN_FORCE = "ACCOUNT_SECOND", "ACCOUNT_OTHER_NAME", "ACCOUNT_NOT_IN_FORCE"
@@ -49,6 +50,23 @@ def _apply_day(ledger: Ledger, events: list[AccountEvent], kana: str) -> Ledger:
     for event in events:
         ledger = apply_event(ledger, event, kana)
     return ledger
+
+
+def account_versions(events: Sequence[AccountEvent], life: Sequence[LifePeriod]) -> list[Version]:
+    """Return the versions of the account in force, or closed last, from all account events and the person's life.
+
+    The last one is what the fold has as `latest`.
+    """
+    known = [period for period in life if period.facts is not None and period.facts.kana is not None]
+    ledger, versions = Ledger(), list[Version]()
+    for day, of_day in groupby(sorted(events) if known else (), key=lambda event: event.effective_on):
+        facts = next((period.facts for period in reversed(known) if period.begins <= day), known[0].facts)
+        ledger = _apply_day(ledger, list(of_day), (facts and facts.kana) or "")
+        if ledger.latest is not None:
+            version = Version(ledger.latest.since, ledger.latest.open, ledger.latest.account[2:])
+            if not versions or versions[-1] != version:
+                versions.append(version)
+    return versions
 
 
 def apply_event(ledger: Ledger, event: AccountEvent, kana: str) -> Ledger:

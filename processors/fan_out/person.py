@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from processors.entities.causes import Life
-from processors.entities.rows import RowContext
+from processors.entities.rows import IS_ACCOUNT_READ, RowContext
 from processors.entities.timeline import Timeline
+from processors.fan_out.accounts import account_versions
 from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
 from processors.fan_out.history import (
     AccountEvent,
@@ -232,7 +233,10 @@ class PersonAggregate:
         cancelled = (
             [n for n in (*read_archive(), *self.notices) if n.id in self.cancelled] if self.cancelled else []
         )
-        return life_of(self.state.life, cancelled, self.cancelled)
+        life = life_of(self.state.life, cancelled, self.cancelled)
+        if IS_ACCOUNT_READ and self.accounts:
+            return life._replace(accounts=account_versions(self.accounts, self.state.life))
+        return life
 
     def known_lives(self, read_archive: ReadArchive) -> list[KnownLife]:
         """Return the person's life as known at the end of each day since which another one was known."""

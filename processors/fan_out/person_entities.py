@@ -16,6 +16,7 @@ from processors.entities.rows import (
     ACTIVE,
     BY_LIFE,
     DEPENDENCIES,
+    DERIVED,
     ENTITIES,
     FOLLOWED,
     HIGH_ENTITIES,
@@ -149,6 +150,7 @@ class PersonEntities:
         `entities` are all those of the person.
         """
         needed = {*wanted, *(id_ for id_ in entities if any(id_ in dependencies[w] for w in wanted))}
+        needed.update(*(DERIVED.intersection(dependencies[id_]) for id_ in wanted))
         timelines: dict[str, Timeline] = {}
         for id_ in IN_ORDER:
             if id_ in needed:

@@ -13,17 +13,19 @@ from typing import Final
 from processors.entities.consequences import of_age_on
 from processors.entities.rows import (
     BY_RESIDENCE,
-    BY_RESIDENCE_ALONE,
     COVERED_BY,
     DEPENDENCIES,
     ENTITIES,
     HISTORIES,
     HISTORIES_BY_LIFE,
+    IS_ACCOUNT_READ,
+    READ_OF_ACCOUNT,
     READ_OF_ENROLLED,
     READ_OF_EVERYBODY,
 )
 from processors.entities.timeline import next_day
 from processors.fan_out.adoption import Adoption
+from processors.fan_out.affected_entities import affected_entities, is_seen_by_entities
 from processors.fan_out.declared import Declared
 from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import (
@@ -46,6 +48,7 @@ from processors.fan_out.waiting_entries import DatedEntry, WaitingEntry, can_wai
 from processors.rejections import RejectionCode
 from processors.sealed_person_changes import opened_person_changes
 from schemas.declaration_digests import RULES
+from schemas.declare import ACCOUNT
 from schemas.reasons import Reason
 from schemas.systems import SYSTEMS
 from streams.contract import Batch, Poison, Result, State
@@ -174,11 +177,14 @@ class PersonChangeRules:
         """Publish what differs of declared entities of a person whose state has changed by an entry."""
         person = self._persons.peek(code)
         after = person.state
-        if _seen_by_entities(before) != _seen_by_entities(after):
+        if is_seen_by_entities(before, after):
             self._high.publish(row, code)
-            self._publish(row, code, _affected(before, after, _entities_of(person)))
+            self._publish(row, code, affected_entities(before, after, _entities_of(person)))
             return
         wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
+        if IS_ACCOUNT_READ and before.ledger != after.ledger:
+            self._high.publish(row, code, ACCOUNT.id)
+            wanted += [id_ for id_ in _entities_of(person) if id_ in READ_OF_ACCOUNT and id_ not in wanted]
         if isinstance(entry, (PersonNotice, Settlement)):
             # It may have been received before others that came first: then another life was known meanwhile.
             entities = _entities_of(person)
@@ -366,28 +372,6 @@ def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
     births = {period.facts.birth_date for period in life if period.facts is not None}
     birth_date = births.pop() if len(births) == 1 else None
     return None if birth_date is None else of_age_on(ENTITIES[entity], birth_date)
-
-
-def _affected(before: PersonState, after: PersonState, entities: Sequence[str]) -> Sequence[str]:
-    """Return those of the entities that may differ, as what they depend on does."""
-    if before.protected != after.protected or _residence(before.life) != _residence(after.life):
-        return entities
-    return [id_ for id_ in entities if id_ not in BY_RESIDENCE_ALONE]
-
-
-def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date | None]]:
-    """Return the periods of a life by municipality and birth date alone, each with its first day."""
-    periods: list[tuple[date, str | None, date | None]] = []
-    for period in life:
-        birth_date = period.facts.birth_date if period.facts is not None else None
-        if not periods or periods[-1][1:] != (period.municipality, birth_date):
-            periods.append((period.begins, period.municipality, birth_date))
-    return periods
-
-
-def _seen_by_entities(state: PersonState) -> tuple[object, ...]:
-    """Return what the rows of declared entities depend on in a person's state, beside the rows of domains."""
-    return state.life, state.protected, state.ever_protected
 
 
 def _entities_of(person: PersonAggregate) -> list[str]:

@@ -4,7 +4,7 @@ Declarations are data. Topics, Avro schemas, tables and checks follow from them;
 """
 
 from schemas.declare.coarser import Coarser, OneOf, Steps
-from schemas.declare.derived_entities import REGISTRATION, RESIDENT
+from schemas.declare.derived_entities import ACCOUNT, REGISTRATION, RESIDENT
 from schemas.declare.entities import COMMON_NAMES, PART, Amendment, Consequence, Entity, FollowsEntity, Rules
 from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, changes, closes, opens
 from schemas.declare.entity_fields import (
@@ -31,6 +31,7 @@ from schemas.declare.entity_rules import (
 from schemas.declare.reads import RESERVED_TABLES, Coverage, Enrolled, HeldBy, Reads, history_of
 
 __all__ = [
+    "ACCOUNT",
     "CANCELLED",
     "COMMON_NAMES",
     "ENROLLED",

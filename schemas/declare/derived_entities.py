@@ -1,7 +1,7 @@
-"""The entities that the mesh makes of the registers' notices, for readings: nobody submits events of them.
+"""The entities that the mesh makes of notices and account events, for readings: nobody submits events of them.
 
-The values are those of the confirmed registration. A domain that has rows of persons by rules (`Domain.rules`) needs
-neither.
+The values of a resident are those of the confirmed registration. A domain that has rows of persons by rules
+(`Domain.rules`) needs neither of these two, and a `paying` domain doesn't need the account.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.declare.entities import PART, Entity
-from schemas.declare.entity_fields import EntityField, day, text
+from schemas.declare.entity_fields import EntityField, day, digits, text
 
 _FIELDS: Final = (
     text("name", "氏名", 100).optional(),
@@ -27,3 +27,18 @@ RESIDENT: Final = Entity("resident", "住民", _FIELDS, (), is_derived=True)
 
 #: A resident of one municipality: open as long as the registration there is the confirmed one.
 REGISTRATION: Final = Entity("registration", "住民登録", _FIELDS, (), key=(PART,), is_derived=True)
+
+#: The account in force (公金受取口座), or closed with the values that it had; the rules are in docs/accounts.md.
+ACCOUNT: Final = Entity(
+    "account",
+    "公金受取口座",
+    (
+        text("holder_kana", "口座名義カナ", 100),
+        digits("bank", "金融機関コード", 4),
+        digits("branch", "店番", 3),
+        text("type", "預金種目", 20),
+        digits("number", "口座番号", 7),
+    ),
+    (),
+    is_derived=True,
+)

@@ -31,8 +31,8 @@ COMMON_NAMES: Final = frozenset(
         "line", "municipality", "number", "op", "raw", "recorded_on", "revision", "status", "valid_from", "valid_to",
     }
 )  # fmt: skip
-#: Those that the rows of a history have, see `schemas.declare.reads.history_of`.
-HISTORY_NAMES: Final = frozenset({"known_from", "known_to", "valid_from", "valid_to"})
+#: Those of them that a derived entity may have: no row of a reading has them otherwise, and nobody submits it.
+DERIVED_NAMES: Final = frozenset({"known_from", "known_to", "number", "valid_from", "valid_to"})
 #: Columns that PostgreSQL adds to every table.
 SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
 #: Longest name of a field or a reading in characters; PostgreSQL allows 63 bytes, and the sink adds a word.
@@ -142,7 +142,7 @@ class Entity:
                 raise DeclarationError(
                     f"{self.id}: field {name!r} must be lower-case words joined by underscores"
                 )
-            allowed = HISTORY_NAMES if self.is_derived else frozenset[str]()
+            allowed = DERIVED_NAMES if self.is_derived else frozenset[str]()
             if name in (COMMON_NAMES | SYSTEM_COLUMNS) - allowed:
                 raise DeclarationError(f"{self.id}: field {name} has the name of a column that every row has")
             if len(name) > NAME_MAX:

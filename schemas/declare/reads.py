@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from schemas.declare.coarser import Coarser
+from schemas.declare.derived_entities import ACCOUNT
 from schemas.declare.entities import COMMON_NAMES, FIELD_NAME, NAME_MAX, Entity
 from schemas.declare.entity_fields import DeclarationError, EntityField, day
 
@@ -97,6 +98,8 @@ class Reads:
             raise DeclarationError(
                 f"reading {self.name} is of the high level, where nothing is kept of what has ended: it has no history"
             )
+        if self.entity.id == ACCOUNT.id:
+            raise DeclarationError(f"reading {self.name}: there is no history of accounts")
         if not self.history_basis:
             raise DeclarationError(f"reading {self.name} has a history, which needs a history_basis")
         if self.holders != HeldBy(self.entity):

@@ -1,5 +1,6 @@
 """マイナポータル: messages to enrolled residents, and the ledger of their accounts; no rows of persons."""
 
+from schemas.declare import ACCOUNT
 from schemas.reasons import JAPANESE, Reason
 from schemas.systems import law
 from schemas.systems.model import Action, Domain, Rule, Scope, System, rules_of
@@ -16,4 +17,11 @@ DOMAIN = Domain(
     # about protection measures.
     message_on=frozenset(JAPANESE) - {Reason.DIED, Reason.PROTECTION_BEGUN, Reason.PROTECTION_ENDED},
 )
-SYSTEM = System("portal", "マイナポータル", Scope.NATIONAL, publishes="portal-event", domain=DOMAIN)
+SYSTEM = System(
+    "portal",
+    "マイナポータル",
+    Scope.NATIONAL,
+    publishes="portal-event",
+    domain=DOMAIN,
+    derives=(ACCOUNT,),
+)

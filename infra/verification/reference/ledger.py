@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -80,6 +80,22 @@ def fold_account_events(events: Iterable[AccountEvent], readings: Mapping[str, s
         else:
             ledger.conflicts.update({event.account: (OTHER_NAME, day) for event in events_of_day})
     return ledger
+
+
+def accounts_by_day(
+    events: Iterable[AccountEvent], readings: Mapping[str, str]
+) -> Iterator[tuple[str, bool, Mapping[str, str | None]]]:
+    """Yield since when which account is open, or closed, each time that another one is or its values change."""
+    received = sorted(set(events), key=lambda event: event.effective_on)
+    seen: list[tuple[str, bool, Mapping[str, str | None]]] = []
+    for day in sorted({event.effective_on for event in received}):
+        ledger = fold_account_events([event for event in received if event.effective_on <= day], readings)
+        if ledger.latest is not None:
+            values = {name: getattr(ledger.latest, name) for name in _DETAILS}
+            account = (ledger.since, ledger.open, values)
+            if account not in seen[-1:]:
+                yield account
+                seen.append(account)
 
 
 def _order_within_day(events: Iterable[AccountEvent], in_force: str | None) -> list[AccountEvent]:

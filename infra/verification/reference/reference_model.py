@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.verification.reference.acceptance import AcceptedNotice, ReferenceRegister
 from infra.verification.reference.entity_acceptance import EntityRegister, id_of
-from infra.verification.reference.ledger import account_rows, fold_account_events
+from infra.verification.reference.ledger import account_rows, accounts_by_day, fold_account_events
 from infra.verification.reference.notice import (
     LEAVING,
     AccountEvent,
@@ -242,7 +242,9 @@ def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
         _add_accounts(index, submissions.account_events.get(code, ()), person, outcome)
         cancelled = [(entry, code) for entry in entries if entry.cancelled]
         life = life_of(person.days, cancelled)
-        timelines = timelines_of(submissions.entity_events.get(code, EntityRegister()), life, today)
+        accounts = accounts_by_day(submissions.account_events.get(code, ()), person.readings)
+        events = submissions.entity_events.get(code, EntityRegister())
+        timelines = timelines_of(events, life, today, accounts)
         for row in ReadingsOfPerson(life, timelines, person.open_rows).rows(today):
             outcome.readings.setdefault(row.table, []).append(dict(row.columns))
             outcome.reading_persons.setdefault(row.table, []).append(index)

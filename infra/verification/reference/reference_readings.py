@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,17 @@ from infra.verification.reference.reference_entity import (
 from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import ReferenceLife, add_days, age_reached_on
 from infra.verification.reference.roman import romanize
-from schemas.declare import PART, REGISTRATION, ByResidence, Enrolled, Entity, FollowsEntity, OneOf, Reads
+from schemas.declare import (
+    ACCOUNT,
+    PART,
+    REGISTRATION,
+    ByResidence,
+    Enrolled,
+    Entity,
+    FollowsEntity,
+    OneOf,
+    Reads,
+)
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.systems.model import Domain
 
@@ -34,10 +44,16 @@ class ReadingRow:
     columns: Mapping[str, Any]
 
 
-def timelines_of(register: EntityRegister, life: ReferenceLife, today: str) -> dict[str, ReferenceTimeline]:
+def timelines_of(
+    register: EntityRegister,
+    life: ReferenceLife,
+    today: str,
+    accounts: Iterable[tuple[str, bool, Mapping[str, str | None]]] = (),
+) -> dict[str, ReferenceTimeline]:
     """Return a person's timelines of all entities by their id, each after those that it follows.
 
-    What opens by residence only after `today` may be missing.
+    `accounts` say since when which account is open or closed. What opens by residence only after `today` may be
+    missing.
     """
     timelines: dict[str, ReferenceTimeline] = {}
     waiting = [entity for system in SYSTEMS.values() for entity in (*system.owns, *system.derives)]
@@ -45,7 +61,12 @@ def timelines_of(register: EntityRegister, life: ReferenceLife, today: str) -> d
         entity = next(each for each in waiting if followed_by(each) <= timelines.keys())
         waiting.remove(entity)
         submissions = list(register.in_effect(entity.id))
-        if entity.is_derived:
+        if entity is ACCOUNT:
+            timelines[entity.id] = ReferenceTimeline()
+            for day, is_open, values in accounts:
+                version = EntityVersion(day, is_open, values, (day, None))
+                timelines[entity.id].versions.setdefault((), []).append(version)
+        elif entity.is_derived:
             timelines[entity.id] = _derived(entity, life)
         elif submissions or _opens_by_residence(entity, life, today):
             timelines[entity.id] = fold_entity(entity, submissions, life, timelines)

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(420)]
 
 SYSTEM = '''"""図書館: cards of a library, and the name and address of who has one."""
 
-from schemas.declare import RESIDENT, Entity, HeldBy, Reads, closes, opens, text
+from schemas.declare import ACCOUNT, RESIDENT, Entity, HeldBy, Reads, closes, opens, text
 from schemas.systems.model import Domain, Scope, System, rules_of, submission_schema
 
 BASIS = "図書館法（昭和25年法律第118号）第3条"
@@ -45,6 +45,7 @@ DOMAIN = Domain(
     legal_basis=BASIS,
     reads=(
         Reads("library_card", LIBRARY_CARD, ("branch",), purpose="貸出し", basis=BASIS),
+        Reads("refund", ACCOUNT, ("bank", "number"), purpose="返金", basis=BASIS, of=HeldBy(LIBRARY_CARD)),
         Reads("reader", RESIDENT, ("name", "address"), purpose="督促", basis=BASIS, of=HeldBy(LIBRARY_CARD)),
         # more readings
     ),
@@ -75,6 +76,10 @@ class Library:
         person = population.person(date(1990, 1, 1))
         person.registered(0, A, "初期登録", date(2026, 4, 1))
         person.with_certificates(1, date(2026, 5, 1))
+        account = {"event": "REGISTERED", "account": f"a{person.code[-8:]}", "code": person.code}
+        account |= {"effective_on": "2026-06-01", "holder_kana": person.kana, "bank": "0001"}
+        account |= {"branch": "001", "type": "普通", "number": person.code[-7:]}
+        person.stages[1].append(("events_portal", {"account": account}))
         return person
 
     def edit(self, old: str, new: str) -> None:
@@ -166,7 +171,7 @@ def added(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Stage:
             )
         ingest_by(library, library.readers, tmp_path_factory.mktemp("added"))
 
-    return stage(library, add, "library_card", "reader")
+    return stage(library, add, "library_card", "reader", "refund")
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +246,8 @@ def test_a_system_is_added_by_one_file(library: Library, added: Stage) -> None:
     readers = added.rows["reader"]
     assert sorted(row["name"] for row in readers) == sorted(person.kana for person in library.readers)
     assert {(row["status"], row["address"][:6]) for row in readers} == {("active", A)}
+    refunds = sorted((row["status"], row["bank"], row["number"]) for row in added.rows["refund"])
+    assert refunds == sorted(("active", "0001", person.code[-7:]) for person in library.readers)
     assert added.after == added.before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.fan_out import person as person_module
+from processors.fan_out.accounts import account_versions
 from processors.fan_out.conflicts import conflicts
 from processors.fan_out.effective_order import order_day
 from processors.fan_out.fold import fold
@@ -64,6 +66,21 @@ def test_an_extension_equals_the_fold_of_the_longer_history(data: st.DataObject)
     for count, entry in enumerate(arrived, start=1):
         stored.apply(entry)
         assert stored.person.state == fold(history_of(arrived[:count]))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_the_versions_of_the_account_are_those_of_the_fold(data: st.DataObject) -> None:
+    """After the account events of each day, the last version is the account that the fold has."""
+    history = history_of(data.draw(arrivals(*data.draw(histories()))))
+    for day in {event.effective_on for event in history.accounts}:
+        events = tuple(event for event in history.accounts if event.effective_on <= day)
+        state = fold(replace(history, accounts=events))
+        versions = account_versions(events, state.life)
+        latest = state.ledger.latest
+        expected = [] if latest is None else [(latest.since, latest.open, latest.account[2:])]
+        assert [tuple(version) for version in versions[-1:]] == expected
+        assert [version.begins for version in versions] == sorted(version.begins for version in versions)
 
 
 @settings(max_examples=300)
