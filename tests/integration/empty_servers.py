@@ -30,6 +30,7 @@ CREATED_FILES = (
     "foreign-schemas.json",
     "municipalities.json",
     "clock.json",
+    "declarations.json",
 )
 #: Ends other connections: one with an open transaction would keep its tables locked.
 END_CONNECTIONS = (
