@@ -20,7 +20,6 @@ from processors.entities.rows import (
     ENTITIES,
     FOLLOWED,
     HIGH_ENTITIES,
-    HIGH_READINGS,
     HISTORIES,
     IN_ORDER,
     Row,
@@ -225,7 +224,7 @@ class PersonEntities:
 
         A submission without effect is a conflict of that level only if the entity is of it.
         """
-        of_day = rows_of(timeline, HIGH_READINGS[entity_id], context)
+        of_day = rows_of(timeline, self._declared.high_readings[entity_id], context)
         rows = {id_: row for id_, row in of_day if row.status == ACTIVE}
         without_effect = timeline.without_effect if ENTITIES[entity_id].is_high else ()
         return self._publish(_key(person, entity_id, is_high=True), rows, without_effect)

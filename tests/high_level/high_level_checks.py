@@ -1,0 +1,367 @@
+"""Checks of the high level with system `relief`; `tests/attacks/test_high_level.py` runs them with its package."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+
+from processors.fan_out import FanOutProcessor
+from processors.fan_out.declared import Declared
+from processors.fan_out.person_entities import PersonEntities
+from schemas.declaration_digests import declaration_digests
+from schemas.systems.model import SEALED_RECORD
+from schemas.topics import PERSON_CHANGE, command_topic, dlq_topic, topics_of
+from streams.clients import LocalMessage
+from streams.sealed_rows import opened_rows
+from tests.high_level.relief_mesh import HERE, ReliefMesh, mesh_code
+from tests.unit.processors.submissions import high_sealer
+
+pytestmark = pytest.mark.unit
+
+HOLDER, OTHER = "42990000011", "42990000022"
+#: What only belongs to the high level: names of the system, its entity and events, and values of its fields.
+WORDS = ("relief", "Relief", "living-aid", "housing-aid", "救護")
+ORIGIN = {"topic": "in.operator", "partition": 0, "offset": 0}
+DIGEST = re.compile(r"[0-9a-f]{32}")
+
+#: Topics that only exist because of the high level, with the sealed records of `person.change` and the submissions.
+OWN = {
+    "in.relief.131041", "change.relief", "domain.relief", "disclosure.relief", "conflict.relief", "rejected.relief",
+    "state.fan-out.sealed",
+}  # fmt: skip
+
+
+def registered(*, seed: int | None = None) -> ReliefMesh:
+    """Return a mesh with two residents."""
+    mesh = ReliefMesh(seed)
+    mesh.notice(1, code=HOLDER)
+    mesh.notice(2, code=OTHER, name="別人　二郎", kana="ベツジン　ジロウ")
+    return mesh
+
+
+def story(*, with_relief: bool) -> ReliefMesh:
+    """Return a mesh after what happens to two residents; with relief, one of them gets it until it ends."""
+    mesh = registered().run()
+    if with_relief:
+        mesh.relief(1, HOLDER, until_on="2026-09-10", remark="relief remark")
+        mesh.relief(2, HOLDER, "ReliefChanged", kind="housing-aid", until_on="2026-09-10")
+        mesh.relief(3, HOLDER)  # It is open already: a conflict.
+        mesh.relief(3, HOLDER)  # A duplicate.
+        mesh.run()
+    mesh.notice(1001, "転居", "2026-08-01", code=HOLDER, address="東京都新宿区新しい町1番1号")
+    mesh.notice(1002, "転居", "2026-08-01", code=OTHER, address="東京都新宿区新しい町2番2号")
+    mesh.run()
+    mesh.begin_day("2026-09-15", 14)
+    mesh.run()
+    mesh.notice(1003, "死亡", "2026-09-14", code=HOLDER)
+    return mesh.run()
+
+
+def records(mesh: ReliefMesh, topic: str) -> list[LocalMessage]:
+    """Return the records of a topic, without the barriers of those who read changelogs."""
+    every = mesh.driver.log.topic_records(topic)
+    return [record for record in every if not (record.key_bytes or b"").startswith(b"barrier")]
+
+
+def in_clear(mesh: ReliefMesh) -> dict[str, list[tuple[int, bytes | None, bytes | None]]]:
+    """Return every record that exists without the high level too: partition, key and value by topic.
+
+    Left out are the days' positions among the persons of the high level, and the records by which they go on.
+    """
+    found = {}
+    for topic in mesh.driver.topics():
+        if topic in OWN or topic == "state.fan-out.clock":
+            continue
+        kept = records(mesh, topic)
+        if topic == PERSON_CHANGE:
+            values = [record.value for record in mesh.driver.records(topic)]
+            kept = [
+                record
+                for record, value in zip(kept, values, strict=True)
+                if value and not value["sealed"] and value["kind"] != "CONTINUE"
+            ]
+        found[topic] = [(record.partition(), record.key_bytes, record.value_bytes) for record in kept]
+    return found
+
+
+def test_nothing_else_changes_anywhere() -> None:
+    """With somebody on relief or without, every record of all other topics is the same, byte by byte."""
+    with_relief, without = story(with_relief=True), story(with_relief=False)
+    found, expected = in_clear(with_relief), in_clear(without)
+    assert {topic: found[topic] for topic in found if found[topic] != expected.get(topic, [])} == {}
+    assert expected.keys() <= found.keys()
+    assert with_relief.domain_records()
+    days = [mesh.driver.records("state.fan-out.clock")[-1].value for mesh in (with_relief, without)]
+    assert days[0] == days[1]
+
+
+def test_no_topic_names_whom_it_is_about() -> None:
+    """Outside of the system's own submissions no record has both the person and anything of the high level.
+
+    Sealed records have neither, and their keys are digests, another one in each topic.
+    """
+    mesh, code = story(with_relief=True), mesh_code(HOLDER)
+    keys: dict[str, set[str]] = {}
+    for topic in mesh.driver.topics():
+        for record in records(mesh, topic):
+            content = (record.key_bytes or b"") + (record.value_bytes or b"")
+            if topic in ("in.relief.131041", "rejected.relief"):
+                continue
+            assert not any(word.encode() in content for word in WORDS), topic
+            if topic in OWN and record.value_bytes is not None:
+                assert code.encode() not in content, topic
+                keys.setdefault(topic, set()).add((record.key_bytes or b"").decode())
+    for row in mesh.driver.rows("rejected.relief"):
+        assert not any(code in str(row) or HOLDER in str(row) for code in (code, HOLDER))
+    sealed = [row for row in mesh.driver.records(PERSON_CHANGE) if row.value and row.value["sealed"]]
+    keys[PERSON_CHANGE] = {row.key or "" for row in sealed}
+    assert {len(keys[topic]) for topic in keys if topic != "conflict.relief"} == {1}
+    every_key = [key for of_topic in keys.values() for key in of_topic]
+    assert all(map(DIGEST.fullmatch, every_key))
+    assert len(set(every_key)) == len(every_key)
+    for each in sealed:
+        value = each.value or {}
+        assert (value["person"], value["kind"], value["effective_on"]) == (
+            each.key,
+            "EVENT",
+            date(1970, 1, 1),
+        )
+        assert not any(value[name] for name in ("municipality", "event", "domain", "case", "facts"))
+        assert (value["origin"]["topic"], value["origin"]["offset"]) == ("", 0)
+
+
+def test_records_have_few_sizes_and_one_time() -> None:
+    """A short and a long remark, an upsert and a deletion, one person's submissions and another's: one size.
+
+    No timestamp says a day of effect.
+    """
+    mesh = registered()
+    mesh.relief(1, HOLDER)
+    mesh.relief(2, OTHER, file_number="relief-file-2", remark="長い備考" * 20, until_on="2026-12-31")
+    mesh.relief(3, HOLDER, "ReliefEnded")
+    mesh.run()
+    for topic in OWN - {"in.relief.131041", "rejected.relief", "conflict.relief"}:
+        sealed = [record for record in records(mesh, topic) if record.value_bytes]
+        assert len({len(record.value_bytes or b"") for record in sealed}) == 1, topic
+        if topic.partition(".")[0] in ("change", "domain", "disclosure"):
+            assert {record.timestamp_ms for record in sealed} == {1}
+
+
+def test_a_long_record_is_in_a_larger_box() -> None:
+    """Boxes double, so of a length only the step shows; the content is whole."""
+    mesh = registered()
+    mesh.relief(1, HOLDER, remark="備" * 2_000)
+    mesh.relief(2, OTHER, file_number="relief-file-2", remark="備" * 1_900)
+    mesh.run()
+    assert {row["relief"]["remark"] for row in mesh.domain_records() if row["relief"]} == {
+        "備" * 2_000,
+        "備" * 1_900,
+    }
+    sizes = {len(record.value_bytes or b"") for record in records(mesh, "domain.relief")}
+    assert len(sizes) == 2
+
+
+def test_the_domain_has_what_holds_and_nothing_else() -> None:
+    """Rows come with the relief, change with it and with the register, and are deleted at its end."""
+    mesh = registered()
+    mesh.relief(1, HOLDER)
+    mesh.run()
+    rows = mesh.stored()
+    assert rows["relief", "relief-file-1"]["kind"] == "living-aid"
+    assert rows["holder", ""]["address"] == "東京都新宿区高田馬場2丁目2番2号"
+    mesh.notice(1001, "転居", "2026-08-01", code=HOLDER, address="東京都新宿区新しい町1番1号")
+    mesh.run()
+    assert mesh.stored()["holder", ""]["address"] == "東京都新宿区新しい町1番1号"
+    mesh.relief(2, HOLDER, "ReliefEnded", effective_on="2026-08-20", recorded_on="2026-08-20")
+    mesh.run()
+    assert mesh.stored() == {}
+    assert {row["op"] for row in mesh.domain_records()} == {"UPSERT", "DELETE"}
+    revisions = [row["revision"] for row in mesh.domain_records()]
+    assert revisions == list(range(1, len(revisions) + 1))
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_what_follows_by_itself_comes_on_its_day(seed: int | None) -> None:
+    """Relief expires once its day has come, and ends with a death; a cancelled death brings it back."""
+    mesh = registered(seed=seed)
+    mesh.relief(1, HOLDER, until_on="2026-09-10")
+    mesh.run()
+    assert mesh.stored()
+    mesh.begin_day("2026-09-10", 9)
+    mesh.run()
+    assert mesh.stored()
+    mesh.begin_day("2026-09-11", 10)
+    mesh.run()
+    assert mesh.stored() == {}
+    mesh.relief(2, HOLDER, "Cancelled", file_number=None, cancels="relief-number-1")
+    mesh.relief(3, HOLDER)
+    mesh.run()
+    assert mesh.stored()
+    mesh.notice(1001, "死亡", "2026-09-01", code=HOLDER)
+    mesh.run()
+    assert mesh.stored() == {}
+
+
+def test_a_protected_person_has_no_address_there_either() -> None:
+    """The measure withholds it, also in what was made before and is converted afterwards."""
+    mesh = registered()
+    mesh.relief(1, HOLDER)
+    mesh.run()
+    mesh.notice(1001, "支援措置開始", "2026-08-01", code=HOLDER)
+    mesh.run()
+    assert mesh.stored()["holder", ""]["address"] is None
+
+
+def test_submissions_are_judged_as_others_are() -> None:
+    """A repeated number is a duplicate or taken; what has no effect is a conflict, on the system's own sealed topic."""
+    mesh = registered().run()
+    mesh.relief(1, HOLDER)
+    mesh.relief(1, HOLDER)
+    mesh.relief(1, HOLDER, kind="housing-aid")
+    mesh.relief(2, HOLDER, "Cancelled", file_number=None, cancels="relief-number-9")
+    mesh.relief(3, HOLDER)
+    mesh.run()
+    codes = sorted(row["code"] for row in mesh.driver.rows("rejected.relief"))
+    assert codes == ["CANCELS_UNKNOWN", "DUPLICATE", "NUMBER_TAKEN"]
+    (conflict,) = mesh.conflicts()
+    assert (conflict["person"], conflict["number"]) == (mesh_code(HOLDER), "relief-number-3")
+    assert (conflict["kind"], conflict["status"]) == ("EVENT_WITHOUT_EFFECT", "OPEN")
+    mesh.relief(4, HOLDER, "Cancelled", file_number=None, cancels="relief-number-3")
+    mesh.run()
+    assert [each["status"] for each in mesh.conflicts()] == ["OPEN", "WITHDRAWN"]
+    assert "conflict" not in mesh.driver.topics()
+
+
+def test_disclosures_say_what_was_received() -> None:
+    """With columns and basis, for who has the keys."""
+    mesh = registered()
+    mesh.relief(1, HOLDER)
+    mesh.run()
+    fields = {row["entity"]: row["fields"] for row in mesh.disclosures()}
+    assert fields == {"relief": ["file_number", "kind"], "holder": ["name", "address"]}
+    assert all(row["legal_basis"] for row in mesh.disclosures())
+
+
+def test_a_replay_gives_the_same_bytes() -> None:
+    """Nothing in a box is random."""
+    first, second = story(with_relief=True), story(with_relief=True)
+    for topic in OWN - {"disclosure.relief"}:
+        assert [(r.key_bytes, r.value_bytes) for r in records(first, topic)] == [
+            (r.key_bytes, r.value_bytes) for r in records(second, topic)
+        ], topic
+
+
+def test_sealed_records_are_in_the_partition_of_the_person() -> None:
+    """So they are processed with the person's other records, though their keys are others."""
+    mesh = registered()
+    for number, code in enumerate((HOLDER, OTHER)):
+        mesh.relief(number, code, file_number=f"relief-file-{number}")
+    mesh.run()
+    partitions: dict[str, set[int]] = {}
+    for row in mesh.driver.records(PERSON_CHANGE):
+        if row.value and row.value["person"]:
+            partitions.setdefault(row.value["person"], set()).add(row.partition)
+    plain = [partitions[mesh_code(code)] for code in (HOLDER, OTHER)]
+    sealed = [of_key for person, of_key in partitions.items() if DIGEST.fullmatch(person)]
+    assert sorted(map(sorted, plain)) == sorted(map(sorted, sealed))
+
+
+def test_a_box_of_another_topic_or_key_is_a_dead_letter() -> None:
+    """Nor is a record taken in clear, though it is of the high level. Others are processed meanwhile."""
+    mesh = registered()
+    mesh.relief(1, HOLDER)
+    mesh.run()
+    (moved,) = [row for row in mesh.driver.rows("change.relief") if row][:1]
+    mesh.driver.pipe_input("domain.relief", SEALED_RECORD, [moved], "x")
+    mesh.driver.pipe_input("change.relief", SEALED_RECORD, [{"sealed": "no box"}], "x")
+    change = next(row for row in mesh.driver.rows(PERSON_CHANGE) if row["sealed"])
+    mesh.driver.pipe_input(PERSON_CHANGE, "person-change", [change | {"sealed": moved["sealed"]}], "x")
+    (opened,) = mesh_rows(mesh, change["sealed"])
+    mesh.driver.pipe_input(PERSON_CHANGE, "person-change", [change | opened | {"sealed": None}], "y")
+    mesh.driver.run()
+    reasons = sorted(
+        row["reason"] for step in ("fan-out", "conversion") for row in mesh.driver.dead_letters(step)
+    )
+    assert reasons == ["not sealed", "sealed-otherwise", "sealed-otherwise"]
+
+
+def mesh_rows(mesh: ReliefMesh, box: str) -> list[dict[str, Any]]:
+    """Return the content of a sealed record of `person.change`."""
+    return [
+        row
+        for row in opened_rows(mesh.high, PERSON_CHANGE, "person-change", [box])
+        if not isinstance(row, str)
+    ]
+
+
+def test_an_error_about_one_person_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a day, for one of whom it fails a sealed record is written, which is retried like any other."""
+    publish, failing = PersonEntities.publish_high, [mesh_code(HOLDER)]
+
+    def publish_or_fail(self: PersonEntities, person: str, *arguments: Any) -> Any:
+        if person in failing:
+            raise RuntimeError("broken")
+        return publish(self, person, *arguments)
+
+    mesh = registered()
+    mesh.relief(1, HOLDER, until_on="2026-09-10")
+    mesh.relief(2, OTHER, until_on="2026-09-10", file_number="relief-file-2")
+    mesh.run()
+    monkeypatch.setattr(PersonEntities, "publish_high", publish_or_fail)
+    mesh.begin_day("2026-09-15", 14)
+    mesh.driver.run()
+    deleted = {row["code"] for row in mesh.domain_records() if row["op"] == "DELETE"}
+    assert len(deleted) == 1
+    (letter,) = mesh.driver.dead_letters("fan-out")
+    assert mesh_code(HOLDER).encode() not in letter["value"] + (letter["key"] or b"")
+    failing.clear()
+    mesh.driver.send_command("fan-out", "RETRY", letter["digest"])
+    mesh.driver.run()
+    assert len({row["code"] for row in mesh.domain_records() if row["op"] == "DELETE"}) == 2
+    assert mesh.driver.dlq_entries("fan-out") == []
+    for topic in (dlq_topic("fan-out"), "state.fan-out.dlq", command_topic("fan-out")):
+        assert not any(mesh_code(HOLDER).encode() in (r.value_bytes or b"") for r in records(mesh, topic))
+
+
+def test_a_new_reading_reaches_who_is_known_already() -> None:
+    """Also somebody of whom nothing but the relief is known; and nobody else."""
+    none: dict[str, tuple[Any, ...]] = dict.fromkeys(Declared().high_readings, ())
+    unknown = "42990000033"
+    digests = {**declaration_digests(), "relief": "before", "registration": "before"}
+    former = FanOutProcessor(1, Declared(high_readings=none, digests=digests), high_sealer())
+    mesh = ReliefMesh(fan_out=former)
+    adopt(mesh, 1)
+    mesh.notice(1, code=HOLDER)
+    mesh.notice(2, code=OTHER, name="別人　二郎", kana="ベツジン　ジロウ")
+    mesh.relief(1, HOLDER)
+    mesh.relief(2, unknown, file_number="relief-file-2")
+    mesh.run()
+    assert mesh.domain_records() == []
+    mesh.install(FanOutProcessor(2, sealer=high_sealer()))
+    adopt(mesh, 2)
+    mesh.run()
+    received = [(row["entity"], row["op"]) for row in mesh.domain_records()]
+    assert sorted(received) == [("holder", "UPSERT"), ("relief", "UPSERT")]
+
+
+def adopt(mesh: ReliefMesh, number: int) -> None:
+    """Let fan-out adopt the declarations of a number."""
+    mesh.submit("in.operator", "operator-command", {"command": "ADOPT", "origin": ORIGIN, "adoption": number})
+
+
+def test_rights_are_those_that_are_needed() -> None:
+    """Nobody but the steps and the domain's own sink may read a sealed topic, beside the auditor, who has no key."""
+    readers = {topic.name: set(topic.readers) - {"auditor"} for topic in topics_of([HERE])}
+    assert {topic: readers[topic] for topic in sorted(OWN)} == {
+        "change.relief": {"conversion"},
+        "conflict.relief": set(),
+        "disclosure.relief": set(),
+        "domain.relief": {"sink.relief"},
+        "in.relief.131041": {"intake"},
+        "rejected.relief": set(),
+        "state.fan-out.sealed": {"fan-out"},
+    }
+    assert not {"receipt.relief", "withdrawal.relief"} & readers.keys()
