@@ -27,19 +27,26 @@ class AcceptedNotice:
     """An accepted notice and its sequence number in the register.
 
     `persons` are the persons that it concerns, by resident record code, also where the notice names only a household.
-    `received` is when its submission was received.
+    `received` is when its submission was received, `received_on` the day of it.
     """
 
     seq: int
     notice: Notice
     persons: Mapping[str, Facts]
     received: Receipt = ()
+    received_on: str = ""
     cancelled_by: AcceptedNotice | None = None
 
     @property
     def cancelled(self) -> bool:
         """Whether a later notice cancels this one."""
         return self.cancelled_by is not None
+
+    @property
+    def cancelled_in_effect(self) -> bool:
+        """Whether it is cancelled, but had been in effect before; always if the day of receipt isn't known."""
+        by = self.cancelled_by
+        return by is not None and not "" < by.received_on < self.notice.effective_on
 
     @property
     def effect_order(self) -> tuple[str, int]:
@@ -60,7 +67,7 @@ class ReferenceRegister:
     _entries_by_person: dict[str, list[AcceptedNotice]] = field(default_factory=dict)
     _past_members: dict[str, set[str]] = field(default_factory=dict)
 
-    def submit(self, submission: Submission, received: Receipt) -> None:
+    def submit(self, submission: Submission, received: Receipt, received_on: str = "") -> None:
         """Accept or reject one submission, or note it as a duplicate of an earlier one."""
         if submission.identity in self._identities:
             self.duplicates.append(submission)
@@ -69,6 +76,8 @@ class ReferenceRegister:
         rejection = submission.fault or self._accept_or_reject(submission.content, received)
         if rejection:
             self.rejections.append((submission, rejection))
+        else:
+            self.entries[-1].received_on = received_on
 
     def _accept_or_reject(self, notice: object, received: Receipt) -> str | None:
         """Append `notice` to the register and return None, or return a short rejection code."""

@@ -23,7 +23,7 @@ from infra.verification.reference.received import without_future
 from infra.verification.reference.reference_life import life_of
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
-from infra.verification.reference.reference_person import Person, Row, fold
+from infra.verification.reference.reference_person import Person, Row, fold, fold_until
 from infra.verification.reference.reference_readings import ReadingsOfPerson, timelines_of, without_effect
 from infra.verification.reference.roman import romanize
 
@@ -105,22 +105,24 @@ class Expected:
 
 #: Returns when the submission at this line of a file was received.
 ReceiptOf = Callable[[str, int], Receipt]
+#: Returns the day (YYYY-MM-DD, Japan's time) on which the submission at this line of a file was received.
+DayOf = Callable[[str, int], str]
 
 
 def expected(
     files: Sequence[Path],
     progress: Callable[[str], None] = lambda _: None,
     receipt_of: ReceiptOf | None = None,
-    received_on: str | None = None,
+    received_on: str | DayOf | None = None,
     today: str = END_OF_TIME,
 ) -> Expected:
     """Return what the stores must contain after `files`, which are in order of submission per municipality.
 
     `receipt_of` matters only where registrations of one person overlap; by default, submissions are received in the
-    order of the files. `received_on` is the day (YYYY-MM-DD, Japan's time) on which all of them were received; None: no
-    day lies too far after it. `today` is the day as of which the rows of readings are. `progress` is called with
-    a description at the start of each part of the work. Raise ValueError where the name or the first line of a file has
-    another format.
+    order of the files. `received_on` is the day (YYYY-MM-DD, Japan's time) on which all of them, or each of them, were
+    received; None: no day lies too far after it. `today` is the day as of which the stores are: what takes effect later
+    has had no effect yet. `progress` is called with a description at the start of each part of the work. Raise
+    ValueError where the name or the first line of a file has another format.
     """
     outcome = Expected()
     submissions = _submit_all(files, outcome, progress, receipt_of, received_on)
@@ -147,19 +149,20 @@ def _submit_all(
     outcome: Expected,
     progress: Callable[[str], None],
     receipt_of: ReceiptOf | None,
-    received_on: str | None,
+    received_on: str | DayOf | None,
 ) -> _Submissions:
     submissions, identities = _Submissions(), set[object]()
     for number, path in enumerate(files):
         progress(f"reading {path.name}")
         for read in read_submissions(path):
-            submission = without_future(read, received_on) if received_on else read
-            source, line = submission.source, submission.line
+            source, line = read.source, read.line
+            day = received_on(source, line) if callable(received_on) else received_on or ""
+            submission = without_future(read, day) if day else read
             received = (number, line) if receipt_of is None else receipt_of(source, line)
             municipality = submission.submitter
             if municipality:
                 register = submissions.registers.setdefault(municipality, ReferenceRegister(municipality))
-                register.submit(submission, received)
+                register.submit(submission, received, day)
             else:
                 _submit_without_register(submission, identities, submissions, outcome, received)
     return submissions
@@ -235,17 +238,24 @@ def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
     )
     for index, code in enumerate(codes):
         entries = entries_by_person[code]
-        notices = order_by_effect(_notices_in_effect(code, entries))
-        person = fold(notices, submissions.enrolments.get(code, ()))
+        notices = list(order_by_effect(_notices_in_effect(code, entries)))
+        enrolments = submissions.enrolments.get(code, ())
+        person = fold_until(today, notices, enrolments)
         _add_rows(index, person, outcome)
-        _add_messages(index, entries, person, outcome)
-        _add_accounts(index, submissions.account_events.get(code, ()), person, outcome)
-        cancelled = [(entry, code) for entry in entries if entry.cancelled]
+        days = [*(each.notice.effective_on for each in notices), *(each.since for each in enrolments)]
+        _add_messages(
+            index, entries, fold(notices, enrolments) if max(days, default="") > today else person, outcome
+        )
+        accounts = submissions.account_events.get(code, ())
+        accounts = [each for each in accounts if each.effective_on <= today]
+        _add_accounts(index, accounts, person, outcome)
+        in_effect = [entry for entry in entries if entry.notice.effective_on <= today]
+        cancelled = [(entry, code) for entry in in_effect if entry.cancelled_in_effect]
         life = life_of(person.days, cancelled)
-        accounts = accounts_by_day(submissions.account_events.get(code, ()), person.readings)
         events = submissions.entity_events.get(code, EntityRegister())
-        timelines = timelines_of(events, life, today, accounts)
-        for row in ReadingsOfPerson(life, timelines, person.open_rows).rows(today):
+        timelines = timelines_of(events, life, today, accounts_by_day(accounts, person.readings))
+        readings = ReadingsOfPerson(life, timelines, person.open_rows, person.measure_ahead)
+        for row in readings.rows(today):
             outcome.readings.setdefault(row.table, []).append(dict(row.columns))
             outcome.reading_persons.setdefault(row.table, []).append(index)
         outcome.events_without_effect |= {id_of(event) for event in without_effect(timelines)}

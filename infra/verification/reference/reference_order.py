@@ -29,6 +29,12 @@ class PersonalNotice:
         return self.notice.reason in LEAVING and self.taken_back is None
 
     @property
+    def protects(self) -> bool:
+        """Whether it begins a protection measure, if none is in force."""
+        reason = self.notice.reason
+        return reason == "支援措置開始" or (reason == "出生" and self.facts.get("protected") is True)
+
+    @property
     def effect_order(self) -> tuple[str, str, int]:
         """Sort key: by day, then by municipality, then by sequence number."""
         return self.notice.effective_on, self.notice.municipality, self.seq

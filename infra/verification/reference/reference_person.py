@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from infra.verification.reference.notice import (
@@ -62,7 +62,8 @@ class Person:
     `facts` are the latest facts from a confirmed municipality, `local_facts` those of each municipality, `residence`
     the claims to the person. `confirmed_since` is the confirmed municipality and the day since which it is. `readings`
     maps each day with notices to the person's reading after them. `days` has what holds after each day with notices,
-    `open_rows` the keys of the rows that are open after each day.
+    `open_rows` the keys of the rows that are open after each day. `measure_ahead` is the day of the notice by which the
+    person is protected already, although that day hasn't come; "" if a measure of before is in force, or none is.
     `conflicting_enrolments`, `unconfirmed_deaths` and `unconfirmed_protection_ends` (municipality, number) have no
     effect.
     """
@@ -82,6 +83,7 @@ class Person:
     readings: dict[str, str] = field(default_factory=dict)
     days: list[LifeDay] = field(default_factory=list)
     open_rows: dict[str, frozenset[RowKey]] = field(default_factory=dict)
+    measure_ahead: str = ""
 
     # -- notices
 
@@ -139,7 +141,7 @@ class Person:
 
     def _update_protection(self, notice: PersonalNotice) -> None:
         reason, municipality = notice.notice.reason, notice.notice.municipality
-        if reason == "支援措置開始" or (reason == "出生" and notice.facts.get("protected") is True):
+        if notice.protects:
             self.protected = True
         elif reason == "支援措置終了" and self.residence.confirmed == municipality:
             self.protected = False
@@ -269,6 +271,19 @@ def fold(
             person.enrol(event)
         _date_changes(person, before, day)
         person.open_rows[day] = frozenset(key for key, row in person.rows.items() if row.status != "closed")
+    return person
+
+
+def fold_until(today: str, notices: Sequence[PersonalNotice], enrolments: Iterable[Enrolment]) -> Person:
+    """Return a person's state on a day, as `fold`: what takes effect later has none yet, but measures have begun."""
+    has_come = [notice for notice in notices if notice.notice.effective_on <= today]
+    person = fold(has_come, [enrolment for enrolment in enrolments if enrolment.since <= today])
+    days = [notice.notice.effective_on for notice in notices if notice.protects]
+    ahead = [day for day in days if day > today]
+    if ahead and not person.protected:
+        before = _visible_rows(person)
+        person.protected, person.measure_ahead = True, min(ahead)
+        _date_changes(person, before, person.measure_ahead)
     return person
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -130,11 +130,15 @@ def _value(reads: Reads, column: str, version: EntityVersion) -> str | None:
 
 @dataclass(frozen=True)
 class ReadingsOfPerson:
-    """What the rows of a person's readings follow from."""
+    """What the rows of a person's readings follow from.
+
+    `measure_ahead` is the day of a notice by which the person is protected already, although it hasn't come.
+    """
 
     life: ReferenceLife
     timelines: Mapping[str, ReferenceTimeline]
     open_rows: OpenRows = field(default_factory=dict)
+    measure_ahead: str = ""
 
     def rows(self, today: str) -> Iterator[ReadingRow]:
         """Yield the rows of all readings on a day."""
@@ -173,6 +177,10 @@ class ReadingsOfPerson:
             if self._visible(domain, reads, key, day, part) != now:
                 break
             effective_on = day
+        if self.measure_ahead and now != replace(self, measure_ahead="")._visible(
+            domain, reads, key, today, part
+        ):
+            effective_on = self.measure_ahead
         return {**now, "effective_on": effective_on}
 
     @cached_property
@@ -195,7 +203,7 @@ class ReadingsOfPerson:
         if version is None:
             return None
         is_open = version.is_open and last == day
-        is_withheld = not is_open or self.life.on(day).protected
+        is_withheld = not is_open or self.life.on(day).protected or bool(self.measure_ahead)
         columns = {
             each.name: None if each.is_location and is_withheld else _value(reads, each.name, version)
             for each in reads.fields
