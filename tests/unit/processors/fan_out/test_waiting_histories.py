@@ -108,7 +108,7 @@ def check_state(person: PersonAggregate, arrived: Iterable[Entry], day: date) ->
     assert seen(person.state, protected=True) == seen(now, protected=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
 @given(st.data())
 def test_a_state_is_the_fold_of_what_has_come(data: st.DataObject) -> None:
     """Also between the beginning of a day and the portion of the agenda that has the person: one record at a time."""
@@ -126,7 +126,7 @@ def test_a_state_is_the_fold_of_what_has_come(data: st.DataObject) -> None:
             check_state(read_person(stored), entries, day)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
 @given(st.data())
 def test_the_stores_do_not_depend_on_when_a_day_began(data: st.DataObject) -> None:
     """Rows, accounts, messages and conflicts are those of a mesh in which all days had begun before everything."""
@@ -165,7 +165,7 @@ def check_cases(steps: TwoSteps) -> None:
     assert {case: changes for case, changes in last.items() if changes} == published
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
 @given(st.data())
 def test_messages_do_not_wait(data: st.DataObject) -> None:
     """After the last record, those of the complete history are there, whichever days have come."""
