@@ -180,6 +180,11 @@ def _dependencies(covered_by: Mapping[str, frozenset[str]]) -> Mapping[str, froz
 #: For each entity those whose holders one of its readings is about, by ids.
 COVERED_BY: Final = _covered_by(READINGS)
 HIGH_COVERED_BY: Final = _covered_by(HIGH_READINGS)
+#: The derived entities of which a domain reads the holders of others, with the ids of these. Of any other entity there
+#: is nothing to read before something is submitted.
+DERIVED_COVERED_BY: Final[Mapping[str, frozenset[str]]] = {
+    id_: by for id_, by in COVERED_BY.items() if by and ENTITIES[id_].is_derived
+}
 #: The derived entities of which a domain reads everybody, everybody who is enrolled, or has another derived one.
 READ_OF_EVERYBODY: Final = tuple(
     id_

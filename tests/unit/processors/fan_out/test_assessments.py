@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from processors.entities.entity_fold import fold
+from processors.entities.timeline import Timeline
+from processors.fan_out import person_entities
+from schemas.declare import Entity
 from tests.unit.processors.intake_output import day_begun, event, notice
 from tests.unit.processors.two_steps import DomainStores, Row, TwoSteps
 
@@ -189,3 +193,19 @@ def test_who_is_not_insured_is_nobody_of_whom_care_learns() -> None:
     assert mesh.rows("care", "resident_tax") == {}
     mesh.add(day_begun("2026-12-01"))
     assert mesh.rows("care", "resident_tax")[A, "2026"]["effective_on"] == date(2026, 12, 1)
+
+
+def test_who_has_no_assessment_is_not_looked_at_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Insured persons would be covered by the reading of care, but nothing of them is folded before an assessment."""
+    folded: list[str] = []
+
+    def counting_fold(entity: Entity, *others: Any) -> Timeline:
+        folded.append(entity.id)
+        return fold(entity, *others)
+
+    monkeypatch.setattr(person_entities, "fold", counting_fold)
+    mesh = Mesh(registered(A, "2020-04-01"), left(A, "2026-02-02", reason="転居"))
+    assert "care-insurance" in folded
+    assert "assessment" not in folded
+    mesh.add(ASSESSED)
+    assert "assessment" in folded
