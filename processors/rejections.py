@@ -28,6 +28,7 @@ class RejectionCode(StrEnum):
 
     DUPLICATE = "DUPLICATE"
     NUMBER_TAKEN = "NUMBER_TAKEN"
+    NUMBER_TAKEN_BY_MEMBER = "NUMBER_TAKEN_BY_MEMBER"
     BIRTH_KNOWN = "BIRTH_KNOWN"
     RESIDENT_UNKNOWN = "RESIDENT_UNKNOWN"
     HOUSEHOLD_UNKNOWN = "HOUSEHOLD_UNKNOWN"
@@ -38,6 +39,7 @@ class RejectionCode(StrEnum):
     CANCELS_NOT_CANCELLABLE = "CANCELS_NOT_CANCELLABLE"
     CANCELS_CANCELLED = "CANCELS_CANCELLED"
     CANCELS_OVERTAKEN = "CANCELS_OVERTAKEN"
+    CANCELS_OTHER_PERSONS = "CANCELS_OTHER_PERSONS"
 
     @property
     def sentence(self) -> str:
@@ -58,6 +60,11 @@ SENTENCES: Final[Mapping[RejectionCode, str]] = MappingProxyType(
         RejectionCode.NUMBER_TAKEN: (
             "同じ届出番号で内容の異なる届出が既に受理されています。"
             " A notice with other content was already accepted under this notice number."
+        ),
+        RejectionCode.NUMBER_TAKEN_BY_MEMBER: (
+            "対象者の中に、同じ番号で内容の異なる届出が既に受理された人がいます。その人については受理せず、他の対象者に"
+            "ついては受理しました。 Of one or several of its persons, an event with other content was already accepted"
+            " under this number: for them nothing was changed, for the others it was accepted."
         ),
         RejectionCode.BIRTH_KNOWN: (
             "出生の住民票コードは、この市区町村で既に使われています。"
@@ -95,6 +102,11 @@ SENTENCES: Final[Mapping[RejectionCode, str]] = MappingProxyType(
         RejectionCode.CANCELS_OVERTAKEN: (
             "対象の届出の後に効力を生じた、同じ人の届出があります。職員の判断が必要です。"
             " A notice of one of its persons takes effect later and is not cancelled; a clerk has to decide."
+        ),
+        RejectionCode.CANCELS_OTHER_PERSONS: (
+            "取消の対象となる届出と、対象者が一致しません。取り消す届出の対象者の全員を、過不足なく記載してください。"
+            " The event to be cancelled names other persons, or there is none of this number: a cancellation must name"
+            " exactly the persons whom the event names."
         ),
     }
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.declare import CANCELLED, ENROLLED, EntityField, Reads
+from schemas.declare import CANCELLED, ENROLLED, MEMBERS, EntityField, Reads
 from schemas.schema_files import avro_folder, read_again, schema_names, schema_text, versions
 from schemas.systems import PACKAGES, SYSTEMS, Domain, System
 from schemas.systems._discovery import OWN_PACKAGE
@@ -132,6 +132,7 @@ def _submission(system: System) -> dict[str, Any]:
         _optional("effective_on", "string", "Day on which it takes effect, YYYY-MM-DD."),
         _optional("recorded_on", "string", "Day on which the submitter recorded it, YYYY-MM-DD."),
         _optional("code", "string", "Resident record code (住民票コード) of the person."),
+        *([_members(system)] if system.submits_members else []),
         _optional(
             "municipality",
             "string",
@@ -153,6 +154,15 @@ def _submission(system: System) -> dict[str, Any]:
         "doc": f"An event that {system.japanese} ({system.id}) submits. Not validated.",
         "fields": fields,
     }
+
+
+def _members(system: System) -> dict[str, Any]:
+    events = [event.name for entity in system.owns for event in entity.events if event.of_members]
+    doc = (
+        f"Resident record codes of all persons, instead of one in `code`: of {', '.join(events)},"
+        f" and of {CANCELLED} for one of these."
+    )
+    return _optional(MEMBERS, {"type": "array", "items": "string"}, doc)
 
 
 def _domain(domain: Domain, title: str) -> dict[str, Any]:
@@ -265,6 +275,10 @@ def form_of(declared: EntityField) -> str:
         return "a day, YYYY-MM-DD in submissions"
     if declared.type == "long":
         return "yen, digits only"
+    if declared.flags:
+        return f"one or several of {','.join(declared.flags)}, in this order"
+    if declared.is_person_ref:
+        return "another person: a resident record code in submissions, the domain's own code of the person in its table"
     return declared.pattern or f"text of up to {declared.characters_max} characters"
 
 

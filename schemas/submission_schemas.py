@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+import pyarrow as pa
+
 from schemas.catalogue import catalogue
 from schemas.systems import DIGEST_PURPOSES, OPERATOR, SYSTEMS, System
 from schemas.systems.model import submission_schema
@@ -43,20 +45,25 @@ SUBMISSION_FIELDS: Final = (*RESUBMISSION_FIELDS.values(), DECLARED)
 
 
 def fields_of_resubmission(schema: str, submission: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an operator command that hold a submission of a schema.
+    """Return the fields of an operator command that hold a submission of a schema; of a list, each item by itself.
 
     Raise KeyError for a schema that can't be resubmitted.
     """
     if schema not in GENERATED_SCHEMAS:
         return {RESUBMISSION_FIELDS[schema]: submission}
-    values = [{"name": name, "value": str(value)} for name, value in submission.items() if value is not None]
+    values = [
+        {"name": name, "value": str(value)}
+        for name, given in submission.items()
+        for value in (given if isinstance(given, list) else [given])
+        if value is not None
+    ]
     return {DECLARED: {"schema": schema, "values": values}}
 
 
 def resubmission_in(command: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """Return the schema and the fields of the submission that an operator command holds; None if it holds none.
 
-    A submission of a generated schema has all its values as text, and null for a field without a value.
+    A submission of a generated schema has all its values as text (or lists of texts), and null for a field without one.
     """
     for schema, field in RESUBMISSION_FIELDS.items():
         if command[field] is not None:
@@ -64,6 +71,13 @@ def resubmission_in(command: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | 
     declared = command[DECLARED]
     if declared is None or declared["schema"] not in GENERATED_SCHEMAS:
         return None
-    values = {each["name"]: each["value"] for each in declared["values"]}
-    names = catalogue().arrow_schema(declared["schema"]).names
-    return declared["schema"], {name: values.get(name) for name in names}
+    values: dict[str, list[str]] = {}
+    for each in declared["values"]:
+        values.setdefault(each["name"], []).append(each["value"])
+    fields = catalogue().arrow_schema(declared["schema"])
+    return declared["schema"], {
+        field.name: values.get(field.name)
+        if pa.types.is_list(field.type)
+        else values.get(field.name, [None])[-1]
+        for field in fields
+    }

@@ -95,6 +95,12 @@ def _system_faults(system: System, owned: Mapping[str, Entity]) -> Iterator[str]
     yield from _basis_faults(domain)
     for reads in domain.reads:
         yield from _reading_faults(domain, reads, owned)
+        refs = [declared.name for declared in reads.fields if declared.is_person_ref]
+        if refs and reads.entity.id not in {entity.id for entity in system.owns}:
+            yield (
+                f"{domain.id}: reading {reads.name} has {', '.join(refs)}, which names another person: only the system"
+                f" that owns {reads.entity.id} may receive that, because it knows whom it named"
+            )
 
 
 def _entity_faults(system: System, entity: Entity, owned: Mapping[str, Entity]) -> Iterator[str]:

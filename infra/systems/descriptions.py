@@ -61,6 +61,7 @@ _CAUSES: Final = {
     Cause.DEPARTED: "has moved out and is registered nowhere",
     Cause.MOVED_ABROAD: "has moved abroad",
     Cause.DIED: "has died",
+    Cause.LEFT: "isn't registered in the municipality any more",
 }
 
 
@@ -185,7 +186,8 @@ def _marks(declared: EntityField) -> str:
 def _event_row(event: Event) -> tuple[object, ...]:
     sets = ", ".join(f"{name} = {value}" for name, value in event.sets.items())
     within = f"{event.file_within} days" if event.file_within is not None else ""
-    return event.name, event.japanese, event.effect.value, ", ".join(event.fields), sets, within
+    effect = f"{event.effect.value}, of several persons" if event.of_members else event.effect.value
+    return event.name, event.japanese, effect, ", ".join(event.fields), sets, within
 
 
 def invariant_text(invariant: Invariant) -> str:

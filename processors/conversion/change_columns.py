@@ -105,6 +105,7 @@ class ChangeColumns:
         conversions = {
             "roman": _romans,
             "household": lambda codes: domain_codes(self.cipher, codes, CodeKind.HOUSEHOLD),
+            "person": lambda codes: domain_codes(self.cipher, codes, CodeKind.PERSON),
         }
         return {
             reads.name: reading_columns(reads, self.columns, conversions)

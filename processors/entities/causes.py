@@ -15,13 +15,15 @@ _ONE_DAY = timedelta(days=1)
 class PersonCause(NamedTuple):
     """Something that happens to a person on a day. `facts` are those that change.
 
-    `cancelled_by` is the receipt of the cancellation, "" if it is in force.
+    `cancelled_by` is the receipt of the cancellation, "" if it is in force. `left` is the municipality that the person
+    leaves (LEFT).
     """
 
     day: date
     cause: Cause
     facts: frozenset[str] = frozenset()
     cancelled_by: str = ""
+    left: str | None = None
 
 
 class ResidencePeriod(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from processors.entities.causes import Life, PersonCause, ResidencePeriod, age_reached_on
 from processors.entities.timeline import Key, Timeline, Version, version_on
-from schemas.declare import ByResidence, Cause, Consequence, Entity, Expires, Follows, FollowsEntity
+from schemas.declare import PART, ByResidence, Cause, Consequence, Entity, Expires, Follows, FollowsEntity
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -130,7 +130,7 @@ def by_named_entity(
 
 
 def concerns(due: Due, key: Key, values: Mapping[str, str | None], past: KeyPast, life: Life) -> bool:
-    """Return whether a consequence is one for an open key with these values."""
+    """Return whether a consequence is one for an open key; `values` are its fields and, if it has one, PART."""
     rule = due.rule
     if isinstance(rule, Expires):
         return key == due.key and values[rule.field] == due.value
@@ -138,6 +138,8 @@ def concerns(due: Due, key: Key, values: Mapping[str, str | None], past: KeyPast
         return due.key == (values[rule.by],) and due.only in (None, key)
     if isinstance(rule, Follows) and due.cause is not None:
         is_meant = all(values[name] in meant for name, meant in rule.where.items())
+        if rule.when is Cause.LEFT:
+            is_meant = is_meant and values[PART] == due.cause.left
         return is_meant and _still_follows(rule, due.day, due.cause, past, life)
     return False
 

@@ -134,11 +134,14 @@ class _Fold:
     def _follow(self, due: Due, rule: Follows | FollowsEntity | Expires) -> None:
         event = self._entity.event(rule.event)
         for key, versions in list(self._timeline.versions.items()):
-            values = dict(zip(self._index, versions[-1].values, strict=True))
+            values = dict(zip(self._index, versions[-1].values, strict=True)) | self._part_of(key)
             if versions[-1].open and concerns(due, key, values, self._pasts[key], self._life):
                 self._apply(event, key, due.day, by_expiry=isinstance(rule, Expires))
         for settling in residence_dues(self._entity, [due.day]):
             self._push(settling)
+
+    def _part_of(self, key: Key) -> dict[str, str]:
+        return {PART: key[self._entity.key.index(PART)]} if self._entity.by_part else {}
 
     def _settle(self, rule: ByResidence, day: date, *, may_close: bool) -> None:
         """Close and open keys so that the entity is open where the person is registered on this day."""

@@ -16,7 +16,8 @@ class Submission(NamedTuple):
     """An event about one entity of a person, as received.
 
     `received` is text that sorts by the time of receipt. `cancels` is a number of the same submitter. `fields` has a
-    value per field of the entity, None if it isn't given.
+    value per field of the entity, None if it isn't given. `members` is the digest of all persons whom the submission
+    names, None if it names this one alone.
     """
 
     system: str
@@ -28,6 +29,7 @@ class Submission(NamedTuple):
     received: str
     cancels: str | None = None
     fields: Values = ()
+    members: str | None = None
 
     @property
     def id(self) -> tuple[str, str, str]:

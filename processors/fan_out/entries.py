@@ -145,6 +145,7 @@ def submission_of(change: PersonChange) -> Submission | str:
         change.received,
         event["cancels"],
         tuple(event["fields"]),
+        event["members"],
     )
 
 

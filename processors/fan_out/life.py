@@ -94,6 +94,8 @@ def _causes(before: LifePeriod | None, after: LifePeriod) -> Iterator[PersonCaus
         yield PersonCause(after.begins, Cause.MOVED_ABROAD)
     elif after.municipality is None and was_in is not None:
         yield PersonCause(after.begins, Cause.DEPARTED)
+    if was_in is not None and after.municipality != was_in:
+        yield PersonCause(after.begins, Cause.LEFT, left=was_in)
 
 
 def _changed(before: Facts | None, after: Facts | None) -> frozenset[str]:

@@ -109,11 +109,14 @@ class PersonEntities:
         }
         repeated = known.get(submission.id)
         if repeated is not None:
-            same = _content(repeated[1]) == _content(submission)
-            return RejectionCode.DUPLICATE if same else RejectionCode.NUMBER_TAKEN
+            if _content(repeated[1]) == _content(submission):
+                return RejectionCode.DUPLICATE
+            several = submission.members is not None
+            return RejectionCode.NUMBER_TAKEN_BY_MEMBER if several else RejectionCode.NUMBER_TAKEN
         entity = self._entity_of(submission, known)
         if entity is None:
-            return RejectionCode.CANCELS_UNKNOWN
+            several = submission.members is not None
+            return RejectionCode.CANCELS_OTHER_PERSONS if several else RejectionCode.CANCELS_UNKNOWN
         if isinstance(entity, RejectionCode):
             return entity
         self._history(person, entity).submissions.append(submission)
@@ -129,6 +132,8 @@ class PersonEntities:
         cancelled = known.get((submission.system, submission.part or "", submission.cancels or ""))
         if cancelled is None or cancelled[1].event == CANCELLED:
             return None
+        if cancelled[1].members != submission.members:
+            return RejectionCode.CANCELS_OTHER_PERSONS
         already = (
             earlier.cancels == submission.cancels and earlier.part == submission.part
             for _, earlier in known.values()

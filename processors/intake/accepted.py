@@ -67,15 +67,17 @@ def notices_from_json(
 def person_changes(
     submissions: Submissions, codes: pa.Array, fields: Mapping[str, pa.Array], mesh: Cipher
 ) -> pa.Table:
-    """Return records of `person.change` for enrolments, account events and declared events.
+    """Return records of `person.change` for enrolments and account events; `codes` are resident record codes."""
+    return changes_of_persons(submissions, person_codes(mesh, codes), fields)
 
-    `codes` are resident record codes.
-    """
+
+def changes_of_persons(
+    submissions: Submissions, persons: pa.Array, fields: Mapping[str, pa.Array]
+) -> pa.Table:
+    """Return records of `person.change`, one for each submission; `persons` are mesh codes."""
     common = {"origin": submissions.origin, "received_at": submissions.received_at}
     seq = constant(0, len(submissions), pa.int64())
-    return table_from_columns(
-        "person-change", {**common, "person": person_codes(mesh, codes), "seq": seq, **fields}
-    )
+    return table_from_columns("person-change", {**common, "person": persons, "seq": seq, **fields})
 
 
 def _common_fields(submissions: Submissions, digests: pa.Array) -> dict[str, pa.Array]:

@@ -6,11 +6,13 @@ its content.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.declare import FREE_TEXT, EntityField
+from schemas.declare import FREE_TEXT, MEMBERS, MEMBERS_MAX, EntityField
 from schemas.submission_schemas import GENERATED_SCHEMAS
+from schemas.systems import System
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,48 @@ def unexpected(field: EntityField) -> DeclaredCode:
     )
 
 
+def no_member(field: EntityField) -> DeclaredCode:
+    """Return the reason that an event of several persons has a field that names somebody else."""
+    return DeclaredCode(
+        f"NO_MEMBER/{field.name}",
+        f"{_japanese(field)}が、この届出の対象者（members）の中にありません。"
+        f" The field {_english(field)} is none of the persons whom this event names (members).",
+    )
+
+
+#: Why intake rejects a submission because of the persons whom it names.
+MEMBERS_MISSING: Final = DeclaredCode(
+    f"MISSING/{MEMBERS}",
+    "対象者（members）がありません。この届出には一人以上の住民票コードが必要です。"
+    " The field members (対象者) is missing or empty, and this event requires one person or more.",
+)
+MEMBERS_UNEXPECTED: Final = DeclaredCode(
+    f"UNEXPECTED/{MEMBERS}",
+    "この届出には対象者（members）を記載できません。一人の住民票コードをcodeに記載してください。"
+    " The field members (対象者) must be empty, because this event is about one person, named in code.",
+)
+CODE_UNEXPECTED: Final = DeclaredCode(
+    "UNEXPECTED/code",
+    "対象者（members）とcodeの両方は記載できません。対象者が複数の届出では、codeを空欄にしてください。"
+    " The field code (住民票コード) must be empty, because this event names its persons in members.",
+)
+MEMBERS_WRONG_FORM: Final = DeclaredCode(
+    f"FORM/{MEMBERS}",
+    "対象者（members）に、数字11桁ではない住民票コードがあります。届出の全体を受理しません。"
+    " The field members (対象者) has a resident record code that is not 11 digits; nobody of this event is accepted.",
+)
+MEMBERS_MANY: Final = DeclaredCode(
+    f"MANY/{MEMBERS}",
+    f"対象者（members）が{MEMBERS_MAX}人を超えています。"
+    f" The field members (対象者) names more than {MEMBERS_MAX} persons.",
+)
+MEMBERS_REPEATED: Final = DeclaredCode(
+    f"REPEATED/{MEMBERS}",
+    "対象者（members）に同じ人が二度記載されています。"
+    " The field members (対象者) names the same person twice.",
+)
+
+
 def _japanese(field: EntityField) -> str:
     return f"{field.japanese}（{field.name}）"
 
@@ -58,11 +102,8 @@ def _english(field: EntityField) -> str:
 def _form(field: EntityField) -> tuple[str, str]:
     """Return what is wrong with a value that doesn't have the form, in Japanese and English."""
     longest = field.characters_max
-    if field.choices:
-        return (
-            f"が、{'・'.join(field.choices)}のいずれでもありません",
-            f"is none of {', '.join(field.choices)}",
-        )
+    if field.choices or field.flags:
+        return _form_of_words(field)
     if field.type == "date":
         return (
             "が実在する日付（YYYY-MM-DD）ではありません",
@@ -86,12 +127,30 @@ def _form(field: EntityField) -> tuple[str, str]:
     )
 
 
-#: Every code of every declared field.
-DECLARED_CODES: Final = tuple(
-    dict.fromkeys(
-        code(field)
-        for system in GENERATED_SCHEMAS.values()
-        for field in system.submitted_fields
-        for code in (wrong_form, missing, unexpected)
+def _form_of_words(field: EntityField) -> tuple[str, str]:
+    if field.choices:
+        return (
+            f"が、{'・'.join(field.choices)}のいずれでもありません",
+            f"is none of {', '.join(field.choices)}",
+        )
+    return (
+        f"が、{'・'.join(field.flags)}の一つ以上をこの順にコンマで区切ったものではありません",
+        f"is not one or several of {', '.join(field.flags)}, in this order and joined by commas",
     )
+
+
+def codes_of(system: System) -> Iterator[DeclaredCode]:
+    """Yield the codes with which submissions of a system with entities may be rejected, beside those of the head."""
+    if system.submits_members:
+        yield from (MEMBERS_MISSING, MEMBERS_UNEXPECTED, CODE_UNEXPECTED)
+        yield from (MEMBERS_WRONG_FORM, MEMBERS_MANY, MEMBERS_REPEATED)
+    for field in system.submitted_fields:
+        yield from (code(field) for code in (wrong_form, missing, unexpected))
+        if field.is_person_ref and system.submits_members:
+            yield no_member(field)
+
+
+#: Every code of every system.
+DECLARED_CODES: Final = tuple(
+    dict.fromkeys(code for system in GENERATED_SCHEMAS.values() for code in codes_of(system))
 )

@@ -118,7 +118,8 @@ class IntakeProcessor:
             self._mesh,
         )
         rejections = tuple(self._rejected(type_, submissions, errors)) if some_invalid else ()
-        return _IntakeResult(type_, records, row_indices(len(is_valid)).filter(is_valid), rejections)
+        rows, parents = row_indices(len(is_valid)).filter(is_valid), type_.parents(valid_columns)
+        return _IntakeResult(type_, records, rows if parents is None else rows.take(parents), rejections)
 
     def _rejected(
         self, type_: SubmissionType, submissions: Submissions, errors: pa.Array

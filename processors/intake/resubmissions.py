@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from processors.columns import arrow_schema, row_indices, struct_fields
+from processors.columns import arrow_schema, list_offsets, row_indices, struct_fields
 from processors.intake import submission_limits
 from processors.intake.submissions import Submissions, publishes_schema
 from schemas.submission_schemas import DECLARED, GENERATED_SCHEMAS, RESUBMISSION_FIELDS, SUBMISSION_FIELDS
@@ -41,20 +41,22 @@ def _is_declared(commands: Submissions, topics: pa.Array) -> pa.Array:
     for schema in GENERATED_SCHEMAS:
         is_schema = pc.fill_null(pc.equal(declared["schema"], schema), False)
         if pc.any(is_schema).as_py():
-            names = pa.array(arrow_schema(schema).names, pa.string())
-            known = _has_only(names, declared["values"])
+            known = _has_only(arrow_schema(schema), declared["values"])
             fits = pc.or_(fits, pc.and_(is_schema, pc.and_(publishes_schema(topics, schema), known)))
     return fits
 
 
-def _has_only(names: pa.Array, values: pa.ListArray) -> pa.Array:
-    """Return whether the values in each list have names of these, each of them at most once."""
+def _has_only(fields: pa.Schema, values: pa.ListArray) -> pa.Array:
+    """Return whether the values in each list have names of these fields, each at most once if it isn't a list."""
     parents = pc.list_parent_indices(values).cast(pa.int64())
+    names = pa.array(fields.names, pa.string())
     found = pc.index_in(struct_fields(values.flatten())["name"], value_set=names)
+    repeatable = pa.array([pa.types.is_list(field.type) for field in fields], pa.bool_()).take(found)
     # One number for a name in a list: the second of two equal ones isn't at its own index.
     keys = pc.add(pc.multiply(parents, len(names)), found.cast(pa.int64()))
     is_first = pc.equal(pc.index_in(keys, value_set=keys).cast(pa.int64()), row_indices(len(keys)))
-    invalid = parents.filter(pc.invert(pc.and_(pc.is_valid(found), is_first)))
+    fits = pc.and_(pc.is_valid(found), pc.or_(is_first, pc.fill_null(repeatable, False)))
+    invalid = parents.filter(pc.invert(fits))
     return pc.invert(pc.is_in(row_indices(len(values)), value_set=invalid))
 
 
@@ -85,12 +87,24 @@ def _declared_table(schema: str, lists: pa.ListArray) -> pa.Table:
     columns = []
     for field in arrow_schema(schema):
         is_field = pc.equal(names, field.name)
+        if pa.types.is_list(field.type):
+            columns.append(_items(lists, parents.filter(is_field), values.filter(is_field), field.type))
+            continue
         rows = pc.index_in(row_indices(len(lists)), value_set=parents.filter(is_field))
         texts = values.filter(is_field).take(rows)
         if not pa.types.is_string(field.type):
             texts = pc.if_else(pc.match_substring_regex(texts, _LINE), texts, None)
         columns.append(texts.cast(field.type))
     return pa.Table.from_arrays(columns, schema=arrow_schema(schema))
+
+
+def _items(lists: pa.ListArray, parents: pa.Array, values: pa.Array, type_: pa.DataType) -> pa.Array:
+    """Return a column of lists: for each of `lists` the values that are its own; null where it has none."""
+    counts = pc.value_counts(parents)
+    rows = pc.index_in(row_indices(len(lists)), value_set=counts.field("values"))
+    lengths = counts.field("counts").take(rows)
+    offsets = list_offsets(pc.fill_null(lengths, 0))
+    return pa.ListArray.from_arrays(offsets, values, mask=pc.is_null(lengths)).cast(type_)
 
 
 def _original(commands: Submissions, table: pa.Table) -> Submissions:

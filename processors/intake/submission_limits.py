@@ -17,10 +17,14 @@ import pyarrow.compute as pc
 from processors.columns import contiguous, row_indices
 from processors.intake import formats, validation
 from processors.intake.validation_codes import ValidationCode
+from schemas.declare import MEMBERS, MEMBERS_MAX
 from schemas.submission_schemas import GENERATED_SCHEMAS
 
 #: Maximum number of persons of a notice; no household, not even of an institution, is larger.
 PERSONS_MAX: Final = 1000
+
+#: The same for each list of persons that a submission may have.
+_PERSONS_MAX: Final = {"rows": PERSONS_MAX, "persons": PERSONS_MAX, MEMBERS: MEMBERS_MAX}
 
 #: Maximum number of dead letters that one operator command names.
 DEAD_LETTERS_MAX: Final = 100_000
@@ -46,6 +50,7 @@ _FIXED: Final[Mapping[str, int]] = MappingProxyType(
         "household": 12,
         "local_number": 13,
         "code": 11,
+        MEMBERS: 11,
         "name": formats.NAME_MAX,
         "kana": formats.KANA_MAX,
         "birth_date": 10,
@@ -119,9 +124,12 @@ def is_within(values: pa.Array, field: str) -> pa.Array:
 
 
 def names_too_many(table: pa.Table) -> pa.Array:
-    """Return whether each submission names more than `PERSONS_MAX` persons."""
-    lists = [contiguous(table.column(name)) for name in ("rows", "persons") if name in table.column_names]
-    too_many = [pc.fill_null(pc.greater(pc.list_value_length(each), PERSONS_MAX), False) for each in lists]
+    """Return whether each submission names more persons than it may."""
+    lists = {name: contiguous(table.column(name)) for name in _PERSONS_MAX if name in table.column_names}
+    too_many = [
+        pc.fill_null(pc.greater(pc.list_value_length(column), _PERSONS_MAX[name]), False)
+        for name, column in lists.items()
+    ]
     return reduce(pc.or_, too_many, pa.repeat(pa.scalar(False), table.num_rows))
 
 

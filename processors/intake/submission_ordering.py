@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from processors.codes import Cipher, CodeKind
 from processors.intake import submission_limits
 from processors.notice_ordering import NoticeScope, ordering_keys_of
+from schemas.declare import MEMBERS
 from schemas.submission_schemas import GENERATED_SCHEMAS, OPERATOR_COMMAND, resubmission_in
 from streams.contract import Batch, OrderingKeys
 from streams.high_level import HighSealer, required
@@ -97,9 +98,10 @@ def _declared_event(system: str, *, is_high: bool) -> Callable[[Row, _MeshCodes]
     def scope(event: Row, codes: _MeshCodes) -> NoticeScope:
         submitter = f"{system}/{event['municipality'] or ''}"
         numbers = [f"{submitter}/{event[name]}" for name in ("number", "cancels") if event[name]]
+        persons = [event["code"], *(event.get(MEMBERS) or ())]
         if is_high:
-            return NoticeScope(persons=codes.digests([event["code"]]), numbers=codes.digests(numbers))
-        return NoticeScope(persons=codes.persons([event["code"]]), numbers=numbers)
+            return NoticeScope(persons=codes.digests(persons), numbers=codes.digests(numbers))
+        return NoticeScope(persons=codes.persons(persons), numbers=numbers)
 
     return scope
 

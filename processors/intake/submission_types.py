@@ -35,6 +35,7 @@ class SubmissionType:
     - `accept` returns the accepted records; all submissions must be valid.
     - `is_broadcast` says whether each accepted record goes to every partition of the topic.
     - `is_sealed` says whether accepted records are published sealed, because their system is of the high level.
+    - `parents` returns the index of the submission of each accepted record; None if each submission has one record.
     """
 
     digest_purpose: str
@@ -48,6 +49,7 @@ class SubmissionType:
     accept: Callable[[Submissions, Any, Digests, Cipher], pa.Table]
     is_broadcast: bool = False
     is_sealed: bool = False
+    parents: Callable[[Any], pa.Array | None] = lambda _: None
 
 
 def _person_events(schema: str, read: Callable[[Submissions], persons.PersonEvents]) -> SubmissionType:
@@ -77,9 +79,8 @@ def _declared_events(schema: str, system: System) -> SubmissionType:
         validate=declared.validate,
         canonical_form=lambda events, _: declared.canonical_form(events),
         notice_numbers=declared.notice_numbers,
-        accept=lambda submissions, events, _, mesh: accepted.person_changes(
-            submissions, events.columns["code"], declared.person_change_fields(events), mesh
-        ),
+        accept=lambda submissions, events, _, mesh: declared.person_changes(submissions, events, mesh),
+        parents=declared.parents,
         is_sealed=system.is_high,
     )
 

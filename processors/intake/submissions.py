@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -85,13 +86,20 @@ class Submissions:
 
     def filter(self, mask: pa.Array) -> Submissions:
         """Return the submissions where `mask` is true."""
+        return self._each(lambda column: column.filter(mask))
+
+    def take(self, rows: pa.Array) -> Submissions:
+        """Return the submissions of these rows (int64); one whose row occurs twice is there twice."""
+        return self._each(lambda column: column.take(rows))
+
+    def _each(self, of: Callable[[Any], Any]) -> Submissions:
         return replace(
             self,
-            table=self.table.filter(mask),
-            topic=self.topic.filter(mask),
-            partition=self.partition.filter(mask),
-            offset=self.offset.filter(mask),
-            received_ms=self.received_ms.filter(mask),
+            table=of(self.table),
+            topic=of(self.topic),
+            partition=of(self.partition),
+            offset=of(self.offset),
+            received_ms=of(self.received_ms),
         )
 
 

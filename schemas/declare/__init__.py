@@ -6,7 +6,17 @@ Declarations are data. Topics, Avro schemas, tables and checks follow from them;
 from schemas.declare.coarser import Coarser, OneOf, Steps
 from schemas.declare.derived_entities import ACCOUNT, REGISTRATION, RESIDENT
 from schemas.declare.entities import COMMON_NAMES, PART, Amendment, Consequence, Entity, FollowsEntity, Rules
-from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, changes, closes, opens
+from schemas.declare.entity_events import (
+    CANCELLED,
+    ENROLLED,
+    MEMBERS,
+    MEMBERS_MAX,
+    Effect,
+    Event,
+    changes,
+    closes,
+    opens,
+)
 from schemas.declare.entity_fields import (
     FREE_TEXT,
     DeclarationError,
@@ -14,6 +24,8 @@ from schemas.declare.entity_fields import (
     choice,
     day,
     digits,
+    flags,
+    person_ref,
     text,
     yen,
 )
@@ -36,6 +48,8 @@ __all__ = [
     "COMMON_NAMES",
     "ENROLLED",
     "FREE_TEXT",
+    "MEMBERS",
+    "MEMBERS_MAX",
     "PART",
     "REGISTRATION",
     "RESERVED_TABLES",
@@ -70,8 +84,10 @@ __all__ = [
     "closes",
     "day",
     "digits",
+    "flags",
     "history_of",
     "opens",
+    "person_ref",
     "text",
     "yen",
 ]

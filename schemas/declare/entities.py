@@ -13,6 +13,7 @@ from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event
 from schemas.declare.entity_fields import DeclarationError, EntityField
 from schemas.declare.entity_rules import (
     ByResidence,
+    Cause,
     Expires,
     FinalValue,
     Follows,
@@ -28,7 +29,8 @@ PART: Final = "municipality"
 COMMON_NAMES: Final = frozenset(
     {
         "cancels", "case_code", "code", "effective_on", "entity", "event", "fault", "file", "known_from", "known_to",
-        "line", "municipality", "number", "op", "raw", "recorded_on", "revision", "status", "valid_from", "valid_to",
+        "line", "members", "municipality", "number", "op", "raw", "recorded_on", "revision", "status", "valid_from",
+        "valid_to",
     }
 )  # fmt: skip
 #: Those of them that a derived entity may have: no row of a reading has them otherwise, and nobody submits it.
@@ -130,11 +132,16 @@ class Entity:
             raise DeclarationError(f"{self.id}: no event opens it")
         self._check_amendments()
         for rules in self.rules:
-            for invariant in rules.invariants:
-                self._check_invariant(invariant)
-            for consequence in rules.follows:
-                self._check_consequence(consequence)
+            self._check_rules(rules)
         self._check_level()
+
+    def _check_rules(self, rules: Rules) -> None:
+        for invariant in rules.invariants:
+            self._check_invariant(invariant)
+        for consequence in rules.follows:
+            self._check_consequence(consequence)
+            if isinstance(consequence, Follows) and consequence.when is Cause.LEFT:
+                self._check_leaving(consequence)
 
     def _check_fields(self) -> None:
         for name in self.field_names:
@@ -160,6 +167,10 @@ class Entity:
                 raise DeclarationError(f"{self.id}: field {name} is part of the key and can't be optional")
             if name != PART and self.field(name).is_location:
                 raise DeclarationError(f"{self.id}: field {name} is part of the key and can't be withheld")
+            if name != PART and self.field(name).is_person_ref:
+                raise DeclarationError(
+                    f"{self.id}: field {name} is part of the key and can't be another person"
+                )
 
     def _check_event(self, event: Event) -> None:
         if not _EVENT_NAME.fullmatch(event.name) or event.name in (CANCELLED, ENROLLED):
@@ -172,7 +183,7 @@ class Entity:
         for name, value in event.sets.items():
             if name in event.fields:
                 raise DeclarationError(f"{self.id}: event {event.name} both brings and sets {name}")
-            if self.field(name).choices and value not in self.field(name).choices:
+            if not _may_have(self.field(name), value):
                 raise DeclarationError(
                     f"{self.id}: event {event.name} sets {name} to {value!r}, which is no choice"
                 )
@@ -240,6 +251,13 @@ class Entity:
         if isinstance(consequence, FollowsEntity) and len(consequence.entity.key) != 1:
             raise DeclarationError(
                 f"{self.id}: it follows {consequence.entity.id}, whose key isn't one field"
+            )
+
+    def _check_leaving(self, rule: Follows) -> None:
+        if not self.by_part or rule.stays:
+            raise DeclarationError(
+                f"{self.id}: {rule.event} follows once the person has left the municipality,"
+                " so the key must have PART, and it can't stay"
             )
 
     def _check_level(self) -> None:
@@ -328,6 +346,11 @@ class Entity:
         """Whether each municipality has facts of its own about a person."""
         return PART in self.key
 
+    @cached_property
+    def person_refs(self) -> tuple[str, ...]:
+        """The names of the fields that name another person."""
+        return tuple(declared.name for declared in self.fields if declared.is_person_ref)
+
     def field(self, name: str) -> EntityField:
         """Return a field. Raise KeyError if there is none with this name."""
         for declared in self.fields:
@@ -341,3 +364,10 @@ class Entity:
             if declared.name == name:
                 return declared
         raise KeyError(f"entity {self.id} has no event {name}")
+
+
+def _may_have(declared: EntityField, value: str) -> bool:
+    """Return whether an event may set a field to a value."""
+    if declared.flags:
+        return re.fullmatch(declared.pattern, value) is not None
+    return not declared.is_person_ref and (not declared.choices or value in declared.choices)

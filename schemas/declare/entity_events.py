@@ -10,6 +10,9 @@ from typing import Final
 
 #: Name in submissions of the event that takes back an earlier one of the same submitter.
 CANCELLED: Final = "Cancelled"
+#: Field of submissions with the resident record codes of several persons, and how many there may be.
+MEMBERS: Final = "members"
+MEMBERS_MAX: Final = 100
 #: Name in submissions of the event that enrols a person in the submitting domain.
 ENROLLED: Final = "Enrolled"
 
@@ -28,7 +31,8 @@ class Event:
 
     `sets` are values of other fields that the event means. `file_within` is the number of days within which it should
     be submitted, None if there is no such rule. An event that opens the fact of a municipality has an effect only if
-    its registration of the person is the confirmed one on that day, unless it `is_anywhere`.
+    its registration of the person is the confirmed one on that day, unless it `is_anywhere`. A submission of an event
+    `of_members` names all persons to whom it happens; any other names one person.
     """
 
     name: str
@@ -38,10 +42,15 @@ class Event:
     sets: Mapping[str, str] = field(default_factory=dict)
     file_within: int | None = None
     is_anywhere: bool = False
+    of_members: bool = False
 
     def anywhere(self) -> Event:
         """Return the same event, which a municipality may submit also about others than its residents."""
         return replace(self, is_anywhere=True)
+
+    def members(self) -> Event:
+        """Return the same event, whose submission names several persons: it happens to each of them."""
+        return replace(self, of_members=True)
 
 
 def opens(name: str, japanese: str, *fields: str, **sets: str) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -18,9 +19,10 @@ class EntityField:
     """A field of an entity. In submissions and inside the mesh every value is text; at the edges it has `type`.
 
     `pattern` is a regular expression (RE2, with anchors), FREE_TEXT for any visible text. `choices` are all values that
-    it may have, if they are few. An `is_optional` field may be missing in an event that brings it. What `is_location`
-    points to the place where the person is, and is withheld while a protection measure is in force. `conversion` is
-    what a domain gets of the value: a romanization of a reading, or its own code of a household.
+    it may have, if they are few; `flags` are those of which it has one or several. An `is_optional` field may be
+    missing in an event that brings it. What `is_location` points to the place where the person is, and is withheld
+    while a protection measure is in force. `conversion` is what a domain gets of the value: a romanization of a
+    reading, or its own code of a household or of another person.
     """
 
     name: str
@@ -29,13 +31,19 @@ class EntityField:
     characters_max: int = 100
     pattern: str = FREE_TEXT
     choices: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     is_optional: bool = False
     is_location: bool = False
-    conversion: Literal["", "roman", "household"] = ""
+    conversion: Literal["", "roman", "household", "person"] = ""
 
     def optional(self) -> EntityField:
         """Return the same field, which an event may leave out."""
         return replace(self, is_optional=True)
+
+    @property
+    def is_person_ref(self) -> bool:
+        """Whether the value names another person."""
+        return self.conversion == "person"
 
     def location(self) -> EntityField:
         """Return the same field, which points to the place where the person is."""
@@ -65,3 +73,20 @@ def yen(name: str, japanese: str) -> EntityField:
 def choice(name: str, japanese: str, *values: str) -> EntityField:
     """Declare a field that has one of a few values."""
     return EntityField(name, japanese, characters_max=max(map(len, values)), choices=values)
+
+
+def flags(name: str, japanese: str, *values: str) -> EntityField:
+    """Declare a field that has one or several of a few values, joined by commas in the order of the declaration."""
+    if not all(re.fullmatch("[a-z0-9-]+", value) for value in values) or len(set(values)) < len(values):
+        raise DeclarationError(f"flags {name!r}: the values must be different words of a-z, 0-9 and hyphens")
+    beginnings = (
+        value + "".join(f"(,{later})?" for later in values[position:])
+        for position, value in enumerate(values, 1)
+    )
+    pattern = f"^({'|'.join(beginnings)})$"
+    return EntityField(name, japanese, characters_max=len(",".join(values)), pattern=pattern, flags=values)
+
+
+def person_ref(name: str, japanese: str) -> EntityField:
+    """Declare a field that names another person: by resident record code in submissions."""
+    return EntityField(name, japanese, characters_max=11, pattern="^[0-9]{11}$", conversion="person")

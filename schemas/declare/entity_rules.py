@@ -56,7 +56,8 @@ class Level(StrEnum):
 class Cause(StrEnum):
     """What happens to a person in the confirmed registration, and may have a consequence for an entity.
 
-    REGISTERED is any registration that is confirmed, DEPARTED a move out after which none is.
+    REGISTERED is any registration that is confirmed, DEPARTED a move out after which none is. LEFT is the end of the
+    registration in the municipality of the key, for whatever reason: it is one for entities with PART in their key.
     """
 
     REGISTERED = "REGISTERED"
@@ -64,6 +65,7 @@ class Cause(StrEnum):
     DEPARTED = "DEPARTED"
     MOVED_ABROAD = "MOVED_ABROAD"
     DIED = "DIED"
+    LEFT = "LEFT"
 
 
 @dataclass(frozen=True)

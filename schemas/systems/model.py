@@ -317,6 +317,11 @@ class System:
         return tuple(by_name.values())
 
     @property
+    def submits_members(self) -> bool:
+        """Whether a submission may name several persons: then the generated schema has a list of members."""
+        return any(event.of_members for entity in self.owns for event in entity.events)
+
+    @property
     def submitted_events(self) -> tuple[str, ...]:
         """The names that `event` may have in a submission: declared events, Cancelled, and Enrolled if it enrols."""
         if not self.owns:

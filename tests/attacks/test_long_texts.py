@@ -115,7 +115,15 @@ def cancellation(system: System) -> tuple[str, dict[str, Any]]:
     """Return the input topic of a system with entities, and a submission that takes an event back."""
     municipality = "131041" if system.municipal else None
     days = {"effective_on": "2026-03-01", "recorded_on": "2026-03-01"}
-    row = {"event": CANCELLED, "number": "c-2", "cancels": "c-1", "code": "42990000011", **days}
+    row: dict[str, Any] = {
+        "event": CANCELLED,
+        "number": "c-2",
+        "cancels": "c-1",
+        "code": "42990000011",
+        **days,
+    }
+    if system.submits_members:
+        row["members"] = ["42990000022"]
     return input_topic(system.id, municipality), row | {"municipality": municipality}
 
 

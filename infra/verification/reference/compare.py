@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.verification.reference.reference_model import COLUMNS, Expected, RowDetail
+from schemas.systems import DOMAINS
 
 #: A row reduced to what is compared: domain, municipality, columns, and the day of effect if the stores' rows have it.
 ComparedRow = tuple[tuple[str, str | None], ...]
@@ -309,8 +310,11 @@ def _compare_readings(
     expected_of_readings: Owned = defaultdict(list)
     actual_of_readings: Owned = defaultdict(list)
     for table in sorted({*expected.readings, *actual.readings}):
-        expected_rows = expected.readings.get(table, ())
-        actual_rows = actual.readings.get(table, ())
+        expected_rows = _with_named_persons(
+            table, expected.readings.get(table, ()), expected.reading_persons.get(table, ())
+        )
+        codes = [row["code"] for row in actual.readings.get(table, ())]
+        actual_rows = _with_named_persons(table, actual.readings.get(table, ()), codes)
         names = sorted({"municipality", "status", *(name for row in expected_rows for name in row)})
         should_be = [_reading_row(table, row, names) for row in expected_rows]
         found = [_reading_row(table, row, names) for row in actual_rows]
@@ -323,6 +327,31 @@ def _compare_readings(
     for kind, (some, others) in zip(("missing", "unexpected"), (groups, groups[::-1]), strict=True):
         for rows, _ in _without_match(some, others):
             yield Difference(*_domain_and_municipality(rows[0]), f"reading-owner-{kind}")
+
+
+def _with_named_persons(
+    table: str, rows: Sequence[Mapping[str, Any]], persons: Sequence[object]
+) -> list[Mapping[str, Any]]:
+    """Return the rows of a table with that person's rows in place of a code, or index, that names another person.
+
+    By them one can see who it is, without knowing codes.
+    """
+    store, _, name = table.partition(".")
+    domain = next(each for each in DOMAINS.values() if each.schema_name == store)
+    reads = domain.reading(name)
+    refs = [each.name for each in reads.fields if each.is_person_ref] if reads else []
+    if not refs:
+        return list(rows)
+    of_person: dict[object, list[str]] = defaultdict(list)
+    hidden = {*refs, "code", "revision"}
+    for row, person in zip(rows, persons, strict=True):
+        shown = {column: str(value) for column, value in row.items() if column not in hidden}
+        of_person[person].append(str(sorted(shown.items())))
+    return [{**row, **{ref: _named(row[ref], of_person) for ref in refs}} for row in rows]
+
+
+def _named(person: object, rows_of: Mapping[object, Sequence[str]]) -> str | None:
+    return None if person is None else "; ".join(sorted(rows_of.get(person, ())))
 
 
 #: Rows by store and person: an index here, a domain code there.

@@ -37,6 +37,8 @@ class EntityRegister:
             target = id_of(event, event.cancels)
             if target not in self.accepted or self.accepted[target].event == CANCELLED:
                 return "cancels-nothing"
+            if self.accepted[target].others != event.others:
+                return "cancels-others"
             if target in self.cancelled:
                 return "cancelled-already"
             self.cancelled.add(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: Facts of a person by field name. Dates are ISO text, whose alphabetical order is the order of the days.
 Facts = Mapping[str, str | bool]
@@ -93,6 +93,7 @@ class EntityEvent:
     """An event of a declared entity, or `Cancelled`, which takes back the one whose number is in `cancels`.
 
     `system` and `part` (its municipality, None for a national system) are the submitter. `fields` are those given.
+    `others` are the other persons whom the submission names: it has one such event for each of them.
     """
 
     system: str
@@ -105,6 +106,12 @@ class EntityEvent:
     fields: Mapping[str, str | None] = field(default_factory=dict)
     cancels: str | None = None
     received: Receipt = ()
+    others: frozenset[str] = frozenset()
+
+    def for_each(self) -> list[EntityEvent]:
+        """Return the event of each person whom the submission names."""
+        everybody = {self.code, *self.others}
+        return [replace(self, code=code, others=frozenset(everybody - {code})) for code in sorted(everybody)]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import (
     DEPARTED,
     FACTS_CHANGED,
+    LEFT,
     LifeCause,
     ReferenceLife,
     add_days,
@@ -338,6 +339,7 @@ class _Fold:
             rule.when == cause.cause
             and rule in self._in_force(cause.day)[1]
             and (rule.when != FACTS_CHANGED or bool(rule.facts & cause.facts))
+            and (rule.when != LEFT or key[self.entity.key.index(PART)] == cause.place)
             and add_days(cause.day, rule.after_days) == day
             and opened_on < cause.day
             and (cause.cancelled_at is None or (rule.stays and known_before))

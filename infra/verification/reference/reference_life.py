@@ -11,7 +11,7 @@ from infra.verification.reference.notice import CHANGED_FACTS, Receipt
 from infra.verification.reference.reference_residence import OVERSEAS
 
 REGISTERED, FACTS_CHANGED, DEPARTED = "REGISTERED", "FACTS_CHANGED", "DEPARTED"
-MOVED_ABROAD, DIED = "MOVED_ABROAD", "DIED"
+MOVED_ABROAD, DIED, LEFT = "MOVED_ABROAD", "DIED", "LEFT"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LifeDay:
 
 @dataclass(frozen=True)
 class LifeCause:
-    """Something that happens to the person on a day; `facts` are those that change.
+    """Something that happens to the person on a day; `facts` are those that change; `place` is what the person leaves.
 
     `cancelled_at` is when the cancellation of its notice was received, None if it isn't cancelled.
     """
@@ -41,6 +41,7 @@ class LifeCause:
     cause: str
     facts: frozenset[str] = frozenset()
     cancelled_at: Receipt | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def _causes(before: LifeDay | None, after: LifeDay) -> Iterator[LifeCause]:
         yield LifeCause(after.day, MOVED_ABROAD)
     if earlier.municipality and not (after.municipality or after.dead or after.abroad):
         yield LifeCause(after.day, DEPARTED)
+    if earlier.municipality not in (None, after.municipality):
+        yield LifeCause(after.day, LEFT, place=earlier.municipality)
 
 
 def _cancelled_causes(entry: AcceptedNotice, code: str, life: ReferenceLife) -> Iterator[LifeCause]:

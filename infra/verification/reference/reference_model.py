@@ -29,6 +29,8 @@ from infra.verification.reference.roman import romanize
 
 #: Reasons of which the resident receives no message: the own death, and protection, as others may read the portal.
 WITHOUT_MESSAGE = frozenset({"死亡", "支援措置開始", "支援措置終了"})
+#: Index of a person who is named, but of whom nothing is known.
+UNKNOWN_PERSON = -1
 #: A day after everything.
 END_OF_TIME = "9999-12-31"
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
@@ -77,7 +79,8 @@ class Expected:
     - `accounts` are the rows of the tables `account`; `account_details[i]` belongs to `accounts[i]`.
     - `conflicts` counts the enrolments without effect by domain, municipality and day, `account_conflicts` the
       conflicts about accounts by kind and day.
-    - `readings` are the rows of declared readings by table (`card.card`), without the person's code; `reading_persons`
+    - `readings` are the rows of declared readings by table (`card.card`), without the person's code, and with the index
+      of another person that a column names (UNKNOWN_PERSON if nothing else is known of that person); `reading_persons`
       has the index of each row's person. `rejected_events` are the rejected events of systems with entities, and
       `events_without_effect` those accepted that have none: system, municipality ("" if national) and number.
     - `accepted` counts the accepted notices by reason; `messages` is the number of messages in the portal.
@@ -196,12 +199,15 @@ def _submit_entity_event(
     content, source, line, number = (
         submission.content, submission.source, submission.line, submission.number
     )  # fmt: skip
-    reason = submission.fault
+    reasons = {submission.fault}
     if isinstance(content, EntityEvent):
-        reason = submissions.entity_events[content.code].submit(replace(content, received=received))
-    if reason == "duplicate":
+        # Each person's history decides: it may know the number already, or not know what is taken back.
+        events = replace(content, received=received).for_each()
+        reasons = {submissions.entity_events[event.code].submit(event) for event in events}
+    reason = next(iter(sorted(each for each in reasons if each and each != "duplicate")), None)
+    if "duplicate" in reasons:
         outcome.duplicates.append(ExpectedDuplicate(source, line, number))
-    elif reason:
+    if reason:
         outcome.rejections.append(ExpectedRejection(source, line, number, reason))
         outcome.rejected_events.add((submission.system or "", submission.part or "", number or ""))
 
@@ -236,7 +242,8 @@ def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
             *submissions.entity_events,
         }
     )
-    for index, code in enumerate(codes):
+    indices = {code: index for index, code in enumerate(codes)}
+    for code, index in indices.items():
         entries = entries_by_person[code]
         notices = list(order_by_effect(_notices_in_effect(code, entries)))
         enrolments = submissions.enrolments.get(code, ())
@@ -256,7 +263,9 @@ def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
         timelines = timelines_of(events, life, today, accounts_by_day(accounts, person.readings))
         readings = ReadingsOfPerson(life, timelines, person.open_rows, person.measure_ahead)
         for row in readings.rows(today):
-            outcome.readings.setdefault(row.table, []).append(dict(row.columns))
+            named = {name: row.columns[name] for name in row.refs}
+            persons = {name: each and indices.get(each, UNKNOWN_PERSON) for name, each in named.items()}
+            outcome.readings.setdefault(row.table, []).append({**row.columns, **persons})
             outcome.reading_persons.setdefault(row.table, []).append(index)
         outcome.events_without_effect |= {id_of(event) for event in without_effect(timelines)}
         _add_to_households(person, households)

@@ -38,10 +38,14 @@ OpenRows = Mapping[str, frozenset[tuple[str, str | None]]]
 
 @dataclass(frozen=True)
 class ReadingRow:
-    """A row of a reading's table, `<schema>.<reading>`, with its columns except the person's code."""
+    """A row of a reading's table, `<schema>.<reading>`, with its columns except the person's code.
+
+    `refs` are the columns that name another person, here by resident record code.
+    """
 
     table: str
     columns: Mapping[str, Any]
+    refs: tuple[str, ...] = ()
 
 
 def timelines_of(
@@ -145,10 +149,11 @@ class ReadingsOfPerson:
         for domain in DOMAINS.values():
             for reads in [reads for reads in domain.reads if not reads.ended]:
                 for key in self.timelines[reads.entity.id].versions:
+                    refs = tuple(each.name for each in reads.fields if each.is_person_ref)
                     for part in self._parts(domain, reads, key):
                         row = self.row(domain, reads, key, today, part)
                         if row is not None:
-                            yield ReadingRow(f"{domain.schema_name}.{reads.name}", row)
+                            yield ReadingRow(f"{domain.schema_name}.{reads.name}", row, refs)
 
     def _parts(self, domain: Domain, reads: Reads, key: EntityKey) -> set[str | None]:
         """Return the municipalities that have a row of a key: its own, or those that have what the holder holds."""

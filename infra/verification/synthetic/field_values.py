@@ -17,6 +17,9 @@ def random_value(field: EntityField, rng: random.Random) -> str:
     """Return a value for a field that isn't a day. Raise ValueError for a pattern of an unknown kind."""
     if field.choices:
         return rng.choice(field.choices)
+    if field.flags:
+        some = rng.sample(range(len(field.flags)), rng.randint(1, len(field.flags)))
+        return ",".join(field.flags[position] for position in sorted(some))
     if field.pattern == FREE_TEXT:
         return "".join(rng.choices(_WORDS, k=2))[: field.characters_max]
     value = "".join(_matching(field.pattern.removeprefix("^").removesuffix("$"), rng))[: field.characters_max]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -28,6 +28,9 @@ _SHARE_OF_YEAR = 0.3
 _CANCELLED, _TWICE, _WRONG_FORM, _CANCELLED_TWICE = 0.05, 0.02, 0.005, 0.1
 #: How many numbers are used again, with other content.
 _NUMBER_TAKEN = 0.003
+#: Of what happens to several persons, the most of one household, how often it is all of them, and how many of the
+#: cancellations leave one of them out.
+_MEMBERS_MAX, _ALL_MEMBERS, _CANCELLED_IN_PART = 4, 0.7, 0.1
 #: Days before the first registrations on which a key may open.
 _DAYS_BEFORE = 300
 #: Days from an event to the next one of its key, and from an event to its recording, drawn at random.
@@ -83,13 +86,15 @@ class EntityEvents:
 
     def add_entity(self, system: System, entity: Entity) -> None:
         """Add the events of an entity about a part of the residents."""
+        households = _households(self.city.residents) if any(e.of_members for e in entity.events) else {}
         for person in self.city.residents:
             share = _SHARE if entity.residence_on is None else _SHARE_OF_YEAR
             if self.rng.random() > share or not _may_have(entity, person):
                 continue
             for _ in range(1 + (self.rng.random() < _SECOND_KEY)):
                 part = self._part(person) if system.municipal else None
-                self._add_key(system, entity, person, part)
+                others = [each for each in households.get(_household(person), ()) if each is not person]
+                self._add_key(system, entity, [person, *others[: _MEMBERS_MAX - 1]], part)
 
     def _part(self, person: Resident) -> str:
         """Return a municipality where the person lived, or rarely any."""
@@ -97,8 +102,12 @@ class EntityEvents:
             return self.rng.choice(person.stays).municipality
         return self.rng.choice(self.city.registers).municipality.code
 
-    def _add_key(self, system: System, entity: Entity, person: Resident, part: str | None) -> None:
-        """Add the life of one key: opened unless that is forgotten, then changed, closed and opened again."""
+    def _add_key(self, system: System, entity: Entity, persons: Sequence[Resident], part: str | None) -> None:
+        """Add the life of one key: opened unless that is forgotten, then changed, closed and opened again.
+
+        What happens to several persons happens to all of these or to some, anything else to one of them.
+        """
+        person = persons[0]
         key = {name: self._key_value(entity, name) for name in entity.key if name != PART}
         for value in key.values():
             self.keys.setdefault((person.code, entity.id), []).append(value)
@@ -110,8 +119,14 @@ class EntityEvents:
             if event.effect is Effect.CLOSES and self.rng.random() < 0.5:
                 continue
             is_open = event.effect is not Effect.CLOSES
-            values = {**key, **self._values(entity, event, person, day)}
-            self._submit(submitted, system, person, event, day, values)
+            named = self._named(event, persons)
+            values = {**key, **self._values(entity, event, named if event.of_members else persons, day)}
+            self._submit(submitted, system, named, event, day, values)
+
+    def _named(self, event: Event, persons: Sequence[Resident]) -> Sequence[Resident]:
+        if len(persons) == 1 or (event.of_members and self.rng.random() < _ALL_MEMBERS):
+            return persons
+        return self.rng.sample(persons, self.rng.randint(1, len(persons)) if event.of_members else 1)
 
     def _key_value(self, entity: Entity, name: str) -> str:
         """Return a value of a field of the key; what holds for a year mostly has the city's last one."""
@@ -151,17 +166,19 @@ class EntityEvents:
                 yield day
             day = add_days(day, self.rng.choice(_STEPS))
 
-    def _values(self, entity: Entity, event: Event, person: Resident, day: str) -> dict[str, str]:
+    def _values(self, entity: Entity, event: Event, persons: Sequence[Resident], day: str) -> dict[str, str]:
         followed = {rule.by: rule.entity for rule in entity.follows if isinstance(rule, FollowsEntity)}
         expiring = {rule.field for rule in entity.follows if isinstance(rule, Expires)}
         values = {}
         for name in event.fields:
             declared = entity.field(name)
-            known = self.keys.get((person.code, followed[name].id)) if name in followed else None
+            known = self.keys.get((persons[0].code, followed[name].id)) if name in followed else None
             if declared.is_optional and self.rng.random() < 0.4:
                 continue
             if known and self.rng.random() < 0.9:
                 values[name] = self.rng.choice(known)
+            elif declared.is_person_ref:
+                values[name] = self.rng.choice(persons).code
             elif declared.type == "date":
                 near = name in expiring and self.rng.random() < 0.3
                 values[name] = add_days(
@@ -177,13 +194,15 @@ class EntityEvents:
         self,
         submitted: _Submitted,
         system: System,
-        person: Resident,
+        persons: Sequence[Resident],
         event: Event,
         day: str,
         values: Mapping[str, str],
     ) -> None:
         recorded_on = add_days(day, self.rng.choice(_LAGS))
-        line: Line = {**self._head(submitted, person, event.name, day, recorded_on), **values}
+        codes = [person.code for person in persons]
+        named: Line = {"members": codes} if event.of_members else {"code": codes[0]}
+        line: Line = {**self._head(submitted, named, event.name, day, recorded_on), **values}
         if self.rng.random() < _WRONG_FORM:
             self._reject(submitted, recorded_on, self._of_wrong_form(system, line))
             return
@@ -194,16 +213,20 @@ class EntityEvents:
         if self.rng.random() < _NUMBER_TAKEN:
             self._reject(submitted, recorded_on, {**line, "effective_on": add_days(day, -1)})
         if self.rng.random() < _CANCELLED:
-            self._cancel(submitted, person, line, recorded_on)
+            self._cancel(submitted, named, line, recorded_on)
 
-    def _head(self, submitted: _Submitted, person: Resident, event: str, day: str, recorded_on: str) -> Line:
+    def _head(self, submitted: _Submitted, named: Line, event: str, day: str, recorded_on: str) -> Line:
         head: Line = {"event": event, "number": submitted.number(), "effective_on": day}
-        head |= {"recorded_on": recorded_on, "code": person.code}
+        head |= {"recorded_on": recorded_on, **named}
         return head | ({"municipality": submitted.part} if submitted.part else {})
 
-    def _cancel(self, submitted: _Submitted, person: Resident, line: Line, recorded_on: str) -> None:
+    def _cancel(self, submitted: _Submitted, named: Line, line: Line, recorded_on: str) -> None:
         day, on = str(line["effective_on"]), add_days(recorded_on, self.rng.choice(_LAGS))
-        cancellation = self._head(submitted, person, CANCELLED, day, on) | {"cancels": line["number"]}
+        cancellation = self._head(submitted, named, CANCELLED, day, on) | {"cancels": line["number"]}
+        members = named.get("members")
+        if isinstance(members, list) and len(members) > 1 and self.rng.random() < _CANCELLED_IN_PART:
+            self._reject(submitted, on, {**cancellation, "members": members[1:]})
+            return
         submitted.add(on, cancellation)
         if self.rng.random() < _CANCELLED_TWICE:
             self._reject(submitted, on, {**cancellation, "number": submitted.number()})
@@ -230,7 +253,26 @@ class EntityEvents:
         wrong += [{name: "1"} for name in others]
         wrong += [{each.name: None} for each in brought if not each.is_optional]
         wrong += [{each.name: _wrong_value(each)} for each in brought]
+        members = line.get("members")
+        if isinstance(members, list):
+            wrong += [{"members": some} for some in ([], [*members, members[0]], [*members, "123"])]
+            wrong += [{each.name: "9" * each.characters_max} for each in brought if each.is_person_ref]
+        elif system.submits_members:
+            wrong.append({"members": [line["code"]]})
         return line | self.rng.choice(wrong)
+
+
+def _household(person: Resident) -> str:
+    """Return the household of a person on the first day of changes; "" if there is none."""
+    return person.facts_on(START).get("household", "")
+
+
+def _households(residents: Sequence[Resident]) -> dict[str, list[Resident]]:
+    households: dict[str, list[Resident]] = {}
+    for person in residents:
+        if number := _household(person):
+            households.setdefault(number, []).append(person)
+    return households
 
 
 def _may_have(entity: Entity, person: Resident) -> bool:

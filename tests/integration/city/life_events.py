@@ -60,14 +60,20 @@ class Person:
         }
         self.notice(stage, municipality, reason, on, facts, **others)
 
-    def event(self, stage: int, file: str, name: str, on: date, **fields: str) -> None:
-        """Add an event of an agency; `file` is its system, and its municipality if it has one."""
+    def event(self, stage: int, file: str, name: str, on: date, **fields: Any) -> str:
+        """Add an event of an agency, and return its number; `file` is its system, and its municipality if it has one.
+
+        It is about this person, unless `members` names several.
+        """
         number = f"e{self.code[-6:]}-{next(self.numbers)}"
-        row = {"event": name, "number": number, "code": self.code, "effective_on": on.isoformat()}
+        row: Row = {"event": name, "number": number, "effective_on": on.isoformat()}
+        if "members" not in fields:
+            row["code"] = self.code
         if "_" in file:
             row["municipality"] = file.split("_")[1]
         row |= {"recorded_on": on.isoformat(), **fields}
         self.stages.setdefault(stage, []).append((f"events_{file}", row))
+        return number
 
     def with_certificates(self, stage: int, on: date) -> None:
         """Add a card and both certificates on it, issued on a day."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import pairwise
 from random import Random
 from typing import NamedTuple, TypeVar
 
@@ -110,6 +111,11 @@ class Case:
     def life(self) -> Life:
         """The life in the form of the processors."""
         moves = [PersonCause(move.on, move.cause) for move in self.moves]
+        moves += [
+            PersonCause(after.on, Cause.LEFT, left=before.part)
+            for before, after in pairwise(self.moves)
+            if before.part not in (None, after.part)
+        ]
         return Life((*moves, *self.causes), [ResidencePeriod(m.on, m.part, self.birth) for m in self.moves])
 
     @property
@@ -124,6 +130,7 @@ class Case:
                     cause.cause.value,
                     cause.facts,
                     (cause.cancelled_by,) if cause.cancelled_by else None,
+                    cause.left,
                 )
                 for cause in self.life.causes
             ],
@@ -239,7 +246,7 @@ def _moves(rng: Random) -> Iterator[Move]:
 
 
 def _cancelled_cause(rng: Random) -> PersonCause:
-    cause = rng.choice([each for each in Cause if each is not Cause.REGISTERED])
+    cause = rng.choice([each for each in Cause if each not in (Cause.REGISTERED, Cause.LEFT)])
     facts = _facts(rng) if cause is Cause.FACTS_CHANGED else frozenset[str]()
     return PersonCause(_day(rng), cause, facts, f"{rng.randint(0, 99):02d}-")
 
@@ -258,7 +265,7 @@ def _entity(rng: Random) -> Entity:
     keeps = ("kind", "x") if by_residence and "kind" in names and rng.random() < 0.5 else None
     events = list(_events(rng, others, by_residence=by_residence))
     rng.shuffle(events)
-    follows = tuple(_consequences(rng, events, names, keeps, by_residence=by_residence))
+    follows = tuple(_consequences(rng, events, names, keeps, by_part=PART in key, by_residence=by_residence))
     invariants: list[Invariant] = []
     if rng.random() < 0.4:
         invariants.append(FinalValue("state", "c"))
@@ -303,6 +310,7 @@ def _consequences(
     fields: Sequence[str],
     keeps: tuple[str, str] | None,
     *,
+    by_part: bool,
     by_residence: bool,
 ) -> Iterator[Consequence]:
     """Yield consequences in the order of their events; see the tests of this module for what none of them does."""
@@ -323,11 +331,11 @@ def _consequences(
             values = rng.choice([(), ("bad",), ("good", "bad")])
             yield FollowsEntity(event.name, BASE, "base", "state", values)
         else:
-            yield _follows(rng, event.name, [each.name for each in events])
+            yield _follows(rng, event.name, [each.name for each in events], by_part=by_part)
 
 
-def _follows(rng: Random, event: str, events: Sequence[str]) -> Follows:
-    when = rng.choice(list(Cause))
+def _follows(rng: Random, event: str, events: Sequence[str], *, by_part: bool) -> Follows:
+    when = rng.choice([each for each in Cause if by_part or each is not Cause.LEFT])
     return Follows(
         event,
         when,
@@ -335,7 +343,7 @@ def _follows(rng: Random, event: str, events: Sequence[str]) -> Follows:
         {"state": rng.choice([("a",), ("a", "b")])} if rng.random() < 0.3 else {},
         rng.choice([0, 0, 1, 2, 5]),
         rng.choice([None, None, *events]),
-        stays=rng.random() < 0.4,
+        stays=rng.random() < 0.4 and when is not Cause.LEFT,
     )
 
 

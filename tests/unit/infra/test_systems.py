@@ -205,6 +205,10 @@ OTHER = Entity("other", "他", (text("serial", "番号", 5),), (opens("Opened", 
     [
         (Follows("Ended", Cause.DIED), "Ended when the person has died"),
         (
+            Follows("Ended", Cause.LEFT),
+            "Ended when the person isn't registered in the municipality any more",
+        ),
+        (
             Follows(
                 "Ended", Cause.DEPARTED, where={"kind": ("a", "b")}, after_days=9, unless="Kept", stays=True
             ),

@@ -26,6 +26,7 @@ from schemas.declare import (
     closes,
     digits,
     opens,
+    person_ref,
     text,
 )
 from schemas.reasons import Reason
@@ -90,6 +91,7 @@ def test_avro_files_in_another_package_are_a_fault(tmp_path: Path, monkeypatch: 
 
 ORPHAN = replace(LOAN, follows=(FollowsEntity("LoanEnded", entity("member"), "serial", "note", ("x",)),))
 AGAIN = replace(LOAN, events=(opens("LoanMade", "貸出"),))
+NAMING = replace(LOAN, fields=(*LOAN.fields, person_ref("lent_to", "貸出先").optional()))
 OF_PARTS = replace(LOAN, key=(PART, "serial"))
 UNBASED = Domain("library", Scope.NATIONAL, ("name", "name"), rules_of((), {}, ""), "", paying=True)
 
@@ -135,6 +137,10 @@ UNBASED = Domain("library", Scope.NATIONAL, ("name", "name"), rules_of((), {}, "
         (
             (replace(GOOD, scope=Scope.MUNICIPAL),),
             "library: its domain is library (NATIONAL); id and scope must be those of the system",
+        ),
+        (
+            (system(owns=(NAMING,)), system(Reads("loan", NAMING, ("lent_to",), "貸出", "法"), id_="museum")),
+            "museum: reading loan has lent_to, which names another person: only the system that owns loan",
         ),
         ((system(id_="tracker"),), "tracker can't be the id of a system"),
     ],

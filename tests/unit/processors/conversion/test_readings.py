@@ -13,7 +13,7 @@ from processors.conversion import change_columns as module
 from processors.conversion.change_columns import ChangeColumns, change_columns, needs_protection
 from processors.conversion.disclosures import disclosures
 from processors.conversion.reading_columns import reading_columns
-from schemas.declare import Entity, EntityField, Reads, day, opens, text, yen
+from schemas.declare import Entity, EntityField, Reads, day, opens, person_ref, text, yen
 from schemas.systems import DOMAINS
 from schemas.systems.model import Domain
 from schemas.tables import table_from_rows
@@ -160,6 +160,19 @@ def test_columns_of_another_entity_go_nowhere() -> None:
     """A person's change with the columns of a card has no card."""
     (record,) = records_of(convert("card", change(columns=columns_of_card())), "domain.card")
     assert record["card"] is None
+
+
+def test_another_person_is_named_by_the_own_code_of_the_domain() -> None:
+    """It is the code that this person's own rows have there; what is no mesh code makes the row unreadable."""
+    aid = Entity(
+        "aid", "扶助", (person_ref("head", "世帯主").optional(),), (opens("AidBegan", "開始", "head"),)
+    )
+    domain = with_readings(Reads("aid", aid, ("head",), purpose="扶助", basis="扶助法"))
+    rows = [change(entity="aid", columns=[head], **NO_PERSON) for head in (PERSON, None, "42990000011")]
+    changes = columns_of(domain, *rows)
+    assert changes.columns_by_entity["aid"]["head"].to_pylist() == [changes.codes[0].as_py(), None, None]
+    assert changes.codes[0].as_py() != PERSON
+    assert changes.readings["aid"].is_readable.to_pylist() == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,19 @@ def test_a_consequence_after_days_can_be_prevented() -> None:
     assert states(fold(departure, [issued(1)], back)) == [(1, "valid")]
 
 
+def test_what_a_municipality_has_of_somebody_who_leaves() -> None:
+    """The pass of the municipality that the person leaves ends, whatever the reason, and no other one's."""
+    key = (PART, "serial")
+    rule = Follows("PassRevoked", Cause.LEFT)
+    events = tuple(event.anywhere() for event in PASS.events)
+    entity = Entity(PASS.id, PASS.japanese, PASS.fields, events, key, PASS.invariants, follows=(rule,))
+    left = lived(PersonCause(day(5), Cause.LEFT, left="131041"))
+    passes = [issued(1, serial)._replace(part=part) for part, serial in (("131041", "P"), ("012033", "Q"))]
+    timeline = fold(entity, passes, left)
+    ends = {key: versions[-1].values[2] for key, versions in timeline.versions.items()}
+    assert ends == {("131041", "P"): "revoked", ("012033", "Q"): "valid"}
+
+
 def test_what_another_entity_ends() -> None:
     """A pass ends when the ticket that it names is void, and no other."""
     entity = with_rules(FollowsEntity("PassRevoked", CARD, "card", "state", ("void",)))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.codes import MESH
 from processors.intake import declared_codes, validation
 from processors.intake.declared_codes import DECLARED_CODES
 from processors.intake.declared_events import DeclaredEventType
@@ -39,7 +40,7 @@ from schemas.municipalities import is_municipality
 from schemas.systems import DOMAINS
 from schemas.systems.model import Scope, System, submission_schema
 from streams.contract import META, Batch
-from tests.unit.processors.submissions import RECEIVED_MS, Row
+from tests.unit.processors.submissions import RECEIVED_MS, Row, key_ring
 
 CODE = "42990000011"
 #: The day of receipt of the submissions in Japan.
@@ -245,7 +246,9 @@ def test_the_fields_of_each_event_are_in_the_order_of_its_entity(
     housing: DeclaredEventType, rows: list[Row]
 ) -> None:
     """Whatever entities the other events of the batch are about."""
-    fields = housing.person_change_fields(housing.read(submissions_of(housing_batch(rows))))
+    fields = housing.person_change_fields(
+        housing.read(submissions_of(housing_batch(rows))), key_ring().cipher(MESH)
+    )
     for row, kind, event in zip(rows, fields["kind"].to_pylist(), fields["event"].to_pylist(), strict=True):
         entity = entity_of(row["event"])
         if row["event"] == ENROLLED:
