@@ -237,10 +237,14 @@ IS_ACCOUNT_READ: Final = bool(READ_OF_ACCOUNT or HIGH_READ_OF_ACCOUNT)
 
 
 class Coverage(NamedTuple):
-    """Whether a person belongs to those whom a reading is about, and since when; not open if they did before."""
+    """Whether a person belongs to those whom a reading is about, and since when; not open if they did before.
+
+    `began` is the day on which they came to belong to them last.
+    """
 
     open: bool
     since: date
+    began: date
 
 
 #: Returns a person's coverage by enrolment in a domain and municipality; None if the person never was enrolled.
@@ -269,7 +273,7 @@ class RowContext:
             return self.enrolments(reading.domain.id, part)
         other = reading.covered_by
         if other is None:
-            return Coverage(open=True, since=date.min)
+            return Coverage(open=True, since=date.min, began=date.min)
         timeline = self.timelines.get(other.id)
         if timeline is None:
             return None
@@ -316,12 +320,12 @@ def _held(periods: Sequence[_Period], day: date) -> Coverage | None:
         if begins > day:
             break
         if held is None or (last_day is not None and begins > last_day):
-            held, last_day = Coverage(open=True, since=begins), ends
+            held, last_day = Coverage(open=True, since=begins, began=begins), ends
         elif last_day is not None:
             last_day = None if ends is None else max(last_day, ends)
     if held is None or last_day is None or last_day > day:
         return held
-    return Coverage(open=False, since=last_day)
+    return held._replace(open=False, since=last_day)
 
 
 def rows_of(
@@ -367,7 +371,7 @@ def _row(
 
     columns, since = visible(current), current.begins
     if not coverage.open:
-        return Row(CLOSED, coverage.since if current.open else since, columns)
+        return Row(CLOSED, coverage.since if current.open else max(since, coverage.began), columns)
     for version in reversed(versions[: versions.index(current)]):
         if version.open is not current.open or visible(version) != columns:
             break

@@ -242,7 +242,7 @@ class PersonState:
         row = self.rows.get((domain, municipality))
         if row is None:
             return None
-        return Coverage(row.open, row.opened_on if row.open else row.effective_on)
+        return Coverage(row.open, row.opened_on if row.open else row.effective_on, row.opened_on)
 
     @property
     def protection_changed_on(self) -> date:

@@ -12,6 +12,7 @@
 | row-offset-mismatch | rows and the offsets after them become visible together |
 | aborted-read | no step, sink or store continues from a record that was not committed |
 | state-differs | restored state, and the changelogs at the end, are the state after a committed batch |
+| clock-differs, adoption-differs | days of partitions only grow, nothing is overdue; everybody adopts declarations |
 | open-transaction | at the end no open transaction blocks readers of committed records |
 | row-went-back, dead-letter, not-processed, differs-from-reference, not-recovered | observed directly during the run |
 """
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos import state_checks, store_checks
-from tests.chaos.model import Evidence, Findings, Origin, PersonChangeRecord
+from tests.chaos.model import BROADCAST, Evidence, Findings, Origin, PersonChangeRecord
 
 EXAMPLES_MAX: Final = 5
 
@@ -70,19 +71,30 @@ def check_input_topics(evidence: Evidence) -> Findings:
 
 
 def check_effects(evidence: Evidence) -> Findings:
-    """Check that each submission has one effect: a case, a change of one person, or a rejection.
+    """Check that each submission has one effect: a case, a change of one person or of all partitions, or a rejection.
 
-    One combination of two is correct: if a person already has an enrolment or account event in the same topic, fan-out
-    rejects a later one as a duplicate that intake let pass as a change.
+    One combination of two is correct: fan-out rejects what intake let pass as a change. That may be an enrolment or
+    account event of a person who already has one in the same topic, or any event of a declared entity.
     """
     notices: Counter[Origin] = Counter(notice.origin for notice in evidence.notices)
-    single_changes = Counter(change.origin for change in evidence.person_changes if change.case is None)
+    broadcast = Counter(change.origin for change in evidence.person_changes if change.kind in BROADCAST)
+    single_changes = Counter(
+        change.origin
+        for change in evidence.person_changes
+        if change.case is None and change.kind not in BROADCAST
+    )
     rejected, repeated = Counter(evidence.rejected), set(_repeated_changes(evidence.person_changes))
     for topic, values in evidence.input_records.items():
         for offset in range(len(values)):
             origin = Origin(topic, offset)
-            accepted = notices[origin] + single_changes[origin]
-            if accepted + rejected[origin] == 0:
+            accepted = notices[origin] + single_changes[origin] + (broadcast[origin] > 0)
+            if broadcast[origin] not in (0, evidence.partitions):
+                kind = "no-effect" if broadcast[origin] < evidence.partitions else "two-effects"
+                yield (
+                    kind,
+                    f"{topic}/{offset} is {broadcast[origin]} times in {evidence.partitions} partitions",
+                )
+            elif accepted + rejected[origin] == 0:
                 yield "no-effect", f"{topic}/{offset}"
             elif (
                 accepted > 1
@@ -105,9 +117,10 @@ def _check_opened_once(evidence: Evidence, rejected: Counter[Origin]) -> Finding
 
 
 def _repeated_changes(changes: Iterable[PersonChangeRecord]) -> Iterator[Origin]:
-    """Yield the origin of each change whose person already had one from the same topic."""
+    """Yield the origin of each change that fan-out may reject: an event, or its person already had one by the topic."""
     seen: set[tuple[str, str]] = set()
-    without_case = (change for change in changes if change.case is None)
+    without_case = [change for change in changes if change.case is None and change.kind not in BROADCAST]
+    yield from (change.origin for change in without_case if change.kind == "EVENT")
     for change in sorted(without_case, key=lambda change: change.origin):
         if (change.origin.topic, change.person) in seen:
             yield change.origin

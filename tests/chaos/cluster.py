@@ -9,15 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 
 import psutil
 from confluent_kafka.admin import AdminClient
 
 from infra.apply.installation import Installation
-from infra.apply.reconcile import apply
+from infra.apply.reconcile import apply, declared_topics
 from infra.environment import Environment
 from infra.local.home import Home
 from infra.local.kafka_server import ADMIN
@@ -27,6 +28,8 @@ from infra.run import background
 from infra.run.slots import Slot, groups_of, slots
 from infra.run.supervisor import WorkerState, running_supervisor
 from streams.clients import Partition
+from tests.chaos.days import take_time_from_producers
+from tests.chaos.processes import MODULE, NO_DEFECT
 from tests.chaos.proxy import HOST, ROOT, Proxies
 
 BROKERS: Final = 3
@@ -48,6 +51,8 @@ class ChaosCluster:
     #: Slots whose workers are targets of faults.
     targets: Sequence[Slot]
     admin: AdminClient
+    #: The numbers of declarations for which the load has yet to submit the command to adopt them.
+    adoptions: SimpleQueue[int] = field(default_factory=SimpleQueue)
 
     @property
     def environment(self) -> Environment:
@@ -139,6 +144,7 @@ def running(
         proxies = exit_stack.enter_context(Proxies(*brokers, DATABASE))
         ports = stack.up(brokers=BROKERS, tunnels=[proxies.ports[name] for name in brokers]).ports
         apply(Environment.of_stack(stack.home), installation, municipalities)
+        _take_time_from_producers(stack, installation)
         for name, tunnel in zip(brokers, ports.tunnels, strict=True):
             proxies.set_target(name, tunnel.port)
         proxies.set_target(DATABASE, ports.postgres)
@@ -152,11 +158,14 @@ def running(
         yield cluster
 
 
+def _take_time_from_producers(stack: Stack, installation: Installation) -> None:
+    topics = [topic.name for topic in declared_topics(installation) if topic.name.startswith("in.")]
+    client = AdminClient({**Environment.of_stack(stack.home).kafka(ADMIN), "log_level": 0})
+    take_time_from_producers(client, topics)
+
+
 def _start_workers(cluster: ChaosCluster, workers: int, defect: str | None) -> None:
-    if defect is None:
-        background.start(cluster.installation, STEPS, workers)
-    else:
-        _start_defective(cluster, workers, defect)
+    _start_supervisor(cluster, workers, defect or NO_DEFECT)
     background.wait_ready(
         cluster.installation,
         cluster.slots,
@@ -165,11 +174,10 @@ def _start_workers(cluster: ChaosCluster, workers: int, defect: str | None) -> N
     )
 
 
-def _start_defective(cluster: ChaosCluster, workers: int, defect: str) -> None:
+def _start_supervisor(cluster: ChaosCluster, workers: int, defect: str) -> None:
     cluster.installation.run_folder.mkdir(parents=True, exist_ok=True)
     cluster.installation.logs_folder.mkdir(parents=True, exist_ok=True)
-    module = "tests.chaos.defective_processes"
-    command = [sys.executable, "-m", module, "supervisor", defect, str(workers), *STEPS]
+    command = [sys.executable, "-m", MODULE, "supervisor", defect, str(workers), *STEPS]
     with (cluster.installation.logs_folder / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0

@@ -26,6 +26,7 @@ KILLS: Final = ("worker-kill",)
 BETWEEN_TOPICS: Final = ("intake", "household", "fan-out", "conversion")
 WITH_STATE: Final = ("household", "fan-out")
 SINKS: Final = ("sink",)
+FAN_OUT: Final = "fan-out"
 BROKERS: Final = ("broker-kill-leader", "broker-pause-leader", "brokers-cut")
 PAUSES: Final = ("worker-pause",)
 #: Time by which `slowed` delays a batch, after its records were read and before its transaction begins.
@@ -215,6 +216,51 @@ def protection_ended_by_anybody() -> None:
     person_notices._end_protection = wrong_rules.end_any_protection
 
 
+def due_persons_in_memory() -> None:
+    """Keep the persons with something due in memory only, and publish them one by one."""
+    from processors.fan_out import partition_clock  # noqa: PLC0415
+    from processors.fan_out.partition_clock import PartitionClock  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
+
+    memory = wrong_rules.DuePersonsInMemory()
+
+    def next_portion(self: PartitionClock) -> list[str]:
+        return memory.next_portion(self)
+
+    def must_continue(self: PartitionClock) -> bool:
+        return memory.must_continue(self)
+
+    partition_clock.PORTION = 1  # type: ignore[misc]
+    PartitionClock.next_portion = next_portion  # type: ignore[method-assign]
+    PartitionClock.must_continue = must_continue  # type: ignore[method-assign]
+
+
+def order_of_arrival() -> None:
+    """Let submissions about an entity take effect in the order in which they arrive."""
+    from processors.fan_out import person_entities  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
+
+    person_entities.fold = wrong_rules.fold_in_order_of_arrival  # type: ignore[attr-defined]
+
+
+def cancelled_counted() -> None:
+    """Count a submission that is cancelled."""
+    from processors.entities import entity_fold  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
+
+    entity_fold._not_cancelled = wrong_rules.with_cancelled
+
+
+def adoption_skips() -> None:
+    """Leave out every second portion of an adoption; portions are small."""
+    from processors.fan_out import adoption  # noqa: PLC0415
+    from processors.fan_out.adoption import Adoption  # noqa: PLC0415
+    from tests import wrong_rules  # noqa: PLC0415
+
+    adoption.PORTION = 20  # type: ignore[misc]
+    Adoption.next_portion = wrong_rules.every_second_portion  # type: ignore[assignment,method-assign]
+
+
 def slowed(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same function, which waits `SLOW_S` before it begins."""
     never_set = threading.Event()
@@ -326,6 +372,35 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
             days=DAYS // 2,
+        ),
+        "due-in-memory": Defect(
+            "persons with something due kept in memory only",
+            kinds=KILLS,
+            install=due_persons_in_memory,
+            shows=("differs-from-reference", "clock-differs"),
+            steps=(FAN_OUT,),
+            workers=1,
+        ),
+        "order-of-arrival": Defect(
+            "submissions about an entity in the order of arrival",
+            kinds=KILLS,
+            install=order_of_arrival,
+            shows=("differs-from-reference",),
+            steps=BETWEEN_TOPICS,
+        ),
+        "cancelled-counted": Defect(
+            "a cancelled submission still counted",
+            kinds=KILLS,
+            install=cancelled_counted,
+            shows=("differs-from-reference",),
+            steps=BETWEEN_TOPICS,
+        ),
+        "adoption-skips": Defect(
+            "every second portion of an adoption left out",
+            kinds=("adoption",),
+            install=adoption_skips,
+            shows=("differs-from-reference",),
+            steps=(FAN_OUT,),
         ),
     }
 )

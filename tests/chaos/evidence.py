@@ -19,11 +19,13 @@ from psycopg import sql
 from connectors.postgres.merge import second_key
 from connectors.postgres.sink_status import store_status
 from connectors.postgres.table_definitions import MESSAGE, Table, tables_of
+from infra.apply.installation import ApplySettings
 from infra.environment import Environment
 from infra.keys import load_keys
 from infra.local.kafka_server import ADMIN, AUDITOR
 from processors.codes import CodeKind, domain_codes
 from processors.fan_out import FanOutProcessor
+from processors.fan_out.processor import ADOPTING, CONTINUE, DUE
 from processors.household import HouseholdProcessor
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS, Domain
@@ -57,6 +59,9 @@ OPEN_TIMEOUT_S: Final = 60.0
 RETRY_S: Final = 1.0
 #: Steps with state, and the schemas of their stores.
 STATEFUL: Final = {"household": HouseholdProcessor().stores, "fan-out": FanOutProcessor().stores}
+
+#: Kinds of records of `person.change` by which fan-out goes on with what it has begun.
+_BY_FAN_OUT: Final = frozenset({CONTINUE, DUE, ADOPTING})
 
 Row = dict[str, Any]
 
@@ -125,6 +130,7 @@ def collect(
             for _, _, row in topics.rows(NOTICE, "notice", "municipality", "notice", "origin")
         ],
         person_changes=list(_person_changes(topics)),
+        partitions=ApplySettings().partitions,
         rejected=list(_rejected(topics)),
         opened_cases=[
             model.CaseOpenedRecord(_case(row), row["persons"])
@@ -176,14 +182,18 @@ def collect(
 
 
 def receipts(environment: Environment, codec: Codec) -> dict[tuple[str, int], tuple[object, ...]]:
-    """Return when and where each accepted notice was received, by the file and line that it is from."""
-    rows = TopicContents(environment, codec, [NOTICE]).rows(NOTICE, "notice", "received_at", "origin")
+    """Return when and where each accepted notice or event was received, by the file and line that it is from."""
+    topics, place = (
+        TopicContents(environment, codec, [NOTICE, PERSON_CHANGE]),
+        ("topic", "partition", "offset"),
+    )
     return {
         (row["origin"]["file"], row["origin"]["line"]): (
             row["received_at"],
-            *(row["origin"][name] for name in ("topic", "partition", "offset")),
+            *(row["origin"][name] for name in place),
         )
-        for _, _, row in rows
+        for topic, schema in ((NOTICE, "notice"), (PERSON_CHANGE, "person-change"))
+        for _, _, row in topics.rows(topic, schema, "received_at", "origin")
     }
 
 
@@ -227,8 +237,11 @@ def log_lines(logs: Path) -> Iterator[Row]:
 
 
 def _person_changes(topics: TopicContents) -> Iterator[model.PersonChangeRecord]:
-    for _, _, row in topics.rows(PERSON_CHANGE, "person-change", "person", "case", "origin"):
-        yield model.PersonChangeRecord(_origin(row), row["person"], _case(row) if row["case"] else None)
+    """Yield what intake and household wrote, without the records by which fan-out goes on."""
+    for _, _, row in topics.rows(PERSON_CHANGE, "person-change", "person", "case", "origin", "kind"):
+        if row["kind"] not in _BY_FAN_OUT:
+            case = _case(row) if row["case"] else None
+            yield model.PersonChangeRecord(_origin(row), row["person"], case, row["kind"])
 
 
 def _rejected(topics: TopicContents) -> Iterator[Origin]:
@@ -303,8 +316,8 @@ def _final_digests(environment: Environment, codec: Codec) -> Iterator[tuple[tup
     for step, stores in STATEFUL.items():
         topics = {state_topic(step, name): name for name in stores}
         states: dict[int, PartitionState] = {}
-        for message in _messages(environment, topics, "read_committed"):
-            topic, number = _partition_of(message)
+        for message in messages(environment, topics, "read_committed"):
+            topic, number = partition_of(message)
             state = states.setdefault(number, PartitionState(codec, stores, 1))
             key = (message.key() or b"").decode()
             state[topics[topic]].restore([(key, message.value())])
@@ -359,29 +372,31 @@ def _read(
     environment: Environment, names: Collection[str], isolation: str
 ) -> Iterator[tuple[str, int, int, bytes | None]]:
     """Yield topic, partition, offset and value of every record, in order within a partition."""
-    for message in _messages(environment, names, isolation):
-        yield *_partition_of(message), int(message.offset() or 0), message.value()
+    for message in messages(environment, names, isolation):
+        yield *partition_of(message), int(message.offset() or 0), message.value()
 
 
-def _messages(environment: Environment, names: Collection[str], isolation: str) -> Iterator[Message]:
+def messages(environment: Environment, names: Collection[str], isolation: str) -> Iterator[Message]:
+    """Yield every record of these topics, in order within a partition. Raise RuntimeError if brokers send nothing."""
     properties = reader_properties(environment.kafka(ADMIN), AUDITOR) | {"isolation.level": isolation}
     with closing(Consumer(properties)) as reader:
         known = reader.list_topics(timeout=TIMEOUT_S).topics
         unread = {(name, number) for name in names for number in known[name].partitions}
         reader.assign([TopicPartition(*partition, 0) for partition in sorted(unread)])
         while unread:
-            messages = reader.consume(CHUNK_RECORDS, 0.5) or reader.consume(1, TIMEOUT_S)
-            if not messages:
+            read = reader.consume(CHUNK_RECORDS, 0.5) or reader.consume(1, TIMEOUT_S)
+            if not read:
                 raise RuntimeError(f"brokers sent nothing for {TIMEOUT_S:g} s")
-            for message in messages:
+            for message in read:
                 error = message.error()
                 if error is None:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(_partition_of(message))
+                    unread.discard(partition_of(message))
                 else:
                     raise KafkaException(error)
 
 
-def _partition_of(message: Message) -> Partition:
+def partition_of(message: Message) -> Partition:
+    """Return the partition of a record."""
     return str(message.topic()), int(message.partition() or 0)

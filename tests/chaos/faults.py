@@ -17,6 +17,7 @@ from typing import Final
 from schemas.topics import transactional_id
 from streams.clients import Partition
 from tests.chaos.cluster import DATABASE, ChaosCluster, family, signal_all
+from tests.chaos.declarations import FAN_OUT, apply_declarations
 from tests.chaos.proxy import Mode
 from tests.chaos.watch import SINK
 
@@ -222,6 +223,21 @@ def registry_down(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
     )
 
 
+def adoption(cluster: ChaosCluster, rng: random.Random) -> InjectedFault:
+    """Install other declarations, kill some workers of fan-out, and submit the command to adopt them.
+
+    The other workers end by themselves when they read it.
+    """
+    workers = [slot for slot in cluster.slots if slot.step == FAN_OUT]
+    killed = [cluster.worker(slot) for slot in workers if rng.random() < 0.5]
+    number = apply_declarations(cluster.installation)
+    signal_all(killed, signal.SIGKILL)
+    cluster.adoptions.put(number)
+    return InjectedFault(
+        "fan-out", hold_s=rng.uniform(0.5, 3.0), detail=f"declarations {number}, {len(killed)} workers killed"
+    )
+
+
 def _any_broker(cluster: ChaosCluster, rng: random.Random) -> tuple[str, str]:
     return rng.choice(cluster.brokers), ""
 
@@ -313,6 +329,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "database-cut": database_cut,
         "database-slow": database_slow,
         "registry-down": registry_down,
+        "adoption": adoption,
     }
 )
 

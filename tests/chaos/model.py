@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.clients import Partition
 from tests.chaos.store_watch import RowKey, StoreSnapshot
 
 #: What a check finds: a kind of anomaly, and a description without personal data.
 Findings = Iterator[tuple[str, str]]
+#: Kinds of records of `person.change` of which intake writes one to every partition.
+BROADCAST: Final = frozenset({"DAY_BEGUN", "ADOPTED"})
 #: Municipality and number of a notice.
 Case = tuple[str, str]
 
@@ -30,11 +32,15 @@ class NoticeRecord(NamedTuple):
 
 
 class PersonChangeRecord(NamedTuple):
-    """A record of topic `person.change`; `case` is None for enrolments and accounts."""
+    """A record of topic `person.change`; `case` is None unless it is of a notice.
+
+    A record of a kind in `BROADCAST` is about nobody: every partition has one.
+    """
 
     origin: Origin
     person: str
     case: Case | None
+    kind: str = "NOTICE"
 
 
 class CaseOpenedRecord(NamedTuple):
@@ -125,6 +131,8 @@ class Evidence:
     input_records: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     notices: Sequence[NoticeRecord] = ()
     person_changes: Sequence[PersonChangeRecord] = ()
+    #: Number of partitions of `person.change`.
+    partitions: int = 1
     rejected: Sequence[Origin] = ()
     opened_cases: Sequence[CaseOpenedRecord] = ()
     dispatches: Sequence[DispatchRecord] = ()

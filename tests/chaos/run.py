@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import statistics
 import time
@@ -14,20 +15,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from infra.apply.applied_declarations import applied_number
 from infra.coding import codec
-from infra.demo.run import municipalities
+from infra.demo.measure import measure
+from infra.demo.run import TABLES_OF_READINGS, municipalities
 from infra.errors import OperatorError
 from infra.local.kafka_server import ADMIN, AUDITOR
 from infra.monitoring.waiting import wait_idle
 from infra.run import background
-from infra.store_contents import read_stores
-from infra.triage import rejections_and_conflicts
+from infra.store_contents import read_readings, read_stores
 from infra.verification.reference import Actual, compare, expected
 from schemas.codec import Codec
 from tests.chaos import cluster, evidence, load
 from tests.chaos.campaign import Campaign, FaultOutcome
 from tests.chaos.checker import Anomaly, check
 from tests.chaos.cluster import ChaosCluster
+from tests.chaos.days import RunDays
+from tests.chaos.declarations import are_former
+from tests.chaos.fan_out_evidence import clock_and_adoption
+from tests.chaos.faults import adoption
 from tests.chaos.history import History, open_history
 from tests.chaos.model import Evidence
 from tests.chaos.store_watch import StoreWatch
@@ -143,8 +149,15 @@ class _Run:
         mesh_codec = codec(environment, self.mesh.installation)
         city = load.read(self.city_folder, mesh_codec)
         city_load = load.Load(
-            city, load.idempotent_producer(environment.kafka(ADMIN)), 60 * self.plan.minutes
+            city,
+            load.idempotent_producer(environment.kafka(ADMIN)),
+            60 * self.plan.minutes,
+            mesh_codec,
+            RunDays.after_city(self.plan.days),
+            self.plan.seed,
+            adoptions=self.mesh.adoptions,
         )
+        self.mesh.adoptions.put(applied_number(self.mesh.installation))
         watch = Watch(environment, topics_by_step(self.mesh.installation.municipalities()))
         stores = StoreWatch(environment)
         campaign = Campaign(self.mesh, watch, self.history, self.print_line, self.plan.injected_before)
@@ -158,14 +171,16 @@ class _Run:
         background.stop(self.mesh.installation)
         self.print_line("reading every topic and every store")
         self._find_open_transactions()
-        collected = self._collect(mesh_codec, city)
+        collected = self._collect(mesh_codec, city_load)
         collected.snapshots = stores.snapshots
         self._observed["row-went-back"] += stores.anomalies
         self._observed["aborted-read"] += watch.unstable_commits
         self._observed["not-recovered"] += [
             f"{outcome.kind} of {outcome.target}" for outcome in campaign.outcomes if not outcome.recovered
         ]
-        self._compare_with_reference(city, len(collected.opened_cases))
+        number = applied_number(self.mesh.installation)
+        self._observed |= clock_and_adoption(environment, mesh_codec, city_load.last_day, number)
+        self._compare_with_reference(city_load, len(collected.opened_cases))
         for kind, descriptions in collected.observed_anomalies.items():
             self._observed[kind] = [*descriptions, *self._observed[kind]]
         collected.observed_anomalies = self._observed
@@ -186,6 +201,9 @@ class _Run:
             city_load.wait(0.2)
         until_s = begun_s + 60 * self.plan.minutes
         campaign.run(self.plan.kinds, self.plan.seed, until_s, self.plan.enough)
+        if are_former(applied_number(self.mesh.installation)):
+            # The stores are compared with what they must have by the declarations of now.
+            adoption(self.mesh, random.Random(self.plan.seed))  # noqa: S311 - not used for security
 
     @contextmanager
     def _observing(self, watch: Watch, stores: StoreWatch, city_load: load.Load) -> Iterator[None]:
@@ -230,23 +248,37 @@ class _Run:
             self.history.write("open-transactions", partitions=names)
             self._observed["open-transaction"] = names
 
-    def _collect(self, mesh_codec: Codec, city: load.LoadCity) -> Evidence:
+    def _collect(self, mesh_codec: Codec, city_load: load.Load) -> Evidence:
         installation = self.mesh.installation
         return evidence.collect(
-            self.mesh.environment, mesh_codec, installation.key_file, installation.logs_folder, city.by_topic
+            self.mesh.environment,
+            mesh_codec,
+            installation.key_file,
+            installation.logs_folder,
+            city_load.submitted,
         )
 
-    def _compare_with_reference(self, city: load.LoadCity, opened: int) -> None:
-        """Compare stores and rejections with the reference model of the same files."""
+    def _compare_with_reference(self, city_load: load.Load, opened: int) -> None:
+        """Compare stores, rejections and events without effect with the reference model of the same files."""
         environment = self.mesh.environment
-        receipts = evidence.receipts(environment, codec(environment, self.mesh.installation))
-        model = expected(city.files, receipt_of=lambda file, line: receipts.get((file, line), ()))
-        stores = read_stores(environment.dsn(AUDITOR))
-        rejections = rejections_and_conflicts.list_rejected(
-            environment, codec(environment, self.mesh.installation)
+        mesh_codec = codec(environment, self.mesh.installation)
+        receipts = evidence.receipts(environment, mesh_codec)
+        model = expected(
+            city_load.city.files,
+            receipt_of=lambda file, line: receipts.get((file, line), ()),
+            today=str(city_load.last_day),
         )
-        rejected = {row["notice"] for row in rejections if row["code"].startswith("CANCELS_")}
-        differences = compare(model, Actual(stores.rows, stores.messages, rejected))
+        stores, figures = read_stores(environment.dsn(AUDITOR)), measure(environment, mesh_codec)
+        readings = read_readings(environment.dsn(AUDITOR))
+        actual = Actual(
+            stores.rows,
+            stores.messages,
+            figures.cancellations_rejected,
+            readings={table: rows for table, rows in readings.items() if table in TABLES_OF_READINGS},
+            rejected_events=figures.rejected_events,
+            events_without_effect=figures.events_without_effect,
+        )
+        differences = compare(model, actual)
         descriptions = [
             f"{difference.domain}: {difference.kind} {' '.join(difference.columns)}"
             for difference in differences

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from schemas.declaration_digests import declaration_digests
 from schemas.topics import PERSON_CHANGE, state_topic
+from tests.fan_out_checks import adoption_end_differences, digests_of
 from tests.simulation.cities import CODEC
 from tests.simulation.declarations import CURRENT
 from tests.simulation.log import Log, LogEntry
@@ -31,15 +31,8 @@ def adoption_differences(log: Log) -> Iterator[str]:
         rows = CODEC.decode("state-fan-out-adoption", values).table.to_pylist()
         stored = list(zip((_version(entry) for entry in of_partition), rows, strict=True))
         first = _first_versions([entry for entry in persons if entry.topic_partition[1] == partition])
-        for difference in (*_end_differences(stored), *_portion_differences(stored, first)):
+        for difference in (*adoption_end_differences(rows, CURRENT), *_portion_differences(stored, first)):
             yield f"partition {partition}: {difference}"
-
-
-def _end_differences(stored: Sequence[_Stored]) -> Iterator[str]:
-    if not stored or not stored[-1][1]["complete"]:
-        yield "the adoption isn't complete"
-    elif (stored[-1][1]["number"], _digests(stored[-1][1])) != (CURRENT, dict(declaration_digests())):
-        yield "the adoption ends with other declarations"
 
 
 def _portion_differences(stored: Sequence[_Stored], first: Mapping[str, int]) -> Iterator[str]:
@@ -58,7 +51,7 @@ def _portion_differences(stored: Sequence[_Stored], first: Mapping[str, int]) ->
         passed = [at for person, at in first.items() if reached < person <= after["after"] and at <= version]
         known = sum(at < version for at in passed)
         left_out += not known <= after["persons"] - looked_at <= len(passed)
-        if after["complete"] and not was_complete and _digests(before) != _digests(after):
+        if after["complete"] and not was_complete and digests_of(before) != digests_of(after):
             left_out += any(person > after["after"] and at < version for person, at in first.items())
     if repeated:
         yield f"{repeated} times the adoption looked at persons again"
@@ -70,10 +63,6 @@ def _portion_differences(stored: Sequence[_Stored], first: Mapping[str, int]) ->
 _NOTHING: Final[Mapping[str, Any]] = {
     "number": 0, "complete": True, "after": "", "persons": 0, "digests": []
 }  # fmt: skip
-
-
-def _digests(stored: Mapping[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["digest"] for each in stored["digests"]}
 
 
 def _first_versions(entries: Sequence[LogEntry]) -> dict[str, int]:

@@ -7,7 +7,7 @@ readings, so that what is published until the adoption differs too; the end must
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -45,12 +45,9 @@ def draw_adoption_plan(seed: int, workers: int) -> AdoptionPlan:
     chance = random.Random(f"adoption {seed}")  # noqa: S311 - repeatable on purpose
     entities = [id_ for id_, readings in READINGS.items() if readings]
     changed = chance.sample(entities, chance.randint(1, 3))
-    readings = {id_: tuple(_changed(READINGS[id_], chance)) for id_ in changed}
     return AdoptionPlan(
-        Declared(
-            {**READINGS, **readings},
-            {**HISTORIES, **{id_: _with_history(of_entity) for id_, of_entity in readings.items()}},
-            _former_digests([*changed, RULES] if chance.random() < 0.3 else changed),
+        former_declarations(
+            {id_: chance.choice(CHANGES) for id_ in changed}, (RULES,) if chance.random() < 0.3 else ()
         ),
         chance.choice((0.0, 0.5, 1.0, 1.0)),
         tuple(slot for slot in range(workers) if chance.random() < 0.5),
@@ -76,38 +73,44 @@ class Installed:
         return FanOutProcessor(self.number, declared, high_sealer())
 
 
+def former_declarations(changes: Mapping[str, Change], others: Sequence[str] = ()) -> Declared:
+    """Return declarations that differ from those of now in the readings of these entities, and in `others` by name."""
+    readings = {
+        id_: tuple(reading for reading in map(change, READINGS[id_]) if reading is not None)
+        for id_, change in changes.items()
+    }
+    histories = {
+        id_: tuple(reading for reading in of_entity if reading.history) for id_, of_entity in readings.items()
+    }
+    digests = {
+        name: f"former {digest}"[: len(digest)] if name in changes or name in others else digest
+        for name, digest in declaration_digests().items()
+    }
+    return Declared({**READINGS, **readings}, {**HISTORIES, **histories}, digests)
+
+
 def _wrapped(
     readings: Mapping[str, tuple[PreparedReading, ...]], wrap: Wrap
 ) -> dict[str, tuple[PreparedReading, ...]]:
     return {id_: tuple(map(wrap, of_entity)) for id_, of_entity in readings.items()}
 
 
-def _changed(readings: tuple[PreparedReading, ...], chance: random.Random) -> Iterator[PreparedReading]:
-    for reading in readings:
-        changed = chance.choice(_CHANGES)(reading)
-        if changed is not None:
-            yield changed
-
-
-def _with_history(readings: tuple[PreparedReading, ...]) -> tuple[PreparedReading, ...]:
-    return tuple(reading for reading in readings if reading.history)
-
-
-def _absent(reading: PreparedReading) -> PreparedReading | None:
+def absent(reading: PreparedReading) -> PreparedReading | None:
     """Declare no such reading: all its rows are new."""
     return None
 
 
-def _without_history(reading: PreparedReading) -> PreparedReading:
+def without_history(reading: PreparedReading) -> PreparedReading:
+    """Declare no history: all its rows are new."""
     return replace(reading, history="")
 
 
-def _of_everybody(reading: PreparedReading) -> PreparedReading:
+def of_everybody(reading: PreparedReading) -> PreparedReading:
     """Declare no coverage: the rows of others go."""
     return replace(reading, covered_by=None, for_enrolled=False)
 
 
-def _other_columns(reading: PreparedReading) -> PreparedReading:
+def other_columns(reading: PreparedReading) -> PreparedReading:
     """Declare that two columns of one type have each other's values, unless one points to the person's place."""
     types = [declared.type for declared in reading.reads.fields]
     candidates = range(len(reading.reads.entity.key_fields), len(types))
@@ -120,12 +123,5 @@ def _other_columns(reading: PreparedReading) -> PreparedReading:
     return reading
 
 
-_CHANGES: Final[tuple[Change, ...]] = (_absent, _without_history, _of_everybody, _other_columns)
-
-
-def _former_digests(changed: list[str]) -> dict[str, str]:
-    """Return the digests of the declarations of before: of those that changed, another one."""
-    return {
-        name: f"former {digest}"[: len(digest)] if name in changed else digest
-        for name, digest in declaration_digests().items()
-    }
+#: All changes.
+CHANGES: Final[tuple[Change, ...]] = (absent, without_history, of_everybody, other_columns)

@@ -95,7 +95,7 @@ def history_of(seed: int, cities: int = CITIES) -> History:
         failure_plan=draw_failure_plan(seed),
         adoption_plan=draw_adoption_plan(seed, WORKERS),
         portion=chance.choice((1, 2, 200)),
-        adoption_portion=chance.choice((2, 3, 200, 200)),
+        adoption_portion=chance.choice((3, 5, 200, 200)),
     )
 
 

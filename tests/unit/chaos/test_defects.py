@@ -9,9 +9,9 @@ from pathlib import Path
 
 from infra.run import supervisor
 from tests.chaos import checker
-from tests.chaos.defective_processes import WORKER
 from tests.chaos.defects import DEFECTS
 from tests.chaos.faults import FAULTS, SEEDED
+from tests.chaos.processes import WORKER
 from tests.chaos.proxy import ROOT
 
 #: One name of the product that each defect replaces. `_UPSERT` is private: that defect is a change of its SQL.
@@ -27,6 +27,10 @@ REPLACED = {
     "uncommitted-reads": "connectors.postgres.worker:consumer_properties",
     "last-registration-confirmed": "processors.fan_out.person_notices:choose_confirmed",
     "protection-ended-by-anybody": "processors.fan_out.person_notices:_end_protection",
+    "due-in-memory": "processors.fan_out.partition_clock:PartitionClock.next_portion",
+    "order-of-arrival": "processors.fan_out.person_entities:fold",
+    "cancelled-counted": "processors.entities.entity_fold:_not_cancelled",
+    "adoption-skips": "processors.fan_out.adoption:Adoption.next_portion",
 }
 #: Private members that defects call or set on real objects: without them a defective worker only fails.
 USED = (
