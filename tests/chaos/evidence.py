@@ -25,7 +25,6 @@ from infra.keys import load_keys
 from infra.local.kafka_server import ADMIN, AUDITOR
 from processors.codes import CodeKind, domain_codes
 from processors.fan_out import FanOutProcessor
-from processors.fan_out.processor import ADOPTING, CONTINUE, DUE
 from processors.household import HouseholdProcessor
 from schemas.codec import Codec
 from schemas.systems import DOMAINS, SYSTEMS, Domain
@@ -59,9 +58,6 @@ OPEN_TIMEOUT_S: Final = 60.0
 RETRY_S: Final = 1.0
 #: Steps with state, and the schemas of their stores.
 STATEFUL: Final = {"household": HouseholdProcessor().stores, "fan-out": FanOutProcessor().stores}
-
-#: Kinds of records of `person.change` by which fan-out goes on with what it has begun.
-_BY_FAN_OUT: Final = frozenset({CONTINUE, DUE, ADOPTING})
 
 Row = dict[str, Any]
 
@@ -239,7 +235,7 @@ def log_lines(logs: Path) -> Iterator[Row]:
 def _person_changes(topics: TopicContents) -> Iterator[model.PersonChangeRecord]:
     """Yield what intake and household wrote, without the records by which fan-out goes on."""
     for _, _, row in topics.rows(PERSON_CHANGE, "person-change", "person", "case", "origin", "kind"):
-        if row["kind"] not in _BY_FAN_OUT:
+        if row["kind"] not in model.BY_FAN_OUT:
             case = _case(row) if row["case"] else None
             yield model.PersonChangeRecord(_origin(row), row["person"], case, row["kind"])
 

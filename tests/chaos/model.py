@@ -13,6 +13,8 @@ from tests.chaos.store_watch import RowKey, StoreSnapshot
 Findings = Iterator[tuple[str, str]]
 #: Kinds of records of `person.change` of which intake writes one to every partition.
 BROADCAST: Final = frozenset({"DAY_BEGUN", "ADOPTED"})
+#: Kinds of records of `person.change` by which fan-out goes on with what it has begun.
+BY_FAN_OUT: Final = frozenset({"CONTINUE", "DUE", "ADOPTING"})
 #: Municipality and number of a notice.
 Case = tuple[str, str]
 

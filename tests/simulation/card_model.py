@@ -30,7 +30,7 @@ _MEANINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 _ORDER: Final = list(_MEANINGS)
 _AHEAD_MAX: Final = timedelta(60)
 #: No notice takes effect on or after this day.
-_NOTICES_END: Final = date(2026, 4, 15)
+_NOTICES_END: Final = date(2026, 1, 29)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 CANCELLED: Final = "Cancelled"
 #: Days that begin after the first one while a history runs.
 DAYS: Final = 4
-FIRST_DAY: Final = date(2026, 6, 10)
+FIRST_DAY: Final = date(2026, 3, 26)
 LAST_DAY: Final = FIRST_DAY + timedelta(DAYS)
 
 _PERSONS: Final = 5

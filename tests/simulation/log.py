@@ -110,8 +110,8 @@ class Log:
         self.lookup_delay_s: Callable[[], float] = lambda: 0.0
         #: How many of the newest records a stale leader lacks. It was deposed and doesn't know it.
         self.stale_by = 0
-        #: Distance of the wall clock from virtual time: histories begin on 10 June 2026 in Japan.
-        self.wall_clock_offset_s = 1_781_017_200.0
+        #: Distance of the wall clock from virtual time: histories begin on 26 March 2026 in Japan.
+        self.wall_clock_offset_s = 1_774_450_800.0
 
     def on_new_topic(self, listener: Callable[[str], None]) -> None:
         """Call the listener with the name of each new topic."""
