@@ -19,11 +19,19 @@ _DIGEST_BYTES: Final = 12
 RULES: Final = "rules"
 
 
+def history_of_rows(domain: str) -> str:
+    """Return the name of the digest of what the history of a domain's rows of persons follows from."""
+    return f"history/{domain}"
+
+
 @cache
 def declaration_digests() -> Mapping[str, str]:
-    """Return the digest of the rules of persons' rows, and that of each entity with all its readings, by id."""
+    """Return the digests of the rules of persons' rows, of their histories, and of each entity with its readings."""
     by_domain = {domain.id: {**_plain(domain), "reads": None} for domain in DOMAINS.values()}
     digests = {RULES: _digest(by_domain)}
+    for domain in DOMAINS.values():
+        if domain.has_history:
+            digests[history_of_rows(domain.id)] = _digest(by_domain[domain.id])
     for system in SYSTEMS.values():
         for entity in (*system.owns, *system.derives):
             readings = [

@@ -61,6 +61,8 @@ _STATUS: Final = {
     "symbols": ["active", "candidate", "closed", "unknown"],
     "default": "unknown",
 }
+#: The status of a row of a history by which nothing begins on its day any more.
+_RETRACTED: Final = "retracted"
 _OP: Final = {
     "type": "enum",
     "name": "Op",
@@ -188,6 +190,7 @@ def _domain(domain: Domain, title: str) -> dict[str, Any]:
     fields += [
         {"name": "effective_on", "type": _DATE, "doc": "Day on which it takes effect (異動日)."},
         _optional("case_code", "string", "The domain's code of the case; null if there is no case."),
+        *_known_from(domain),
         *_tables(domain),
     ]
     return {
@@ -202,9 +205,19 @@ def _domain(domain: Domain, title: str) -> dict[str, Any]:
     }
 
 
+def _known_from(domain: Domain) -> Iterator[dict[str, Any]]:
+    if domain.has_history:
+        doc = (
+            "Day of receipt, in Japan, by whose end this was known. A row of a person that has it is one of the"
+            " history too: from `effective_on` on the person's row was this, until a later day has another one."
+        )
+        yield _optional("known_from", _DATE, doc)
+
+
 def _entities(domain: Domain) -> list[str]:
     today = [
         ("PERSON", domain.has_persons),
+        ("PERSON_HISTORY", domain.has_history),
         ("ACCOUNT", domain.has_accounts),
         ("MESSAGE", domain.has_messages),
     ]
@@ -218,9 +231,17 @@ def _tables(domain: Domain) -> Iterator[dict[str, Any]]:
         # The first record with a status defines its type, and the others refer to it.
         for column in record["fields"]:
             if column["name"] == "status":
-                column["type"] = "Status" if is_defined else _STATUS
+                column["type"] = "Status" if is_defined else _status_type(domain)
                 is_defined = True
         yield _optional(name, record, meaning)
+
+
+def _status_type(domain: Domain) -> dict[str, Any]:
+    if not domain.has_history:
+        return _STATUS
+    *symbols, unknown = _STATUS["symbols"]
+    doc = f"{_STATUS['doc']} Only a row of the history is retracted: nothing begins on its day any more."
+    return {**_STATUS, "doc": doc, "symbols": [*symbols, _RETRACTED, unknown]}
 
 
 #: A field's name, its record, and its meaning.
@@ -231,7 +252,11 @@ def _records_of_today(domain: Domain) -> Iterator[_Table]:
     if domain.has_persons:
         columns = [_status(), *(_optional(name, *_PERSON_COLUMNS[name]) for name in domain.columns)]
         doc = "The person's row after the change, with the columns that this domain may receive."
-        yield "person", _record("Person", doc, columns), "The person's row, if the entity is PERSON."
+        yield (
+            "person",
+            _record("Person", doc, columns),
+            "The person's row, if the entity is PERSON or PERSON_HISTORY.",
+        )
     if domain.has_accounts:
         id_ = {"name": "account", "type": "string", "doc": "The portal's ID of the account."}
         columns = [*([] if domain.paying else [id_]), _status()]

@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from connectors.postgres.dlq_table import RowOrdering, person_keys
 from connectors.postgres.merge import RejectedRow
-from connectors.postgres.table_rows import faults_of
+from connectors.postgres.table_rows import KNOWN_FROM, faults_of
 from connectors.sink import Record, SinkBatch
 from schemas.systems import Domain
 
@@ -96,15 +96,20 @@ def apply_batch(
 ) -> BatchResult:
     """Apply the rows that are valid and not blocked; `blocked_keys` are the keys that earlier dead letters block.
 
-    A row that the database rejects becomes a dead letter. If another row of the batch has its ordering key,
-    roll back to the savepoint and start over without that row and the later rows with its key.
+    A row that the database rejects becomes a dead letter. If another row of the batch has its ordering key, or it is a
+    row of two tables, roll back to the savepoint and start over without that row and the later rows with its key.
     """
     ordering, invalid = RowOrdering(batch.ordering_keys, blocked_keys), dict(batch.invalid)
     while True:
         dead_letters, blocked = ordering.split(invalid)
         rows = _without(batch.table, {*dead_letters, *blocked})
         try:
-            rejected = _apply_in_savepoint(connection, ordering, lambda rows=rows: apply(*rows))  # type: ignore[misc]
+            rejected = _apply_in_savepoint(
+                connection,
+                batch,
+                ordering,
+                lambda rows=rows: apply(*rows),  # type: ignore[misc]
+            )
         except _StartOverError as error:
             invalid |= error.rejected
         else:
@@ -117,17 +122,29 @@ def applied_rows(batch: PendingBatch, result: BatchResult) -> pa.Table:
 
 
 def _apply_in_savepoint(
-    connection: Connection[Any], ordering: RowOrdering, apply: Callable[[], list[RejectedRow]]
+    connection: Connection[Any],
+    batch: PendingBatch,
+    ordering: RowOrdering,
+    apply: Callable[[], list[RejectedRow]],
 ) -> dict[int, str]:
     """Apply rows and return the reasons of the rejected ones by row index.
 
-    Raise _StartOverError, after a rollback to the savepoint, if other rows have their ordering keys.
+    Raise _StartOverError, after a rollback to the savepoint, if other rows have their ordering keys, or if another
+    table may have accepted them.
     """
     with connection.transaction():
         rejected = {row.index: row.reason for row in apply()}
-        if rejected and not ordering.have_unshared_keys(rejected):
+        if rejected and not (ordering.have_unshared_keys(rejected) and _are_of_one_table(batch, rejected)):
             raise _StartOverError(rejected)
     return rejected
+
+
+def _are_of_one_table(batch: PendingBatch, rows: Collection[int]) -> bool:
+    """Return whether none of these rows is one of the history too."""
+    if KNOWN_FROM not in batch.table.column_names:
+        return True
+    known_from = batch.table.column(KNOWN_FROM).take(pa.array(sorted(rows), pa.int64()))
+    return bool(known_from.null_count == len(known_from))
 
 
 class _StartOverError(Exception):

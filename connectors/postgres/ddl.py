@@ -17,6 +17,8 @@ from connectors.postgres.table_definitions import Table, tables_of
 from schemas.systems import Domain
 
 _STATUS: Final = "status IN ('active', 'candidate', 'closed')"
+#: In the history, a retracted row says that nothing begins on its day any more.
+_STATUS_IN_HISTORY: Final = "status IN ('active', 'candidate', 'closed', 'retracted')"
 
 #: Tables that the sink needs besides the rows; only the sink and the auditor may read them.
 _SINK_TABLES: Final[Mapping[str, LiteralString]] = {
@@ -144,7 +146,8 @@ def _create_tables(connection: Connection[Any], domain: Domain, schema: str) -> 
 
 def _create_table(connection: Connection[Any], schema: str, table: Table) -> None:
     columns = [_column(table, column) for column in table.columns]
-    checks = [sql.SQL("CHECK ({})").format(sql.SQL(_STATUS))] if "status" in table.content else []
+    status = _STATUS_IN_HISTORY if table.also else _STATUS
+    checks = [sql.SQL("CHECK ({})").format(sql.SQL(status))] if "status" in table.content else []
     key = sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, table.key)))
     name = sql.Identifier(schema, table.name)
     definitions = sql.SQL(", ").join([*columns, *checks, key])

@@ -13,12 +13,13 @@ from schemas.systems import Domain
 from schemas.systems.model import ACCOUNT_COLUMNS
 
 PERSON: Final = "PERSON"
+PERSON_HISTORY: Final = "PERSON_HISTORY"
 ACCOUNT: Final = "ACCOUNT"
 MESSAGE: Final = "MESSAGE"
 
 #: PostgreSQL types of the columns of today's tables and of every table that are not text.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {"effective_on": "date", "birth_date": "date", "revision": "bigint"}
+    {"effective_on": "date", "known_from": "date", "birth_date": "date", "revision": "bigint"}
 )
 #: PostgreSQL types of the types that a declared field may have.
 _DECLARED_TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -32,6 +33,7 @@ class Table:
 
     Every table also has `effective_on` and `revision`. `types` are the PostgreSQL types of columns that are not text.
     `located` are the columns that a withdrawal takes out. `reads` is the reading whose table it is, if it is one.
+    `also` is another entity whose changes are rows of this table too, if the day since which they are known is given.
     """
 
     entity: str
@@ -41,16 +43,17 @@ class Table:
     types: Mapping[str, str] = field(default_factory=lambda: _TYPES)
     located: tuple[str, ...] = ()
     reads: Reads | None = None
+    also: str = ""
 
     @property
     def struct(self) -> str:
         """Column of the record that has the content."""
-        return self.entity.lower()
+        return (self.also or self.entity).lower()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns, in the order of the table."""
-        return (*self.key, *self.content, "effective_on", "revision")
+        return tuple(dict.fromkeys((*self.key, *self.content, "effective_on", "revision")))
 
     @property
     def key_of_row(self) -> tuple[str, ...]:
@@ -72,7 +75,13 @@ def tables_of(domain: Domain) -> tuple[Table, ...]:
     key = ("municipality", "code") if domain.municipal else ("code",)
     if domain.columns:
         located = ("address",) if domain.has_addresses else ()
-        tables.append(Table(PERSON, "person", key, ("status", *domain.columns), located=located))
+        content = ("status", *domain.columns)
+        tables.append(Table(PERSON, "person", key, content, located=located))
+        if domain.has_history:
+            of_history = (*key, "effective_on", "known_from")
+            tables.append(
+                Table(PERSON_HISTORY, "person_history", of_history, content, located=located, also=PERSON)
+            )
     if domain.has_accounts:
         tables.append(Table(ACCOUNT, "account", key, _account_columns(domain)))
     if domain.message_on:

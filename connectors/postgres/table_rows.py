@@ -15,6 +15,8 @@ from schemas.systems import Domain
 #: Columns of the rows that no table has: a declared column can't have these names.
 OP: Final = "op"
 ROW_INDEX: Final = "row index"
+#: Column of a record by which it is a row of the history too.
+KNOWN_FROM: Final = "known_from"
 UPSERT: Final = "UPSERT"
 DELETE: Final = "DELETE"
 
@@ -97,12 +99,21 @@ def faults_of(domain: Domain, table: pa.Table) -> pa.ChunkedArray:
 
 def rows_of(domain: Domain, table: pa.Table, row_indices: pa.Array) -> Iterator[TableRows]:
     """Yield the rows of each table from records without fault, which have these indices (int64) in their batch."""
-    entities = table.column("entity")
     for target in tables_of(domain):
-        mask = pc.equal(entities, target.entity)
+        mask = _is_row_of(target, table)
         of_entity = table.filter(mask)
         if of_entity.num_rows:
             yield TableRows(target, _flatten(target, of_entity, row_indices.filter(mask.combine_chunks())))
+
+
+def _is_row_of(target: Table, table: pa.Table) -> pa.ChunkedArray:
+    """Return whether each record is a row of a table."""
+    entities = table.column("entity")
+    is_row = pc.equal(entities, target.entity)
+    if not target.also:
+        return is_row
+    is_known = pc.and_(pc.equal(table.column("op"), UPSERT), pc.is_valid(table.column(KNOWN_FROM)))
+    return pc.or_(is_row, pc.and_(pc.equal(entities, target.also), is_known))
 
 
 def _flatten(target: Table, table: pa.Table, row_indices: pa.Array) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from infra.as_of.dated_rows import days_of, rows_as_of, tables_with_history
+from infra.as_of.dated_rows import check_known, days_of, rows_as_of, tables_with_history
 from infra.environment import Environment
 from infra.errors import OperatorError, errors_as_messages
 from infra.printing import say, say_json, table, wide_console
@@ -44,6 +44,7 @@ def as_of(
         say(PERSONAL_DATA_NOTICE, err=True)
         rows = ({"table": name} | row for name in tables for row in rows_as_of(dsn, declared, name, *days))
         try:
+            check_known(dsn, declared, tables, days[1])
             _print(rows, as_json)
         except psycopg.Error as error:
             name = type(error).__name__

@@ -16,9 +16,21 @@ from infra.systems.descriptions import domain_of, table_names
 from schemas.declare import history_of
 from schemas.systems import Domain
 
-_QUERY: Final = """SELECT {columns} FROM {history}
+PERSON: Final = "person"
+
+#: The rows of a reading's history say on which day they end.
+_OF_READING: Final = """SELECT {columns} FROM {history}
 WHERE valid_from <= %(effective)s AND (valid_to IS NULL OR valid_to > %(effective)s)
 AND known_from <= %(known)s AND (known_to IS NULL OR known_to > %(known)s) ORDER BY {key}"""
+#: The rows of persons' histories hold until a later one does. Of each day of effect, what was known last counts.
+_OF_PERSONS: Final = """SELECT {columns} FROM (
+    SELECT DISTINCT ON ({key}) * FROM (
+        SELECT DISTINCT ON ({key}, effective_on) * FROM {history}
+        WHERE effective_on <= %(effective)s AND known_from <= %(known)s
+        ORDER BY {key}, effective_on, known_from DESC
+    ) AS known WHERE status <> 'retracted' ORDER BY {key}, effective_on DESC
+) AS held ORDER BY {key}"""
+_FIRST_KNOWN: Final = "SELECT min(known_from) FROM {history}"
 
 
 def tables_with_history(domain: str, table: str | None) -> tuple[Domain, list[str]]:
@@ -27,7 +39,8 @@ def tables_with_history(domain: str, table: str | None) -> tuple[Domain, list[st
     Raise OperatorError, with what there is, if there is no such domain or table, or no history of it.
     """
     declared = domain_of(domain)
-    tables = [reads.name for reads in declared.reads if reads.history]
+    tables = [PERSON] if declared.has_history else []
+    tables += [reads.name for reads in declared.reads if reads.history]
     if not tables:
         raise OperatorError(f"no table of {domain} has a history")
     if table is None:
@@ -74,10 +87,9 @@ def rows_as_of(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table by column, as it had them, without revisions. Raise psycopg.Error."""
     shown = next(each for each in tables_of(domain) if each.name == table)
-    history = next(history_of(reads).name for reads in domain.reads if reads.name == table)
-    query = sql.SQL(_QUERY).format(
+    query = sql.SQL(_OF_PERSONS if table == PERSON else _OF_READING).format(
         columns=_names(column for column in shown.columns if column != "revision"),
-        history=sql.Identifier(domain.schema_name, history),
+        history=_history(domain, table),
         key=_names(shown.key),
     )
     with (
@@ -85,6 +97,25 @@ def rows_as_of(
         connection.cursor() as cursor,
     ):
         yield from cursor.stream(query, {"effective": effective, "known": known})
+
+
+def check_known(dsn: str, domain: Domain, tables: Iterable[str], known: date) -> None:
+    """Raise OperatorError if the first day since which any of the histories knows anything is later than a day."""
+    histories = sql.SQL(" UNION ALL ").join(
+        sql.SQL(_FIRST_KNOWN).format(history=_history(domain, table)) for table in tables
+    )
+    with psycopg.connect(dsn) as connection:
+        days = [day for (day,) in connection.execute(histories) if day is not None]
+    if days and known < min(days):
+        raise OperatorError(
+            f"--known {known} is before {min(days)}, the first day of which {domain.id} knows anything"
+        )
+
+
+def _history(domain: Domain, table: str) -> sql.Identifier:
+    readings = {reads.name: reads for reads in domain.reads}
+    history = "person_history" if table == PERSON else history_of(readings[table]).name
+    return sql.Identifier(domain.schema_name, history)
 
 
 def _names(columns: Iterable[str]) -> sql.Composed:

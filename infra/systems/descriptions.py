@@ -95,6 +95,7 @@ def table_names(domain: Domain) -> list[str]:
     """Return the names of the tables that a domain receives."""
     kinds = (
         ("person", domain.has_persons),
+        ("person_history", domain.has_history),
         ("account", domain.has_accounts),
         ("notice", domain.has_messages),
     )
@@ -279,6 +280,8 @@ def _domain_sections(domain: Domain) -> Iterator[Section]:
     if domain.event not in schema_names():
         yield Section((head, f"{', '.join(table_names(domain))}: run `mesh systems generate` first"))
         return
+    if domain.has_history:
+        yield Section((f"history of table person: table person_history, basis: {domain.history_basis}",))
     tables = tables_of(domain)
     rows = tuple((each.name, ", ".join(each.key), ", ".join(each.columns)) for each in tables)
     yield Section((head,), ("table", "key", "columns"), rows)

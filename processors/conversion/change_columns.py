@@ -34,7 +34,7 @@ from streams.contract import Tables
 
 _READ: Final = (
     "person", "entity", "op", "revision", "municipality", "effective_on", "case", "reason", "status", "facts",
-    "message", "account", "columns",
+    "message", "account", "columns", "known_from",
 )  # fmt: skip
 _TERM_OF: Final = {reason.value: term for reason, term in JAPANESE.items()}
 
@@ -55,14 +55,16 @@ _DAY_MS: Final = 86_400_000
 class ChangeColumns:
     """Changes for one domain: `columns` of `change.<domain>` as received, and what is derived from them.
 
-    `withheld` (bool) is whether a protection measure withholds the address of each change, `protected` (bool) whether
-    one withholds its located columns, `ever_protected` (bool) whether one does in rows of a history.
+    `withheld` (bool) is whether a protection measure withholds the address of each change, `withheld_in_history` (bool)
+    whether one does in the history. `protected` (bool) is whether one withholds its located columns, `ever_protected`
+    (bool) whether one does in rows of a history.
     """
 
     domain: Domain
     cipher: Cipher
     columns: Mapping[str, pa.Array]
     withheld: pa.Array
+    withheld_in_history: pa.Array
     protected: pa.Array
     ever_protected: pa.Array
 
@@ -134,10 +136,27 @@ class ChangeColumns:
         return domain_codes(self.cipher, fact, CodeKind.HOUSEHOLD) if column == "household_code" else fact
 
     def _withhold(self, column: str, values: pa.Array) -> pa.Array:
-        """Return the values, without the address of a closed row or a protected person."""
+        """Return the values, without the address of a closed row or a protected person.
+
+        In rows of the history alone, nobody who ever was protected has one.
+        """
         if column != "address":
             return values
-        return pc.if_else(pc.or_(self._is_closed, self.withheld), None, values)
+        hidden = pc.or_(self.withheld, pc.and_(self._is_history, self.withheld_in_history))
+        return pc.if_else(pc.or_(self._is_closed, hidden), None, values)
+
+    @cached_property
+    def _is_history(self) -> pa.Array:
+        return pc.equal(self.columns["entity"], "PERSON_HISTORY")
+
+    @cached_property
+    def known_from(self) -> pa.Array:
+        """The day since which each change is known; null if the row of the history that it means comes by itself.
+
+        So it does where a measure began since, because no history shows the address of that time any more.
+        """
+        is_later = pc.and_not(self.withheld_in_history, self._is_history)
+        return pc.if_else(is_later, None, self.columns["known_from"])
 
     @cached_property
     def _is_closed(self) -> pa.Array:
@@ -166,9 +185,12 @@ class ChangeColumns:
         return {name: message[name] for name in MESSAGE_COLUMNS}
 
     def is_upsert_of(self, entity: str) -> pa.Array:
-        """Return whether each change inserts or updates a row of this entity."""
+        """Return whether each change inserts or updates a row of this entity, or of its history."""
         upsert = pc.equal(self.columns["op"], "UPSERT")
-        return pc.and_(upsert, pc.equal(self.columns["entity"], entity))
+        is_entity = pc.equal(self.columns["entity"], entity)
+        if entity == "PERSON" and self.domain.has_history:
+            is_entity = pc.or_(is_entity, self._is_history)
+        return pc.and_(upsert, is_entity)
 
     def has_content_of(self, entity: str) -> pa.Array:
         """Return whether each change has content of this entity: an upsert, or any change of a reading.
@@ -197,13 +219,13 @@ def needs_protection(changes: pa.Table) -> bool:
 def change_columns(domain: Domain, cipher: Cipher, table: pa.Table, tables: Tables) -> ChangeColumns:
     """Return the columns of records of `change.<domain>`; `tables` has `protection` if they need it."""
     columns = select_columns(table, _READ)
-    withheld = protected = ever_protected = pa.repeat(False, len(table))
+    withheld = in_history = protected = ever_protected = pa.repeat(False, len(table))
     if domain.has_addresses and addresses_of(columns["facts"]).null_count < len(table):
-        withheld = withheld_rows(domain.id, columns, tables[PROTECTION])
+        withheld, in_history = withheld_rows(domain.id, columns, tables[PROTECTION])
     located = pa.array([reads.name for reads in domain.readings if located_columns(reads)], pa.string())
     if _has_located(located, columns["entity"]):
         protected, ever_protected = protected_rows(columns["person"], tables[PROTECTION])
-    return ChangeColumns(domain, cipher, columns, withheld, protected, ever_protected)
+    return ChangeColumns(domain, cipher, columns, withheld, in_history, protected, ever_protected)
 
 
 def _has_located(located: pa.Array, entities: pa.Array | pa.ChunkedArray) -> bool:
@@ -217,6 +239,8 @@ def domain_records(changes: ChangeColumns) -> pa.Table:
         name: changes.columns[name] for name in ("entity", "op", "revision", "municipality", "effective_on")
     }
     fields |= {"code": changes.codes, "case_code": changes.case_codes}
+    if changes.domain.has_history:
+        fields["known_from"] = changes.known_from
     for entity, columns in changes.columns_by_entity.items():
         name = entity.lower()
         if name in target.names:

@@ -68,7 +68,11 @@ def _has_rule(changes: ChangeColumns) -> pa.Array:
     domain, entity = changes.domain, changes.columns["entity"]
     received_entities = [
         name
-        for name, received in (("PERSON", domain.has_persons), ("ACCOUNT", domain.has_accounts))
+        for name, received in (
+            ("PERSON", domain.has_persons),
+            ("PERSON_HISTORY", domain.has_history),
+            ("ACCOUNT", domain.has_accounts),
+        )
         if received
     ]
     received_entities += [reads.name for reads in domain.readings]

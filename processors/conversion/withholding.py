@@ -25,21 +25,25 @@ def addresses_of(facts: pa.StructArray | pa.ChunkedArray) -> pa.Array | pa.Chunk
     return pc.struct_field(facts, "address")
 
 
-def withheld_rows(domain: str, changes: Mapping[str, pa.Array], protection: LookupTable) -> pa.Array:
-    """Return whether the address of each change must not be shown (bool); `protection` is current for the changes.
+def withheld_rows(
+    domain: str, changes: Mapping[str, pa.Array], protection: LookupTable
+) -> tuple[pa.Array, pa.Array]:
+    """Return whether the address of each change must not be shown, and not in a history (bool).
 
-    Raise TableBehindError if a change was made under a newer record of the person than the table has.
+    `protection` is current for the changes. Raise TableBehindError if a change was made under a newer record of the
+    person than the table has.
     """
     persons = changes["person"].to_pylist()
     records = protection.get_many(persons)
     if not records:
-        return pa.repeat(False, len(persons))
-    withheld = [False] * len(persons)
+        return pa.repeat(False, len(persons)), pa.repeat(False, len(persons))
+    withheld, in_history = [False] * len(persons), [False] * len(persons)
     rows = [row for row, code in enumerate(persons) if code in records]
     for row, change in zip(rows, _selected(changes, rows), strict=True):
         if change["address"] is not None:
             withheld[row] = not _may_show(domain, change, records[change["person"]])
-    return pa.array(withheld, pa.bool_())
+            in_history[row] = True
+    return pa.array(withheld, pa.bool_()), pa.array(in_history, pa.bool_())
 
 
 def protected_rows(persons: pa.Array, protection: LookupTable) -> tuple[pa.Array, pa.Array]:

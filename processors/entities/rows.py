@@ -208,15 +208,11 @@ BY_LIFE: Final = frozenset(
 HISTORIES_BY_LIFE: Final = tuple(
     id_ for id_ in ENTITIES if HISTORIES[id_] and not BY_LIFE.isdisjoint(FOLLOWED[id_] | {id_})
 )
-#: The entities that are there by residence, follow from nothing else in the person's life, and have no history.
+#: The entities that are there by residence, and follow from nothing else in the person's life.
 BY_RESIDENCE_ALONE: Final = frozenset(
     id_
     for id_ in BY_RESIDENCE
-    if not (
-        FOLLOWED[id_]
-        or HISTORIES[id_]
-        or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows)
-    )
+    if not (FOLLOWED[id_] or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows))
 )
 #: The ids of the entities on which the rows of each entity depend.
 DEPENDENCIES: Final = _dependencies(COVERED_BY)

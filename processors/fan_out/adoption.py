@@ -74,6 +74,11 @@ class Adoption:
         changed = [name for name, digest in self._digests.items() if before.get(name) != digest]
         return [*changed, *(name for name in before if name not in self._digests)]
 
+    @property
+    def is_first(self) -> bool:
+        """Whether no declarations were adopted completely before: then nothing was published by other ones."""
+        return self._stored is None or not self._stored["digests"]
+
     def next_portion(self) -> Portion:
         """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""
         stored = self._stored

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from processors.entities.rows import BY_RESIDENCE_ALONE
+from processors.entities.consequences import of_age_on
+from processors.entities.rows import (
+    BY_RESIDENCE,
+    BY_RESIDENCE_ALONE,
+    COVERED_BY,
+    ENTITIES,
+    HISTORIES,
+    READ_OF_EVERYBODY,
+)
+from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import LifePeriod, PersonState
 
 
@@ -18,11 +27,18 @@ def _seen(state: PersonState) -> tuple[object, ...]:
     return state.life, state.protected, state.ever_protected
 
 
-def affected_entities(before: PersonState, after: PersonState, entities: Sequence[str]) -> Sequence[str]:
-    """Return those of the entities that may differ, as what they depend on does."""
-    if before.protected != after.protected or _residence(before.life) != _residence(after.life):
+def affected_entities(
+    before: PersonState, after: PersonState, entities: Sequence[str], *, is_last: bool
+) -> Sequence[str]:
+    """Return those of the entities that may differ, as what they depend on does.
+
+    `is_last` is whether the person's life is another one on the latest day only, and wasn't known before.
+    """
+    if (before.protected, before.ever_protected) != (after.protected, after.ever_protected):
         return entities
-    return [id_ for id_ in entities if id_ not in BY_RESIDENCE_ALONE]
+    if _residence(before.life) != _residence(after.life):
+        return entities
+    return [id_ for id_ in entities if id_ not in BY_RESIDENCE_ALONE or (HISTORIES[id_] and not is_last)]
 
 
 def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date | None]]:
@@ -33,3 +49,24 @@ def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date 
         if not periods or periods[-1][1:] != (period.municipality, birth_date):
             periods.append((period.begins, period.municipality, birth_date))
     return periods
+
+
+def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
+    """Return the day on which the person reaches the age at which an entity opens by residence.
+
+    None if it doesn't, or if the birth date isn't known or was another one before.
+    """
+    if ENTITIES[entity].by_residence is None:
+        return None
+    births = {period.facts.birth_date for period in life if period.facts is not None}
+    birth_date = births.pop() if len(births) == 1 else None
+    return None if birth_date is None else of_age_on(ENTITIES[entity], birth_date)
+
+
+def entities_of(person: PersonAggregate) -> list[str]:
+    """Return the declared entities of which a person can have rows."""
+    declared = [id_ for id_ in person.entities if id_ in ENTITIES]
+    entities = dict.fromkeys((*declared, *BY_RESIDENCE, *READ_OF_EVERYBODY))
+    if person.entities:
+        entities |= dict.fromkeys(id_ for id_, by in COVERED_BY.items() if not by.isdisjoint(person.entities))
+    return list(entities)

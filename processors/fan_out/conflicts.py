@@ -40,7 +40,7 @@ def conflicts(person: str, state: PersonState) -> dict[str, Conflict]:
 
 
 def _enrolments(person: str, state: PersonState) -> Iterator[Conflict]:
-    for domain, municipality, since in state.conflicting_enrolments:
+    for domain, municipality, since, _ in state.conflicting_enrolments:
         id_ = f"enrolment/{person}/{domain}/{municipality or '-'}/{since}"
         yield Conflict(id_, "ENROLMENT_WITHOUT_RESIDENT", person, since, domain, municipality)
 

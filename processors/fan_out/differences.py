@@ -17,6 +17,7 @@ PAYING: Final = frozenset(domain.id for domain in DOMAINS.values() if domain.pay
 LEDGERS: Final = tuple(domain.id for domain in DOMAINS.values() if domain.has_accounts and not domain.paying)
 
 PERSON: Final = "PERSON"
+PERSON_HISTORY: Final = "PERSON_HISTORY"
 ACCOUNT: Final = "ACCOUNT"
 
 

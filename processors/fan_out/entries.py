@@ -22,6 +22,7 @@ from processors.fan_out.history import (
     Settlement,
     changed_facts,
     receipt_of,
+    received_on,
 )
 from processors.fan_out.person import Entry
 from schemas.declare import CANCELLED
@@ -188,4 +189,5 @@ def _enrolment(change: PersonChange) -> Enrolment | str:
     municipality = change.municipality if domain.municipal else None
     if domain.municipal and municipality is None:
         return "enrolment without a municipality"
-    return Enrolment(domain.id, municipality, change.effective_on)
+    known = max(received_on(change.received), change.effective_on)
+    return Enrolment(domain.id, municipality, change.effective_on, known)

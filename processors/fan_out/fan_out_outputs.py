@@ -20,7 +20,8 @@ from processors.columns import (
     take_rows,
 )
 from processors.fan_out import conflicts
-from processors.fan_out.differences import ACCOUNT, Difference, differences, visible_facts
+from processors.fan_out.differences import PERSON_HISTORY, Difference, differences
+from processors.fan_out.domain_change import DispatchedChange, DomainChange, row_after
 from processors.fan_out.entries import PersonChange
 from processors.fan_out.history import Account, Facts, PersonNotice, received_at
 from processors.fan_out.messages import ResidentMessage, text_of
@@ -28,6 +29,7 @@ from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_entities import EntityDifferences
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.protections import protection_record
+from processors.fan_out.row_history import WITH_HISTORY, AppliedToRows, HistoryDifference
 from processors.rejections import RejectionCode, Rejections
 from processors.sealed_outputs import sealed_output
 from processors.sealed_person_changes import sealed_person_changes
@@ -39,34 +41,25 @@ from streams.high_level import HighSealer
 
 Record = dict[str, Any]
 
+#: Fields of a domain change that are those of its record.
+_OWN_FIELDS: Final = (
+    "person", "entity", "op", "revision", "municipality", "effective_on", "status", "known_from"
+)  # fmt: skip
 #: Fields that a domain change copies from the `person.change` record that caused it.
 _COPIED_FIELDS: Final = ("case", "reason", "received_at")
 _CAUSE_FIELDS: Final = (*_COPIED_FIELDS, "person")
 _REJECTION_FIELDS: Final = ("municipality", "event", "origin", "received_at")
 
 
-class DomainChange(NamedTuple):
-    """A change for a domain. `row` is the row in the batch of the record that caused it and has its other fields."""
+class _Days(NamedTuple):
+    """The day of a row that is deleted, and the day since which one that differs is known, if that goes with it."""
 
-    row: int
-    person: str
-    entity: str
-    op: str
-    revision: int
-    municipality: str | None
-    effective_on: date
-    status: str | None = None
-    facts: Facts | None = None
-    account: Account | None = None
-    message: Record | None = None
-    columns: Sequence[str | None] | None = None
+    deleted_on: date
+    known_from: date | None = None
 
 
 #: Row of the record that caused it, kind, person ("" for none) and day.
 ClockRecord = tuple[int, str, str, date]
-
-#: The domain and the revision of a published change.
-DispatchedChange = tuple[str, int]
 
 
 class Dispatched(NamedTuple):
@@ -103,22 +96,24 @@ class FanOutOutputs:
         change: PersonChange,
         person: PersonAggregate,
         before: PersonState,
-        messages: list[ResidentMessage] | None,
+        applied: AppliedToRows | None,
     ) -> None:
         """Add what follows from the record in this row.
 
-        `before` is the person's state before the record. `messages` are None if the record is a repetition: it is
+        `before` is the person's state before the record. `applied` is None if the record is a repetition: it is
         rejected as a duplicate and has no other effect.
         """
         dispatched = []
-        if messages is None:
+        if applied is None:
             self.rejected.append((row, RejectionCode.DUPLICATE))
         else:
+            code, days = change.person, _Days(change.effective_on, applied.known_from)
             dispatched = [
-                self._add_difference(row, change.person, person, difference, change.effective_on)
+                self._add_difference(row, code, person, difference, days)
                 for difference in differences(before, person.state)
             ]
-            dispatched += [self._add_message(row, change.person, person, message) for message in messages]
+            dispatched += self.add_history(row, code, person, applied.history)
+            dispatched += [self._add_message(row, code, person, message) for message in applied.messages]
             for conflict in conflicts.differences(change.person, before, person.state):
                 self.conflicts.append(conflict._asdict())
             self._add_protection(change.person, person, before)
@@ -217,27 +212,54 @@ class FanOutOutputs:
         self.dispatched.append(Dispatched(row, list(changes), waiting_until=until))
 
     def add_refolded(
-        self, row: int, code: str, person: PersonAggregate, before: PersonState, day: date
+        self, row: int, code: str, person: PersonAggregate, before: PersonState, applied: AppliedToRows
     ) -> None:
-        """Add what differs after a person was folded again, but no messages. `day` is that of deletions."""
-        for difference in differences(before, person.state):
-            dispatched = self._add_difference(row, code, person, difference, day)
-            if self.dispatched and self.dispatched[-1].row == row:
-                self.dispatched[-1].changes.append(dispatched)
+        """Add what differs after a person was folded again, but no messages."""
+        days = _Days(applied.deleted_on or date.min, applied.known_from)
+        dispatched = [
+            self._add_difference(row, code, person, difference, days)
+            for difference in differences(before, person.state)
+        ]
+        dispatched += self.add_history(row, code, person, applied.history)
+        if self.dispatched and self.dispatched[-1].row == row:
+            self.dispatched[-1].changes.extend(dispatched)
         for conflict in conflicts.differences(code, before, person.state):
             self.conflicts.append(conflict._asdict())
         self._add_protection(code, person, before)
 
     def _add_difference(
-        self, row: int, code: str, person: PersonAggregate, difference: Difference, deleted_on: date
+        self, row: int, code: str, person: PersonAggregate, difference: Difference, days: _Days
     ) -> DispatchedChange:
         domain, municipality = difference.key
-        op, day, *values = _row_after(difference, deleted_on, person.state)
+        op, day, *values = row_after(difference, days.deleted_on, person.state)
         revision = person.next_revision(domain)
-        return self._add(
-            domain,
-            DomainChange(row, code, difference.entity, op, revision, municipality, day, *values),
-        )
+        change = DomainChange(row, code, difference.entity, op, revision, municipality, day, *values)
+        if days.known_from is not None and difference.row is not None and domain in WITH_HISTORY:
+            change = change._replace(known_from=days.known_from)
+        return self._add(domain, change)
+
+    def add_history(
+        self, row: int, code: str, person: PersonAggregate, history: Sequence[HistoryDifference]
+    ) -> list[DispatchedChange]:
+        """Add rows of a person's histories after the record in this row, and return what is dispatched."""
+        dispatched = []
+        for (key, effective_on, known_from), version in history:
+            domain, municipality = key
+            status, facts = (None, None) if version is None else version
+            change = DomainChange(
+                row,
+                code,
+                PERSON_HISTORY,
+                "DELETE" if version is None else "UPSERT",
+                person.next_revision(domain),
+                municipality,
+                effective_on,
+                status,
+                facts,
+                known_from=known_from,
+            )
+            dispatched.append(self._add(domain, change))
+        return dispatched
 
     def _add_protection(self, code: str, person: PersonAggregate, before: PersonState) -> None:
         """Add the person's protection record if it differs; after the changes, whose revisions it has."""
@@ -300,10 +322,7 @@ class FanOutOutputs:
     def _change_table(self, changes: Sequence[DomainChange]) -> pa.Table:
         by_field = dict(zip(DomainChange._fields, zip(*changes, strict=True), strict=True))
         types = arrow_schema("domain-change")
-        fields = {
-            name: pa.array(by_field[name], types.field(name).type)
-            for name in ("person", "entity", "op", "revision", "municipality", "effective_on", "status")
-        }
+        fields = {name: pa.array(by_field[name], types.field(name).type) for name in _OWN_FIELDS}
         fields |= take_rows(self._causes(), by_field["row"], _COPIED_FIELDS)
         fields["facts"] = structs_from_tuples(by_field["facts"], types.field("facts").type, Facts._fields)
         fields["account"] = structs_from_tuples(
@@ -379,18 +398,3 @@ class FanOutOutputs:
         for row, (_, rejection) in zip(rows_from_table(rows), self.rejected, strict=True):
             rejections.add(row, rejection)
         yield from rejections.outputs()
-
-
-def _row_after(difference: Difference, deleted_on: date, state: PersonState) -> tuple[Any, ...]:
-    """Return `op`, `effective_on` and the following fields of the `DomainChange`; for a deletion the first two."""
-    row, account = difference.row, difference.account
-    if difference.entity == ACCOUNT and account is not None:
-        return "UPSERT", account.effective_on, account.status, None, account.account
-    if row is None:
-        return "DELETE", deleted_on
-    return (
-        "UPSERT",
-        row.effective_on,
-        row.status,
-        visible_facts(difference.key[0], row, protected=state.protected),
-    )

@@ -7,7 +7,7 @@ every history and entry, the extended state equals the fold of the longer histor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TypeVar
 
@@ -24,13 +24,25 @@ T = TypeVar("T")
 
 def fold(history: History) -> PersonState:
     """Return the state after a history, whatever the order in which its entries arrived."""
+    state = state_before(history)
+    for _ in fold_days(state, history):
+        pass
+    return state
+
+
+def state_before(history: History) -> PersonState:
+    """Return the state before the first day of a history: no day has what an operator decides."""
+    return PersonState(decisions=decisions_of(history.settlements))
+
+
+def fold_days(state: PersonState, history: History) -> Iterator[date]:
+    """Fold a history into the state before it, and yield each day with entries once it is folded."""
     notices = _by_day([(notice.effective_on, notice) for notice in history.effective_notices()])
     enrolments = _by_day([(enrolment.since, enrolment) for enrolment in history.enrolments])
     accounts = _by_day([(event.effective_on, event) for event in history.accounts])
-    state = PersonState(decisions=decisions_of(history.settlements))
     for day in sorted({*notices, *enrolments, *accounts}):
         _fold_day(state, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
-    return state
+        yield day
 
 
 def _by_day(entries: list[tuple[date, T]]) -> dict[date, list[T]]:

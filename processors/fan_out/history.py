@@ -114,11 +114,15 @@ class PersonNotice(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """A domain has a record of the person from that day on; `municipality` is set for municipal domains."""
+    """A domain has a record of the person from that day on; `municipality` is set for municipal domains.
+
+    `known_on` is the day on which it is known, see `known_on`; the earliest day if that wasn't kept.
+    """
 
     domain: str
     municipality: str | None
     since: date
+    known_on: date = date.min
 
 
 class Account(NamedTuple):
@@ -152,6 +156,19 @@ class Settlement(NamedTuple):
     registered_in: str
     taken_back: bool
     received: Receipt
+
+
+def known_on(entry: PersonNotice | Enrolment | Settlement) -> date:
+    """Return the day by whose end an entry is known to the domains.
+
+    That is the day of its receipt, in Japan, or of its effect if that is later: until then it waits.
+    """
+    if isinstance(entry, Enrolment):
+        return entry.known_on
+    day = received_on(entry.received)
+    if isinstance(entry, Settlement) or entry.reason is Reason.CANCELLED:
+        return day
+    return max(day, entry.effective_on)
 
 
 class Decisions(NamedTuple):

@@ -22,6 +22,7 @@ from processors.fan_out.history import (
     Settlement,
     cancellations_of,
     effective_notices,
+    known_on,
     received_on,
 )
 from processors.fan_out.life import life_of
@@ -38,6 +39,16 @@ ReadArchive = Callable[[], Sequence[PersonNotice]]
 
 #: Notices stored with the person. If there are more, the older half moves into an archived segment.
 NOTICES_MAX: Final = 8
+
+
+class Applied(NamedTuple):
+    """What came of an entry: the new messages, and whether it is the last one in the order of effect and in time.
+
+    Then nothing that was known before becomes another: neither what the rows were, nor since when that was known.
+    """
+
+    messages: list[ResidentMessage]
+    is_last: bool
 
 
 class KnownLife(NamedTuple):
@@ -60,7 +71,8 @@ class PersonAggregate:
     number of notices that a cancellation names, each with the receipt of the cancellation. `revisions` are the latest
     by domain. `entities` are the declared entities of which something is known or will be: ids, each with the next day
     on which something changes by itself. `waiting` are the entries whose day hasn't come. `state` is the fold of all
-    but these; only a protection measure that one of them begins is in it.
+    but these; only a protection measure that one of them begins is in it. `known_until` is the latest day on which an
+    entry from which rows follow is known, None if there is none.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)
@@ -74,20 +86,21 @@ class PersonAggregate:
     entities: dict[str, date | None] = field(default_factory=dict)
     waiting: list[WaitingEntry] = field(default_factory=list)
     state: PersonState = field(default_factory=PersonState)
+    known_until: date | None = None
 
-    def apply(self, entry: Entry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
-        """Add an entry to the history and fold it. Return the new messages, or None if the entry is a repetition.
+    def apply(self, entry: Entry, read_archive: ReadArchive) -> Applied | None:
+        """Add an entry to the history and fold it. Return None if the entry is a repetition.
 
         An entry that takes effect after all others extends the fold. For any other, the whole history is folded again.
         """
         if self._has(entry):
             return None
         basis_before = self._message_basis()
-        self._add(entry, self._extended(entry), read_archive)
-        return self._new_messages(basis_before, entry, read_archive)
+        is_last = self._add(entry, self._extended(entry), read_archive)
+        return Applied(self._new_messages(basis_before, entry, read_archive), is_last)
 
-    def keep_waiting(self, entry: DatedEntry, read_archive: ReadArchive) -> list[ResidentMessage] | None:
-        """Add an entry whose day hasn't come. Return the new messages, or None if the entry is a repetition.
+    def keep_waiting(self, entry: DatedEntry, read_archive: ReadArchive) -> Applied | None:
+        """Add an entry whose day hasn't come. Return None if the entry is a repetition.
 
         If it begins a protection measure, that begins at once.
         """
@@ -97,17 +110,17 @@ class PersonAggregate:
         self.waiting.append(WaitingEntry(entry))
         if isinstance(entry, PersonNotice) and entry.begins_protection:
             self.state = self.refolded(read_archive)
-        return self._new_messages(basis_before, entry, read_archive)
+        return Applied(self._new_messages(basis_before, entry, read_archive), is_last=False)
 
     def next_due(self, day: date) -> WaitingEntry | None:
         """Return the first in the order of effect of the entries whose day has come; None if none waits any more."""
         return next_due(self.waiting, day, self.state.residence(), self.cancelled)
 
-    def release(self, waiting: WaitingEntry, read_archive: ReadArchive) -> None:
+    def release(self, waiting: WaitingEntry, read_archive: ReadArchive) -> Applied:
         """Fold an entry that `next_due` returned. Its messages were published when it was received."""
         extended = self._extended(waiting.entry)
         self.waiting.remove(waiting)
-        self._add(waiting.entry, extended, read_archive)
+        return Applied([], self._add(waiting.entry, extended, read_archive))
 
     def cancelled_while_waiting(self, cancellation: PersonNotice) -> WaitingEntry | None:
         """Return the entry that a cancellation names if it waits."""
@@ -122,12 +135,13 @@ class PersonAggregate:
         )
 
     def _has(self, entry: Entry) -> bool:
-        """Return whether an enrolment or account event is in the history. A notice is in it once."""
+        """Return whether an enrolment or account event is in the history, known on any day. A notice is in it once."""
+        if isinstance(entry, Enrolment):
+            waiting = (each.entry for each in self.waiting if isinstance(each.entry, Enrolment))
+            return any(entry[:3] == known[:3] for known in (*self.enrolments, *waiting))
         if isinstance(entry, PersonNotice):
             return False
-        if entry in self.enrolments or entry in self.accounts:
-            return True
-        return any(each.entry == entry for each in self.waiting)
+        return entry in self.accounts or any(each.entry == entry for each in self.waiting)
 
     def _message_basis(self) -> MessageBasis:
         """Return what determines the messages: those of what waits are published when it is received."""
@@ -155,6 +169,16 @@ class PersonAggregate:
                 before, after, notice, lambda: (*read_archive(), *self.notices, *self._waiting_notices())
             )
         )
+
+    @property
+    def lacks_history(self) -> bool:
+        """Whether it is from before histories of rows: it has entries, but not the day since which they are known."""
+        has_entries = bool(self.notices or self.enrolments or self.settlements or self.archived_segments)
+        return self.known_until is None and has_entries
+
+    def row_entries(self, read_archive: ReadArchive) -> list[PersonNotice | Enrolment | Settlement]:
+        """Return all entries from which rows follow."""
+        return [*read_archive(), *self.notices, *self.enrolments, *self.settlements]
 
     @property
     def _has_measure_ahead(self) -> bool:
@@ -197,8 +221,11 @@ class PersonAggregate:
                 begin_measure(state, notice)
         return state
 
-    def _add(self, entry: Entry, extended: PersonState | None, read_archive: ReadArchive) -> None:
-        """Add an entry to what is folded; `extended` is the state after it, None if all must be folded again."""
+    def _add(self, entry: Entry, extended: PersonState | None, read_archive: ReadArchive) -> bool:
+        """Add an entry to what is folded; `extended` is the state after it, None if all must be folded again.
+
+        Return whether it is the last one, in the order of effect and in time.
+        """
         if isinstance(entry, Enrolment):
             self.enrolments.append(entry)
         elif isinstance(entry, AccountEvent):
@@ -211,6 +238,17 @@ class PersonAggregate:
             if entry.reason is Reason.CANCELLED:
                 self.cancelled |= cancellations_of([entry])
         self.state = self.refolded(read_archive) if extended is None else extended
+        return self._is_known_last(entry) and extended is not None
+
+    def _is_known_last(self, entry: Entry) -> bool:
+        """Return whether nothing is known later than an entry, and note on which day it is known."""
+        if isinstance(entry, AccountEvent):
+            return True
+        day = known_on(entry)
+        if self.known_until is not None and day < self.known_until:
+            return False
+        self.known_until = day
+        return True
 
     def archive_oldest(self) -> list[PersonNotice]:
         """Remove and return the older half of the notices if there are too many, for an archived segment.

@@ -5,27 +5,28 @@ That is `protection` in the same transaction, `case.dispatched`, `conflict` and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import date
 from functools import partial
 from typing import Final
 
-from processors.entities.consequences import of_age_on
 from processors.entities.rows import (
-    BY_RESIDENCE,
     DEPENDENCIES,
-    DERIVED_COVERED_BY,
     ENTITIES,
     HISTORIES,
     HISTORIES_BY_LIFE,
     IS_ACCOUNT_READ,
     READ_OF_ACCOUNT,
     READ_OF_ENROLLED,
-    READ_OF_EVERYBODY,
 )
 from processors.entities.timeline import next_day
 from processors.fan_out.adoption import Adoption
-from processors.fan_out.affected_entities import affected_entities, is_seen_by_entities
+from processors.fan_out.affected_entities import (
+    affected_entities,
+    entities_of,
+    is_seen_by_entities,
+    opens_by_age_on,
+)
 from processors.fan_out.declared import Declared
 from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import (
@@ -43,11 +44,19 @@ from processors.fan_out.history import PersonNotice, Settlement
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_cache import PersonCache
-from processors.fan_out.person_state import LifePeriod, PersonState
-from processors.fan_out.waiting_entries import DatedEntry, WaitingEntry, can_wait, first_day, is_due
+from processors.fan_out.person_state import PersonState
+from processors.fan_out.row_history import WITH_HISTORY, AppliedToRows, applied_to_rows, whole_history
+from processors.fan_out.waiting_entries import (
+    DatedEntry,
+    WaitingEntry,
+    can_wait,
+    first_day,
+    is_due,
+    was_ahead,
+)
 from processors.rejections import RejectionCode
 from processors.sealed_person_changes import opened_person_changes
-from schemas.declaration_digests import RULES
+from schemas.declaration_digests import RULES, history_of_rows
 from schemas.declare import ACCOUNT
 from schemas.reasons import Reason
 from schemas.systems import SYSTEMS
@@ -145,7 +154,7 @@ class PersonChangeRules:
         elif change.kind == DUE:
             self._retire(change.person)
             self._release(row, change.person)
-            self._publish(row, change.person, _entities_of(self._persons.get(change.person)))
+            self._publish(row, change.person, entities_of(self._persons.get(change.person)))
         elif change.kind == ADOPTED:
             if self._adoption.begin(change.declarations or 0):
                 self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
@@ -165,29 +174,39 @@ class PersonChangeRules:
         if change.effective_on > self._clock.day and can_wait(entry):
             self._keep_waiting(row, change, person, entry)
             return None
-        before = person.state
-        messages = person.apply(entry, partial(self._persons.archived_notices, change.person))
-        self._outputs.add(row, change, person, before, messages)
-        self._publish_affected(row, change.person, before, entry)
+        if person.lacks_history:
+            self._publish_history(row, change.person, WITH_HISTORY)
+        before, read_archive = person.state, partial(self._persons.archived_notices, change.person)
+        applied = person.apply(entry, read_archive)
+        done = applied and applied_to_rows(entry, applied, person, before, read_archive)
+        self._outputs.add(row, change, person, before, done)
+        is_last = applied is not None and applied.is_last
+        self._publish_affected(row, change.person, before, entry, is_last=is_last)
         if person.waiting and isinstance(entry, PersonNotice) and entry.reason is Reason.CANCELLED:
             self._end_waiting(row, change.person, entry)
         return None
 
-    def _publish_affected(self, row: int, code: str, before: PersonState, entry: Entry) -> None:
-        """Publish what differs of declared entities of a person whose state has changed by an entry."""
+    def _publish_affected(
+        self, row: int, code: str, before: PersonState, entry: Entry, *, is_last: bool
+    ) -> None:
+        """Publish what differs of declared entities of a person whose state has changed by an entry.
+
+        `is_last` is whether it is the last one, in the order of effect and in time.
+        """
         person = self._persons.peek(code)
-        after = person.state
+        after, is_last = person.state, is_last and not was_ahead(entry)
         if is_seen_by_entities(before, after):
             self._high.publish(row, code)
-            self._publish(row, code, affected_entities(before, after, _entities_of(person)))
+            affected = affected_entities(before, after, entities_of(person), is_last=is_last)
+            self._publish(row, code, affected)
             return
         wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
         if IS_ACCOUNT_READ and before.ledger != after.ledger:
             self._high.publish(row, code, ACCOUNT.id)
-            wanted += [id_ for id_ in _entities_of(person) if id_ in READ_OF_ACCOUNT and id_ not in wanted]
-        if isinstance(entry, (PersonNotice, Settlement)):
+            wanted += [id_ for id_ in entities_of(person) if id_ in READ_OF_ACCOUNT and id_ not in wanted]
+        if isinstance(entry, (PersonNotice, Settlement)) and not is_last:
             # It may have been received before others that came first: then another life was known meanwhile.
-            entities = _entities_of(person)
+            entities = entities_of(person)
             wanted += [id_ for id_ in HISTORIES_BY_LIFE if id_ in entities and id_ not in wanted]
         if wanted:
             self._publish(row, code, wanted)
@@ -197,12 +216,14 @@ class PersonChangeRules:
     ) -> None:
         """Let an entry wait until its day, and publish what doesn't wait: messages, and a protection measure."""
         before, first = person.state, first_day(person.waiting)
-        messages = person.keep_waiting(entry, partial(self._persons.archived_notices, change.person))
-        self._outputs.add(row, change, person, before, messages)
-        if messages is None:
+        read_archive = partial(self._persons.archived_notices, change.person)
+        applied = person.keep_waiting(entry, read_archive)
+        done = applied and applied_to_rows(entry, applied, person, before, read_archive)
+        self._outputs.add(row, change, person, before, done)
+        if applied is None:
             return
         if person.state is not before:
-            self._publish_affected(row, change.person, before, entry)
+            self._publish_affected(row, change.person, before, entry, is_last=False)
         if not (isinstance(entry, PersonNotice) and entry.id in person.cancelled):
             person.waiting[-1] = WaitingEntry(entry, self._outputs.wait(row, change.effective_on))
         self._plan_release(change.person, first)
@@ -216,15 +237,16 @@ class PersonChangeRules:
         while (due := person.next_due(day)) is not None:
             self._persons.get(code)
             before = person.state
-            person.release(due, read_archive)
+            applied = person.release(due, read_archive)
             notice = due.entry if isinstance(due.entry, PersonNotice) else None
             if notice is not None and notice.id in person.cancelled:
                 notice = None  # Its case doesn't wait any more.
             row_of_entry = self._outputs.row_of_earlier(row, code, notice)
             if notice is not None:
                 self._outputs.end_waiting(row_of_entry, due.changes, due.day)
-            self._outputs.add_refolded(row_of_entry, code, person, before, day)
-            self._publish_affected(row_of_entry, code, before, due.entry)
+            done = applied_to_rows(due.entry, applied, person, before, read_archive)
+            self._outputs.add_refolded(row_of_entry, code, person, before, done._replace(deleted_on=day))
+            self._publish_affected(row_of_entry, code, before, due.entry, is_last=applied.is_last)
         self._plan_release(code, first)
 
     def _end_waiting(self, row: int, code: str, cancellation: PersonNotice) -> None:
@@ -251,7 +273,7 @@ class PersonChangeRules:
             self._outputs.reject(row, entity)
             return None
         person.entities.setdefault(entity, None)
-        dependent = [id_ for id_ in _entities_of(person) if entity in DEPENDENCIES[id_]]
+        dependent = [id_ for id_ in entities_of(person) if entity in DEPENDENCIES[id_]]
         self._publish(row, change.person, [entity, *dependent])
         self._high.publish(row, change.person, entity)
         return None
@@ -269,7 +291,7 @@ class PersonChangeRules:
                 continue
             try:
                 self._retire(code)
-                self._publish(row, code, _entities_of(person))
+                self._publish(row, code, entities_of(person))
             except Exception:  # An error about one person must not stop the days of all others.
                 self._clock.take_off(code)
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)
@@ -298,12 +320,31 @@ class PersonChangeRules:
             person.state = person.refolded(partial(self._persons.archived_notices, code))
             if person.state != before:
                 self._persons.get(code)
-                self._outputs.add_refolded(row, code, person, before, self._clock.day)
+                self._outputs.add_refolded(
+                    row, code, person, before, AppliedToRows(deleted_on=self._clock.day)
+                )
+        self._adopt_history(row, code, person, changed)
         self._publish(
             row,
             code,
-            [id_ for id_ in _entities_of(person) if not ({id_} | DEPENDENCIES[id_]).isdisjoint(changed)],
+            [id_ for id_ in entities_of(person) if not ({id_} | DEPENDENCIES[id_]).isdisjoint(changed)],
         )
+
+    def _adopt_history(self, row: int, code: str, person: PersonAggregate, changed: Collection[str]) -> None:
+        """Publish the histories of a person's rows in the domains where they follow from other declarations now."""
+        domains = {domain for domain in WITH_HISTORY if history_of_rows(domain) in changed}
+        if person.lacks_history:
+            self._publish_history(row, code, WITH_HISTORY)
+        elif not (self._adoption.is_first or domains.isdisjoint(domain for domain, _ in person.state.rows)):
+            self._publish_history(row, code, domains, replaces=True)
+
+    def _publish_history(
+        self, row: int, code: str, domains: Collection[str], *, replaces: bool = False
+    ) -> None:
+        """Publish the whole history of a person's rows in some domains, and note that it is published."""
+        person, read_archive = self._persons.get(code), partial(self._persons.archived_notices, code)
+        history = whole_history(person, read_archive, domains, replaces=replaces)
+        self._outputs.add_history(row, code, person, history)
 
     def _retire(self, code: str) -> None:
         """Take entities of a person that aren't declared any more off the agenda, and withdraw their conflicts."""
@@ -360,26 +401,3 @@ class PersonChangeRules:
             person.entities.pop(id_, None)
         if person.entities != before:
             self._persons.get(code)
-
-
-def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
-    """Return the day on which the person reaches the age at which an entity opens by residence.
-
-    None if it doesn't, or if the birth date isn't known or was another one before.
-    """
-    if ENTITIES[entity].by_residence is None:
-        return None
-    births = {period.facts.birth_date for period in life if period.facts is not None}
-    birth_date = births.pop() if len(births) == 1 else None
-    return None if birth_date is None else of_age_on(ENTITIES[entity], birth_date)
-
-
-def _entities_of(person: PersonAggregate) -> list[str]:
-    """Return the declared entities of which a person can have rows."""
-    declared = [id_ for id_ in person.entities if id_ in ENTITIES]
-    entities = dict.fromkeys((*declared, *BY_RESIDENCE, *READ_OF_EVERYBODY))
-    if person.entities:
-        entities |= dict.fromkeys(
-            id_ for id_, by in DERIVED_COVERED_BY.items() if not by.isdisjoint(person.entities)
-        )
-    return list(entities)

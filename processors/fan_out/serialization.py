@@ -7,6 +7,7 @@ and refers to it by number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from operator import itemgetter
 from typing import Any, Final
 
@@ -67,10 +68,8 @@ def write_person(person: PersonAggregate) -> dict[str, Any]:
         "notices": write_notices(person.notices),
         "archived_segments": person.archived_segments,
         "archived_until": person.archived_until,
-        "enrolments": [
-            {"domain": domain, "municipality": code, "since": since}
-            for domain, code, since in person.enrolments
-        ],
+        "known_until": person.known_until,
+        "enrolments": [_write_enrolment(enrolment) for enrolment in person.enrolments],
         "accounts": [_write_event(event) for event in person.accounts],
         "settlements": [settlement._asdict() for settlement in person.settlements],
         "cancelled": [
@@ -172,7 +171,7 @@ def _write_waiting(waiting: Iterable[WaitingEntry]) -> dict[str, Any]:
             for entry, changes in waiting
             if isinstance(entry, PersonNotice)
         ],
-        "enrolments": [entry._asdict() for entry, _ in waiting if isinstance(entry, Enrolment)],
+        "enrolments": [_write_enrolment(entry) for entry, _ in waiting if isinstance(entry, Enrolment)],
         "accounts": [_write_event(entry) for entry, _ in waiting if isinstance(entry, AccountEvent)],
     }
 
@@ -214,13 +213,18 @@ def _write_facts(facts: Facts) -> dict[str, Any]:
     return dict(zip(Facts._fields, facts, strict=True))
 
 
+def _write_enrolment(enrolment: Enrolment) -> dict[str, Any]:
+    known_on = None if enrolment.known_on == date.min else enrolment.known_on
+    return {**enrolment._asdict(), "known_on": known_on}
+
+
 def _write_event(event: AccountEvent) -> dict[str, Any]:
     return {"effective_on": event.effective_on, "account": event.account._asdict()}
 
 
 def read_person(stored: Stored) -> PersonAggregate:
     """Return the person from a record of `state-fan-out-persons`."""
-    enrolments = [Enrolment(e["domain"], e["municipality"], e["since"]) for e in stored["enrolments"]]
+    enrolments = [_read_enrolment(enrolment) for enrolment in stored["enrolments"]]
     settlements = [_read_settlement(settlement) for settlement in stored["settlements"]]
     pool = [_read_facts(facts) for facts in stored["pool"]]
     return PersonAggregate(
@@ -235,6 +239,7 @@ def read_person(stored: Stored) -> PersonAggregate:
         {entry["entity"]: entry["next_on"] for entry in stored["entities"]},
         [] if stored["waiting"] is None else _read_waiting(stored["waiting"]),
         _read_state(stored["state"], enrolments, settlements, pool),
+        stored["known_until"],
     )
 
 
@@ -315,10 +320,7 @@ def _read_waiting(stored: Stored) -> list[WaitingEntry]:
         )
         for each in stored["notices"]
     ]
-    enrolments = [
-        WaitingEntry(Enrolment(each["domain"], each["municipality"], each["since"]))
-        for each in stored["enrolments"]
-    ]
+    enrolments = [WaitingEntry(_read_enrolment(enrolment)) for enrolment in stored["enrolments"]]
     return [*notices, *enrolments, *(WaitingEntry(_read_event(event)) for event in stored["accounts"])]
 
 
@@ -370,6 +372,11 @@ def _read_settlement(stored: Stored) -> Settlement:
         stored["taken_back"],
         stored["received"],
     )
+
+
+def _read_enrolment(stored: Stored) -> Enrolment:
+    known_on = stored["known_on"] or date.min
+    return Enrolment(stored["domain"], stored["municipality"], stored["since"], known_on)
 
 
 def _read_facts(stored: Stored) -> Facts:

@@ -17,6 +17,8 @@ from processors.fan_out.history import (
     PersonNotice,
     Settlement,
     effective_notices,
+    known_on,
+    received_on,
 )
 from processors.fan_out.person_state import Residence
 from schemas.reasons import Reason
@@ -41,6 +43,11 @@ def can_wait(entry: DatedEntry | Settlement) -> TypeGuard[DatedEntry]:
     if isinstance(entry, Settlement):
         return False
     return not isinstance(entry, PersonNotice) or entry.reason is not Reason.CANCELLED
+
+
+def was_ahead(entry: DatedEntry | Settlement) -> bool:
+    """Return whether a notice was received before its day."""
+    return isinstance(entry, PersonNotice) and known_on(entry) != received_on(entry.received)
 
 
 def first_day(waiting: Iterable[WaitingEntry]) -> date | None:

@@ -24,7 +24,7 @@ COLUMNS_MAX: Final = 60
 RESERVED_TABLES: Final = frozenset(
     {
         "account", "dead_letter_outbox", "deleted_revision", "dlq_command_done", "dlq_entry", "message", "notice",
-        "outbox", "outcome", "person", "receipt_outbox", "sink_offset", "withdrawal",
+        "outbox", "outcome", "person", "person_history", "receipt_outbox", "sink_offset", "withdrawal",
     }
 )  # fmt: skip
 

@@ -80,6 +80,7 @@ DOMAIN = Domain(
         CARD_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
     ),
     legal_basis=BASIS,
+    history_basis=BASIS,
     enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     reads=(
         Reads(

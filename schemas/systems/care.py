@@ -74,6 +74,7 @@ DOMAIN = Domain(
     columns=MUNICIPAL_COLUMNS,
     rules=rules_of(MUNICIPAL_COLUMNS, MUNICIPAL_ENROLLED, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
+    history_basis=BASIS,
     enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     reads=(
         Reads(
@@ -82,6 +83,8 @@ DOMAIN = Domain(
             ("institution_elsewhere",),
             purpose="被保険者の資格管理",
             basis=law.CARE_INSURANCE_ACT,
+            history=True,
+            history_basis=law.CARE_INSURANCE_ACT,
         ),
         Reads(
             "certification",

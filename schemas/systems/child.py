@@ -15,6 +15,7 @@ DOMAIN = Domain(
     columns=MUNICIPAL_COLUMNS,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
+    history_basis=BASIS,
     enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     paying=True,
     account_basis=law.ACCOUNT_ACT,

@@ -67,6 +67,8 @@ DOMAIN = Domain(
             ("usage", "validity", "valid_until", "on_card"),
             purpose="電子証明書の発行・失効",
             basis=law.PUBLIC_CERTIFICATION_ACT,
+            history=True,
+            history_basis=law.PUBLIC_CERTIFICATION_ACT,
         ),
         Reads(
             "holder",

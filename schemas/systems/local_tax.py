@@ -61,6 +61,7 @@ DOMAIN = Domain(
     columns=MUNICIPAL_COLUMNS,
     rules=rules_of(MUNICIPAL_COLUMNS, ACTIONS, BASIS, protection(law.PROTECTION)),
     legal_basis=BASIS,
+    history_basis=BASIS,
     paying=True,
     account_basis=law.ACCOUNT_ACT,
     reads=(

@@ -111,7 +111,9 @@ class Domain:
     of each person with an open row. `account_basis` is the legal basis of accounts; empty if the domain receives none.
     A notice with a reason in `message_on` sends a message to an enrolled resident. `reads` are the declared entities of
     which the domain receives rows. At the high `level` nobody outside sees about whom: its topics are sealed, it only
-    has readings about holders of entities of that level, and rows that have ended are deleted.
+    has readings about holders of entities of that level, and rows that have ended are deleted. `history_basis` is the
+    legal basis of keeping what the rows of persons were, and from which day of receipt on that was known; empty if the
+    store has no history of them.
     """
 
     id: str
@@ -125,9 +127,12 @@ class Domain:
     message_on: frozenset[Reason] = frozenset()
     reads: tuple[Reads, ...] = ()
     level: Level = Level.STANDARD
+    history_basis: str = ""
 
     def __post_init__(self) -> None:
         self._check_level()
+        if self.history_basis and not self.columns:
+            raise DeclarationError(f"{self.id}: it has no rows of persons of which it could have a history")
         names = [reads.name for reads in self.readings]
         for name in names:
             if names.count(name) > 1:
@@ -214,6 +219,11 @@ class Domain:
         return bool(self.columns)
 
     @property
+    def has_history(self) -> bool:
+        """Whether the domain's store has table `person_history` beside table `person`."""
+        return bool(self.history_basis)
+
+    @property
     def has_addresses(self) -> bool:
         """Whether the domain's rows have an address, or point to a place otherwise, which a measure withholds."""
         located = any(field.is_location for reads in self.readings for field in reads.fields)
@@ -238,13 +248,16 @@ class Domain:
         return self.rules.get(reason, NO_RULE)
 
     def basis(self, entity: str, reason: Reason | None) -> str:
-        """Return the act and article that allow a change of `entity` (PERSON, ACCOUNT, MESSAGE, a reading) to be sent.
+        """Return the act and article that allow a change of `entity` to be sent.
 
-        `reason` is None for a change of a person caused by an enrolment, and for a change of anything but persons.
+        `entity` is PERSON, PERSON_HISTORY, ACCOUNT, MESSAGE or a reading. `reason` is None for a change of a person
+        caused by an enrolment, and for a change of anything but persons.
         """
         reading = self.reading(entity)
         if reading is not None:
             return reading.basis
+        if entity == "PERSON_HISTORY":
+            return self.history_basis
         if entity == "ACCOUNT":
             return self.account_basis
         if entity == "PERSON" and reason is None and self.enrolment is not None:

@@ -14,6 +14,7 @@ DOMAIN = Domain(
         NATIONAL_COLUMNS, NATIONAL_ENROLLED, BASIS, {**moved_abroad(BASIS), **protection(law.PROTECTION)}
     ),
     legal_basis=BASIS,
+    history_basis=BASIS,
     enrolment=Rule(Action.OPEN, legal_basis=BASIS),
     paying=True,
     account_basis=law.ACCOUNT_ACT,

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from connectors.postgres.merge import second_key
 from connectors.postgres.sink_status import store_status
-from connectors.postgres.table_definitions import MESSAGE, Table, tables_of
+from connectors.postgres.table_definitions import MESSAGE, PERSON, PERSON_HISTORY, Table, tables_of
 from infra.apply.installation import ApplySettings
 from infra.environment import Environment
 from infra.keys import load_keys
@@ -258,13 +258,18 @@ def _domain_records(topics: TopicContents, domain: Domain) -> Iterator[DomainRec
     columns = ["code", "entity", "op", "revision", "case_code"]
     columns += ["municipality"] if domain.municipal else []
     columns += ["message"] if MESSAGE in tables else []
+    columns += ["effective_on", "known_from"] if domain.has_history else []
     columns += [reads.name for reads in domain.readings]
     for partition, offset, row in topics.rows(domain_topic(domain.id), domain.event, *columns):
         entity, code, revision = row["entity"], row["code"], row["revision"]
         key = RowKey(domain.id, entity, code, _second_key(row, tables[entity]))
         receipt_scope = row["municipality"] if domain.municipal else row["case_code"]
         receipt = f"{code}.{entity}.{receipt_scope or ''}.{revision}"
-        yield DomainRecord(key, revision, row["op"] == "DELETE", partition, offset, receipt)
+        history = None
+        if entity == PERSON and row.get("known_from") is not None:
+            of_history = _second_key(row, tables[PERSON_HISTORY])
+            history = RowKey(domain.id, PERSON_HISTORY, code, of_history)
+        yield DomainRecord(key, revision, row["op"] == "DELETE", partition, offset, receipt, history)
 
 
 def _second_key(row: Row, table: Table) -> str:

@@ -71,7 +71,10 @@ class ChangeRecord(NamedTuple):
 
 
 class DomainRecord(NamedTuple):
-    """A record of topic `domain.<domain>`; `key` is the row it belongs to, `receipt` the ID of its receipt."""
+    """A record of topic `domain.<domain>`; `key` is the row it belongs to, `receipt` the ID of its receipt.
+
+    `history` is the row of a history that it is too, if it is one.
+    """
 
     key: RowKey
     revision: int
@@ -79,6 +82,12 @@ class DomainRecord(NamedTuple):
     partition: int
     offset: int
     receipt: str
+    history: RowKey | None = None
+
+    @property
+    def keys(self) -> tuple[RowKey, ...]:
+        """The rows that it writes."""
+        return (self.key,) if self.history is None else (self.key, self.history)
 
 
 class ReceiptRecord(NamedTuple):

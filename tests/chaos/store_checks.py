@@ -73,10 +73,10 @@ def _compare_receipts(name: str, expected: Set[object], actual: Set[object]) -> 
 def check_rows(evidence: Evidence) -> Findings:
     """Check that each store ends with the highest revision of each row, and without the rows it deletes."""
     newest: dict[RowKey, DomainRecord] = {}
-    for records in evidence.domain_records.values():
-        for record in records:
-            if record.key not in newest or newest[record.key].revision < record.revision:
-                newest[record.key] = record
+    written = [(key, r) for records in evidence.domain_records.values() for r in records for key in r.keys]
+    for key, record in written:
+        if key not in newest or newest[key].revision < record.revision:
+            newest[key] = record
     expected = {key: record.revision for key, record in newest.items() if not record.deleted}
     for key in expected.keys() - evidence.rows.keys():
         yield "row-missing", f"{key.domain}: a row of {key.entity}"
@@ -101,7 +101,9 @@ def check_rows_with_offsets(evidence: Evidence) -> Findings:
 def _check_no_row_before_its_offset(
     records: Sequence[DomainRecord], snapshots: Sequence[StoreSnapshot]
 ) -> Findings:
-    positions = {(record.key, record.revision): (record.partition, record.offset) for record in records}
+    positions = {
+        (key, record.revision): (record.partition, record.offset) for record in records for key in record.keys
+    }
     for snapshot in snapshots:
         for key, revision in snapshot.revisions.items():
             partition, offset = positions.get((key, revision), (-1, -1))
@@ -126,9 +128,9 @@ def _check_no_offset_before_its_row(
             of_partition = pending[partition]
             while of_partition and of_partition[-1].offset < next_offset:
                 record = of_partition.pop()
-                if record.key not in deleted and revisions.get(record.key, 0) < record.revision:
-                    description = f"{record.key.domain}: an offset appeared before its row"
-                    yield "row-offset-mismatch", description
+                for key in record.keys:
+                    if key not in deleted and revisions.get(key, 0) < record.revision:
+                        yield "row-offset-mismatch", f"{key.domain}: an offset appeared before its row"
 
 
 def check_reads(evidence: Evidence) -> Findings:

@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.declared import Declared
+from processors.fan_out.domain_change import DomainChange
 from processors.fan_out.entries import CaseRef, PersonChange
-from processors.fan_out.fan_out_outputs import Dispatched, DomainChange, FanOutOutputs
+from processors.fan_out.fan_out_outputs import Dispatched, FanOutOutputs
 from processors.fan_out.history import Account, Facts, receipt_of
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person_cache import PersonCache

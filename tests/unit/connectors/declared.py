@@ -73,7 +73,7 @@ _EVENT: Final = pa.schema(
     {
         "code": pa.string(), "entity": pa.string(), "op": pa.string(), "revision": pa.int64(),
         "municipality": pa.string(), "effective_on": pa.date32(), "case_code": pa.string(),
-        "person": _PERSON, "account": _ACCOUNT, "levy": _STRUCT,
+        "known_from": pa.date32(), "person": _PERSON, "account": _ACCOUNT, "levy": _STRUCT,
     }
 )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -11,8 +10,6 @@ from typer.testing import CliRunner
 from infra import cli as mesh
 from infra.as_of.dated_rows import days_of, tables_with_history
 from infra.errors import OperatorError
-from infra.systems import descriptions
-from schemas.systems import DOMAINS
 
 pytestmark = pytest.mark.unit
 TODAY = date(2026, 9, 1)
@@ -23,9 +20,9 @@ TODAY = date(2026, 9, 1)
     [
         ("cards", None, "there is no domain 'cards'; domains that receive data are: .*card"),
         ("clock", None, "clock receives nothing"),
-        ("nta", None, "no table of nta has a history"),
-        ("care", "level", "care has no table 'level'; tables with a history are: certification"),
-        ("card", "person", "table person of card has no history; tables with one are: card"),
+        ("portal", None, "no table of portal has a history"),
+        ("care", "level", "care has no table 'level'; tables with a history are: person, insurance, cert"),
+        ("child", "account", "table account of child has no history; tables with one are: person"),
         ("card", "card_history", "table card_history of card has no history"),
     ],
 )
@@ -35,13 +32,9 @@ def test_what_has_no_history_is_refused(domain: str, table: str | None, sentence
         tables_with_history(domain, table)
 
 
-def test_all_tables_with_a_history_are_shown_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the declaration."""
-    own = [each for each in DOMAINS["care"].reads if each.of is None]
-    both = tuple(replace(each, history=True, history_basis=each.basis) for each in own)
-    care = replace(DOMAINS["care"], reads=both)
-    monkeypatch.setattr(descriptions, "DOMAINS", {**DOMAINS, "care": care})
-    assert tables_with_history("care", None)[1] == ["insurance", "certification"]
+def test_all_tables_with_a_history_are_shown_unless_one_is_named() -> None:
+    """In the order of the store."""
+    assert tables_with_history("care", None)[1] == ["person", "insurance", "certification"]
     assert tables_with_history("care", "certification")[1] == ["certification"]
 
 

@@ -54,7 +54,7 @@ def test_the_list_as_json_has_every_system() -> None:
     assert by_id["card"]["submits"]["schema"] == "submission-card"
     assert {"CardIssued", "Cancelled", "Enrolled"} <= set(by_id["card"]["submits"]["events"])
     readings = [reads.name for reads in DOMAINS["card"].readings]
-    assert by_id["card"]["receives"] == ["person", *readings]
+    assert by_id["card"]["receives"] == ["person", "person_history", *readings]
     assert by_id["intermediate-server"]["submits"] == {"schema": None, "events": []}
     assert by_id["juki"]["receives"] == []
 

@@ -146,6 +146,8 @@ class DomainStores:
         self.messages: dict[tuple[str, str, str], Row] = {}
         #: Rows of declared readings by domain, reading, person, municipality and key.
         self.readings: dict[tuple[Any, ...], Row] = {}
+        #: Rows of histories by domain, person, municipality, day of effect, and day since which they are known.
+        self.histories: dict[tuple[Any, ...], Row] = {}
         self._revisions: dict[tuple[str, str], int] = {}
         for topic, rows in outputs.items():
             if topic.startswith("change."):
@@ -156,7 +158,7 @@ class DomainStores:
 
     def content(self) -> tuple[Any, ...]:
         """Return everything that must not depend on the order of arrival."""
-        return self.rows, self.accounts, self.messages, self.conflicts, self.readings
+        return self.rows, self.accounts, self.messages, self.conflicts, self.readings, self.histories
 
     def _apply(self, domain: str, row: Row) -> None:
         revision = self._revisions.get((domain, row["person"]), 0)
@@ -172,6 +174,10 @@ class DomainStores:
         if row["columns"] is not None:
             self._apply_reading(domain, row)
             return
+        if row["known_from"] is not None:
+            self._apply_history(domain, row)
+        if row["entity"] == "PERSON_HISTORY":
+            return
         table = self.rows if row["entity"] == "PERSON" else self.accounts
         if row["op"] == "DELETE":
             del table[key]
@@ -180,6 +186,15 @@ class DomainStores:
             values = {name: row[name] for name in names}
             assert table.get(key) != values, "a change without any difference was published"
             table[key] = values
+
+    def _apply_history(self, domain: str, row: Row) -> None:
+        key = (domain, row["person"], row["municipality"], row["effective_on"], row["known_from"])
+        values = {"status": row["status"], "facts": row["facts"]}
+        assert self.histories.get(key) != values, "a change without any difference was published"
+        if row["op"] == "DELETE":
+            del self.histories[key]
+        else:
+            self.histories[key] = values
 
     def _apply_reading(self, domain: str, row: Row) -> None:
         reading = DOMAINS[domain].reading(row["entity"])

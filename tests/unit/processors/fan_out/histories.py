@@ -99,7 +99,11 @@ def _draw_notice(draw: Callable[[Any], Any], municipality: str, number: str, seq
 
 _enrolments = st.sampled_from(ENROLLING).flatmap(
     lambda domain: st.builds(
-        Enrolment, st.just(domain.id), _municipalities if domain.municipal else st.none(), _days
+        Enrolment,
+        st.just(domain.id),
+        _municipalities if domain.municipal else st.none(),
+        _days,
+        st.just(date.min),
     )
 )
 _accounts = st.builds(

@@ -50,7 +50,8 @@ class StoredPerson:
 
     def apply(self, entry: Entry) -> list[ResidentMessage] | None:
         """Apply one entry; return its messages, or None if it changes nothing."""
-        messages = self.person.apply(entry, lambda: self.archive)
+        applied = self.person.apply(entry, lambda: self.archive)
+        messages = None if applied is None else applied.messages
         self.messages += messages or []
         self.archive += self.person.archive_oldest()
         self.person = read_person(write_person(self.person))

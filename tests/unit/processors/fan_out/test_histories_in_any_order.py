@@ -11,10 +11,7 @@ from typing import Any
 
 import pytest
 
-from processors.entities.rows import HISTORIES, HISTORIES_BY_LIFE, prepared
-from processors.fan_out import processor
-from schemas.systems import DOMAINS
-from tests.unit.processors import two_steps
+from processors.entities.rows import HISTORIES
 from tests.unit.processors.entities.test_history_rows import Shown, covers
 from tests.unit.processors.intake_output import day_begun, event, notice, settlement
 from tests.unit.processors.two_steps import DomainStores, TwoSteps
@@ -26,23 +23,6 @@ DAYS = [FIRST + timedelta(days=number) for number in range(10)]
 PERSON = {"name": "山田　花子", "kana": "ヤマダ　ハナコ", "birth_date": "1961-09-05", "sex": "女"}
 PERSON |= {"relationship": "世帯主", "household": "1", "address": "一丁目"}
 TABLES = (("card", "card"), ("care", "insurance"), ("care", "certification"))
-INSURANCE = "care-insurance"
-
-
-@pytest.fixture(autouse=True)
-def insurance_with_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the table of care insurance a history: it follows the residence, and nobody needs to submit anything."""
-    care = DOMAINS["care"]
-    reads = tuple(
-        replace(each, history=True, history_basis=each.basis) if each.entity.id == INSURANCE else each
-        for each in care.reads
-    )
-    domain = replace(care, reads=reads)
-    histories = tuple(prepared(domain, each) for each in reads if each.entity.id == INSURANCE)
-    monkeypatch.setattr(two_steps, "DOMAINS", {**DOMAINS, "care": domain})
-    monkeypatch.setitem(HISTORIES, INSURANCE, histories)
-    monkeypatch.setattr(processor, "HISTORIES_BY_LIFE", (*HISTORIES_BY_LIFE, INSURANCE))
-    monkeypatch.setattr(processor, "BY_RESIDENCE_ALONE", frozenset[str]())
 
 
 def random_topics(rng: Random) -> list[list[dict[str, Any]]]:

@@ -140,7 +140,7 @@ def model_of(history: History) -> Person:
     decisions = decisions_of(history.settlements)
     return reference_fold(
         order_by_effect(personal),
-        [ReferenceEnrolment(domain, code, "p", str(since)) for domain, code, since in history.enrolments],
+        [ReferenceEnrolment(domain, code, "p", str(since)) for domain, code, since, _ in history.enrolments],
         ReferenceResidence(decisions.preferred, decisions.refused),
     )
 
