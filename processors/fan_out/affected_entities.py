@@ -12,6 +12,10 @@ from processors.entities.rows import (
     COVERED_BY,
     ENTITIES,
     HISTORIES,
+    HISTORIES_BY_LIFE,
+    IS_ACCOUNT_READ,
+    READ_OF_ACCOUNT,
+    READ_OF_ENROLLED,
     READ_OF_EVERYBODY,
 )
 from processors.fan_out.person import PersonAggregate
@@ -39,6 +43,22 @@ def affected_entities(
     if _residence(before.life) != _residence(after.life):
         return entities
     return [id_ for id_ in entities if id_ not in BY_RESIDENCE_ALONE or (HISTORIES[id_] and not is_last)]
+
+
+def affected_beside_life(before: PersonState, person: PersonAggregate, *, is_late: bool) -> list[str]:
+    """Return the entities that may differ although the person's life is as before.
+
+    `is_late` is whether another life may have been known meanwhile.
+    """
+    after, wanted = person.state, list[str]()
+    if READ_OF_ENROLLED and before.rows != after.rows:
+        wanted += READ_OF_ENROLLED
+    if IS_ACCOUNT_READ and before.ledger != after.ledger:
+        wanted += [id_ for id_ in entities_of(person) if id_ in READ_OF_ACCOUNT and id_ not in wanted]
+    if is_late:
+        entities = entities_of(person)
+        wanted += [id_ for id_ in HISTORIES_BY_LIFE if id_ in entities and id_ not in wanted]
+    return wanted
 
 
 def _residence(life: Sequence[LifePeriod]) -> list[tuple[date, str | None, date | None]]:

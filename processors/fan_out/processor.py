@@ -14,14 +14,12 @@ from processors.entities.rows import (
     DEPENDENCIES,
     ENTITIES,
     HISTORIES,
-    HISTORIES_BY_LIFE,
     IS_ACCOUNT_READ,
-    READ_OF_ACCOUNT,
-    READ_OF_ENROLLED,
 )
 from processors.entities.timeline import next_day
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.affected_entities import (
+    affected_beside_life,
     affected_entities,
     entities_of,
     is_seen_by_entities,
@@ -200,14 +198,11 @@ class PersonChangeRules:
             affected = affected_entities(before, after, entities_of(person), is_last=is_last)
             self._publish(row, code, affected)
             return
-        wanted = list(READ_OF_ENROLLED) if READ_OF_ENROLLED and before.rows != after.rows else []
         if IS_ACCOUNT_READ and before.ledger != after.ledger:
             self._high.publish(row, code, ACCOUNT.id)
-            wanted += [id_ for id_ in entities_of(person) if id_ in READ_OF_ACCOUNT and id_ not in wanted]
-        if isinstance(entry, (PersonNotice, Settlement)) and not is_last:
-            # It may have been received before others that came first: then another life was known meanwhile.
-            entities = entities_of(person)
-            wanted += [id_ for id_ in HISTORIES_BY_LIFE if id_ in entities and id_ not in wanted]
+        # It may have been received before others that came first: then another life was known meanwhile.
+        is_late = isinstance(entry, (PersonNotice, Settlement)) and not is_last
+        wanted = affected_beside_life(before, person, is_late=is_late)
         if wanted:
             self._publish(row, code, wanted)
 

@@ -59,6 +59,8 @@ class StatementSession(Protocol):
 _KEYS: Final = ("municipality", "code", "case_code")
 _KEY_MAX: Final = 2_700
 _STATUS: Final = frozenset({"active", "candidate", "closed"})
+#: A row with this column is one of a history, which may be retracted.
+_KNOWN_FROM: Final = "known_from"
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def _upsert(session: StatementSession, match: re.Match[str], values: Sequence[An
 def _check_constraints(row: Row, keys: Sequence[str]) -> None:
     if any(row[name] is None for name in keys):
         raise errors.NotNullViolation
-    if "status" in row and row["status"] not in _STATUS:
+    is_retracted = _KNOWN_FROM in row and row.get("status") == "retracted"
+    if "status" in row and row["status"] not in _STATUS and not is_retracted:
         raise errors.CheckViolation
 
 
