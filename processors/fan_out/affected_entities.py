@@ -9,7 +9,7 @@ from processors.entities.consequences import of_age_on
 from processors.entities.rows import (
     BY_RESIDENCE,
     BY_RESIDENCE_ALONE,
-    COVERED_BY,
+    DERIVED_COVERED_BY,
     ENTITIES,
     HISTORIES,
     HISTORIES_BY_LIFE,
@@ -88,5 +88,7 @@ def entities_of(person: PersonAggregate) -> list[str]:
     declared = [id_ for id_ in person.entities if id_ in ENTITIES]
     entities = dict.fromkeys((*declared, *BY_RESIDENCE, *READ_OF_EVERYBODY))
     if person.entities:
-        entities |= dict.fromkeys(id_ for id_, by in COVERED_BY.items() if not by.isdisjoint(person.entities))
+        entities |= dict.fromkeys(
+            id_ for id_, by in DERIVED_COVERED_BY.items() if not by.isdisjoint(person.entities)
+        )
     return list(entities)
