@@ -19,6 +19,7 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaException
 from psycopg import Connection
 
+from tests.chaos import rule_defects
 from tests.chaos.cluster import STEPS
 from tests.chaos.load import DAYS
 
@@ -200,67 +201,6 @@ def uncommitted_reads() -> None:
         _override_properties(module, "consumer_properties", {"isolation.level": "read_uncommitted"})
 
 
-def last_registration_confirmed() -> None:
-    """Confirm the registration that was received last."""
-    from processors.fan_out import person_notices  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    person_notices.choose_confirmed = wrong_rules.last_registration  # type: ignore[attr-defined]
-
-
-def protection_ended_by_anybody() -> None:
-    """Let any municipality end a protection measure."""
-    from processors.fan_out import person_notices  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    person_notices._end_protection = wrong_rules.end_any_protection
-
-
-def due_persons_in_memory() -> None:
-    """Keep the persons with something due in memory only, and publish them one by one."""
-    from processors.fan_out import partition_clock  # noqa: PLC0415
-    from processors.fan_out.partition_clock import PartitionClock  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    memory = wrong_rules.DuePersonsInMemory()
-
-    def next_portion(self: PartitionClock) -> list[str]:
-        return memory.next_portion(self)
-
-    def must_continue(self: PartitionClock) -> bool:
-        return memory.must_continue(self)
-
-    partition_clock.PORTION = 1  # type: ignore[misc]
-    PartitionClock.next_portion = next_portion  # type: ignore[method-assign]
-    PartitionClock.must_continue = must_continue  # type: ignore[method-assign]
-
-
-def order_of_arrival() -> None:
-    """Let submissions about an entity take effect in the order in which they arrive."""
-    from processors.fan_out import person_entities  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    person_entities.fold = wrong_rules.fold_in_order_of_arrival  # type: ignore[attr-defined]
-
-
-def cancelled_counted() -> None:
-    """Count a submission that is cancelled."""
-    from processors.entities import entity_fold  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    entity_fold._not_cancelled = wrong_rules.with_cancelled
-
-
-def adoption_skips() -> None:
-    """Leave out every second portion of an adoption; portions are small."""
-    from processors.fan_out import adoption  # noqa: PLC0415
-    from processors.fan_out.adoption import Adoption  # noqa: PLC0415
-    from tests import wrong_rules  # noqa: PLC0415
-
-    adoption.PORTION = 20  # type: ignore[misc]
-    Adoption.next_portion = wrong_rules.every_second_portion  # type: ignore[assignment,method-assign]
-
-
 def slowed(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same function, which waits `SLOW_S` before it begins."""
     never_set = threading.Event()
@@ -361,14 +301,14 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
         "last-registration-confirmed": Defect(
             "the registration received last is the confirmed one",
             kinds=KILLS,
-            install=last_registration_confirmed,
+            install=rule_defects.last_registration_confirmed,
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
         ),
         "protection-ended-by-anybody": Defect(
             "a protection measure ended by any municipality",
             kinds=KILLS,
-            install=protection_ended_by_anybody,
+            install=rule_defects.protection_ended_by_anybody,
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
             days=DAYS // 2,
@@ -376,7 +316,7 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
         "due-in-memory": Defect(
             "persons with something due kept in memory only",
             kinds=KILLS,
-            install=due_persons_in_memory,
+            install=rule_defects.due_persons_in_memory,
             shows=("differs-from-reference", "clock-differs"),
             steps=(FAN_OUT,),
             workers=1,
@@ -384,21 +324,21 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
         "order-of-arrival": Defect(
             "submissions about an entity in the order of arrival",
             kinds=KILLS,
-            install=order_of_arrival,
+            install=rule_defects.order_of_arrival,
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
         ),
         "cancelled-counted": Defect(
             "a cancelled submission still counted",
             kinds=KILLS,
-            install=cancelled_counted,
+            install=rule_defects.cancelled_counted,
             shows=("differs-from-reference",),
             steps=BETWEEN_TOPICS,
         ),
         "adoption-skips": Defect(
             "every second portion of an adoption left out",
             kinds=("adoption",),
-            install=adoption_skips,
+            install=rule_defects.adoption_skips,
             shows=("differs-from-reference",),
             steps=(FAN_OUT,),
         ),

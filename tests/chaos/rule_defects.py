@@ -1,0 +1,50 @@
+"""Seeded defects of the rules of fan-out, which `tests.wrong_rules` has: each function makes one rule wrong."""
+
+from __future__ import annotations
+
+from processors.entities import entity_fold
+from processors.fan_out import adoption, partition_clock, person_entities, person_notices
+from processors.fan_out.adoption import Adoption
+from processors.fan_out.partition_clock import PartitionClock
+from tests import wrong_rules
+
+
+def last_registration_confirmed() -> None:
+    """Confirm the registration that was received last."""
+    person_notices.choose_confirmed = wrong_rules.last_registration  # type: ignore[attr-defined]
+
+
+def protection_ended_by_anybody() -> None:
+    """Let any municipality end a protection measure."""
+    person_notices._end_protection = wrong_rules.end_any_protection
+
+
+def due_persons_in_memory() -> None:
+    """Keep the persons with something due in memory only, and publish them one by one."""
+    memory = wrong_rules.DuePersonsInMemory()
+
+    def next_portion(self: PartitionClock) -> list[str]:
+        return memory.next_portion(self)
+
+    def must_continue(self: PartitionClock) -> bool:
+        return memory.must_continue(self)
+
+    partition_clock.PORTION = 1  # type: ignore[misc]
+    PartitionClock.next_portion = next_portion  # type: ignore[method-assign]
+    PartitionClock.must_continue = must_continue  # type: ignore[method-assign]
+
+
+def order_of_arrival() -> None:
+    """Let submissions about an entity take effect in the order in which they arrive."""
+    person_entities.fold = wrong_rules.fold_in_order_of_arrival  # type: ignore[attr-defined]
+
+
+def cancelled_counted() -> None:
+    """Count a submission that is cancelled."""
+    entity_fold._not_cancelled = wrong_rules.with_cancelled
+
+
+def adoption_skips() -> None:
+    """Leave out every second portion of an adoption; portions are small."""
+    adoption.PORTION = 20  # type: ignore[misc]
+    Adoption.next_portion = wrong_rules.every_second_portion  # type: ignore[assignment,method-assign]
