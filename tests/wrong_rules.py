@@ -17,7 +17,9 @@ from processors.fan_out.adoption import Adoption, Portion
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.partition_clock import PartitionClock, person_of
+from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import PersonState
+from processors.fan_out.waiting_entries import WaitingEntry
 from schemas.declare import CANCELLED, Entity
 
 
@@ -158,3 +160,28 @@ def adopted_at_once(adoption: Adoption, number: int) -> bool:
 
 def adopt_whatever_the_number(adoption: Adoption, number: int) -> None:
     """Let a worker adopt declarations that are newer than its own."""
+
+
+def nothing_waits(_: object) -> bool:
+    """Let every entry take effect when it is received."""
+    return False
+
+
+def forget_what_waits(_: object) -> list[WaitingEntry]:
+    """Return nothing of what waits."""
+    return []
+
+
+def no_measures_ahead(of_person: PersonAggregate) -> list[PersonNotice]:
+    """Return the notices that wait, but none that begins a protection measure."""
+    notices = (each.entry for each in of_person.waiting)
+    return [each for each in notices if isinstance(each, PersonNotice) and not each.begins_protection]
+
+
+def nothing_cancelled(_: PersonAggregate, __: PersonNotice) -> None:
+    """Find no notice that waits and is cancelled."""
+
+
+def row_of_the_record(_: FanOutOutputs, row: int, __: str, ___: PersonNotice | None) -> int:
+    """Return the row of the record at which a notice takes effect instead of one of its own."""
+    return row

@@ -20,7 +20,7 @@ from connectors.source import Route, Source, SubmissionBatch
 from infra.verification.reference import Expected, expected
 from infra.verification.synthetic.false_registrations import add_false_registrations
 from infra.verification.synthetic.writing import write_city
-from processors.japan import first_ms_of
+from processors.japan import day_of_ms, first_ms_of
 from schemas.catalogue import catalogue
 from schemas.codec import Codec
 from schemas.ids import LocalSchemaIds
@@ -33,6 +33,7 @@ from tests.simulation.card_model import CardOutcome, expected_cards
 from tests.simulation.card_submissions import DAYS, FIRST_DAY, LAST_DAY, CardSubmission, draw_card_submissions
 from tests.simulation.declarations import CURRENT, FORMER
 from tests.simulation.entity_submissions import EntitySubmission, draw_entity_submissions, of_card
+from tests.simulation.notices_ahead import ENROLMENTS, draw_ahead
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
@@ -62,6 +63,8 @@ class SimCity:
     receipts: dict[tuple[str, int], tuple[int, str, int]] = field(default_factory=dict)
     #: The time of receipt of those lines that aren't received on the first day.
     received_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    #: How many of the notices are those of `notices_ahead`.
+    notices_ahead: int = 0
     model: Expected = field(default_factory=Expected)
     #: The submissions about cards, and what becomes of them by the end of the last day.
     card_submissions: list[CardSubmission] = field(default_factory=list)
@@ -96,7 +99,7 @@ def city(number: int) -> SimCity:
     """Return the city of a number, always the same. Raise ValueError if no seed makes one of the right size."""
     for seed in range(100 * number, 100 * number + 100):
         candidate = _generate(number, seed)
-        if NOTICES_MIN <= candidate.notices <= NOTICES_MAX:
+        if NOTICES_MIN <= candidate.notices - candidate.notices_ahead <= NOTICES_MAX:
             return candidate
     raise ValueError(f"no seed makes a city {number}")
 
@@ -122,10 +125,24 @@ def _generate(number: int, seed: int) -> SimCity:
                 for line, submission in enumerate(_of_file(entities, path.name), start=1)
             }
             _publish(path, generated)
+        files += _add_ahead(generated, files, folder, seed)
         _add_model(generated, files, folder / "model", [*of_cards, *entities])
     _add_days(generated, seed)
     _add_adoptions(generated)
     return generated
+
+
+def _add_ahead(generated: SimCity, files: Sequence[Path], folder: Path, seed: int) -> list[Path]:
+    """Add notices and enrolments ahead of their day, and return their files."""
+    municipalities = [path.stem.split("_")[1] for path in files if path.name.startswith("notices_")]
+    written = draw_ahead(municipalities, seed).write(folder)
+    generated.notices_ahead = sum(len(days) for path, days in written.items() if path.name != ENROLMENTS)
+    for path, days in written.items():
+        generated.received_ms |= {
+            (path.name, line): first_ms_of(day) for line, day in enumerate(days, start=1)
+        }
+        _publish(path, generated)
+    return list(written)
 
 
 def _publish(path: Path, generated: SimCity) -> None:
@@ -147,6 +164,7 @@ def _add_model(
     generated.model = expected(
         [*registers, *_write_lines(folder, read)],
         receipt_of=lambda file, line: generated.receipts[file, line],
+        received_on=lambda file, line: str(day_of_ms(generated.receipts[file, line][0])),
         today=str(LAST_DAY),
     )
     generated.model.rejected_events |= {

@@ -14,6 +14,7 @@ from processors.fan_out import adoption, partition_clock
 from schemas.systems import DOMAINS
 from schemas.topics import sink_step
 from tests.simulation.adoption_checks import adoption_differences
+from tests.simulation.ahead_checks import early_rows, waiting_differences
 from tests.simulation.card_checks import card_differences, early_cards
 from tests.simulation.cities import SimCity, Submitted, city, interleaved
 from tests.simulation.clock_checks import clock_differences
@@ -154,6 +155,8 @@ def expected_outcome(number: int) -> MeshOutcome:
         *adoption_differences(world.log),
         *card_differences(city(number), world.log, mesh.databases),
         *early_cards(world.log),
+        *early_rows(world.log),
+        *waiting_differences(world.log),
     ]
     if findings:
         raise FindingError(f"city {number} is wrong without any fault: {'; '.join(findings)}")
@@ -204,6 +207,8 @@ def _check(world: World, mesh: SimMesh, history: History) -> list[str]:
     findings += invariant_violations(world.log, (history.domain,), failing_step)
     findings += card_differences(history.city, world.log, mesh.databases)
     findings += early_cards(world.log)
+    findings += early_rows(world.log)
+    findings += waiting_differences(world.log)
     findings += clock_differences(world.log)
     findings += adoption_differences(world.log)
     if not any(fault.kind == "stale answer" and fault.call in TABLE_CALLS for fault in world.faults.injected):

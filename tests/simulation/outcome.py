@@ -59,7 +59,7 @@ def outcome_of(log: Log, databases: Mapping[str, SimDatabase]) -> MeshOutcome:
     for topic in (*_ORDER_INDEPENDENT, *(topic for topic in log.topics if topic.startswith("rejected."))):
         entries = log.committed(topic) if topic != PERSON_CHANGE else _submitted_changes(log)
         outcome.records[topic] = Counter((entry.key_bytes, entry.value_bytes) for entry in entries)
-    outcome.keys[CASE_DISPATCHED] = Counter(entry.key_bytes for entry in log.committed(CASE_DISPATCHED))
+    outcome.keys[CASE_DISPATCHED] = Counter(entry.key_bytes for entry in _without_waiting(log))
     for store in _STATES:
         outcome.last[store] = _last(log.committed(f"state.household.{store}"))
     outcome.conflicts = {
@@ -67,6 +67,13 @@ def outcome_of(log: Log, databases: Mapping[str, SimDatabase]) -> MeshOutcome:
     }
     outcome.rows = {domain: _rows(domain, database) for domain, database in databases.items()}
     return outcome
+
+
+def _without_waiting(log: Log) -> list[LogEntry]:
+    """Return the dispatched cases without those that waited: whether one waits depends on the order."""
+    entries = log.committed(CASE_DISPATCHED)
+    waits = CODEC.decode("case-dispatched", [entry.value_bytes for entry in entries]).table.column("waits")
+    return [entry for entry, waits in zip(entries, waits.to_pylist(), strict=True) if not waits]
 
 
 def _submitted_changes(log: Log) -> list[LogEntry]:

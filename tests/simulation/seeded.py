@@ -18,10 +18,12 @@ from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
 from connectors.sink import SinkBatch
 from processors.entities import entity_fold
-from processors.fan_out import person_entities, person_notices
+from processors.fan_out import person_entities, person_notices, serialization
+from processors.fan_out import processor as fan_out_processor
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.partition_clock import PartitionClock
+from processors.fan_out.person import PersonAggregate
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
@@ -249,6 +251,26 @@ def _failed_persons_forgotten(seed: Seed) -> None:
     seed(FanOutOutputs, "add_clock_record", wrong_rules.no_records_of_persons)
 
 
+def _nothing_waits(seed: Seed) -> None:
+    seed(fan_out_processor, "can_wait", wrong_rules.nothing_waits)
+
+
+def _waiting_forgotten(seed: Seed) -> None:
+    seed(serialization, "_read_waiting", wrong_rules.forget_what_waits)
+
+
+def _measures_wait(seed: Seed) -> None:
+    seed(PersonAggregate, "_waiting_notices", wrong_rules.no_measures_ahead)
+
+
+def _cancelled_still_wait(seed: Seed) -> None:
+    seed(PersonAggregate, "cancelled_while_waiting", wrong_rules.nothing_cancelled)
+
+
+def _released_in_one_case(seed: Seed) -> None:
+    seed(FanOutOutputs, "row_of_earlier", wrong_rules.row_of_the_record)
+
+
 def _order_of_arrival(seed: Seed) -> None:
     seed(person_entities, "fold", wrong_rules.fold_in_order_of_arrival)
 
@@ -318,6 +340,11 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "persons with something due kept in memory only": _due_persons_in_memory,
     "a day that goes back": _days_going_back,
     "a person forgotten of whom a portion fails": _failed_persons_forgotten,
+    "a notice ahead of its day in effect at once": _nothing_waits,
+    "what waits isn't read back from the state": _waiting_forgotten,
+    "a protection measure that waits for its day": _measures_wait,
+    "a cancelled notice whose case still waits": _cancelled_still_wait,
+    "changes of a notice that waited in the case of another record": _released_in_one_case,
     "submissions in the order of arrival": _order_of_arrival,
     "a cancelled submission still counted": _cancelled_counted,
     "a fact that expires on its last day": _expired_on_last_day,
