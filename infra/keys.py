@@ -36,8 +36,15 @@ LOCK_TIMEOUT_S = 30.0
 
 
 def load_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:
-    """Return the key ring in `file`. Raise KeyFileError as `read_keys` does."""
-    return _ring(read_keys(file, names), file.name)
+    """Return a key ring with the keys of `names` in `file`, and no others. Raise KeyFileError as `read_keys` does."""
+    required = tuple(names)
+    keys = _ring(read_keys(file, required), file.name).keys
+    return KeyRing({name: keys[name] for name in required})
+
+
+def load_all_keys(file: Path) -> KeyRing:
+    """Return a key ring with all keys in `file`. Raise KeyFileError as `read_keys` does."""
+    return _ring(read_keys(file, ()), file.name)
 
 
 def ensure_keys(file: Path, names: Iterable[str] = KEY_NAMES) -> KeyRing:

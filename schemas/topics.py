@@ -226,7 +226,7 @@ def _evidence_topics() -> Iterator[TopicDeclaration]:
             )
     for system in SYSTEMS.values():
         if system.publishes:
-            writers = ("intake", "household", "fan-out")
+            writers = ("intake", "fan-out") if system.is_high else ("intake", "household", "fan-out")
             yield TopicDeclaration(
                 rejected_topic(system.id), "rejected", 1, writers, (AUDITOR,), compacted=True
             )

@@ -15,7 +15,7 @@ from infra.apply.topics_and_acls import ApplyError, admin_client, check_topics, 
 from infra.coding import codec_with
 from infra.environment import Environment
 from infra.key_fingerprints import Fingerprints, read_fingerprints, require_present, require_unchanged
-from infra.keys import KEY_NAMES, load_keys
+from infra.keys import KEY_NAMES, load_all_keys
 from infra.local.kafka_server import ADMIN
 from infra.systems.declaration_checks import declaration_faults
 from schemas.catalogue import catalogue
@@ -131,7 +131,7 @@ def _check_keys(
 ) -> Fingerprints:
     """Return the fingerprints of the keys in use. Raise KeyFileError where the key file lacks one or has others."""
     file = installation.key_file
-    keys = dict(load_keys(file, ()).keys) if file.exists() else {}
+    keys = dict(load_all_keys(file).keys) if file.exists() else {}
     if KEY_FINGERPRINT not in existing:
         return {}
     ids = {

@@ -11,7 +11,7 @@ from infra.apply.installation import Installation
 from infra.coding import coding
 from infra.environment import Environment
 from infra.errors import KeyFileError, OperatorError
-from infra.key_file import DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS, high_sealer, sink_sealers
+from infra.key_file import DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS, high_sealer, sink_keys, sink_sealers
 from infra.key_fingerprints import not_configured, require_keys_of_worker
 from infra.run.settings import RunSettings
 from schemas.systems import DOMAINS, SYSTEMS
@@ -46,10 +46,30 @@ INPUTS: Final = {
 }
 
 
-def _keys(installation: Installation) -> Any:
+#: The domains of the high level, by their ids.
+HIGH_DOMAINS: Final = tuple(domain.id for domain in DOMAINS.values() if domain.is_high)
+
+
+def _intake_keys(installation: Installation) -> Any:
+    return _ring(installation, "intake")
+
+
+def _conversion_keys(installation: Installation) -> Any:
+    return _ring(installation, "conversion")
+
+
+def _ring(installation: Installation, step: str) -> Any:
     from infra.keys import load_keys  # noqa: PLC0415
 
-    return load_keys(installation.key_file)
+    return load_keys(installation.key_file, _code_key_names(step))
+
+
+def _code_key_names(step: str) -> tuple[str, ...]:
+    """Return the names of the keys by which a step computes codes and digests."""
+    # The cryptography modules take long to import, so only steps that compute codes import them.
+    from processors.codes import DIGEST, MESH  # noqa: PLC0415
+
+    return (MESH, DIGEST) if step == "intake" else tuple(DOMAINS)
 
 
 def _high_sealer(installation: Installation) -> Any:
@@ -57,13 +77,17 @@ def _high_sealer(installation: Installation) -> Any:
 
 
 def _sink_sealers(installation: Installation) -> Any:
-    return sink_sealers(installation.key_file, [domain.id for domain in DOMAINS.values() if domain.is_high])
+    return sink_sealers(installation.key_file, HIGH_DOMAINS)
 
 
 #: Module and class of each processor, and its arguments, which are read from the installation. A worker imports only
 #: its own processor.
 _PROCESSORS: Final[dict[str, tuple[str, str, dict[str, Callable[[Installation], Any]]]]] = {
-    "intake": ("processors.intake.processor", "IntakeProcessor", {"keys": _keys, "sealer": _high_sealer}),
+    "intake": (
+        "processors.intake.processor",
+        "IntakeProcessor",
+        {"keys": _intake_keys, "sealer": _high_sealer},
+    ),
     "household": ("processors.household.processor", "HouseholdProcessor", {}),
     "fan-out": (
         "processors.fan_out.processor",
@@ -73,7 +97,7 @@ _PROCESSORS: Final[dict[str, tuple[str, str, dict[str, Callable[[Installation], 
     "conversion": (
         "processors.conversion.processor",
         "ConversionProcessor",
-        {"keys": _keys, "sealer": _high_sealer, "sink_sealers": _sink_sealers},
+        {"keys": _conversion_keys, "sealer": _high_sealer, "sink_sealers": _sink_sealers},
     ),
 }
 
@@ -88,14 +112,12 @@ def build_step(name: str, installation: Installation) -> Step:
 
 
 def key_names(name: str) -> tuple[str, ...]:
-    """Return the names of the keys that a step uses; one that computes no codes only seals."""
-    needs = _PROCESSORS[name][2].values()
-    if _keys not in needs:
-        return (DEAD_LETTER_KEYS, HIGH_LEVEL_KEYS) if _high_sealer in needs else (DEAD_LETTER_KEYS,)
-    # The cryptography modules take long to import, so only steps that compute codes import them.
-    from infra.keys import KEY_NAMES  # noqa: PLC0415
-
-    return KEY_NAMES
+    """Return the names of the keys that a step uses: those that it is given, and no others. Each seals dead letters."""
+    needs = _PROCESSORS[name][2]
+    names = [DEAD_LETTER_KEYS]
+    names += [HIGH_LEVEL_KEYS] if "sealer" in needs else []
+    names += [sink_keys(domain) for domain in HIGH_DOMAINS] if "sink_sealers" in needs else []
+    return (*names, *(_code_key_names(name) if "keys" in needs else ()))
 
 
 def build_pipeline(

@@ -74,10 +74,19 @@ def conflicts_list(
     withdrawn: Annotated[
         bool, typer.Option("--withdrawn", help="List conflicts that have ended or are settled too.")
     ] = False,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", metavar="ID", help="List those of a system of the high level instead."),
+    ] = None,
 ) -> None:
     """List open conflicts: ID, kind, person (mesh code), domain, municipalities, day."""
     with errors_as_messages():
-        rows = rejections_and_conflicts.list_conflicts(*_codec(), withdrawn)
+        if system is None:
+            rows = rejections_and_conflicts.list_conflicts(*_codec(), withdrawn)
+        else:
+            rows = rejections_and_conflicts.list_sealed_conflicts(
+                *_codec(), Installation.of_settings(), system, withdrawn
+            )
     columns = ("id", "kind", "person", "domain", "municipality", "other_municipality", "effective_on")
     _print(rows, ("status", *columns) if withdrawn else columns, as_json)
 

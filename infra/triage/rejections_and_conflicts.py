@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.key_file import high_sealer
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows, value_at
 from processors.rejections import RejectionCode, RejectionKind, find_repeats
 from schemas.codec import Codec
 from schemas.submission_schemas import OPERATOR_COMMAND, fields_of_resubmission, resubmission_in
 from schemas.systems import SYSTEMS
-from schemas.topics import CONFLICT, parse_input_topic, rejected_topic
+from schemas.topics import CONFLICT, conflict_topic, parse_input_topic, rejected_topic
+from streams.sealed_rows import OpeningCodec
 
 _DUPLICATE = {
     "kind": RejectionKind.DUPLICATE.value,
@@ -81,7 +84,27 @@ def resubmit(environment: Environment, codec: Codec, rejection: str) -> None:
 
 def list_conflicts(environment: Environment, codec: Codec, withdrawn: bool = False) -> list[Row]:
     """Return open conflicts by day and ID, with `withdrawn` also those that have ended."""
-    conflicts = latest_by(read_rows(environment, codec, "conflict", [CONFLICT]), "id")
+    return _listed(read_rows(environment, codec, "conflict", [CONFLICT]), withdrawn)
+
+
+def list_sealed_conflicts(
+    environment: Environment, codec: Codec, installation: Installation, system: str, withdrawn: bool = False
+) -> list[Row]:
+    """Return the conflicts of a system of the high level as `list_conflicts` does; needs the key file.
+
+    Raise OperatorError where there is no such system of that level, KeyFileError where the key is missing.
+    """
+    if system not in SYSTEMS or not SYSTEMS[system].is_high:
+        raise OperatorError(
+            f"{system} is no system of the high level: its conflicts are in the list without --system"
+        )
+    topic = conflict_topic(system)
+    opening = OpeningCodec(codec, high_sealer(installation.key_file), topic, "conflict")
+    return _listed(read_rows(environment, opening, "conflict", [topic]), withdrawn)
+
+
+def _listed(rows: list[Row], withdrawn: bool) -> list[Row]:
+    conflicts = latest_by(rows, "id")
     selected = [row for row in conflicts if withdrawn or row["status"] == "OPEN"]
     return sorted(selected, key=lambda row: (row["effective_on"], row["id"]))
 

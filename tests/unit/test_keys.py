@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from infra.errors import KeyFileError
+from infra.key_file import sink_keys
 from infra.keys import KEY_NAMES, ensure_keys, load_keys
+from infra.run.topology import HIGH_DOMAINS, key_names
+from schemas.systems import DOMAINS
+from schemas.topics import ORDERED_STEPS
 
 
 def test_existing_keys_never_change(tmp_path: Path) -> None:
@@ -24,6 +28,21 @@ def test_existing_keys_never_change(tmp_path: Path) -> None:
     after = json.loads(file.read_bytes())["keys"]
     assert {name: after[name] for name in before} == before
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_each_step_has_the_keys_that_it_needs(tmp_path: Path) -> None:
+    """And no others: of the high level neither household nor a sink has any, and only conversion those of domains."""
+    every = ["dead-letter", "digest", "high-level", "mesh", *DOMAINS, *map(sink_keys, HIGH_DOMAINS)]
+    assert sorted(every) == sorted(KEY_NAMES)
+    names = {step: set(key_names(step)) for step in ORDERED_STEPS}
+    assert names == {
+        "intake": {"dead-letter", "mesh", "digest", "high-level"},
+        "household": {"dead-letter"},
+        "fan-out": {"dead-letter", "high-level"},
+        "conversion": {"dead-letter", "high-level", *DOMAINS, *map(sink_keys, HIGH_DOMAINS)},
+    }
+    ensure_keys(tmp_path / "keys.json")
+    assert load_keys(tmp_path / "keys.json", ("mesh",)).keys.keys() == {"mesh"}
 
 
 def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:

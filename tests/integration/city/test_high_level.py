@@ -1,0 +1,191 @@
+"""A system of the high level on real servers: readers with every login but its own, and a broker's administrator.
+
+The system is added to a running mesh by one file, as any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+
+import psycopg
+import pyarrow as pa
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+from psycopg import sql
+
+from infra.keys import load_keys
+from infra.local.kafka_server import ADMIN
+from processors.codes import MESH, person_codes
+from schemas.systems import DOMAINS
+from schemas.topics import AUDITOR, topics_of, users
+from streams.kafka_clients import reader_properties
+from tests.attacks.installed_copy import ROOT, InstalledCopy
+from tests.integration.city.life_events import A, Person, Row, ingest
+from tests.integration.city.test_added_system import Library, ingest_by
+from tests.integration.cluster import IntegrationCluster, selected
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(420)]
+
+SOURCE = ROOT / "tests" / "high_level" / "package" / "mesh_relief" / "relief.py"
+TIMEOUT_S = 30.0
+#: Words of the system that no record of others has.
+WORDS = (b"relief", b"Relief", b"living-aid", b"housing-aid", b"F-secret")
+#: Topics whose records are sealed, and those that its system writes and its clerks read.
+SEALED = ("change.relief", "domain.relief", "disclosure.relief", "conflict.relief", "state.fan-out.sealed")
+IN_CLEAR = ("in.relief.", "rejected.relief")
+#: Topics that have the names of declarations, but nothing of a person.
+KEY_NAMES_IN_CLEAR = ("key.fingerprint", "state.fan-out.adoption")
+#: Logins that may see something of it.
+OWN = re.compile(r"(auditor|admin|.*registry.*|intake|fan-out|conversion|sink[._]relief|relief([._].*)?)")
+
+
+class Relief(Library):
+    """An installation with the system, with two holders and four other residents."""
+
+    def __init__(self, cluster: IntegrationCluster, copy: InstalledCopy) -> None:
+        super().__init__(cluster, copy)
+        self.holders, self.strangers = self.readers[:2], [*self.readers[2:], *self.others]
+        self.file = copy.code / "schemas" / "systems" / "relief.py"
+        self.before: dict[str, object] = {}
+        self.after: dict[str, object] = {}
+
+    def codes(self, persons: list[Person]) -> list[bytes]:
+        """Return the mesh codes of persons."""
+        ring = load_keys(self.cluster.installation.key_file)
+        residents = pa.array([person.code for person in persons])
+        return [code.encode() for code in person_codes(ring.cipher(MESH), residents).to_pylist()]
+
+    def topics(self) -> list[str]:
+        """Return all topics of the mesh."""
+        client = AdminClient({**self.cluster.environment.kafka(ADMIN), "log_level": 0})
+        return sorted(
+            name
+            for name in client.list_topics(timeout=TIMEOUT_S).topics
+            if not name.startswith(("_", "kafkasql"))
+        )
+
+    def records(self, topic: str) -> Iterator[Message]:
+        """Yield the committed records of a topic, as the broker's administrator reads them."""
+        consumer = Consumer(reader_properties(self.cluster.environment.kafka(ADMIN), "administrator"))
+        try:
+            unread = set(consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions)
+            consumer.assign([TopicPartition(topic, number, 0) for number in unread])
+            while unread:
+                for message in consumer.consume(1_000, 1.0):
+                    error = message.error()
+                    if error is None:
+                        yield message
+                    else:
+                        assert error.code() == KafkaError._PARTITION_EOF
+                        unread.discard(message.partition() or 0)
+        finally:
+            consumer.close()
+
+
+@pytest.fixture(scope="module")
+def relief(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relief]:
+    """Yield a mesh to which the system was added while it ran, after two persons have got relief."""
+    with selected(servers):
+        servers.reset()
+        copy = InstalledCopy.create(tmp_path_factory.mktemp("installed"))
+        relief = Relief(servers, copy)
+        relief.mesh("up")
+        ingest(servers, [*relief.holders, *relief.strangers], tmp_path_factory.mktemp("residents"))
+        relief.before = relief.other_stores()
+        relief.file.write_text(SOURCE.read_text("utf-8"), "utf-8")
+        relief.apply()
+        for number, person in enumerate(relief.holders):
+            person.stages = {}
+            fields = {"file_number": f"F-secret-{number}", "kind": "living-aid", "remark": "x" * 200 * number}
+            person.event(9, f"relief_{A}", "ReliefBegan", date(2026, 11, 1), **fields)
+            person.event(9, f"relief_{A}", "ReliefBegan", date(2026, 11, 2), **fields)  # It is open already.
+        ingest_by(relief, relief.holders, tmp_path_factory.mktemp("begun"))
+        relief.after = relief.other_stores()
+        yield relief
+
+
+def test_its_own_store_has_the_holders(relief: Relief) -> None:
+    """With the facts that were known before; no other store has changed, and nothing is a dead letter."""
+    names = sorted(person.kana for person in relief.holders)
+    assert sorted(row["name"] for row in relief.table("holder")) == names
+    assert len(relief.cluster.table("relief", "relief")) == len(relief.holders)
+    assert relief.after == relief.before
+    assert relief.cluster.dead_letters() == []
+
+
+def table(relief: Relief, name: str) -> list[Row]:
+    """Return the rows of a table of the system's store."""
+    return relief.cluster.table("relief", name)
+
+
+def test_an_administrator_without_keys_reads_every_topic_in_vain(relief: Relief) -> None:
+    """No record but the system's own submissions has its words, and no sealed one the code of a person.
+
+    Nor does any topic name the holders more often than others.
+    """
+    holders, strangers = relief.codes(relief.holders), relief.codes(relief.strangers)
+    for topic in relief.topics():
+        if topic.startswith(IN_CLEAR):
+            continue
+        records = list(relief.records(topic))
+        content = b"\n".join((record.key() or b"") + (record.value() or b"") for record in records)
+        if topic not in KEY_NAMES_IN_CLEAR:
+            assert not any(word in content for word in WORDS), topic
+        named = {code: content.count(code) for code in (*holders, *strangers)}
+        assert {named[code] for code in holders} <= {named[code] for code in strangers}, topic
+        assert topic not in SEALED or not any(named.values()), topic
+
+
+@pytest.mark.parametrize("topic", SEALED)
+def test_sealed_records_have_one_size_and_no_time(relief: Relief, topic: str) -> None:
+    """Whatever their content: remarks of two lengths are among them. Their keys are digests."""
+    kept = [each for each in relief.records(topic) if not (each.key() or b"").startswith(b"barrier")]
+    assert len(kept) >= len(relief.holders)
+    assert all(re.fullmatch(b"[0-9a-f]{32}", record.key() or b"") for record in kept)
+    assert len({len(record.value() or b"") for record in kept}) == 1
+    if not topic.startswith("state."):
+        assert {record.timestamp()[1] for record in kept} == {1}
+
+
+def test_no_other_login_of_kafka_sees_its_topics(relief: Relief) -> None:
+    """Not even that there are such topics, how long they are, and when they grow."""
+    topics = {topic for topic in relief.topics() if topic.endswith(".relief") or ".relief." in topic}
+    assert {"change.relief", "domain.relief", f"in.relief.{A}", "dlq.sink.relief"} <= topics
+    hidden = topics | {"state.fan-out.sealed", "person.change"}
+    others = [user for user in users(topics_of([A])) if not OWN.fullmatch(user)]
+    assert {*DOMAINS, "tracker", f"juki.{A}", f"care.{A}", "sink.pension"} <= set(others)
+    for user in others:
+        client = AdminClient({**relief.cluster.environment.kafka(user), "log_level": 0})
+        visible = set(client.list_topics(timeout=TIMEOUT_S).topics)
+        allowed = {"person.change"} if user == "household" else set()
+        assert visible & hidden <= allowed, user
+
+
+def test_no_other_login_of_the_database_reads_its_store(relief: Relief) -> None:
+    """A municipality of the system reads its own rows only."""
+    tables = ("relief", "holder", "deleted_revision", "sink_offset", "receipt_outbox", "dlq_entry")
+    with psycopg.connect(relief.cluster.environment.dsn(AUDITOR)) as connection:
+        query = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
+        logins = [name for (name,) in connection.execute(query).fetchall() if not OWN.fullmatch(name)]
+    assert {domain.schema_name for domain in DOMAINS.values()} <= set(logins)
+    for login in logins:
+        with psycopg.connect(relief.cluster.environment.dsn(login), autocommit=True) as connection:
+            for table in tables:
+                statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("relief", table))
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+    with psycopg.connect(relief.cluster.environment.dsn("relief_012033")) as connection:
+        assert connection.execute("SELECT count(*) FROM relief.holder").fetchone() == (0,)
+
+
+def test_rows_go_at_the_end(relief: Relief, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A relief that ends leaves no row, also none that is closed."""
+    ending, *_ = relief.holders
+    ending.stages = {}
+    ending.event(10, f"relief_{A}", "ReliefEnded", date(2026, 11, 20), file_number="F-secret-0")
+    ingest_by(relief, [ending], tmp_path_factory.mktemp("ended"))
+    assert [row["file_number"] for row in table(relief, "relief")] == ["F-secret-1"]
+    assert len(table(relief, "holder")) == 1
