@@ -1,4 +1,4 @@
-"""Which declared entities of a person a change of the person's state may affect."""
+"""Which declared entities of a person a change of the person's state may affect, and which open only by age."""
 
 from __future__ import annotations
 

@@ -70,9 +70,9 @@ class PersonAggregate:
     `archived_until` in the order of effect. `accounts` are in the order of effect. `cancelled` are municipality and
     number of notices that a cancellation names, each with the receipt of the cancellation. `revisions` are the latest
     by domain. `entities` are the declared entities of which something is known or will be: ids, each with the next day
-    on which something changes by itself. `waiting` are the entries whose day hasn't come. `state` is the fold of all
-    but these; only a protection measure that one of them begins is in it. `known_until` is the latest day on which an
-    entry from which rows follow is known, None if there is none.
+    on which something changes by itself; and the departure (`processors.fan_out.departures`). `waiting` are the entries
+    whose day hasn't come. `state` is the fold of all but these; only a protection measure that one of them begins is in
+    it. `known_until` is the latest day on which an entry from which rows follow is known, None if there is none.
     """
 
     notices: list[PersonNotice] = field(default_factory=list)

@@ -12,7 +12,6 @@ from typing import Final
 
 from processors.entities.rows import (
     DEPENDENCIES,
-    ENTITIES,
     HISTORIES,
     IS_ACCOUNT_READ,
 )
@@ -26,6 +25,7 @@ from processors.fan_out.affected_entities import (
     opens_by_age_on,
 )
 from processors.fan_out.declared import Declared
+from processors.fan_out.departures import follow_departure
 from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import (
     ADOPTING,
@@ -43,6 +43,7 @@ from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_cache import PersonCache
 from processors.fan_out.person_state import PersonState
+from processors.fan_out.retired_entities import retire_undeclared
 from processors.fan_out.row_history import WITH_HISTORY, AppliedToRows, applied_to_rows, whole_history
 from processors.fan_out.waiting_entries import (
     DatedEntry,
@@ -150,8 +151,9 @@ class PersonChangeRules:
         elif change.kind == CONTINUE:
             self._work_off_portion(row)
         elif change.kind == DUE:
-            self._retire(change.person)
+            retire_undeclared(change.person, self._persons, self._outputs)
             self._release(row, change.person)
+            self._follow_departure(change.person)
             self._publish(row, change.person, entities_of(self._persons.get(change.person)))
         elif change.kind == ADOPTED:
             if self._adoption.begin(change.declarations or 0):
@@ -193,6 +195,7 @@ class PersonChangeRules:
         """
         person = self._persons.peek(code)
         after, is_last = person.state, is_last and not was_ahead(entry)
+        self._follow_departure(code, before)
         if is_seen_by_entities(before, after):
             self._high.publish(row, code)
             affected = affected_entities(before, after, entities_of(person), is_last=is_last)
@@ -205,6 +208,9 @@ class PersonChangeRules:
         wanted = affected_beside_life(before, person, is_late=is_late)
         if wanted:
             self._publish(row, code, wanted)
+
+    def _follow_departure(self, code: str, before: PersonState | None = None) -> None:
+        follow_departure(code, before, self._persons, self._outputs, self._clock.day)
 
     def _keep_waiting(
         self, row: int, change: PersonChange, person: PersonAggregate, entry: DatedEntry
@@ -285,7 +291,8 @@ class PersonChangeRules:
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)
                 continue
             try:
-                self._retire(code)
+                retire_undeclared(code, self._persons, self._outputs)
+                self._follow_departure(code)
                 self._publish(row, code, entities_of(person))
             except Exception:  # An error about one person must not stop the days of all others.
                 self._clock.take_off(code)
@@ -309,7 +316,7 @@ class PersonChangeRules:
     def _adopt(self, row: int, code: str, changed: Collection[str]) -> None:
         """Publish what differs of a person by declarations that have changed, given by their names."""
         person = self._persons.peek(code)
-        self._retire(code)
+        retire_undeclared(code, self._persons, self._outputs)
         if RULES in changed:
             before = person.state
             person.state = person.refolded(partial(self._persons.archived_notices, code))
@@ -319,6 +326,7 @@ class PersonChangeRules:
                     row, code, person, before, AppliedToRows(deleted_on=self._clock.day)
                 )
         self._adopt_history(row, code, person, changed)
+        self._follow_departure(code)
         self._publish(
             row,
             code,
@@ -340,15 +348,6 @@ class PersonChangeRules:
         person, read_archive = self._persons.get(code), partial(self._persons.archived_notices, code)
         history = whole_history(person, read_archive, domains, replaces=replaces)
         self._outputs.add_history(row, code, person, history)
-
-    def _retire(self, code: str) -> None:
-        """Take entities of a person that aren't declared any more off the agenda, and withdraw their conflicts."""
-        person = self._persons.peek(code)
-        for id_ in [id_ for id_ in person.entities if id_ not in ENTITIES]:
-            self._outputs.add_conflicts(self._persons.entities.withdraw_conflicts(code, id_))
-            if person.entities[id_] is not None:
-                self._persons.entities.plan(code, id_, person.entities[id_], None)
-                self._persons.get(code).entities[id_] = None
 
     def _publish(self, row: int, code: str, wanted: Collection[str]) -> None:
         """Publish what differs of declared entities of a person on the day of the partition."""

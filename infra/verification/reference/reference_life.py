@@ -79,6 +79,16 @@ class ReferenceLife:
         return away
 
 
+def departed_from(days: Sequence[LifeDay]) -> tuple[str, str] | None:
+    """Return the municipality that a person left for another one and the day, if no registration is confirmed since."""
+    if not days or days[-1].municipality or days[-1].dead or days[-1].abroad:
+        return None
+    registered = [index for index, each in enumerate(days) if each.municipality]
+    if not registered:
+        return None
+    return days[registered[-1]].municipality or "", days[registered[-1] + 1].day
+
+
 def life_of(days: Sequence[LifeDay], cancelled: Iterable[tuple[AcceptedNotice, str]]) -> ReferenceLife:
     """Return the life of a person from its days and the cancelled notices, each with the person's code."""
     life = ReferenceLife(days)

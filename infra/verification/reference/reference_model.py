@@ -20,7 +20,7 @@ from infra.verification.reference.notice import (
     Submission,
 )
 from infra.verification.reference.received import without_future
-from infra.verification.reference.reference_life import life_of
+from infra.verification.reference.reference_life import add_days, departed_from, life_of
 from infra.verification.reference.reference_order import PersonalNotice, order_by_effect
 from infra.verification.reference.reference_parsing import read_submissions
 from infra.verification.reference.reference_person import Person, Row, fold, fold_until
@@ -33,6 +33,8 @@ WITHOUT_MESSAGE = frozenset({"死亡", "支援措置開始", "支援措置終了
 UNKNOWN_PERSON = -1
 #: A day after everything.
 END_OF_TIME = "9999-12-31"
+#: After so many days without a registration, somebody who has moved out is a case for a clerk.
+OVERDUE_AFTER_DAYS = 31
 COLUMNS = ("name", "kana", "roman", "birth_date", "sex", "address", "relationship")
 
 
@@ -83,6 +85,8 @@ class Expected:
       of another person that a column names (UNKNOWN_PERSON if nothing else is known of that person); `reading_persons`
       has the index of each row's person. `rejected_events` are the rejected events of systems with entities, and
       `events_without_effect` those accepted that have none: system, municipality ("" if national) and number.
+    - `departed` counts who has moved out and is registered nowhere 31 days later, by the municipality of before, the
+      one that the notice names (None if the person is protected), and the day.
     - `accepted` counts the accepted notices by reason; `messages` is the number of messages in the portal.
     """
 
@@ -104,6 +108,7 @@ class Expected:
     reading_persons: dict[str, list[int]] = field(default_factory=dict)
     rejected_events: set[tuple[str, str, str]] = field(default_factory=set)
     events_without_effect: set[tuple[str, str, str]] = field(default_factory=set)
+    departed: Counter[tuple[str, str | None, str]] = field(default_factory=Counter)
 
 
 #: Returns when the submission at this line of a file was received.
@@ -268,12 +273,27 @@ def _fold_all(submissions: _Submissions, outcome: Expected, today: str) -> None:
             outcome.readings.setdefault(row.table, []).append({**row.columns, **persons})
             outcome.reading_persons.setdefault(row.table, []).append(index)
         outcome.events_without_effect |= {id_of(event) for event in without_effect(timelines)}
+        _add_departure(person, entries, outcome, today)
         _add_to_households(person, households)
         outcome.conflicts.update(
             (enrolment.domain, enrolment.municipality, enrolment.since)
             for enrolment in person.conflicting_enrolments
         )
     outcome.households = sorted(sorted(members) for members in households.values())
+
+
+def _add_departure(person: Person, entries: Iterable[AcceptedNotice], outcome: Expected, today: str) -> None:
+    """Count a person who should be registered elsewhere, and isn't."""
+    left = departed_from(person.days)
+    if left is None or add_days(left[1], OVERDUE_AFTER_DAYS) > today:
+        return
+    said = [
+        entry.notice
+        for entry in entries
+        if entry.notice.reason == "転出" and (entry.notice.municipality, entry.notice.effective_on) == left
+    ]
+    named = said[-1].moved_to if said and not person.protected else None
+    outcome.departed[left[0], named, left[1]] += 1
 
 
 def _notices_in_effect(code: str, entries: Iterable[AcceptedNotice]) -> Iterator[PersonalNotice]:

@@ -144,6 +144,19 @@ class Stores:
             self._tables[name] = self._cluster.table(*name)
         return [row for row in self._tables[name] if row["code"] == code]
 
+    def mesh_code(self, person: Person) -> str:
+        """Return the person's mesh code, by which conflicts name the person."""
+        (code,) = person_codes(self._keys.cipher(MESH), pa.array([person.code])).to_pylist()
+        return str(code)
+
+    def open_conflicts(self, kind: str) -> dict[str, list[Row]]:
+        """Return the open conflicts of a kind, by the mesh code of the person."""
+        conflicts: dict[str, list[Row]] = {}
+        for row in self._cluster.conflicts():
+            if row["kind"] == kind:
+                conflicts.setdefault(row["person"], []).append(row)
+        return conflicts
+
     def row(self, person: Person, domain: str, table: str, **where: str) -> Row:
         """Return the one row of a person with these values."""
         rows = [row for row in self.rows(person, domain, table) if where.items() <= row.items()]

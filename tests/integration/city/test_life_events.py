@@ -35,9 +35,8 @@ class Story:
         self.turns_65_tomorrow = self._turned_65(
             date(TODAY.year - 65, TODAY.month, TODAY.day) + timedelta(days=2)
         )
-        self.departed = [
-            self._departed(days_ago(days)) for days in (31, 32, self.population.chance.randint(33, 80))
-        ]
+        self.departed_on = [days_ago(days) for days in (31, 32, self.population.chance.randint(33, 80))]
+        self.departed = [self._departed(on) for on in self.departed_on]
         self.just_departed = [
             self._departed(days_ago(days)) for days in (30, self.population.chance.randint(1, 29))
         ]
@@ -137,12 +136,23 @@ def test_check_3_insured_the_day_before_the_65th_birthday(story: tuple[Story, St
 
 
 def test_check_6_a_departure_without_arrival(story: tuple[Story, Stores]) -> None:
-    """After 31 days without a registration the card is void; nobody lists the person at the destination."""
+    """After 31 days without a registration the card is void, and a clerk sees that the person hasn't arrived.
+
+    Nobody lists the person at the destination.
+    """
     persons, stores = story
     for person in persons.departed:
         assert stores.row(person, "card", "card")["state"] == "void"
     for person in persons.just_departed:
         assert stores.row(person, "card", "card")["state"] == "active"
+    conflicts = stores.open_conflicts("DEPARTED_NOT_ARRIVED")
+    for person, on in zip(persons.departed, persons.departed_on, strict=True):
+        assert [
+            (each["municipality"], each["other_municipality"], each["effective_on"])
+            for each in conflicts.get(stores.mesh_code(person), ())
+        ] == [(A, B, on)]
+    for person in (*persons.just_departed, *persons.moved):
+        assert stores.mesh_code(person) not in conflicts
     for person in (*persons.departed, *persons.just_departed):
         assert [row["municipality"] for row in stores.rows(person, "local-tax", "person")] == [A]
 

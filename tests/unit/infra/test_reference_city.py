@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -47,12 +48,24 @@ def model(city: tuple[Path, ExpectedCounts]) -> Expected:
 
 
 @pytest.fixture(scope="module")
-def actual(city: tuple[Path, ExpectedCounts]) -> Actual:
-    """Return what the steps make of the city."""
+def steps(city: tuple[Path, ExpectedCounts]) -> AllSteps:
+    """Return the steps after they have processed the city."""
     steps = AllSteps()
     for number, path in enumerate(files_of(city[0])):
         steps.submit(received_later(each, number) for each in batches_of(path))
-    conflicts = {row["id"]: row for row in steps.records.get(CONFLICT, ())}.values()
+    return steps
+
+
+@pytest.fixture(scope="module")
+def conflicts(steps: AllSteps) -> list[Row]:
+    """Return the open conflicts."""
+    latest = {row["id"]: row for row in steps.records.get(CONFLICT, ())}
+    return [row for row in latest.values() if row["status"] == "OPEN"]
+
+
+@pytest.fixture(scope="module")
+def actual(steps: AllSteps, conflicts: list[Row]) -> Actual:
+    """Return what the steps make of the city."""
     return Actual(
         persons_of(steps),
         readings=readings_of(steps),
@@ -66,7 +79,7 @@ def actual(city: tuple[Path, ExpectedCounts]) -> Actual:
         events_without_effect={
             (row["domain"], row["municipality"] or "", row["number"])
             for row in conflicts
-            if row["kind"] == "EVENT_WITHOUT_EFFECT" and row["status"] == "OPEN"
+            if row["kind"] == "EVENT_WITHOUT_EFFECT"
         },
     )
 
@@ -122,6 +135,17 @@ def readings_of(steps: AllSteps) -> dict[str, list[Row]]:
                 names = ("code", "municipality", "effective_on")
                 table[key] = {**{name: record.get(name) for name in names}, **row}
     return {table: list(rows.values()) for table, rows in tables.items()}
+
+
+def test_who_has_departed_and_not_arrived_is_a_conflict(model: Expected, conflicts: list[Row]) -> None:
+    """With the municipality of before and the one that the move out names; nobody else is."""
+    found = Counter(
+        (row["municipality"], row["other_municipality"], str(row["effective_on"]))
+        for row in conflicts
+        if row["kind"] == "DEPARTED_NOT_ARRIVED"
+    )
+    assert found == model.departed
+    assert found
 
 
 def test_every_row_of_every_reading_is_as_expected(model: Expected, actual: Actual) -> None:
