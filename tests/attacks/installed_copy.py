@@ -79,6 +79,16 @@ class InstalledCopy:
         assert content.count(old) == 1, f"{content.count(old)} times in {file}: {old}"
         path.write_text(content.replace(old, new), "utf-8")
 
+    def install(self, name: str, folder: Path, entry_points: str, version: str = "1.0.0") -> None:
+        """Install a package, or another version of it, as pip does for development: a path, and metadata."""
+        site_packages = next(self.folder.glob("venv/lib/python*/site-packages"))
+        (site_packages / f"{name}.pth").write_text(f"{folder}\n", "utf-8")
+        information = site_packages / f"{name}.dist-info"
+        information.mkdir(exist_ok=True)
+        metadata = f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n"
+        (information / "METADATA").write_text(metadata, "utf-8")
+        (information / "entry_points.txt").write_text(entry_points, "utf-8")
+
     def add_domain(self, name: str, schema: bool = True) -> None:
         """Declare a domain that is like pension in everything but its name; without its schema on request."""
 

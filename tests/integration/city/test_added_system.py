@@ -1,6 +1,7 @@
-"""A system that is added by one file to a running mesh with persons in it, and readings that come, change and go.
+"""A system that is added to a running mesh with persons in it, and readings that come, change and go.
 
-Its own events go in; it receives of whom it names what is known already; nothing changes in any other store.
+It is one file of the mesh's code, or a package outside of it. Its own events go in; it receives what is known of the
+persons whom it names; nothing changes in any other store.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pytest
 from psycopg import sql
 
 from schemas.systems import DOMAINS
+from schemas.systems._discovery import GROUP
 from schemas.topics import AUDITOR
 from tests.attacks.installed_copy import InstalledCopy
 from tests.integration.city.life_events import A, B, Person, Population, Row, ingest
@@ -64,12 +66,14 @@ ENDED = CHANGED.replace("basis=BASIS", "basis=BASIS, ended=True")
 class Library:
     """The persons, the installation, and what its stores have."""
 
-    def __init__(self, cluster: IntegrationCluster, copy: InstalledCopy) -> None:
-        self.cluster, self.copy = cluster, copy
+    def __init__(self, cluster: IntegrationCluster, copy: InstalledCopy, package: Path | None) -> None:
+        self.cluster, self.copy, self._package, self._version = cluster, copy, package, 0
         population = Population(20)
         self.readers = [self._resident(population) for _ in range(3)]
         self.others = [self._resident(population) for _ in range(3)]
-        self.file = copy.code / "schemas" / "systems" / "library.py"
+        module = package / "mesh_library" if package else copy.code / "schemas" / "systems"
+        module.mkdir(parents=True, exist_ok=True)
+        self.file = module / "library.py"
 
     @staticmethod
     def _resident(population: Population) -> Person:
@@ -82,11 +86,19 @@ class Library:
         person.stages[1].append(("events_portal", {"account": account}))
         return person
 
+    def declare(self, text: str) -> None:
+        """Write the system's file; as a package it is installed in a new version."""
+        self.file.write_text(text, encoding="utf-8")
+        if self._package is not None:
+            self._version += 1
+            entry_point = f"[{GROUP}]\nlibrary = mesh_library.library:SYSTEM\n"
+            self.copy.install("mesh_library", self._package, entry_point, f"1.{self._version}.0")
+
     def edit(self, old: str, new: str) -> None:
         """Replace a text that occurs once in the system's file."""
         text = self.file.read_text(encoding="utf-8")
         assert text.count(old) == 1
-        self.file.write_text(text.replace(old, new), encoding="utf-8")
+        self.declare(text.replace(old, new))
 
     def mesh(self, *arguments: object) -> str:
         """Run a command of the copy's `mesh`, and return its output."""
@@ -128,13 +140,16 @@ class Library:
         return contents
 
 
-@pytest.fixture(scope="module")
-def library(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+@pytest.fixture(scope="module", params=["file", "package"])
+def library(
+    request: pytest.FixtureRequest, servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Library]:
     """Yield a mesh that runs from a copy of the code and has six residents with cards."""
     with selected(servers):
         servers.reset()
         copy = InstalledCopy.create(tmp_path_factory.mktemp("installed"))
-        library = Library(servers, copy)
+        package = tmp_path_factory.mktemp("mesh-library") if request.param == "package" else None
+        library = Library(servers, copy, package)
         library.mesh("up")
         ingest(servers, [*library.readers, *library.others], tmp_path_factory.mktemp("residents"))
         yield library
@@ -162,7 +177,7 @@ def added(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """Add the system by its file, and submit a card of each reader."""
 
     def add() -> None:
-        library.file.write_text(SYSTEM, encoding="utf-8")
+        library.declare(SYSTEM)
         library.apply()
         for person in library.readers:
             person.stages, card = {}, person.code[-6:]
@@ -239,7 +254,7 @@ def gone(library: Library, ended: Stage) -> Stage:
     return stage(library, leave_out, "number_card", "library_card")
 
 
-def test_a_system_is_added_by_one_file(library: Library, added: Stage) -> None:
+def test_a_system_is_added(library: Library, added: Stage) -> None:
     """Its events become rows, it receives the facts that were known before, and no other store changes."""
     numbers = sorted(person.code[-6:] for person in library.readers)
     assert sorted(row["card_number"] for row in added.rows["library_card"]) == numbers

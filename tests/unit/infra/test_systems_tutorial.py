@@ -84,7 +84,7 @@ def test_a_package_is_made_as_shown(copy: InstalledCopy) -> None:
     (folder / "__init__.py").touch()
     require_output(copy, words, expected)
     ((name, target),) = project["project"]["entry-points"][GROUP].items()
-    install(copy, folder.parent, f"[{GROUP}]\n{name} = {target}\n")
+    copy.install("mesh_booklet", folder.parent, f"[{GROUP}]\n{name} = {target}\n")
     files = {"domain-booklet/v1.avsc", "submission-booklet/v1.avsc"}
     before = (copy.code / "schemas" / "avro" / "released.json").read_text("utf-8")
     generated = copy.mesh("systems", "generate").stdout
@@ -97,18 +97,6 @@ def test_a_package_is_made_as_shown(copy: InstalledCopy) -> None:
     }
     assert (copy.code / "schemas" / "avro" / "released.json").read_text("utf-8") == before
     assert "submission-booklet (version 1)" in copy.mesh("systems", "show", "booklet").stdout
-
-
-def install(copy: InstalledCopy, folder: Path, entry_points: str) -> None:
-    """Install a package as pip does it for development: a path, and the package's metadata."""
-    site_packages = next(copy.folder.glob("venv/lib/python*/site-packages"))
-    (site_packages / "booklet.pth").write_text(f"{folder}\n", "utf-8")
-    information = site_packages / "mesh_booklet-1.0.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: mesh-booklet\nVersion: 1.0.0\n", "utf-8"
-    )
-    (information / "entry_points.txt").write_text(entry_points, "utf-8")
 
 
 def test_the_page_has_every_word_of_a_declaration() -> None:
