@@ -27,7 +27,9 @@ from tests.simulation.statements import Row
 
 #: Not intake: it has no register of residents, on which the meaning of a household's notice depends.
 STEPS: Final = ("household", "fan-out", "conversion", "sink")
-_IN_ROWS: Final = "rows"
+ROWS: Final = "rows of fan-out"
+#: What fails.
+PLANS: Final = (*STEPS, ROWS)
 REASON: Final = "STUMBLED"
 #: One history in three has a failing step, which fails on one record in 24.
 _ONE_HISTORY_IN, _ONE_RECORD_IN = 3, 24
@@ -47,6 +49,11 @@ class FailurePlan:
     #: Whether the step fails whenever it makes certain rows of readings, instead of on certain records.
     in_rows: bool = False
 
+    @property
+    def kind(self) -> str:
+        """One of `PLANS`: the step, or `ROWS`."""
+        return ROWS if self.in_rows else self.step
+
     def fails_on(self, identity: object, one_in: int = _ONE_RECORD_IN) -> bool:
         """Return whether the record of this identity fails, as one in so many does."""
         return crc32(repr(identity).encode(), self.seed) % one_in == 0
@@ -57,13 +64,10 @@ def draw_failure_plan(seed: int) -> FailurePlan | None:
     chance = random.Random(f"stumble {seed}")  # noqa: S311 - repeatable on purpose
     if chance.randrange(_ONE_HISTORY_IN):
         return None
-    step = chance.choice((*STEPS, _IN_ROWS))
-    seed, raises = chance.randrange(2**32), chance.random() < 0.5
-    return (
-        FailurePlan("fan-out", seed, raises=True, in_rows=True)
-        if step == _IN_ROWS
-        else FailurePlan(step, seed, raises)
-    )
+    kind, seed, raises = chance.choice(PLANS), chance.randrange(2**32), chance.random() < 0.5
+    if kind == ROWS:
+        return FailurePlan("fan-out", seed, raises=True, in_rows=True)
+    return FailurePlan(kind, seed, raises)
 
 
 class Health:

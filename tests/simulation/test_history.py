@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.cities import NOTICES_MIN
-from tests.simulation.failing_steps import STEPS, draw_failure_plan
+from tests.simulation.failing_steps import PLANS, draw_failure_plan
 from tests.simulation.faults import KINDS, draw_faults
 from tests.simulation.history import FAULTS_MIN, expected_outcome, history_of, run
 from tests.simulation.seeded import SEEDED, seeded
@@ -27,10 +27,10 @@ def test_a_history_with_faults_ends_like_one_without(seed: int) -> None:
     assert len(result.injected) >= FAULTS_MIN
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_retried_dead_letters_leave_no_trace(step: str) -> None:
+@pytest.mark.parametrize("kind", PLANS)
+def test_retried_dead_letters_leave_no_trace(kind: str) -> None:
     """Run histories in which this step has dead letters and blocked records while faults are injected."""
-    seeds = [seed for seed in range(200) if (plan := draw_failure_plan(seed)) and plan.step == step][:2]
+    seeds = [seed for seed in range(200) if (plan := draw_failure_plan(seed)) and plan.kind == kind][:2]
     results = [run(history_of(seed, CITIES)) for seed in seeds]
     assert [result.findings for result in results] == [[], []]
     assert sum(result.dead_letters_retried for result in results) > 0

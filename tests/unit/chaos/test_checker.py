@@ -51,6 +51,36 @@ def test_nothing_is_found_in_a_correct_run() -> None:
     assert check(replace(evidence, receipts={PENSION: receipts}, converted_receipts=converted)) == []
 
 
+def test_a_day_reaches_every_partition_once() -> None:
+    """Then it is one effect; with fewer records it is lost for a partition, with more it came twice."""
+    evidence, day = correct_evidence(), Origin("in.clock", 0)
+
+    def with_records(number: int) -> set[str]:
+        records = [PersonChangeRecord(day, "", None, "DAY_BEGUN")] * number
+        topics = {"submitted": evidence.submitted, "input_records": evidence.input_records}
+        more: dict[str, Any] = {name: {**of_topic, "in.clock": [b"4"]} for name, of_topic in topics.items()}
+        return kinds(
+            replace(evidence, person_changes=[*evidence.person_changes, *records], partitions=3, **more)
+        )
+
+    assert [with_records(number) for number in (3, 2, 4)] == [set(), {"no-effect"}, {"two-effects"}]
+
+
+def test_fan_out_may_reject_any_event_of_an_entity() -> None:
+    """Intake let it pass as a change; an enrolment that isn't repeated may not be rejected as well."""
+    evidence, origin = correct_evidence(), Origin(ENROLMENTS_TOPIC, 0)
+
+    def rejected(kind: str) -> set[str]:
+        changes = [
+            change._replace(kind=kind) if change.origin == origin else change
+            for change in evidence.person_changes
+        ]
+        return kinds(replace(evidence, person_changes=changes, rejected=[*evidence.rejected, origin]))
+
+    assert rejected("EVENT") == set()
+    assert rejected("ENROLMENT") == {"two-effects"}
+
+
 def test_the_state_of_an_unlogged_batch_is_correct() -> None:
     """A worker may be killed between a commit and its log line, or paused and log the batch later."""
     evidence = correct_evidence()
