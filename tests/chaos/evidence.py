@@ -177,22 +177,6 @@ def collect(
     )
 
 
-def receipts(environment: Environment, codec: Codec) -> dict[tuple[str, int], tuple[object, ...]]:
-    """Return when and where each accepted notice or event was received, by the file and line that it is from."""
-    topics, place = (
-        TopicContents(environment, codec, [NOTICE, PERSON_CHANGE]),
-        ("topic", "partition", "offset"),
-    )
-    return {
-        (row["origin"]["file"], row["origin"]["line"]): (
-            row["received_at"],
-            *(row["origin"][name] for name in place),
-        )
-        for topic, schema in ((NOTICE, "notice"), (PERSON_CHANGE, "person-change"))
-        for _, _, row in topics.rows(topic, schema, "received_at", "origin")
-    }
-
-
 def _batches(lines: Iterable[Row]) -> Iterator[model.CommittedBatch]:
     """Yield the committed batches that workers of steps logged, without those of sinks."""
     for line in lines:

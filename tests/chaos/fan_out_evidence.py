@@ -1,4 +1,4 @@
-"""What fan-out's changelogs say at the end of a run about its days, its agenda and its adoption."""
+"""What fan-out received in a run, and what its changelogs say at the end about its days, agenda and adoption."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ from datetime import date
 from infra.apply.installation import ApplySettings
 from infra.environment import Environment
 from schemas.codec import Codec
-from schemas.topics import state_topic
+from schemas.topics import NOTICE, PERSON_CHANGE, state_topic
 from tests import fan_out_checks
-from tests.chaos.evidence import messages, partition_of
+from tests.chaos.evidence import TopicContents, messages, partition_of
+
+
+def receipts(environment: Environment, codec: Codec) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Return when and where each accepted notice or event was received, by the file and line that it is from."""
+    topics, place = (
+        TopicContents(environment, codec, [NOTICE, PERSON_CHANGE]),
+        ("topic", "partition", "offset"),
+    )
+    return {
+        (row["origin"]["file"], row["origin"]["line"]): (
+            row["received_at"],
+            *(row["origin"][name] for name in place),
+        )
+        for topic, schema in ((NOTICE, "notice"), (PERSON_CHANGE, "person-change"))
+        for _, _, row in topics.rows(topic, schema, "received_at", "origin")
+    }
 
 
 def clock_and_adoption(

@@ -32,7 +32,7 @@ from tests.chaos.checker import Anomaly, check
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.days import RunDays
 from tests.chaos.declarations import are_former
-from tests.chaos.fan_out_evidence import clock_and_adoption
+from tests.chaos.fan_out_evidence import clock_and_adoption, receipts
 from tests.chaos.faults import adoption
 from tests.chaos.history import History, open_history
 from tests.chaos.model import Evidence
@@ -262,10 +262,10 @@ class _Run:
         """Compare stores, rejections and events without effect with the reference model of the same files."""
         environment = self.mesh.environment
         mesh_codec = codec(environment, self.mesh.installation)
-        receipts = evidence.receipts(environment, mesh_codec)
+        received = receipts(environment, mesh_codec)
         model = expected(
             city_load.city.files,
-            receipt_of=lambda file, line: receipts.get((file, line), ()),
+            receipt_of=lambda file, line: received.get((file, line), ()),
             today=str(city_load.last_day),
         )
         stores, figures = read_stores(environment.dsn(AUDITOR)), measure(environment, mesh_codec)
