@@ -67,6 +67,10 @@ def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
     """Return the values of one column, as in `rows_from_table`."""
     if isinstance(column, pa.ChunkedArray):
         return [value for chunk in column.chunks for value in values_of(chunk)]
+    return [None] * len(column) if column.null_count == len(column) else _values_of(column)
+
+
+def _values_of(column: pa.Array) -> list[Any]:
     if pa.types.is_date32(column.type):
         numbers = column.cast(pa.int32())
         distinct = pc.unique(numbers.drop_null()).to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from processors.entities.timeline import Version
@@ -69,18 +70,22 @@ class Life(NamedTuple):
     def period_on(self, day: date) -> ResidencePeriod | None:
         """Return the period of a day, begun when its municipality became that of the registration; None before all."""
         found: ResidencePeriod | None = None
+        begins = day
         for period in reversed(self.periods):
             if period.begins > day:
                 continue
-            if found is not None and period.municipality != found.municipality:
+            if found is None:
+                found = period
+            elif period.municipality != found.municipality:
                 break
-            found = period if found is None else found._replace(begins=period.begins)
-        return found
+            begins = period.begins
+        return found if found is None or begins == found.begins else found._replace(begins=begins)
 
 
 NOTHING_KNOWN = Life()
 
 
+@lru_cache(maxsize=50_000)  # There are as many birth dates of persons alive.
 def age_reached_on(birth_date: date, age: int) -> date:
     """Return the day on which an age is reached: the day before the birthday.
 

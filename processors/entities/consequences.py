@@ -41,7 +41,7 @@ def known_from_the_beginning(entity: Entity, life: Life, others: Mapping[str, Ti
         elif isinstance(rule, FollowsEntity):
             yield from (due for due in _by_entity(rule, others) if _counts(entity, rule, due.day))
     if entity.by_residence is not None:
-        yield from _by_residence(entity, life)
+        yield from by_residence(entity, life)
 
 
 def _counts(entity: Entity, rule: Consequence, day: date) -> bool:
@@ -53,6 +53,8 @@ def of_age_on(entity: Entity, birth_date: date) -> date:
 
     Who has reached the age by the rules of a day stays old enough, whatever the rules of later days.
     """
+    if len(entity.rules) == 1:
+        return age_reached_on(birth_date, entity.by_residence.from_age if entity.by_residence else 0)
     for rules, after in zip_longest(entity.rules, entity.rules[1:]):
         rule = rules.by_residence
         day = max(rules.first_day, age_reached_on(birth_date, rule.from_age if rule else 0))
@@ -78,7 +80,8 @@ def _has_ended(rule: FollowsEntity, version: Version) -> bool:
     return not version.open or version.values[rule.entity.positions[rule.field]] in rule.values
 
 
-def _by_residence(entity: Entity, life: Life) -> Iterator[Due]:
+def by_residence(entity: Entity, life: Life) -> Iterator[Due]:
+    """Yield the days on which the residence may open or close the entity."""
     rules = [rule for rule in entity.all_follows if isinstance(rule, ByResidence)]
     before: ResidencePeriod | None = None
     for period in life.periods:
@@ -94,32 +97,30 @@ def _by_residence(entity: Entity, life: Life) -> Iterator[Due]:
 
 def residence_dues(entity: Entity, days: Iterable[date]) -> Iterator[Due]:
     """Yield that an entity is to be open where the person is registered on these days, by the rules of each day."""
+    only = entity.by_residence if len(entity.rules) == 1 else None
+    if only is None and len(entity.rules) == 1:
+        return
     for day in days:
-        rule = entity.rules_on(day).by_residence
+        rule = only or entity.rules_on(day).by_residence
         if rule is not None:
             yield Due(day, rule)
 
 
 def expiries(entity: Entity, key: Key, version: Version) -> Iterator[Due]:
     """Yield the days on which an open version expires."""
-    if not version.open:
-        return
-    for rule in entity.all_follows:
-        if isinstance(rule, Expires):
-            last = version.values[entity.field_names.index(rule.field)]
-            if last is not None and date.fromisoformat(last) < date.max:
-                day = max(version.begins, date.fromisoformat(last) + _ONE_DAY)
-                if _counts(entity, rule, day):
-                    yield Due(day, rule, key, value=last)
+    for rule in entity.expires if version.open else ():
+        last = version.values[entity.positions[rule.field]]
+        if last is not None and date.fromisoformat(last) < date.max:
+            day = max(version.begins, date.fromisoformat(last) + _ONE_DAY)
+            if _counts(entity, rule, day):
+                yield Due(day, rule, key, value=last)
 
 
 def by_named_entity(
     entity: Entity, key: Key, version: Version, before: Version | None, others: Mapping[str, Timeline]
 ) -> Iterator[Due]:
     """Yield what follows at once if a version begins to name the key of another entity that has ended already."""
-    for rule in entity.all_follows:
-        if not isinstance(rule, FollowsEntity) or not version.open:
-            continue
+    for rule in entity.follows_entities if version.open else ():
         position, other = entity.positions[rule.by], others.get(rule.entity.id)
         named = version.values[position]
         if other is None or named is None or (before and before.open and before.values[position] == named):

@@ -17,6 +17,7 @@ from processors.entities.consequences import (
     Due,
     KeyPast,
     by_named_entity,
+    by_residence,
     concerns,
     expiries,
     known_from_the_beginning,
@@ -57,7 +58,38 @@ def fold(
 
     `others` are the timelines, by id, of the entities that it follows.
     """
-    return _Fold(entity, life, others or {}).run(submissions)
+    received = list(submissions)
+    if not received and entity.is_by_residence_alone:
+        return _fold_residence(entity, life)
+    return _Fold(entity, life, others or {}).run(received)
+
+
+def _fold_residence(entity: Entity, life: Life) -> Timeline:
+    """Fold an entity of which nothing was submitted, where nothing but the residence matters: so it is for most."""
+    rule = entity.by_residence
+    if len(life.periods) > 1 or len(entity.rules) > 1 or rule is None:
+        return _Fold(entity, life, {}).run_residence()
+    timeline = Timeline()
+    for begins, municipality, birth_date, *_ in life.periods:
+        if municipality is not None and birth_date is not None:
+            day = max(begins, of_age_on(entity, birth_date))
+            values = _values_after(entity, entity.event(rule.opens))
+            timeline.versions[(municipality,)] = [Version(day, True, values)]
+    return timeline
+
+
+def _values_after(
+    entity: Entity, event: Event, before: Values | None = None, fields: Values | None = None
+) -> Values:
+    """Return the values after an event: those of before (None: there are none), then what it brings and sets."""
+    empty = (None,) * len(entity.positions)
+    if fields is None:
+        return tuple(map(event.sets.get, entity.positions, before or empty))
+    given = {*event.fields, *entity.key_fields}
+    return tuple(
+        event.sets.get(name, new if before is None or name in given else old)
+        for name, new, old in zip(entity.positions, fields, before or empty, strict=True)
+    )
 
 
 class _Fold:
@@ -94,6 +126,14 @@ class _Fold:
                 self._settle(item.rule, item.day, may_close=order[0] == _END_OF_DAY)
             else:
                 self._follow(item, item.rule)
+        return self._timeline
+
+    def run_residence(self) -> Timeline:
+        """As `run`, where nothing was submitted and nothing but the residence has an effect."""
+        rules = {due.day: due.rule for due in by_residence(self._entity, self._life)}
+        for day, rule in sorted(rules.items(), key=lambda due: due[0]):
+            if isinstance(rule, ByResidence):
+                self._settle(rule, day, may_close=True)
         return self._timeline
 
     def _push(self, due: Due) -> None:
@@ -151,13 +191,17 @@ class _Fold:
         period = self._life.period_on(day)
         if period is None:
             return
+        home = (period.municipality,) if period.municipality is not None else None
+        if open_keys == [home]:
+            return
         kept = [key for key in open_keys if self._keeps(rule, key)]
         of_age = period.birth_date is not None and of_age_on(self._entity, period.birth_date) <= day
-        home = (period.municipality,) if period.municipality is not None else None
         opens = home is not None and of_age and not kept
         for key in open_keys:
+            if key == home or key in kept:
+                continue
             closes_on = self._life.left_on(key[0], day) + timedelta(days=rule.closes_after_days)
-            if key != home and key not in kept and (opens or day >= closes_on):
+            if opens or day >= closes_on:
                 self._apply(self._entity.event(rule.closes), key, day)
         if opens and home is not None and home not in open_keys:
             self._apply(self._entity.event(rule.opens), home, day)
@@ -185,7 +229,8 @@ class _Fold:
         invariants = self._entity.rules_on(day).invariants
         if is_open is opens or (latest is not None and self._is_final(latest, invariants)):
             return False
-        values = self._values_after(event, None if opens or latest is None else latest.values, fields)
+        before = None if opens or latest is None else latest.values
+        values = _values_after(self._entity, event, before, fields)
         if (
             fields is None
             and event.effect is Effect.CHANGES
@@ -209,15 +254,6 @@ class _Fold:
         for due in by_named_entity(self._entity, key, version, latest, self._others):
             self._push(due)
         return True
-
-    def _values_after(self, event: Event, before: Values | None, fields: Values | None) -> Values:
-        """Return the values after an event: those of before (None: there are none), then what it brings and sets."""
-        given = {*event.fields, *self._entity.key_fields}
-        empty = (None,) * len(self._index)
-        return tuple(
-            event.sets.get(name, new if fields is not None and (before is None or name in given) else old)
-            for name, new, old in zip(self._index, fields or empty, before or empty, strict=True)
-        )
 
     def _is_final(self, version: Version, invariants: Iterable[Invariant]) -> bool:
         finals = (each for each in invariants if isinstance(each, FinalValue))

@@ -71,8 +71,8 @@ class Row(NamedTuple):
     @property
     def digest(self) -> str:
         """Digest of what the domain can see of the row; a column without a value doesn't count."""
-        content = [self.status, self.effective_on.isoformat()]
-        content += [f"{index}={value}" for index, value in enumerate(self.columns) if value is not None]
+        columns = [f"{index}={value}" for index, value in enumerate(self.columns) if value is not None]
+        content = [self.status, self.effective_on.isoformat(), *columns]
         return blake2b("\x1f".join(content).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
@@ -99,10 +99,10 @@ class PreparedReading:
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version; those that point to the person's place are null if they are hidden."""
-        columns = tuple(
-            None if is_hidden and index in self.located else version.values[position]
-            for index, position in enumerate(self.positions)
-        )
+        values = version.values
+        columns = tuple([values[position] for position in self.positions])
+        if is_hidden and self.located:
+            columns = tuple(None if index in self.located else value for index, value in enumerate(columns))
         return self._with_coarser(columns) if self.coarser else columns
 
     def _with_coarser(self, columns: Sequence[str | None]) -> tuple[str | None, ...]:
@@ -208,15 +208,15 @@ BY_LIFE: Final = frozenset(
 HISTORIES_BY_LIFE: Final = tuple(
     id_ for id_ in ENTITIES if HISTORIES[id_] and not BY_LIFE.isdisjoint(FOLLOWED[id_] | {id_})
 )
-#: The entities that are there by residence, and follow from nothing else in the person's life.
-BY_RESIDENCE_ALONE: Final = frozenset(
-    id_
-    for id_ in BY_RESIDENCE
-    if not (FOLLOWED[id_] or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows))
-)
 #: The ids of the entities on which the rows of each entity depend.
 DEPENDENCIES: Final = _dependencies(COVERED_BY)
 HIGH_DEPENDENCIES: Final = _dependencies(HIGH_COVERED_BY)
+#: The entities that are there by residence, and depend on nothing else in the person's life.
+BY_RESIDENCE_ALONE: Final = frozenset(
+    id_
+    for id_ in BY_RESIDENCE
+    if not (DEPENDENCIES[id_] or any(isinstance(rule, Follows) for rule in ENTITIES[id_].all_follows))
+)
 
 #: The ids of the derived entities.
 DERIVED: Final = frozenset(id_ for id_, entity in ENTITIES.items() if entity.is_derived)
@@ -243,11 +243,14 @@ class Coverage(NamedTuple):
     began: date
 
 
+#: The coverage of a reading that is about everybody.
+EVERYBODY: Final = Coverage(open=True, since=date.min, began=date.min)
+
 #: Returns a person's coverage by enrolment in a domain and municipality; None if the person never was enrolled.
 Enrolments = Callable[[str, str | None], Coverage | None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # Not frozen: that takes three times as long to make.
 class RowContext:
     """What the rows of a person depend on besides the entity: the day, coverage, and whether the person is protected.
 
@@ -269,7 +272,7 @@ class RowContext:
             return self.enrolments(reading.domain.id, part)
         other = reading.covered_by
         if other is None:
-            return Coverage(open=True, since=date.min, began=date.min)
+            return EVERYBODY
         timeline = self.timelines.get(other.id)
         if timeline is None:
             return None
@@ -334,21 +337,24 @@ def rows_of(
     the other values that it had.
     """
     for reading in readings:
-        for key, versions in sorted(timeline.versions.items()):
+        for key in sorted(timeline.versions):
+            versions = timeline.versions[key]
             id_ = row_id(reading, key)
             parts = context.holders(reading) if reading.is_held_by_part else (id_.part,)
             for part in parts:
                 coverage = context.coverage(reading, part)
                 row = _row(reading, versions, coverage, context) if coverage is not None else None
                 if row is not None:
-                    yield id_._replace(part=part), row
+                    yield id_ if part == id_.part else id_._replace(part=part), row
 
 
 def row_id(reading: PreparedReading, key: Key) -> RowId:
     """Return the id of the row of a key of an entity."""
     entity = reading.reads.entity
-    part = key[entity.key.index(PART)] if entity.by_part else None
-    fields = tuple(value for name, value in zip(entity.key, key, strict=True) if name != PART)
+    part, fields = None, key
+    if entity.by_part:
+        position = entity.key.index(PART)
+        part, fields = key[position], (*key[:position], *key[position + 1 :])
     return RowId(reading.domain.id, reading.reads.name, part, fields)
 
 
@@ -361,17 +367,19 @@ def _row(
     if current is None:
         return None
 
-    def visible(version: Version) -> tuple[str | None, ...]:
-        is_hidden = context.protected or not version.open or not coverage.open
-        return reading.visible(version, is_hidden=is_hidden)
-
-    columns, since = visible(current), current.begins
+    is_hidden = context.protected or not current.open or not coverage.open
+    columns, since = reading.visible(current, is_hidden=is_hidden), current.begins
     if not coverage.open:
         return Row(CLOSED, coverage.since if current.open else max(since, coverage.began), columns)
-    for version in reversed(versions[: versions.index(current)]):
-        if version.open is not current.open or visible(version) != columns:
-            break
-        since = version.begins
-    if current.open and columns != reading.visible(current, is_hidden=not context.protected):
+    if current is not versions[0]:
+        for version in reversed(versions[: versions.index(current)]):
+            if version.open is not current.open or reading.visible(version, is_hidden=is_hidden) != columns:
+                break
+            since = version.begins
+    if (
+        current.open
+        and reading.located
+        and columns != reading.visible(current, is_hidden=not context.protected)
+    ):
         since = max(since, context.protection_on)
     return Row(ACTIVE if current.open else CLOSED, max(since, coverage.since), columns)

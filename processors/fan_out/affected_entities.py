@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
+from typing import Final
 
 from processors.entities.consequences import of_age_on
 from processors.entities.rows import (
@@ -24,11 +26,11 @@ from processors.fan_out.person_state import LifePeriod, PersonState
 
 def is_seen_by_entities(before: PersonState, after: PersonState) -> bool:
     """Return whether anything differs on which the rows of declared entities depend, beside the rows of domains."""
-    return _seen(before) != _seen(after)
-
-
-def _seen(state: PersonState) -> tuple[object, ...]:
-    return state.life, state.protected, state.ever_protected
+    return (
+        before.life != after.life
+        or before.protected != after.protected
+        or before.ever_protected != after.ever_protected
+    )
 
 
 def affected_entities(
@@ -38,7 +40,11 @@ def affected_entities(
 
     `is_last` is whether the person's life is another one on the latest day only, and wasn't known before.
     """
-    if (before.protected, before.ever_protected) != (after.protected, after.ever_protected):
+    if (
+        not before.life
+        or before.protected != after.protected
+        or before.ever_protected != after.ever_protected
+    ):
         return entities
     if _residence(before.life) != _residence(after.life):
         return entities
@@ -76,19 +82,28 @@ def opens_by_age_on(entity: str, life: Sequence[LifePeriod]) -> date | None:
 
     None if it doesn't, or if the birth date isn't known or was another one before.
     """
-    if ENTITIES[entity].by_residence is None:
+    if ENTITIES[entity].by_residence is None or not life:
         return None
-    births = {period.facts.birth_date for period in life if period.facts is not None}
-    birth_date = births.pop() if len(births) == 1 else None
+    if len(life) == 1:
+        birth_date = life[0].facts.birth_date if life[0].facts is not None else None
+    else:
+        births = {period.facts.birth_date for period in life if period.facts is not None}
+        birth_date = births.pop() if len(births) == 1 else None
     return None if birth_date is None else of_age_on(ENTITIES[entity], birth_date)
 
 
-def entities_of(person: PersonAggregate) -> list[str]:
+def entities_of(person: PersonAggregate) -> Sequence[str]:
     """Return the declared entities of which a person can have rows."""
-    declared = [id_ for id_ in person.entities if id_ in ENTITIES]
-    entities = dict.fromkeys((*declared, *BY_RESIDENCE, *READ_OF_EVERYBODY))
-    if person.entities:
-        entities |= dict.fromkeys(
-            id_ for id_, by in DERIVED_COVERED_BY.items() if not by.isdisjoint(person.entities)
-        )
-    return list(entities)
+    return _entities_beside(tuple(person.entities)) if person.entities else _ALWAYS_THERE
+
+
+#: The declared entities of which every person can have rows.
+_ALWAYS_THERE: Final = tuple(dict.fromkeys((*BY_RESIDENCE, *READ_OF_EVERYBODY)))
+
+
+@lru_cache(maxsize=1_000)
+def _entities_beside(known: tuple[str, ...]) -> Sequence[str]:
+    """Return the entities that are known of a person, and those of which there can be rows besides."""
+    declared = [id_ for id_ in known if id_ in ENTITIES]
+    by_holding = [id_ for id_, by in DERIVED_COVERED_BY.items() if not by.isdisjoint(known)]
+    return tuple(dict.fromkeys((*declared, *_ALWAYS_THERE, *by_holding)))

@@ -96,4 +96,6 @@ def _may_have_conflicts(state: PersonState) -> bool:
         return True
     if state.ledger.in_conflict or state.ledger.pending:
         return True
+    if len(state.registers) == 1 and state.confirmed in state.registers:
+        return False
     return any(entry.resident and code != state.confirmed for code, entry in state.registers.items())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.fan_out.domains import ADDRESS, DOMAIN_ORDER, VISIBLE_FACTS, visible_values
+from processors.fan_out.domains import DOMAIN_ORDER, VISIBLE_FACTS, visible_values
 from processors.fan_out.history import Account, Facts
 from processors.fan_out.person_state import AccountInForce, DomainRow, PersonState, RowKey
 from schemas.systems import DOMAINS
@@ -55,7 +55,9 @@ def _rows(before: PersonState, after: PersonState) -> Iterator[Difference]:
         if not (same_protection and before.rows.get(key) is new) and _differs(key, before, after)
     ]
     changed += [key for key in before.rows if key not in after.rows]
-    for key in sorted(changed, key=_order):
+    if len(changed) > 1:
+        changed.sort(key=_order)
+    for key in changed:
         yield Difference(PERSON, key, after.rows.get(key))
 
 
@@ -63,19 +65,30 @@ def _differs(key: RowKey, before: PersonState, after: PersonState) -> bool:
     old, new = before.rows.get(key), after.rows.get(key)
     if old is None or new is None:
         return old is not new
-    if old.effective_on != new.effective_on:
+    if old.effective_on != new.effective_on or old.status != new.status:
         return True
+    if old.facts is new.facts and before.protected == after.protected:
+        return False
     old_values = visible_values(key[0], old, protected=before.protected)
     return old_values != visible_values(key[0], new, protected=after.protected)
 
 
+#: For each domain whether it may receive each of the facts; None if it may receive all.
+_MAY_SEE: Final[Mapping[str, tuple[bool, ...] | None]] = {
+    domain: None
+    if len(visible) == len(Facts._fields)
+    else tuple(index in visible for index in range(len(Facts._fields)))
+    for domain, visible in VISIBLE_FACTS.items()
+}
+
+
 def visible_facts(domain: str, row: DomainRow, *, protected: bool) -> Facts:
     """Return the facts that a domain may receive, without the address of a protected person."""
-    visible = VISIBLE_FACTS[domain]
-    hidden = ADDRESS if protected else None
-    return Facts._make(
-        [fact if index in visible and index != hidden else None for index, fact in enumerate(row.facts)]
-    )
+    facts = row.facts._replace(address=None) if protected else row.facts
+    may_see = _MAY_SEE[domain]
+    if may_see is None:
+        return facts
+    return Facts._make([fact if seen else None for fact, seen in zip(facts, may_see, strict=True)])
 
 
 def _accounts(before: PersonState, after: PersonState) -> Iterator[Difference]:

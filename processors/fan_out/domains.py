@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from processors.fan_out.history import NOTHING, Facts, PersonNotice, merge
@@ -25,12 +26,15 @@ VISIBLE_FACTS: Final[Mapping[str, tuple[int, ...]]] = {
 }
 
 
+#: Returns the facts that each domain may receive.
+_SEEN: Final[Mapping[str, Callable[[Facts], object]]] = {
+    domain: itemgetter(*indices) if indices else lambda _: () for domain, indices in VISIBLE_FACTS.items()
+}
+
+
 def visible_values(domain: str, row: DomainRow, *, protected: bool) -> tuple[object, ...]:
     """Return what a domain can see of its row: status and facts, without the address of a protected person."""
-    facts = row.facts
-    if protected:
-        return row.status, *[None if i == ADDRESS else facts[i] for i in VISIBLE_FACTS[domain]]
-    return row.status, *[facts[i] for i in VISIBLE_FACTS[domain]]
+    return row.status, _SEEN[domain](_without_address(row.facts) if protected else row.facts)
 
 
 class DomainRule(NamedTuple):
@@ -119,6 +123,8 @@ def keep_days(state: PersonState, before: Mapping[RowKey, DomainRow]) -> None:
 
 def _look_the_same(state: PersonState, key: RowKey, one: DomainRow, other: DomainRow) -> bool:
     """Return whether the domain sees the same in both rows."""
+    if one.facts is other.facts:
+        return one.status == other.status
     values = [visible_values(key[0], row, protected=state.protected) for row in (one, other)]
     return values[0] == values[1]
 

@@ -20,6 +20,8 @@ def order_day(notices: Sequence[PersonNotice], start_of_day: Residence) -> list[
 
     The order is total and independent of the order of `notices`: where no rule decides, the municipality does.
     """
+    if len(notices) < 2:
+        return [*notices]
     by_register = sorted(notices, key=lambda notice: (notice.municipality, notice.seq))
     if len({notice.municipality for notice in by_register}) < 2:
         return by_register

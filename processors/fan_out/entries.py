@@ -50,6 +50,10 @@ _READ: Final = (
     "domain",
 )
 _POSITION: Final = ("topic", "partition", "offset")
+#: By their symbol in events, all that this version knows.
+_REASONS: Final[Mapping[str | None, Reason]] = {
+    reason.value: reason for reason in Reason if reason is not Reason.UNKNOWN
+}
 _SETTLEMENT: Final = ("municipality", "notice", "registered_in", "taken_back")
 
 
@@ -164,21 +168,21 @@ def history_entry(change: PersonChange) -> Entry | str:
 
 
 def _notice(change: PersonChange) -> PersonNotice | str:
-    if change.case is None or change.reason in (None, Reason.UNKNOWN):
+    reason = _REASONS.get(change.reason)
+    if change.case is None or reason is None:
         return "reason unknown to this version"
-    reason = Reason(change.reason)
     return PersonNotice(
-        municipality=change.case.municipality,
-        number=change.case.notice,
-        seq=change.seq,
-        reason=reason,
-        effective_on=change.effective_on,
-        facts=NOTHING if change.facts is None else changed_facts(reason, change.facts),
-        protected=reason is Reason.BORN and bool(change.protected),
-        moved_from=change.moved_from,
-        moved_to=change.moved_to,
-        cancels=change.cancels,
-        received=change.received,
+        change.case.municipality,
+        change.case.notice,
+        change.seq,
+        reason,
+        change.effective_on,
+        NOTHING if change.facts is None else changed_facts(reason, change.facts),
+        reason is Reason.BORN and bool(change.protected),
+        change.moved_from,
+        change.moved_to,
+        change.cancels,
+        change.received,
     )
 
 

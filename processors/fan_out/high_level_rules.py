@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 from processors.entities.rows import HIGH_DEPENDENCIES
@@ -101,9 +100,9 @@ class HighLevelRules:
         if known is None or not wanted:
             return
         person, day, entities = self._persons.peek(code), self._clock.day, self._persons.entities
-        life = person.life(partial(self._persons.archived_notices, code))
+        life = person.life(self._persons.archive_of(code))
         all_entities = [*person.entities, *known.entities]
-        timelines = entities.timelines(code, all_entities, life, wanted, HIGH_DEPENDENCIES)
+        timelines = entities.timelines(code, all_entities, life, wanted, is_high=True)
         context = person.row_context(day, timelines)
         before = dict(known.entities)
         for id_ in wanted:

@@ -25,8 +25,10 @@ class Facts(NamedTuple):
 
 NOTHING: Final = Facts()
 
-_IS_CHANGED: Final[Mapping[Reason, tuple[bool, ...]]] = {
-    reason: tuple(name in fields for name in Facts._fields) for reason, fields in FIELDS_BY_REASON.items()
+#: For each reason whether it changes each of the facts; None if it changes all.
+_IS_CHANGED: Final[Mapping[Reason, tuple[bool, ...] | None]] = {
+    reason: None if fields >= set(Facts._fields) else tuple(name in fields for name in Facts._fields)
+    for reason, fields in FIELDS_BY_REASON.items()
 }
 
 if Facts._fields != FACTS:  # Otherwise a fact added to schemas.reasons alone would be lost without an error.
@@ -38,10 +40,11 @@ if Facts._fields != FACTS:  # Otherwise a fact added to schemas.reasons alone wo
 def changed_facts(reason: Reason, facts: Facts) -> Facts:
     """Return the facts that a notice with this reason changes, without any others that it shows."""
     is_changed = _IS_CHANGED[reason]
-    pairs = zip(is_changed, facts, strict=True)
-    changes = (
-        facts if all(is_changed) else Facts._make([fact if changed else None for changed, fact in pairs])
-    )
+    if is_changed is None:
+        changes = facts
+    else:
+        pairs = zip(is_changed, facts, strict=True)
+        changes = Facts._make([fact if changed else None for changed, fact in pairs])
     return NOTHING if changes == NOTHING else changes
 
 
@@ -69,6 +72,11 @@ def receipt_of(received_at: int, topic: str, partition: int, offset: int) -> Rec
     `received_at` is the Kafka timestamp in milliseconds: of a resubmission, that of the operator's command.
     """
     return Receipt(f"{received_at:0{_TIME_DIGITS}d} {topic} {partition:05d} {offset:015d}")
+
+
+def first_receipt_at(time_ms: int) -> Receipt:
+    """Return what sorts before all receipts of this time (Kafka timestamp in milliseconds) and after all others."""
+    return Receipt(f"{time_ms:0{_TIME_DIGITS}d}")
 
 
 def received_at(receipt: str) -> int:

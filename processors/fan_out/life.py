@@ -33,9 +33,11 @@ def life_after(state: PersonState) -> tuple[LifePeriod, ...]:
         return periods
     is_abroad = state.confirmed is None and bool(state.ends) and state.ends[-1].destination == ABROAD_CODE
     period = LifePeriod(day, state.confirmed, state.facts, state.dead, is_abroad)
-    if periods and periods[-1][1:] == period[1:]:
+    if not periods:
+        return (period,)
+    if periods[-1][1:] == period[1:]:
         return periods
-    earlier = periods[:-1] if periods and periods[-1].begins == day else periods
+    earlier = periods[:-1] if periods[-1].begins == day else periods
     if earlier and earlier[-1][1:] == period[1:]:
         return earlier
     return (*earlier, period)
@@ -56,6 +58,17 @@ def life_of(
         for cause in _cancelled_causes(notice, cancellations[notice.id], periods)
     ]
     return Life(causes, [_residence(period) for period in periods])
+
+
+def residence_of(periods: Sequence[LifePeriod]) -> Life:
+    """Return the residence alone, without causes and without the values of a resident."""
+    return Life(
+        (),
+        [
+            ResidencePeriod(begins, municipality, facts.birth_date if facts is not None else None, dead)
+            for begins, municipality, facts, dead, _ in periods
+        ],
+    )
 
 
 def _residence(period: LifePeriod) -> ResidencePeriod:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any, Final
 
-from processors.fan_out.history import Receipt, received_at
-from processors.japan import day_of_ms, first_ms_of
+from processors.fan_out.history import NO_RECEIPT, Receipt, first_receipt_at, received_on
+from processors.japan import first_ms_of
 from streams.contract import State
 
 #: Entries of the agenda that are worked off at once.
@@ -22,7 +22,7 @@ _KEY: Final = "day"
 
 def agenda_key(day: date, person: str, entity: str) -> str:
     """Return the key of an entry of the agenda."""
-    return f"{day}/{person}/{entity}"
+    return f"{day.isoformat()}/{person}/{entity}"
 
 
 def person_of(agenda_key: str) -> str:
@@ -41,20 +41,19 @@ class PartitionClock:
         #: Key of store `sealed` after which to look for what is due on this day; None if all of it was looked at.
         self._sealed_after: str | None = stored["sealed_after"] if stored else None
         self._stored = self._content()
-        self._next_day_ms = self._first_ms_after(self.day)
+        self._next_day = self._first_receipt_after(self.day)
         #: Whether anything may be due that wasn't before: what is put on the agenda is for later days.
         self._must_look = False
 
     def receive(self, receipt: Receipt) -> None:
         """Take note of the receipt of a record: it may begin a day."""
-        at = received_at(receipt)
-        if at >= self._next_day_ms:
-            self.begin(day_of_ms(at))
+        if receipt >= self._next_day:  # Receipts sort by time.
+            self.begin(received_on(receipt))
 
     def begin(self, day: date) -> None:
         """Begin a day, if it isn't one that has begun before."""
         if day > self.day:
-            self.day, self._next_day_ms, self._must_look = day, self._first_ms_after(day), True
+            self.day, self._next_day, self._must_look = day, self._first_receipt_after(day), True
             self._sealed_after = ""
 
     def must_continue(self) -> bool:
@@ -107,6 +106,6 @@ class PartitionClock:
         }
 
     @staticmethod
-    def _first_ms_after(day: date) -> int:
-        """Return the first millisecond since 1970 of the following day; 0 if no day has begun."""
-        return 0 if day == date.min else first_ms_of(day + timedelta(days=1))
+    def _first_receipt_after(day: date) -> Receipt:
+        """Return a receipt before all of the following day; one before all if no day has begun."""
+        return NO_RECEIPT if day == date.min else first_receipt_at(first_ms_of(day + timedelta(days=1)))

@@ -25,7 +25,7 @@ from processors.fan_out.history import (
     known_on,
     received_on,
 )
-from processors.fan_out.life import life_of
+from processors.fan_out.life import life_of, residence_of
 from processors.fan_out.messages import MessageBasis, ResidentMessage, new_messages
 from processors.fan_out.person_notices import begin_measure
 from processors.fan_out.person_state import PersonState
@@ -275,6 +275,11 @@ class PersonAggregate:
         if IS_ACCOUNT_READ and self.accounts:
             return life._replace(accounts=account_versions(self.accounts, self.state.life))
         return life
+
+    @property
+    def residence(self) -> Life:
+        """The life without causes and facts: all that there is to know for what depends on the residence alone."""
+        return residence_of(self.state.life)
 
     def known_lives(self, read_archive: ReadArchive) -> list[KnownLife]:
         """Return the person's life as known at the end of each day since which another one was known."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from processors.fan_out.declared import Declared
+from processors.fan_out.deserialization import read_notices, read_person
 from processors.fan_out.history import PersonNotice
-from processors.fan_out.person import PersonAggregate
+from processors.fan_out.person import PersonAggregate, ReadArchive
 from processors.fan_out.person_entities import PersonEntities
 from processors.fan_out.sealed_persons import SealedPersons
-from processors.fan_out.serialization import read_notices, read_person, write_notices, write_person
+from processors.fan_out.serialization import write_notices, write_person
 from streams.contract import State
 from streams.high_level import HighSealer
 
@@ -49,6 +51,10 @@ class PersonCache:
         if person is None:
             person = self._persons[key] = PersonAggregate()
         return person
+
+    def archive_of(self, key: str) -> ReadArchive:
+        """Return the function that reads the person's notices in archived segments."""
+        return partial(self.archived_notices, key)
 
     def archived_notices(self, key: str) -> list[PersonNotice]:
         """Return the person's notices in archived segments."""

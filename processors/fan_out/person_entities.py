@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from processors.entities.rows import (
     DERIVED,
     ENTITIES,
     FOLLOWED,
+    HIGH_DEPENDENCIES,
     HIGH_ENTITIES,
     HISTORIES,
     IN_ORDER,
@@ -74,6 +76,10 @@ class EntityHistory:
     submissions: list[Submission] = field(default_factory=list)
     rows: dict[RowId, str] = field(default_factory=dict)
     conflicts: dict[SubmissionId, date] = field(default_factory=dict)
+
+
+#: Of an entity that isn't stored.
+_NOTHING_PUBLISHED: Final = EntityHistory()
 
 
 class PersonEntities:
@@ -147,19 +153,18 @@ class PersonEntities:
         entities: Collection[str],
         life: Life,
         wanted: Collection[str],
-        dependencies: Mapping[str, Collection[str]] = DEPENDENCIES,
+        *,
+        is_high: bool = False,
     ) -> dict[str, Timeline]:
         """Return the timelines of the wanted entities and of those that they depend on, in the order of dependency.
 
-        `entities` are all those of the person.
+        `entities` are all those of the person. `is_high` is whether rows for domains of the high level are wanted.
         """
-        needed = {*wanted, *(id_ for id_ in entities if any(id_ in dependencies[w] for w in wanted))}
-        needed.update(*(DERIVED.intersection(dependencies[id_]) for id_ in wanted))
         timelines: dict[str, Timeline] = {}
-        for id_ in IN_ORDER:
-            if id_ in needed:
-                submissions = self._history(person, id_).submissions
-                timelines[id_] = _timeline(id_, submissions, life, timelines)
+        for id_ in _with_dependencies(tuple(wanted), tuple(entities), is_high=is_high):
+            history = self._histories.get(_key(person, id_))
+            submissions = history.submissions if history is not None else ()
+            timelines[id_] = _timeline(id_, submissions, life, timelines)
         return timelines
 
     def known_timelines(
@@ -217,9 +222,10 @@ class PersonEntities:
     ) -> EntityDifferences:
         """Return what differs from what was published of an entity, and note that it is published."""
         declared = self._declared
-        readings, histories = declared.readings[entity_id], declared.histories[entity_id]
-        rows = dict(rows_of(timeline, readings, context))
-        rows |= history_rows(known, histories, context.day, ever_protected=context.ever_protected)
+        rows = dict(rows_of(timeline, declared.readings[entity_id], context))
+        if known:
+            histories = declared.histories[entity_id]
+            rows |= history_rows(known, histories, context.day, ever_protected=context.ever_protected)
         return self._publish(_key(person, entity_id), rows, timeline.without_effect)
 
     def publish_high(
@@ -235,21 +241,24 @@ class PersonEntities:
         return self._publish(_key(person, entity_id, is_high=True), rows, without_effect)
 
     def _publish(
-        self, history_key: str, rows: Mapping[RowId, Row], submissions: Iterable[Submission]
+        self, key: str, rows: Mapping[RowId, Row], submissions: Iterable[Submission]
     ) -> EntityDifferences:
-        history = self._histories.setdefault(history_key, EntityHistory())
-        person, entity_id = history_key.replace(_HIGH, "").split("/")
+        history = self._histories.get(key, _NOTHING_PUBLISHED)
         digests = {id_: row.digest for id_, row in rows.items()}
-        changed = [
-            RowDifference(id_, rows.get(id_))
-            for id_ in sorted(digests.keys() | history.rows.keys(), key=_row_order)
-            if digests.get(id_) != history.rows.get(id_)
-        ]
+        sent = history.rows
+        changed = [RowDifference(id_, row) for id_, row in rows.items() if sent.get(id_) != digests[id_]]
+        changed += [RowDifference(id_, None) for id_ in sent if id_ not in rows]
+        if len(changed) > 1:
+            changed.sort(key=_row_order)
         without_effect = {s.id: s.effective_on for s in submissions}
-        conflicts = list(_conflicts(person, entity_id, history.conflicts, without_effect))
+        conflicts: list[Conflict] = []
+        if without_effect != history.conflicts:
+            person, entity_id = key.replace(_HIGH, "").split("/")
+            conflicts += _conflicts(person, entity_id, history.conflicts, without_effect)
         if changed or conflicts:
+            history = self._history_of(key)
             history.rows, history.conflicts = digests, without_effect
-            self._touched[history_key] = None
+            self._touched[key] = None
         return EntityDifferences(changed, conflicts)
 
     def withdraw_conflicts(self, person: str, entity: str) -> list[Conflict]:
@@ -272,11 +281,17 @@ class PersonEntities:
 
     def is_empty(self, person: str, entity: str, *, is_high: bool = False) -> bool:
         """Return whether nothing was submitted or published of an entity."""
-        history = self._history(person, entity, is_high=is_high)
-        return not (history.submissions or history.rows or history.conflicts)
+        history = self._histories.get(_key(person, entity, is_high=is_high))
+        return history is None or not (history.submissions or history.rows or history.conflicts)
 
     def _history(self, person: str, entity: str, *, is_high: bool = False) -> EntityHistory:
-        return self._histories.setdefault(_key(person, entity, is_high=is_high), EntityHistory())
+        return self._history_of(_key(person, entity, is_high=is_high))
+
+    def _history_of(self, key: str) -> EntityHistory:
+        history = self._histories.get(key)
+        if history is None:
+            history = self._histories[key] = EntityHistory()
+        return history
 
     def load_high(self, person: str, entity: str, stored: Mapping[str, Any]) -> None:
         """Take over the history of the high level from its record, as `high` returns it."""
@@ -294,6 +309,15 @@ class PersonEntities:
         for key in self._touched:
             if _HIGH not in key:
                 self._store.put(key, _write(self._histories[key]))
+
+
+@lru_cache(maxsize=1_000)
+def _with_dependencies(wanted: tuple[str, ...], entities: tuple[str, ...], *, is_high: bool) -> Sequence[str]:
+    """Return the wanted entities and those of `entities` that they depend on, in the order of dependency."""
+    dependencies = HIGH_DEPENDENCIES if is_high else DEPENDENCIES
+    of_wanted = frozenset[str]().union(*(dependencies[id_] for id_ in wanted))
+    needed = {*wanted, *of_wanted.intersection((*entities, *DERIVED))}
+    return [id_ for id_ in IN_ORDER if id_ in needed]
 
 
 def _timeline(
@@ -317,7 +341,8 @@ def _content(submission: Submission) -> Submission:
     return submission._replace(received="")
 
 
-def _row_order(id_: RowId) -> tuple[int, str, str, tuple[str, ...]]:
+def _row_order(difference: RowDifference) -> tuple[int, str, str, tuple[str, ...]]:
+    id_ = difference.id
     return DOMAIN_ORDER[id_.domain], id_.reading, id_.part or "", id_.key
 
 
@@ -360,7 +385,10 @@ def _read_submission(stored: Mapping[str, Any]) -> Submission:
 def _write(history: EntityHistory) -> dict[str, Any]:
     return {
         "submissions": [{**s._asdict(), "fields": list(s.fields)} for s in history.submissions],
-        "rows": [{**id_._asdict(), "key": list(id_.key), "digest": d} for id_, d in history.rows.items()],
+        "rows": [
+            {"domain": domain, "reading": reading, "part": part, "key": key, "digest": digest}
+            for (domain, reading, part, key), digest in history.rows.items()
+        ],
         "conflicts": [
             {"system": system, "part": part or None, "number": number, "effective_on": day}
             for (system, part, number), day in history.conflicts.items()

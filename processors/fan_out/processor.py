@@ -10,7 +10,9 @@ from datetime import date
 from functools import partial
 from typing import Final
 
+from processors.entities.history_rows import KnownTimeline
 from processors.entities.rows import (
+    BY_RESIDENCE_ALONE,
     DEPENDENCIES,
     HISTORIES,
     IS_ACCOUNT_READ,
@@ -176,7 +178,7 @@ class PersonChangeRules:
             return None
         if person.lacks_history:
             self._publish_history(row, change.person, WITH_HISTORY)
-        before, read_archive = person.state, partial(self._persons.archived_notices, change.person)
+        before, read_archive = person.state, self._persons.archive_of(change.person)
         applied = person.apply(entry, read_archive)
         done = applied and applied_to_rows(entry, applied, person, before, read_archive)
         self._outputs.add(row, change, person, before, done)
@@ -217,7 +219,7 @@ class PersonChangeRules:
     ) -> None:
         """Let an entry wait until its day, and publish what doesn't wait: messages, and a protection measure."""
         before, first = person.state, first_day(person.waiting)
-        read_archive = partial(self._persons.archived_notices, change.person)
+        read_archive = self._persons.archive_of(change.person)
         applied = person.keep_waiting(entry, read_archive)
         done = applied and applied_to_rows(entry, applied, person, before, read_archive)
         self._outputs.add(row, change, person, before, done)
@@ -232,7 +234,7 @@ class PersonChangeRules:
     def _release(self, row: int, code: str) -> None:
         """Let those of the person's entries take effect that have waited for a day that has come."""
         person, day, read_archive = (
-            self._persons.peek(code), self._clock.day, partial(self._persons.archived_notices, code)
+            self._persons.peek(code), self._clock.day, self._persons.archive_of(code)
         )  # fmt: skip
         first = first_day(person.waiting)
         while (due := person.next_due(day)) is not None:
@@ -319,7 +321,7 @@ class PersonChangeRules:
         retire_undeclared(code, self._persons, self._outputs)
         if RULES in changed:
             before = person.state
-            person.state = person.refolded(partial(self._persons.archived_notices, code))
+            person.state = person.refolded(self._persons.archive_of(code))
             if person.state != before:
                 self._persons.get(code)
                 self._outputs.add_refolded(
@@ -345,7 +347,7 @@ class PersonChangeRules:
         self, row: int, code: str, domains: Collection[str], *, replaces: bool = False
     ) -> None:
         """Publish the whole history of a person's rows in some domains, and note that it is published."""
-        person, read_archive = self._persons.get(code), partial(self._persons.archived_notices, code)
+        person, read_archive = self._persons.get(code), self._persons.archive_of(code)
         history = whole_history(person, read_archive, domains, replaces=replaces)
         self._outputs.add_history(row, code, person, history)
 
@@ -355,10 +357,15 @@ class PersonChangeRules:
         wanted = [id_ for id_ in wanted if not self._opens_later(code, person, id_)]
         if not wanted:
             return
-        life = person.life(partial(self._persons.archived_notices, code))
+        if BY_RESIDENCE_ALONE.issuperset(wanted):
+            life = person.residence
+        else:
+            life = person.life(self._persons.archive_of(code))
         timelines = entities.timelines(code, person.entities, life, wanted)
-        known_lives = partial(person.known_lives, partial(self._persons.archived_notices, code))
-        known = entities.known_timelines(code, wanted, timelines, known_lives)
+        known: Mapping[str, list[KnownTimeline]] = {}
+        if any(HISTORIES[id_] for id_ in wanted):
+            known_lives = partial(person.known_lives, self._persons.archive_of(code))
+            known = entities.known_timelines(code, wanted, timelines, known_lives)
         context = person.row_context(day, timelines)
         for id_ in wanted:
             of_entity = known.get(id_, ())
@@ -387,11 +394,13 @@ class PersonChangeRules:
 
     def _plan(self, code: str, person: PersonAggregate, id_: str, next_on: date | None) -> None:
         """Have the next day of an entity on the agenda, and forget an entity of which nothing is known or will be."""
-        entities, before = self._persons.entities, dict(person.entities)
-        entities.plan(code, id_, before.get(id_), next_on)
-        if next_on is not None or not entities.is_empty(code, id_):
+        entities, before = self._persons.entities, person.entities.get(id_)
+        entities.plan(code, id_, before, next_on)
+        is_known = next_on is not None or not entities.is_empty(code, id_)
+        if next_on == before and is_known == (id_ in person.entities):
+            return
+        if is_known:
             person.entities[id_] = next_on
         else:
-            person.entities.pop(id_, None)
-        if person.entities != before:
-            self._persons.get(code)
+            del person.entities[id_]
+        self._persons.get(code)

@@ -322,6 +322,21 @@ class Entity:
         return self.rules[-1].residence_on
 
     @cached_property
+    def expires(self) -> tuple[Expires, ...]:
+        """The rules of any day by which it expires."""
+        return tuple(each for each in self.all_follows if isinstance(each, Expires))
+
+    @cached_property
+    def follows_entities(self) -> tuple[FollowsEntity, ...]:
+        """The rules of any day by which it follows another entity."""
+        return tuple(each for each in self.all_follows if isinstance(each, FollowsEntity))
+
+    @cached_property
+    def is_by_residence_alone(self) -> bool:
+        """Whether nothing but the residence opens, changes or closes it by itself."""
+        return bool(self.all_follows) and all(isinstance(each, ByResidence) for each in self.all_follows)
+
+    @cached_property
     def field_names(self) -> tuple[str, ...]:
         """The names of the fields, in their order."""
         return tuple(declared.name for declared in self.fields)
@@ -360,10 +375,13 @@ class Entity:
 
     def event(self, name: str) -> Event:
         """Return an event. Raise KeyError if there is none with this name."""
-        for declared in self.events:
-            if declared.name == name:
-                return declared
-        raise KeyError(f"entity {self.id} has no event {name}")
+        if name not in self._events_by_name:
+            raise KeyError(f"entity {self.id} has no event {name}")
+        return self._events_by_name[name]
+
+    @cached_property
+    def _events_by_name(self) -> Mapping[str, Event]:
+        return {event.name: event for event in self.events}
 
 
 def _may_have(declared: EntityField, value: str) -> bool:

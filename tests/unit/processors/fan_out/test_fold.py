@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from processors.fan_out import person as person_module
 from processors.fan_out.accounts import account_versions
 from processors.fan_out.conflicts import conflicts
+from processors.fan_out.deserialization import read_person
 from processors.fan_out.effective_order import order_day
 from processors.fan_out.fold import fold
 from processors.fan_out.history import AccountEvent, Enrolment, Facts, History, PersonNotice, Settlement
 from processors.fan_out.messages import ResidentMessage, messages
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_state import NO_RESIDENCE, PersonState
-from processors.fan_out.serialization import read_person, write_person
+from processors.fan_out.serialization import write_person
 from schemas.reasons import Reason
 from tests.unit.processors.fan_out.histories import arrivals, histories
 

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.fan_out.deserialization import read_person
 from processors.fan_out.differences import differences, visible_facts
 from processors.fan_out.domains import DOMAIN_ORDER
 from processors.fan_out.fold import fold
@@ -33,7 +34,7 @@ from processors.fan_out.row_history import (
     applied_to_rows,
     row_history,
 )
-from processors.fan_out.serialization import read_person, write_person
+from processors.fan_out.serialization import write_person
 from tests.unit.processors.fan_out.histories import DAYS, arrivals, histories
 
 #: What a domain sees of a row: its status, its facts, and since when it is so.
