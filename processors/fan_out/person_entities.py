@@ -179,6 +179,8 @@ class PersonEntities:
         `timelines` are those of now, as `timelines` returns them; `known_lives` is called at most once.
         """
         with_history = [id_ for id_ in wanted if HISTORIES[id_]]
+        if not with_history:
+            return {}
         needed = {
             id_: [other for other in timelines if other in FOLLOWED[id_] | {id_}] for id_ in with_history
         }

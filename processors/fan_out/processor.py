@@ -10,7 +10,6 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-from processors.entities.history_rows import KnownTimeline
 from processors.entities.rows import (
     BY_RESIDENCE_ALONE,
     DEPENDENCIES,
@@ -233,9 +232,7 @@ class PersonChangeRules:
 
     def _release(self, row: int, code: str) -> None:
         """Let those of the person's entries take effect that have waited for a day that has come."""
-        person, day, read_archive = (
-            self._persons.peek(code), self._clock.day, self._persons.archive_of(code)
-        )  # fmt: skip
+        person, day, read_archive = self._persons.peek(code), self._clock.day, self._persons.archive_of(code)
         first = first_day(person.waiting)
         while (due := person.next_due(day)) is not None:
             self._persons.get(code)
@@ -357,15 +354,11 @@ class PersonChangeRules:
         wanted = [id_ for id_ in wanted if not self._opens_later(code, person, id_)]
         if not wanted:
             return
-        if BY_RESIDENCE_ALONE.issuperset(wanted):
-            life = person.residence
-        else:
-            life = person.life(self._persons.archive_of(code))
+        read_archive = self._persons.archive_of(code)
+        life = person.residence if BY_RESIDENCE_ALONE.issuperset(wanted) else person.life(read_archive)
         timelines = entities.timelines(code, person.entities, life, wanted)
-        known: Mapping[str, list[KnownTimeline]] = {}
-        if any(HISTORIES[id_] for id_ in wanted):
-            known_lives = partial(person.known_lives, self._persons.archive_of(code))
-            known = entities.known_timelines(code, wanted, timelines, known_lives)
+        known_lives = partial(person.known_lives, read_archive)
+        known = entities.known_timelines(code, wanted, timelines, known_lives)
         context = person.row_context(day, timelines)
         for id_ in wanted:
             of_entity = known.get(id_, ())

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.fan_out.conflicts import conflicts
+from processors.fan_out.deserialization import read_person
 from processors.fan_out.domains import visible_values
 from processors.fan_out.fold import fold
 from processors.fan_out.history import AccountEvent, Enrolment, PersonNotice, Settlement, received_at
 from processors.fan_out.messages import messages
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_state import PersonState
-from processors.fan_out.serialization import read_person
 from schemas.reasons import Reason
 from tests.unit.processors.fan_out.histories import DAYS, arrivals, histories
 from tests.unit.processors.fan_out.test_fold import history_of, message_keys
