@@ -22,7 +22,7 @@ from tests.bench.sizes import Progress, Sizes
 IDLE_TIMEOUT_S: Final = 300.0
 #: Steps in the order in which they run alone, with the number of idle stages after each. Conversion runs again at the
 #: end, for the receipts.
-ALONE: Final = (*workers.IDLE_STAGES.items(), ("conversion", 12))
+ALONE: Final = (*workers.IDLE_STAGES.items(), ("conversion", workers.IDLE_STAGES["sink"] + 1))
 #: Shares of the highest rate at which the time from publish to store is measured; one of them has a goal.
 LOADS: Final = (0.1, 0.5, 0.8)
 GOAL_AT: Final = 0.5

@@ -21,13 +21,14 @@ from infra.monitoring.groups import all_joined
 from infra.monitoring.waiting import wait_idle
 from infra.run.slots import Slot
 from infra.run.worker import heartbeat_file
+from schemas.systems import DOMAINS
 from tests.bench.cluster import BenchCluster
 from tests.bench.side import ROOT
 
 STEPS: Final = ("intake", "household", "fan-out", "conversion", "sink")
-#: Step -> number of first stages (in the order of `mesh wait`) that are idle once it has processed everything. The
-#: sinks of all domains are seven stages.
-IDLE_STAGES: Final = {"intake": 1, "household": 2, "fan-out": 3, "conversion": 4, "sink": 11}
+#: Step -> number of first stages (in the order of `mesh wait`) that are idle once it has processed everything. Each
+#: domain's sink is a stage.
+IDLE_STAGES: Final = {"intake": 1, "household": 2, "fan-out": 3, "conversion": 4, "sink": 4 + len(DOMAINS)}
 READY_TIMEOUT_S: Final = 120.0
 STOP_TIMEOUT_S: Final = 30.0
 
