@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -342,8 +342,7 @@ def rows_of(
             id_ = row_id(reading, key)
             parts = context.holders(reading) if reading.is_held_by_part else (id_.part,)
             for part in parts:
-                coverage = context.coverage(reading, part)
-                row = _row(reading, versions, coverage, context) if coverage is not None else None
+                row = _row_of_part(reading, versions, part, context)
                 if row is not None:
                     yield id_ if part == id_.part else id_._replace(part=part), row
 
@@ -356,6 +355,22 @@ def row_id(reading: PreparedReading, key: Key) -> RowId:
         position = entity.key.index(PART)
         part, fields = key[position], (*key[:position], *key[position + 1 :])
     return RowId(reading.domain.id, reading.reads.name, part, fields)
+
+
+def _row_of_part(
+    reading: PreparedReading, versions: Sequence[Version], part: str | None, context: RowContext
+) -> Row | None:
+    """Return a municipality's row (None: the national one) of a key; None if there was none yet."""
+    coverage = context.coverage(reading, part)
+    row = _row(reading, versions, coverage, context) if coverage is not None else None
+    if row is None or row.status != CLOSED or coverage is None or coverage.since == date.min:
+        return row
+    if reading.for_enrolled or (coverage.open and row.effective_on != coverage.since):
+        return row
+    # What is closed looks the same whether or not the person is covered: it may have done so the day before.
+    before = _row_of_part(reading, versions, part, replace(context, day=coverage.since - timedelta(days=1)))
+    looked_the_same = before is not None and before._replace(effective_on=row.effective_on) == row
+    return before if looked_the_same else row
 
 
 def _row(

@@ -121,6 +121,39 @@ def reference_rows(
     return found
 
 
+def held_rows_differ(case: Case) -> str:
+    """Return what differs between a municipal domain's rows of what the holders of a case's entity have."""
+    if not case.entity.by_part:
+        return ""
+    domain, reads = (
+        DOMAINS["local-tax"],
+        Reads("held", BASE, ("state",), "試験", "試験法", of=HeldBy(case.entity)),
+    )
+    timeline, reference = both(case)
+    opened = Case(
+        BASE, (submitted("BaseOpened", 3, None, "B1", None), submitted("BaseClosed", 9, None, "B1", None))
+    )
+    base_timeline, base_reference = both(opened)
+    person = ReadingsOfPerson(ReferenceLife(), {"base": base_reference, case.entity.id: reference})
+    for number in range(LAST_DAY + 8):
+        context = RowContext(day(number), False, {case.entity.id: timeline}, lambda *_: None)
+        found = {
+            id_.part: (row.status, row.effective_on.isoformat(), row.columns)
+            for id_, row in rows_of(base_timeline, [prepared(domain, reads)], context)
+        }
+        rows_of_parts = {
+            part: person.row(domain, reads, ("B1",), day(number).isoformat(), part) for part in PARTS
+        }
+        should_be = {
+            part: (row["status"], row["effective_on"], (row["base"], row["state"]))
+            for part, row in rows_of_parts.items()
+            if row is not None
+        }
+        if found != should_be:
+            return f"on {day(number)}, processors: {found}\nreference:  {should_be}"
+    return ""
+
+
 def smallest(case: Case, differ: Callable[[Case], str]) -> Case:
     """Return a case that still differs, but no more with one thing less."""
     for simpler in case.simpler():
@@ -129,7 +162,7 @@ def smallest(case: Case, differ: Callable[[Case], str]) -> Case:
     return case
 
 
-@pytest.mark.parametrize("differ", [timelines_differ, rows_differ])
+@pytest.mark.parametrize("differ", [timelines_differ, rows_differ, held_rows_differ])
 def test_the_reference_model_agrees_with_the_processors(differ: Callable[[Case], str]) -> None:
     """Timelines, events without effect, and rows of every day are equal, whatever the entity."""
     count = CASES if differ is timelines_differ else CASES // 10
