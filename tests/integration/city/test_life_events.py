@@ -5,6 +5,7 @@ The days are in the past, or relative to today, because a store shows what holds
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,8 @@ from tests.integration.city.life_events import A, B, Person, Population, Stores,
 from tests.integration.cluster import IntegrationCluster, selected
 
 TODAY = (datetime.now(UTC) + timedelta(hours=9)).date()
+#: A year whose first two months are over.
+YEAR = (TODAY - timedelta(days=60)).year
 SEED = int(os.environ.get("LIFE_EVENTS_SEED", TODAY.toordinal()))
 
 
@@ -47,6 +50,21 @@ class Story:
         self.renamed = [self._renamed() for _ in range(3)]
         self.died = [self._died(cancelled=False) for _ in range(2)]
         self.revived = [self._died(cancelled=True) for _ in range(3)]
+        self.moved_in_january = [self._moved_in_january(date(YEAR, 1, 2), 1)]
+        self.moved_in_january += [
+            self._moved_in_january(self.population.day(date(YEAR, 1, 2), date(YEAR, 2, 28)), stage)
+            for stage in (1, 2, 3)
+        ]
+        self.died_before_january = [self._died_before_january(date(YEAR - 1, 12, 31), cancelled=False)]
+        self.died_before_january += [
+            self._died_before_january(
+                self.population.day(date(YEAR - 1, 11, 1), date(YEAR, 1, 1)), cancelled=cancelled
+            )
+            for cancelled in (False, True, True)
+        ]
+        self.corrected = [
+            self._assessed_two_years_back(is_corrected=is_corrected) for is_corrected in (True, False)
+        ]
 
     def _turned_65(self, born: date) -> Person:
         person = self.population.person(born)
@@ -93,21 +111,59 @@ class Story:
         person.with_certificates(1, days_ago(300))
         number = person.notice(2, A, "死亡", self.population.day(days_ago(200), days_ago(3)))
         if cancelled:
-            person.stages.setdefault(3, []).append(
-                (
-                    f"notices_{A}",
-                    {
-                        "notice": f"{A[:5]}-x{person.code[-6:]}",
-                        "municipality": A,
-                        "reason": "取消",
-                        "effective_on": days_ago(1).isoformat(),
-                        "recorded_on": days_ago(1).isoformat(),
-                        "persons": [{"code": person.code}],
-                        "cancels": number,
-                    },
-                )
+            self._cancel(person, number)
+        return person
+
+    @staticmethod
+    def _cancel(person: Person, number: str) -> None:
+        """Add the cancellation of a notice of A."""
+        person.notice(3, A, "取消", days_ago(1), cancels=number)
+
+    def _moved_in_january(self, on: date, stage: int) -> Person:
+        """Return somebody who moved from A to B in January or February; both assess, A in this stage."""
+        person = self.population.person(date(1950, 7, 7))
+        person.registered(0, A, "初期登録", date(YEAR - 1, 4, 1))
+        person.notice(2, A, "転出", on, moved_to=B)
+        person.registered(2, B, "転入", on, moved_from=A)
+        for part, of_stage in ((A, stage), (B, 2)):
+            self._assess(person, of_stage, part, YEAR, date(YEAR, 2, 1), "levied", "3000000")
+        return person
+
+    def _died_before_january(self, on: date, *, cancelled: bool) -> Person:
+        """Return somebody who had died by 1 January; that is listed only after the assessment."""
+        person = self.population.person(date(1950, 8, 8))
+        person.registered(0, A, "初期登録", date(YEAR - 1, 4, 1))
+        self._assess(person, 1, A, YEAR, date(YEAR, 1, 20), "per-capita-only", "1000000")
+        number = person.notice(2, A, "死亡", on, recorded_on=date(YEAR, 2, 10).isoformat())
+        if cancelled:
+            self._cancel(person, number)
+        return person
+
+    def _assessed_two_years_back(self, *, is_corrected: bool) -> Person:
+        """Return somebody insured for care who was assessed two years ago, and not as it should be."""
+        person, year = self.population.person(date(1945, 9, 9)), YEAR - 2
+        person.registered(0, A, "初期登録", date(year - 1, 4, 1))
+        self._assess(person, 1, A, year, date(year, 6, 1), "levied", "3000000")
+        if is_corrected:
+            self._assess(
+                person, 2, A, year, date(year, 6, 1), "exempt", "400000", event="AssessmentCorrected"
             )
         return person
+
+    @staticmethod
+    def _assess(  # noqa: PLR0917 (an assessment has as many parts)
+        person: Person,
+        stage: int,
+        part: str,
+        year: int,
+        on: date,
+        levy: str,
+        income: str,
+        event: str = "Assessed",
+    ) -> None:
+        amount = {"levied": "170000", "per-capita-only": "5000", "exempt": "0"}[levy]
+        fields = {"levy": levy, "income": income, "amount": amount, "collected": "pension"}
+        person.event(stage, f"local-tax_{part}", event, on, year=str(year), **fields)
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +270,67 @@ def test_check_13_a_death_that_is_cancelled(story: tuple[Story, Stores]) -> None
         assert stores.row(person, "care", "insurance")["status"] == "closed"
         holder = stores.row(person, "jpki", "holder")
         assert (holder["status"], holder["address"]) == ("closed", None)
+
+
+def without_effect(cluster: IntegrationCluster, part: str) -> int:
+    """Return how many assessments of a municipality have no effect."""
+    return len(
+        [
+            each
+            for each in cluster.conflicts()
+            if (each["kind"], each["domain"], each["municipality"])
+            == ("EVENT_WITHOUT_EFFECT", "local-tax", part)
+        ]
+    )
+
+
+def test_check_4_a_move_on_2_january(story: tuple[Story, Stores], servers: IntegrationCluster) -> None:
+    """The assessment of that year by A stays open, with the address in B; B has none, in whatever order."""
+    persons, stores = story
+    for person in persons.moved_in_january:
+        row = stores.row(person, "local-tax", "assessment")
+        assert (row["municipality"], row["year"], row["status"]) == (A, str(YEAR), "active")
+        taxpayer = stores.row(person, "local-tax", "taxpayer")
+        assert (taxpayer["municipality"], taxpayer["status"]) == (A, "active")
+        assert taxpayer["address"].startswith(B)
+        assert stores.row(person, "intermediate-server", "assessment")["municipality"] == A
+    assert without_effect(servers, B) == len(persons.moved_in_january)
+
+
+def test_check_5_a_death_before_1_january(story: tuple[Story, Stores], servers: IntegrationCluster) -> None:
+    """Listed after the assessment, it leaves none for the year; cancelled, it leaves what there was."""
+    persons, stores = story
+    tables = [("local-tax", "assessment"), ("local-tax", "taxpayer"), ("intermediate-server", "assessment")]
+    tables += [("care", "resident_tax")]
+    *dead, revived, also_revived = persons.died_before_january
+    for domain, table in tables:
+        for person in dead:
+            assert stores.rows(person, domain, table) == []
+        for person in (revived, also_revived):
+            row = stores.row(person, domain, table)
+            assert (row["municipality"], row["status"]) == (A, "active")
+    assert without_effect(servers, A) == len(dead)
+
+
+def test_check_25_income_corrected_two_years_back(
+    story: tuple[Story, Stores], servers: IntegrationCluster
+) -> None:
+    """What care receives is made again, and the copy has another revision. What was known before: test_as_of.py."""
+    persons, stores = story
+    corrected, other = persons.corrected
+    row = stores.row(corrected, "local-tax", "assessment")
+    assert (row["levy"], row["income"], row["effective_on"]) == ("exempt", 400_000, date(YEAR - 2, 6, 1))
+    assert stores.row(corrected, "care", "resident_tax")["exempt"] == "yes"
+    assert stores.row(other, "care", "resident_tax")["exempt"] == "no"
+    copies = [stores.row(person, "intermediate-server", "assessment") for person in persons.corrected]
+    assert [copy["income"] for copy in copies] == [400_000, 3_000_000]
+    assert copies[0]["revision"] > copies[1]["revision"]
+    command = ("as-of", "--domain", "intermediate-server", "--effective", date(YEAR - 2, 12, 1), "--json")
+    process = servers.mesh(*command)
+    assert process.returncode == 0, process.stderr
+    rows = [json.loads(line) for line in process.stdout.splitlines()]
+    assert sorted((row["year"], row["levy"], row["income"]) for row in rows) == [
+        (str(YEAR - 2), "exempt", 400_000),
+        (str(YEAR - 2), "levied", 3_000_000),
+    ]
+    assert servers.mesh(*command, "--known", days_ago(1)).stdout == ""

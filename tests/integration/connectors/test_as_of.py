@@ -22,11 +22,11 @@ from schemas.topics import domain_topic
 from streams.clients import LocalMessage
 from tests.contract.sink_suite import CODEC, CODING
 from tests.unit.processors.conversion.test_conversion import PERSON, convert
-from tests.unit.processors.intake_output import Row, day_begun, event
+from tests.unit.processors.intake_output import Row, day_begun, event, notice
 from tests.unit.processors.submissions import records_of
 from tests.unit.processors.two_steps import TwoSteps
 
-CARD = DOMAINS["card"]
+CARD, HERE = DOMAINS["card"], "131041"
 
 
 def card(name: str, on: str, number: str, received: str, **others: Any) -> Row:
@@ -45,16 +45,16 @@ EVENTS = (
 )
 
 
-def apply_changes(sink: PostgresSink, changes: list[Row]) -> None:
-    """Convert changes for domain card, and apply them as one batch of the sink."""
-    records = records_of(convert(CARD.id, *changes), domain_topic(CARD.id))
+def apply_changes(sink: PostgresSink, domain: Domain, changes: list[Row]) -> None:
+    """Convert changes for a domain, and apply them as one batch of its sink."""
+    records = records_of(convert(domain.id, *changes), domain_topic(domain.id))
     start = sink.open([0])[0]
-    values = CODEC.encode(CARD.event, table_from_rows(CARD.event, records)).to_pylist()
+    values = CODEC.encode(domain.event, table_from_rows(domain.event, records)).to_pylist()
     messages = [
-        LocalMessage((domain_topic(CARD.id), 0), start + index, key_bytes=b"key", value_bytes=value)
+        LocalMessage((domain_topic(domain.id), 0), start + index, key_bytes=b"key", value_bytes=value)
         for index, value in enumerate(values)
     ]
-    sink.put(batch_of(CODEC, CARD.event, messages, {0: start + len(messages)}))
+    sink.put(batch_of(CODEC, domain.event, messages, {0: start + len(messages)}))
     sink.flush()
 
 
@@ -65,9 +65,59 @@ def store(environment: Environment, make_store: Callable[[str], Domain]) -> str:
     sink = PostgresSink(CARD, environment.dsn(sink_role(CARD)), CODING)
     steps = TwoSteps(serialized=True)
     for row in (EVENTS[0], EVENTS[1], day_begun("2026-04-30"), EVENTS[2], day_begun("2026-07-02")):
-        apply_changes(sink, steps.change([row]).get("change.card", []))
+        apply_changes(sink, CARD, steps.change([row]).get("change.card", []))
     sink.close()
     return environment.dsn("auditor")
+
+
+def tax(name: str, number: str, received_on: str, levy: str, income: str) -> Row:
+    """Return an event of the assessment of 2024, which takes effect on 1 June 2024."""
+    fields = {"year": "2024", "levy": levy, "income": income, "amount": "0", "collected": "ordinary"}
+    return event(
+        "local-tax", name, PERSON, "2024-06-01", number, municipality=HERE, received_on=received_on, **fields
+    )
+
+
+def levies(dsn: str, domain: Domain) -> list[tuple[str, int]]:
+    """Return class and revision of each assessment in a store."""
+    query = psycopg.sql.SQL("SELECT levy, revision FROM {}").format(
+        psycopg.sql.Identifier(domain.schema_name, "assessment")
+    )
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    "domain", [DOMAINS["local-tax"], DOMAINS["intermediate-server"]], ids=lambda each: each.id
+)
+def test_check_25_income_corrected_two_years_back(
+    environment: Environment, make_store: Callable[[str], Domain], domain: Domain
+) -> None:
+    """As known before the correction it is the old one, since then the new one, also in the copy."""
+    make_store(domain.id)
+    sink = PostgresSink(domain, environment.dsn(sink_role(domain)), CODING)
+    steps = TwoSteps(serialized=True)
+    facts = {"name": "山田　花子", "kana": "ヤマダ　ハナコ", "birth_date": "1950-05-05", "sex": "女"}
+    facts |= {"relationship": "世帯主", "household": "1", "address": "一丁目"}
+    registered = notice(HERE, "13104-1", "初期登録", "2023-04-01", {PERSON: facts})
+    assessed = tax("Assessed", "1", "2026-09-02", "levied", "3000000")
+    corrected = tax("AssessmentCorrected", "2", "2026-09-20", "exempt", "400000")
+    steps.submit([registered])
+    dsn, effective, revisions = environment.dsn("auditor"), date(2024, 7, 1), list[int]()
+    for row in (assessed, corrected):
+        apply_changes(sink, domain, steps.change([row])[f"change.{domain.id}"])
+        ((_, revision),) = levies(dsn, domain)
+        revisions.append(revision)
+    sink.close()
+    assert revisions[0] < revisions[1]
+    assert levies(dsn, domain) == [("exempt", revisions[1])]
+
+    def known(day: int) -> list[tuple[str, int]]:
+        rows = rows_as_of(dsn, domain, "assessment", effective, date(2026, 9, day))
+        return [(row["levy"], row["income"]) for row in rows]
+
+    assert [known(day) for day in (1, 2, 19)] == [[], [("levied", 3_000_000)], [("levied", 3_000_000)]]
+    assert known(20) == known(30) == [("exempt", 400_000)]
 
 
 @pytest.mark.parametrize(
