@@ -27,7 +27,6 @@ from processors.fan_out.affected_entities import (
 )
 from processors.fan_out.declared import Declared
 from processors.fan_out.departures import follow_departure
-from processors.fan_out.differences import PERSON
 from processors.fan_out.entries import (
     ADOPTING,
     DUE,
@@ -46,19 +45,12 @@ from processors.fan_out.person_cache import PersonCache
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.retired_entities import retire_undeclared
 from processors.fan_out.row_history import WITH_HISTORY, AppliedToRows, applied_to_rows, whole_history
-from processors.fan_out.waiting_entries import (
-    DatedEntry,
-    WaitingEntry,
-    can_wait,
-    first_day,
-    is_due,
-    was_ahead,
-)
+from processors.fan_out.waiting_entries import can_wait, was_ahead
+from processors.fan_out.waiting_rules import WaitingRules
 from processors.rejections import RejectionCode
 from processors.sealed_person_changes import opened_person_changes
 from schemas.declaration_digests import RULES, history_of_rows
 from schemas.declare import ACCOUNT
-from schemas.reasons import Reason
 from schemas.systems import SYSTEMS
 from streams.contract import Batch, Poison, Result, State
 from streams.high_level import HighSealer
@@ -134,6 +126,7 @@ class PersonChangeRules:
     ) -> None:
         self._outputs, self._persons, self._clock, self._adoption = outputs, persons, clock, adoption
         self._high = HighLevelRules(outputs, persons, clock, adoption)
+        self._waiting = WaitingRules(outputs, persons, clock, self._publish_affected)
 
     def process(self, row: int, change: PersonChange) -> str | None:
         """Process the record in this row. Return a short reason if this version of the step can't."""
@@ -153,7 +146,7 @@ class PersonChangeRules:
             self._work_off_portion(row)
         elif change.kind == DUE:
             retire_undeclared(change.person, self._persons, self._outputs)
-            self._release(row, change.person)
+            self._waiting.release(row, change.person)
             self._follow_departure(change.person)
             self._publish(row, change.person, entities_of(self._persons.get(change.person)))
         elif change.kind == ADOPTED:
@@ -171,9 +164,9 @@ class PersonChangeRules:
             return entry
         person = self._persons.get(change.person)
         if person.waiting:
-            self._release(row, change.person)
+            self._waiting.release(row, change.person)
         if change.effective_on > self._clock.day and can_wait(entry):
-            self._keep_waiting(row, change, person, entry)
+            self._waiting.keep(row, change, entry)
             return None
         if person.lacks_history:
             self._publish_history(row, change.person, WITH_HISTORY)
@@ -183,8 +176,8 @@ class PersonChangeRules:
         self._outputs.add(row, change, person, before, done)
         is_last = applied is not None and applied.is_last
         self._publish_affected(row, change.person, before, entry, is_last=is_last)
-        if person.waiting and isinstance(entry, PersonNotice) and entry.reason is Reason.CANCELLED:
-            self._end_waiting(row, change.person, entry)
+        if person.waiting:
+            self._waiting.end_of_cancelled(row, change.person, entry)
         return None
 
     def _publish_affected(
@@ -213,54 +206,6 @@ class PersonChangeRules:
     def _follow_departure(self, code: str, before: PersonState | None = None) -> None:
         follow_departure(code, before, self._persons, self._outputs, self._clock.day)
 
-    def _keep_waiting(
-        self, row: int, change: PersonChange, person: PersonAggregate, entry: DatedEntry
-    ) -> None:
-        """Let an entry wait until its day, and publish what doesn't wait: messages, and a protection measure."""
-        before, first = person.state, first_day(person.waiting)
-        read_archive = self._persons.archive_of(change.person)
-        applied = person.keep_waiting(entry, read_archive)
-        done = applied and applied_to_rows(entry, applied, person, before, read_archive)
-        self._outputs.add(row, change, person, before, done)
-        if applied is None:
-            return
-        if person.state is not before:
-            self._publish_affected(row, change.person, before, entry, is_last=False)
-        if not (isinstance(entry, PersonNotice) and entry.id in person.cancelled):
-            person.waiting[-1] = WaitingEntry(entry, self._outputs.wait(row, change.effective_on))
-        self._plan_release(change.person, first)
-
-    def _release(self, row: int, code: str) -> None:
-        """Let those of the person's entries take effect that have waited for a day that has come."""
-        person, day, read_archive = self._persons.peek(code), self._clock.day, self._persons.archive_of(code)
-        first = first_day(person.waiting)
-        while (due := person.next_due(day)) is not None:
-            self._persons.get(code)
-            before = person.state
-            applied = person.release(due, read_archive)
-            notice = due.entry if isinstance(due.entry, PersonNotice) else None
-            if notice is not None and notice.id in person.cancelled:
-                notice = None  # Its case doesn't wait any more.
-            row_of_entry = self._outputs.row_of_earlier(row, code, notice)
-            if notice is not None:
-                self._outputs.end_waiting(row_of_entry, due.changes, due.day)
-            done = applied_to_rows(due.entry, applied, person, before, read_archive)
-            self._outputs.add_refolded(row_of_entry, code, person, before, done._replace(deleted_on=day))
-            self._publish_affected(row_of_entry, code, before, due.entry, is_last=applied.is_last)
-        self._plan_release(code, first)
-
-    def _end_waiting(self, row: int, code: str, cancellation: PersonNotice) -> None:
-        """Note that nothing waits in the case of a cancelled notice any more."""
-        waiting = self._persons.peek(code).cancelled_while_waiting(cancellation)
-        if waiting is not None and isinstance(waiting.entry, PersonNotice):
-            row_of_entry = self._outputs.row_of_earlier(row, code, waiting.entry)
-            self._outputs.end_waiting(row_of_entry, waiting.changes, waiting.day)
-
-    def _plan_release(self, code: str, before: date | None) -> None:
-        """Have the first day on the agenda for which anything of the person waits; `before` is the one it was."""
-        after = first_day(self._persons.peek(code).waiting)
-        self._persons.entities.plan(code, PERSON, before, after)
-
     def _add_event(self, row: int, change: PersonChange) -> str | None:
         submission = submission_of(change)
         if isinstance(submission, str):
@@ -284,7 +229,7 @@ class PersonChangeRules:
         self._persons.load(persons)
         for code in persons:
             person = self._persons.get(code)
-            if is_due(person.waiting, self._clock.day):
+            if self._waiting.is_due(code):
                 # By a record of the person: a fold that fails then holds up nobody else.
                 self._clock.take_off(code)
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)

@@ -74,7 +74,7 @@ def next_due(
     notices = [each.entry for each in of_day if isinstance(each.entry, PersonNotice)]
     effective = effective_notices(notices, cancelled)
     without_effect = {notice.id for notice in notices} - {notice.id for notice in effective}
-    in_order = [*without_effect, *(notice.id for notice in order_day(effective, residence))]
+    in_order = [*sorted(without_effect), *(notice.id for notice in order_day(effective, residence))]
     return min(of_day, key=lambda each: _rank(each.entry, in_order))
 
 

@@ -119,6 +119,8 @@ def test_a_state_is_the_fold_of_what_has_come(data: st.DataObject) -> None:
         steps.change([row_of(record, number)])
         if isinstance(record, date):
             day = max(day, record)
+        elif isinstance(record, Enrolment):
+            entries.append(record._replace(known_on=record.since))
         else:
             entries.append(record)
         stored = steps.fan_out_state["persons"].values.get("p")
