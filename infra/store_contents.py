@@ -34,10 +34,14 @@ def rows_by_domain(dsn: str) -> dict[str, dict[str, int]]:
 
 
 def digest(dsn: str) -> str:
-    """Return the SHA-256 of all rows of persons, messages and readings, sorted, without what a replay may change."""
+    """Return the SHA-256 of all rows of persons, their histories, messages and readings, without what a replay changes.
+
+    Rows are sorted.
+    """
     actual = read_stores(dsn)
     lines = [_line(row) for row in (*actual.rows, *actual.messages)]
     lines += [f"{table}: {_line(row)}" for table, rows in read_readings(dsn).items() for row in rows]
+    lines += [f"history: {_line(row)}" for row in read_histories(dsn)]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
@@ -52,6 +56,12 @@ def read_readings(dsn: str) -> dict[str, list[dict[str, Any]]]:
             for domain in DOMAINS.values()
             for reads in domain.readings
         }
+
+
+def read_histories(dsn: str) -> list[dict[str, Any]]:
+    """Return every row of the histories of persons' rows, each with its `domain`."""
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        return _rows(connection, "person_history", lambda domain: domain.has_history)
 
 
 def _rows(
