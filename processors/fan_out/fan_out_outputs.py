@@ -29,7 +29,7 @@ from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_entities import EntityDifferences
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.protections import protection_record
-from processors.fan_out.row_history import WITH_HISTORY, AppliedToRows, HistoryDifference
+from processors.fan_out.row_history import AppliedToRows, HistoryDifference, HistoryOfRecord
 from processors.rejections import RejectionCode, Rejections
 from processors.sealed_outputs import sealed_output
 from processors.sealed_person_changes import sealed_person_changes
@@ -49,13 +49,6 @@ _OWN_FIELDS: Final = (
 _COPIED_FIELDS: Final = ("case", "reason", "received_at")
 _CAUSE_FIELDS: Final = (*_COPIED_FIELDS, "person")
 _REJECTION_FIELDS: Final = ("municipality", "event", "origin", "received_at")
-
-
-class _Days(NamedTuple):
-    """The day of a row that is deleted, and the day since which one that differs is known, if that goes with it."""
-
-    deleted_on: date
-    known_from: date | None = None
 
 
 #: Row of the record that caused it, kind, person ("" for none) and day.
@@ -107,12 +100,12 @@ class FanOutOutputs:
         if applied is None:
             self.rejected.append((row, RejectionCode.DUPLICATE))
         else:
-            code, days = change.person, _Days(change.effective_on, applied.known_from)
+            code, history = change.person, HistoryOfRecord(applied, change.effective_on)
             dispatched = [
-                self._add_difference(row, code, person, difference, days)
+                self._add_difference(row, code, person, difference, history)
                 for difference in differences(before, person.state)
             ]
-            dispatched += self.add_history(row, code, person, applied.history)
+            dispatched += self.add_history(row, code, person, history.rest())
             dispatched += [self._add_message(row, code, person, message) for message in applied.messages]
             for conflict in conflicts.differences(change.person, before, person.state):
                 self.conflicts.append(conflict._asdict())
@@ -215,12 +208,12 @@ class FanOutOutputs:
         self, row: int, code: str, person: PersonAggregate, before: PersonState, applied: AppliedToRows
     ) -> None:
         """Add what differs after a person was folded again, but no messages."""
-        days = _Days(applied.deleted_on or date.min, applied.known_from)
+        history = HistoryOfRecord(applied, date.min)
         dispatched = [
-            self._add_difference(row, code, person, difference, days)
+            self._add_difference(row, code, person, difference, history)
             for difference in differences(before, person.state)
         ]
-        dispatched += self.add_history(row, code, person, applied.history)
+        dispatched += self.add_history(row, code, person, history.rest())
         if self.dispatched and self.dispatched[-1].row == row:
             self.dispatched[-1].changes.extend(dispatched)
         for conflict in conflicts.differences(code, before, person.state):
@@ -228,18 +221,24 @@ class FanOutOutputs:
         self._add_protection(code, person, before)
 
     def _add_difference(
-        self, row: int, code: str, person: PersonAggregate, difference: Difference, days: _Days
+        self,
+        row: int,
+        code: str,
+        person: PersonAggregate,
+        difference: Difference,
+        history: HistoryOfRecord,
     ) -> DispatchedChange:
         domain, municipality = difference.key
-        op, day, *values = row_after(difference, days.deleted_on, person.state)
+        op, day, *values = row_after(difference, history.deleted_on, person.state)
         revision = person.next_revision(domain)
         change = DomainChange(row, code, difference.entity, op, revision, municipality, day, *values)
-        if days.known_from is not None and difference.row is not None and domain in WITH_HISTORY:
-            change = change._replace(known_from=days.known_from)
+        if difference.row is not None:
+            known_from = history.known_from(difference, *values)
+            change = change if known_from is None else change._replace(known_from=known_from)
         return self._add(domain, change)
 
     def add_history(
-        self, row: int, code: str, person: PersonAggregate, history: Sequence[HistoryDifference]
+        self, row: int, code: str, person: PersonAggregate, history: Iterable[HistoryDifference]
     ) -> list[DispatchedChange]:
         """Add rows of a person's histories after the record in this row, and return what is dispatched."""
         dispatched = []

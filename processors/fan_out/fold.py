@@ -7,7 +7,7 @@ every history and entry, the extended state equals the fold of the longer histor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import TypeVar
 
@@ -17,32 +17,32 @@ from processors.fan_out.enrolments import apply_enrolment
 from processors.fan_out.history import AccountEvent, Enrolment, History, PersonNotice, decisions_of
 from processors.fan_out.life import life_after
 from processors.fan_out.person_notices import apply_notice
-from processors.fan_out.person_state import PersonState
+from processors.fan_out.person_state import DomainRow, PersonState, RowKey
 
 T = TypeVar("T")
 
 
+#: What each row of a person was from each of its days of effect on.
+RowVersions = dict[tuple[RowKey, date], DomainRow]
+
+
 def fold(history: History) -> PersonState:
     """Return the state after a history, whatever the order in which its entries arrived."""
-    state = state_before(history)
-    for _ in fold_days(state, history):
-        pass
-    return state
+    return fold_with_versions(history)[0]
 
 
-def state_before(history: History) -> PersonState:
-    """Return the state before the first day of a history: no day has what an operator decides."""
-    return PersonState(decisions=decisions_of(history.settlements))
-
-
-def fold_days(state: PersonState, history: History) -> Iterator[date]:
-    """Fold a history into the state before it, and yield each day with entries once it is folded."""
+def fold_with_versions(history: History) -> tuple[PersonState, RowVersions]:
+    """Return the state after a history, and what each row was after the days on which it became another one."""
     notices = _by_day([(notice.effective_on, notice) for notice in history.effective_notices()])
     enrolments = _by_day([(enrolment.since, enrolment) for enrolment in history.enrolments])
     accounts = _by_day([(event.effective_on, event) for event in history.accounts])
+    state, versions = PersonState(decisions=decisions_of(history.settlements)), RowVersions()
     for day in sorted({*notices, *enrolments, *accounts}):
         _fold_day(state, day, notices.get(day, []), enrolments.get(day, []), accounts.get(day, []))
-        yield day
+        for key, row in state.rows.items():
+            if row.effective_on == day:
+                versions[key, day] = row
+    return state, versions
 
 
 def _by_day(entries: list[tuple[date, T]]) -> dict[date, list[T]]:

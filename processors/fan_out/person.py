@@ -12,7 +12,13 @@ from processors.entities.causes import Life
 from processors.entities.rows import IS_ACCOUNT_READ, RowContext
 from processors.entities.timeline import Timeline
 from processors.fan_out.accounts import account_versions
-from processors.fan_out.fold import after_account, after_enrolment, after_notice, fold
+from processors.fan_out.fold import (
+    RowVersions,
+    after_account,
+    after_enrolment,
+    after_notice,
+    fold_with_versions,
+)
 from processors.fan_out.history import (
     AccountEvent,
     Enrolment,
@@ -45,10 +51,12 @@ class Applied(NamedTuple):
     """What came of an entry: the new messages, and whether it is the last one in the order of effect and in time.
 
     Then nothing that was known before becomes another: neither what the rows were, nor since when that was known.
+    `versions` is what the rows were if the whole history was folded again, None otherwise.
     """
 
     messages: list[ResidentMessage]
     is_last: bool
+    versions: RowVersions | None = None
 
 
 class KnownLife(NamedTuple):
@@ -96,8 +104,8 @@ class PersonAggregate:
         if self._has(entry):
             return None
         basis_before = self._message_basis()
-        is_last = self._add(entry, self._extended(entry), read_archive)
-        return Applied(self._new_messages(basis_before, entry, read_archive), is_last)
+        is_last, versions = self._add(entry, self._extended(entry), read_archive)
+        return Applied(self._new_messages(basis_before, entry, read_archive), is_last, versions)
 
     def keep_waiting(self, entry: DatedEntry, read_archive: ReadArchive) -> Applied | None:
         """Add an entry whose day hasn't come. Return None if the entry is a repetition.
@@ -120,7 +128,7 @@ class PersonAggregate:
         """Fold an entry that `next_due` returned. Its messages were published when it was received."""
         extended = self._extended(waiting.entry)
         self.waiting.remove(waiting)
-        return Applied([], self._add(waiting.entry, extended, read_archive))
+        return Applied([], *self._add(waiting.entry, extended, read_archive))
 
     def cancelled_while_waiting(self, cancellation: PersonNotice) -> WaitingEntry | None:
         """Return the entry that a cancellation names if it waits."""
@@ -208,7 +216,10 @@ class PersonAggregate:
 
     def refolded(self, read_archive: ReadArchive) -> PersonState:
         """Return the fold of the whole history, and in it the protection measures that notices that wait begin."""
-        state = fold(
+        return self._refolded(read_archive)[0]
+
+    def _refolded(self, read_archive: ReadArchive) -> tuple[PersonState, RowVersions]:
+        state, versions = fold_with_versions(
             History(
                 (*read_archive(), *self.notices),
                 tuple(self.enrolments),
@@ -219,12 +230,14 @@ class PersonAggregate:
         for notice in sorted(self._waiting_notices(), key=lambda notice: (notice.effective_on, notice.id)):
             if notice.begins_protection:
                 begin_measure(state, notice)
-        return state
+        return state, versions
 
-    def _add(self, entry: Entry, extended: PersonState | None, read_archive: ReadArchive) -> bool:
+    def _add(
+        self, entry: Entry, extended: PersonState | None, read_archive: ReadArchive
+    ) -> tuple[bool, RowVersions | None]:
         """Add an entry to what is folded; `extended` is the state after it, None if all must be folded again.
 
-        Return whether it is the last one, in the order of effect and in time.
+        Return whether it is the last one, in the order of effect and in time, and what the rows were if all was folded.
         """
         if isinstance(entry, Enrolment):
             self.enrolments.append(entry)
@@ -237,8 +250,12 @@ class PersonAggregate:
             self.notices.append(entry)
             if entry.reason is Reason.CANCELLED:
                 self.cancelled |= cancellations_of([entry])
-        self.state = self.refolded(read_archive) if extended is None else extended
-        return self._is_known_last(entry) and extended is not None
+        is_known_last = self._is_known_last(entry)
+        if extended is not None:
+            self.state = extended
+            return is_known_last, None
+        self.state, versions = self._refolded(read_archive)
+        return False, versions
 
     def _is_known_last(self, entry: Entry) -> bool:
         """Return whether nothing is known later than an entry, and note on which day it is known."""

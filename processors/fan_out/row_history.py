@@ -10,14 +10,14 @@ Which rows there are follows from the entries and the days on which they are kno
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import product
 from typing import Final, NamedTuple
 
-from processors.fan_out.differences import visible_facts
+from processors.fan_out.differences import Difference, visible_facts
 from processors.fan_out.domains import DOMAIN_ORDER
-from processors.fan_out.fold import fold_days, state_before
+from processors.fan_out.fold import RowVersions, fold_with_versions
 from processors.fan_out.history import (
     AccountEvent,
     Enrolment,
@@ -66,15 +66,44 @@ class HistoryDifference(NamedTuple):
 class AppliedToRows(NamedTuple):
     """What an entry does beside what differs between the states before and after it: messages, and histories.
 
-    `known_from` is the day since which the rows that differ are known, if each of them is the next one of its history;
-    otherwise None, and `history` has what differs of the histories. `deleted_on` is the day of rows that are deleted,
-    if that isn't the day of the record.
+    `known_from` is the day since which it is known, None if it changes no history. If `history` is None, each row that
+    differs is one of its history too, and nothing else changes in histories; otherwise it has what differs in them.
+    `deleted_on` is the day of rows that are deleted, if that isn't the day of the record.
     """
 
     messages: Sequence[ResidentMessage] = ()
     known_from: date | None = None
-    history: Sequence[HistoryDifference] = ()
+    history: Sequence[HistoryDifference] | None = ()
     deleted_on: date | None = None
+
+
+class HistoryOfRecord:
+    """The rows of histories that a record has to publish: as many as possible go with the rows of the person.
+
+    `deleted_on` is the day of rows of the person that are deleted.
+    """
+
+    def __init__(self, applied: AppliedToRows, deleted_on: date) -> None:
+        self.deleted_on = applied.deleted_on or deleted_on
+        self._known_from, self._with_rows = applied.known_from, applied.history is None
+        self._rows = dict(applied.history or ())
+
+    def known_from(self, difference: Difference, status: str, facts: Facts) -> date | None:
+        """Return since when the row of a difference is known if it is one of the history too, otherwise None."""
+        row, key = difference.row, difference.key
+        if row is None or self._known_from is None or key[0] not in WITH_HISTORY:
+            return None
+        if self._with_rows:
+            return self._known_from
+        id_ = HistoryId(key, row.effective_on, self._known_from)
+        if self._rows.get(id_) != RowVersion(status, facts):
+            return None
+        del self._rows[id_]
+        return self._known_from
+
+    def rest(self) -> Iterator[HistoryDifference]:
+        """Yield the rows that go by themselves."""
+        yield from (HistoryDifference(*item) for item in self._rows.items())
 
 
 #: What each row was from a day on.
@@ -93,11 +122,12 @@ def applied_to_rows(
     if isinstance(entry, AccountEvent) or person.state is before or not WITH_HISTORY:
         return AppliedToRows(applied.messages)
     if applied.is_last and not hides_address:
-        return AppliedToRows(applied.messages, known_on(entry))
+        return AppliedToRows(applied.messages, known_on(entry), None)
+    entries, versions = person.row_entries(read_archive), applied.versions
     history = history_differences(
-        person.row_entries(read_archive), entry, hid_address=hid_address, hides_address=hides_address
+        entries, entry, versions, hid_address=hid_address, hides_address=hides_address
     )
-    return AppliedToRows(applied.messages, None, history)
+    return AppliedToRows(applied.messages, known_on(entry), history)
 
 
 def row_history(entries: Iterable[RowEntry], *, hides_address: bool) -> dict[HistoryId, RowVersion]:
@@ -126,18 +156,25 @@ def whole_history(
 
 
 def history_differences(
-    entries: Sequence[RowEntry], added: RowEntry, *, hid_address: bool, hides_address: bool
+    entries: Sequence[RowEntry],
+    added: RowEntry,
+    versions: RowVersions | None,
+    *,
+    hid_address: bool,
+    hides_address: bool,
 ) -> list[HistoryDifference]:
     """Return in which rows the history of `entries` differs from the one without the entry that was added to them.
 
-    `hid_address` and `hides_address` are whether no address may be shown, before and now.
+    `versions` is what the rows were by all entries, None if it must be found out. `hid_address` and `hides_address` are
+    whether no address may be shown, before and now.
     """
     dated = [(known_on(entry), entry) for entry in entries]
     # Up to the day before, the same was known; unless addresses have to go.
     first = known_on(added) if hid_address == hides_address else date.min
     known = _versions([entry for day, entry in dated if day < first], hides_address)
     before = _rows([each for each in dated if each[1] is not added], known, first, hid_address)
-    after = _rows(dated, known, first, hides_address)
+    seen = None if versions is None else _seen(versions, hides_address)
+    after = _rows(dated, known, first, hides_address, seen)
     differing = [id_ for id_ in {**before, **after} if before.get(id_) != after.get(id_)]
     return [HistoryDifference(id_, after.get(id_)) for id_ in sorted(differing, key=_order)]
 
@@ -153,12 +190,23 @@ def _order(id_: HistoryId) -> tuple[int, str, date, date]:
 
 
 def _rows(
-    dated: Sequence[tuple[date, RowEntry]], known: _Versions, first: date, hides_address: bool
+    dated: Sequence[tuple[date, RowEntry]],
+    known: _Versions,
+    first: date,
+    hides_address: bool,
+    known_at_last: _Versions | None = None,
 ) -> dict[HistoryId, RowVersion]:
-    """Return the rows that are known from the day `first` on or later; `known` is what was known before."""
+    """Return the rows that are known from the day `first` on or later.
+
+    `known` is what was known before, `known_at_last` what is known by all entries; None if it must be found out.
+    """
     rows: dict[HistoryId, RowVersion] = {}
-    for day in sorted({each for each, _ in dated if each >= first}):
-        versions = _versions([entry for each, entry in dated if each <= day], hides_address)
+    days = sorted({each for each, _ in dated if each >= first})
+    for day in days:
+        if known_at_last is not None and day == days[-1]:
+            versions = known_at_last
+        else:
+            versions = _versions([entry for each, entry in dated if each <= day], hides_address)
         for of_row in {**known, **versions}:
             version = versions.get(of_row, _NOTHING_BEGINS)
             if known.get(of_row) != version:
@@ -167,8 +215,10 @@ def _rows(
     return rows
 
 
-def _versions(entries: Iterable[RowEntry], hides_address: bool) -> _Versions:
-    """Return the versions of all rows after entries: a row becomes another one on each of its days of effect."""
+def _versions(entries: Sequence[RowEntry], hides_address: bool) -> _Versions:
+    """Return what the domains see of each row from each of its days of effect on, by these entries."""
+    if not entries:
+        return {}
     notices, enrolments, settlements = list[PersonNotice](), list[Enrolment](), list[Settlement]()
     for entry in entries:
         if isinstance(entry, PersonNotice):
@@ -178,11 +228,12 @@ def _versions(entries: Iterable[RowEntry], hides_address: bool) -> _Versions:
         else:
             settlements.append(entry)
     history = History(tuple(notices), tuple(enrolments), settlements=tuple(settlements))
-    versions: dict[tuple[RowKey, date], RowVersion] = {}
-    state = state_before(history)
-    for day in fold_days(state, history):
-        for key, row in state.rows.items():
-            if row.effective_on == day and key[0] in WITH_HISTORY:
-                facts = visible_facts(key[0], row, protected=hides_address)
-                versions[key, day] = RowVersion(row.status, facts)
-    return versions
+    return _seen(fold_with_versions(history)[1], hides_address)
+
+
+def _seen(versions: RowVersions, hides_address: bool) -> _Versions:
+    return {
+        (key, day): RowVersion(row.status, visible_facts(key[0], row, protected=hides_address))
+        for (key, day), row in versions.items()
+        if key[0] in WITH_HISTORY
+    }

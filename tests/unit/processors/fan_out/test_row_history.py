@@ -29,6 +29,7 @@ from processors.fan_out.row_history import (
     RETRACTED,
     WITH_HISTORY,
     HistoryId,
+    HistoryOfRecord,
     RowEntry,
     RowVersion,
     applied_to_rows,
@@ -54,14 +55,18 @@ class KeptHistory:
         before = self.person.state
         applied = self.person.apply(entry, lambda: self.archive)
         if applied is not None:
-            published = applied_to_rows(entry, applied, self.person, before, lambda: self.archive)
+            history = HistoryOfRecord(
+                applied_to_rows(entry, applied, self.person, before, lambda: self.archive), date.min
+            )
             state = self.person.state
             for difference in differences(before, state):
-                if published.known_from and difference.row and difference.key[0] in WITH_HISTORY:
+                if difference.row is not None:
                     row, key = difference.row, difference.key
-                    seen = RowVersion(row.status, visible_facts(key[0], row, protected=state.protected))
-                    self.rows[HistoryId(key, row.effective_on, published.known_from)] = seen
-            for id_, version in published.history:
+                    seen = row.status, visible_facts(key[0], row, protected=state.protected)
+                    known_from = history.known_from(difference, *seen)
+                    if known_from is not None:
+                        self.rows[HistoryId(key, row.effective_on, known_from)] = RowVersion(*seen)
+            for id_, version in history.rest():
                 assert self.rows.get(id_) != version
                 if version is None:
                     del self.rows[id_]
