@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from itertools import permutations
+from itertools import chain, permutations
+from random import Random
 from typing import Any
 
 import pytest
@@ -209,3 +210,30 @@ def test_who_has_no_assessment_is_not_looked_at_for_one(monkeypatch: pytest.Monk
     assert "assessment" not in folded
     mesh.add(ASSESSED)
     assert "assessment" in folded
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_of_arrival_across_topics_does_not_matter(seed: int) -> None:
+    """Rows, histories and conflicts are the same, whatever the order of registers and tax offices."""
+    rng = Random(seed)  # noqa: S311
+    death = left(A, rng.choice(["2025-12-31", "2026-01-01", "2026-01-02"]), reason="死亡")
+    cancelled = [left(A, "2026-02-20", "3", "取消", cancels=death["notice"])][: rng.randint(0, 1)]
+    of_a = [registered(A, "2020-04-01"), *rng.choice([[], [MOVED[0]], [death, *cancelled]])]
+    of_b = [MOVED[1]][: rng.randint(0, 1)]
+    taxes = [
+        [
+            tax("Assessed", "2026-02-01", "1", part, received_on="2026-09-02"),
+            tax("AssessmentCorrected", "2026-02-01", "2", part, amount="1", received_on="2026-09-04"),
+            event(
+                "local-tax", "Cancelled", "p", "2026-02-01", "3", municipality=part, cancels=rng.choice("12")
+            ),
+        ][: rng.randint(1, 3)]
+        for part in (A, B)
+    ]
+    topics = [of_a, of_b, *taxes]
+    one_by_one, mixed = Mesh(*chain.from_iterable(topics)), Mesh()
+    while any(topics):
+        mixed.add(rng.choice([topic for topic in topics if topic]).pop(0))
+    for mesh in (one_by_one, mixed):
+        mesh.add(day_begun("2026-09-10"))
+    assert DomainStores(mixed.steps.outputs).content() == DomainStores(one_by_one.steps.outputs).content()
