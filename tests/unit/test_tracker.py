@@ -87,6 +87,22 @@ def test_http_answers_need_the_token_and_have_no_persons(codec: Codec) -> None:
     assert "'p'" not in str(answers)
 
 
+def test_a_case_that_waits_says_until_when(codec: Codec) -> None:
+    """It is none of the overdue ones, and the list of those that wait has it."""
+    cases, records = CaseTable(codec, {}), _records(codec)
+    waits = {"case": CASE, "person": "p", "changes": [], "waits": True, "waiting_until": date(2999, 12, 20)}
+    events = {
+        "case.opened": records["case.opened"],
+        "case.dispatched": _encoded(codec, "case-dispatched", waits),
+    }
+    cases.apply(events_by_case(codec, events))
+    paths = ["/summary", "/cases?status=waiting", "/cases?status=open,overdue", "/cases/131041/13104-1"]
+    _, (summary, listed, others, case) = asyncio.run(_ask(cases, paths))
+    assert (summary["waiting"], summary["overdue"], summary["open"]) == (1, 0, 0)
+    assert (listed, others) == ([case], [])
+    assert (case["status"], case["waiting_until"]) == ("waiting", "2999-12-20")
+
+
 async def _ask(cases: CaseTable, paths: list[str]) -> tuple[int, list[Any]]:
     async with TestClient(TestServer(site(cases, TrackerSettings(), "secret"))) as client:
         denied = await client.get("/summary")
