@@ -255,6 +255,15 @@ def coarser_text(coarser: Coarser) -> str:
     return f"{coarser.name} {coarser.japanese}, made of {coarser.field}: {', '.join(whens)}"
 
 
+def part_lines(domain: Domain, reads: Reads) -> list[str]:
+    """Return a line about whose rows those of a reading are, if that isn't by the entity; otherwise none."""
+    if not (domain.municipal and reads.is_held_by_part and isinstance(reads.holders, HeldBy)):
+        return []
+    return [
+        f"- rows: one for each municipality that has the {reads.holders.entity.id}, wherever the person lives"
+    ]
+
+
 def history_lines(reads: Reads) -> list[str]:
     """Return a line about the history of a reading; none if it has none."""
     if not reads.history:
@@ -271,6 +280,7 @@ def _domain_sections(domain: Domain) -> Iterator[Section]:
                 f"- basis: {reads.basis}",
                 f"- about: {coverage_text(reads.holders)}",
                 *(f"- column {coarser_text(coarser)}" for coarser in reads.coarser.values()),
+                *part_lines(domain, reads),
                 *history_lines(reads),
                 *(["- ended: it has no rows any more"] if reads.ended else []),
             )

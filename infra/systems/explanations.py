@@ -13,6 +13,7 @@ from infra.systems.descriptions import (
     coverage_text,
     domain_of,
     history_lines,
+    part_lines,
     system_of,
 )
 from schemas.declare import ACCOUNT as ACCOUNT_ENTITY
@@ -142,6 +143,7 @@ def _of_reading(domain: Domain, reads: Reads, field: str) -> Iterator[str]:
     yield f"- purpose: {reads.purpose}"
     yield f"- basis: {reads.basis}"
     yield f"- about: {coverage_text(reads.holders)}"
+    yield from part_lines(domain, reads)
     yield from history_lines(reads)
     yield f"- from: {', '.join(_sources(entity, field))}"
     for rules in entity.rules[1:]:

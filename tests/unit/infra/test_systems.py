@@ -150,6 +150,12 @@ def test_an_address_is_explained_by_reason() -> None:
         ("local-tax", "care", "levy", "care receives only what is made of levy of entity assessment"),
         ("local-tax", "care", "levy", "yes if it is exempt, no if it is levied or per-capita-only"),
         ("local-tax", "care", "amount", "It names year, exempt."),
+        (
+            "juki",
+            "local-tax",
+            "address",
+            "one for each municipality that has the assessment, wherever the person",
+        ),
         ("juki", "card", "household_code", "card doesn't receive household_code"),
         ("juki", "portal", "name", "it has no table person"),
         ("juki", "jpki", "address", "jpki receives address of entity resident in table holder"),
