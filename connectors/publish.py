@@ -6,15 +6,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Producer
 from pydantic import BaseModel, Field
 
 from connectors.errors import BrokerUnavailableError, NotDeliveredError, UnroutableError
 from connectors.source import Route, Source, SubmissionBatch
 from schemas.codec import Codec
+from schemas.systems import SYSTEMS
 
 #: Returns the librdkafka properties of a Kafka user, e.g. `Environment.kafka`. Raises KeyError for an unknown user.
 PropertiesOfUser = Callable[[str], Mapping[str, str]]
+
+
+#: Returns submissions for a topic with their content sealed.
+Seal = Callable[[str, pa.Table], pa.Table]
 
 
 class PublishSettings(BaseModel, frozen=True, extra="forbid"):
@@ -100,11 +106,19 @@ def publish_opened(
 
 
 class KafkaPublisher:
-    """A publisher with an idempotent producer per user, which keeps the order within a topic. Serves many sources."""
+    """A publisher with an idempotent producer per user, which keeps the order within a topic. Serves many sources.
+
+    Submissions of systems of the high level are sealed by `seal`.
+    """
 
     def __init__(
-        self, properties_of: PropertiesOfUser, codec: Codec, settings: PublishSettings | None = None
+        self,
+        properties_of: PropertiesOfUser,
+        codec: Codec,
+        settings: PublishSettings | None = None,
+        seal: Seal | None = None,
     ) -> None:
+        self._seal = seal
         self._properties_of = properties_of
         self._codec = codec
         self._settings = settings or PublishSettings()
@@ -124,8 +138,10 @@ class KafkaPublisher:
 
     def send(self, batch: SubmissionBatch) -> None:
         """Pass records to the producer. Delivery errors are raised by `flush` at the latest."""
-        producer = self._producer(batch.route.user)
-        for value in self._codec.encode(batch.route.schema, batch.table).to_pylist():
+        producer, table = self._producer(batch.route.user), batch.table
+        if self._seal is not None and SYSTEMS[batch.route.system].is_high:
+            table = self._seal(batch.route.topic, table)
+        for value in self._codec.encode(batch.route.schema, table).to_pylist():
             self._produce(producer, batch.route.topic, value)
 
     def flush(self) -> None:

@@ -16,7 +16,7 @@ from schemas.declare import CANCELLED, ENROLLED, MEMBERS, EntityField, Reads
 from schemas.schema_files import avro_folder, read_again, schema_names, schema_text, versions
 from schemas.systems import PACKAGES, SYSTEMS, Domain, System
 from schemas.systems._discovery import OWN_PACKAGE
-from schemas.systems.model import submission_schema
+from schemas.systems.model import SEALED, submission_schema
 
 _DATE: Final = {"type": "int", "logicalType": "date"}
 _AVRO_TYPES: Final[Mapping[str, Any]] = {"string": "string", "long": "long", "date": _DATE}
@@ -149,6 +149,14 @@ def _submission(system: System) -> dict[str, Any]:
             "fault", "string", "Short code of the reason, if the source could not parse the line; else null."
         ),
     ]
+    if system.is_high:
+        fields.append(
+            _optional(
+                SEALED,
+                "string",
+                "The fields but file and line as JSON, sealed for intake; then these are null. Null: in clear.",
+            )
+        )
     return {
         "type": "record",
         "name": f"{_camel(system.id)}Submitted",

@@ -47,10 +47,12 @@ SUBMISSION_FIELDS: Final = (*RESUBMISSION_FIELDS.values(), DECLARED)
 def fields_of_resubmission(schema: str, submission: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an operator command that hold a submission of a schema; of a list, each item by itself.
 
-    Raise KeyError for a schema that can't be resubmitted.
+    Raise KeyError for a schema that can't be resubmitted: one of the high level would stand in clear in the command.
     """
     if schema not in GENERATED_SCHEMAS:
         return {RESUBMISSION_FIELDS[schema]: submission}
+    if GENERATED_SCHEMAS[schema].is_high:
+        raise KeyError(f"a submission of {schema} can't be resubmitted")
     values = [
         {"name": name, "value": str(value)}
         for name, given in submission.items()
@@ -69,7 +71,8 @@ def resubmission_in(command: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | 
         if command[field] is not None:
             return schema, command[field]
     declared = command[DECLARED]
-    if declared is None or declared["schema"] not in GENERATED_SCHEMAS:
+    system = None if declared is None else GENERATED_SCHEMAS.get(declared["schema"])
+    if system is None or system.is_high:
         return None
     values: dict[str, list[str]] = {}
     for each in declared["values"]:

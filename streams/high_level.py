@@ -31,6 +31,7 @@ class HighSealer:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
+        self.keys = tuple(keys)
         self._sealer = Sealer(keys)
         self._digest = hashlib.blake2b(key=keys[-1], digest_size=_DIGEST_BYTES, person=_PURPOSE)
 

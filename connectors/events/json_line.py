@@ -13,9 +13,10 @@ from connectors.events.conformance import conforms, with_defaults
 from connectors.files.lines import Line
 from connectors.files.parsing import FORMAT_FAULT, JSON_FAULT, to_base64
 from schemas.catalogue import catalogue
+from schemas.systems.model import SEALED
 
 #: Fields that the source sets; a line may not have them.
-SOURCE_FIELDS: Final = frozenset({"file", "line", "raw", "fault"})
+SOURCE_FIELDS: Final = frozenset({"file", "line", "raw", "fault", SEALED})
 #: Longest number of a submission.
 _NUMBER_LENGTH_MAX: Final = 32
 #: Fields with the number of a submission; a schema that can carry a line raw has at most one of them.

@@ -102,6 +102,11 @@ class Installation:
         return self.folder / "keys.json"
 
     @property
+    def submission_key(self) -> Path:
+        """The file of the public key by which submitters of the high level seal for intake. No secret."""
+        return self.folder / "submission-key.json"
+
+    @property
     def schema_ids(self) -> Path:
         """The file of the registry's schema IDs; with it a worker starts without the registry."""
         return self.folder / "schema-ids.json"

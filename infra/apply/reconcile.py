@@ -21,6 +21,7 @@ from infra.key_fingerprints import (
 )
 from infra.keys import ensure_keys
 from infra.local.kafka_server import ADMIN, REGISTRY
+from infra.submission_key import write_submission_key
 from schemas.topics import TopicDeclaration, topics_of, users
 from streams.errors import StreamError
 
@@ -79,6 +80,7 @@ def apply(
     progress("keys", 1, STAGES)
     installation.admit(municipalities)
     keys = ensure_keys(installation.key_file).keys
+    write_submission_key(installation)
     progress("users", 2, STAGES)
     names = users(topics)
     environment.secrets().ensure([*names, TRACKER_TOKEN])

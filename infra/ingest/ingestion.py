@@ -12,6 +12,8 @@ from infra.apply.installation import Installation
 from infra.apply.reconcile import apply
 from infra.coding import codec
 from infra.environment import Environment
+from infra.submission_key import submission_sealer
+from schemas.systems import SYSTEMS
 
 #: Called with a file's name, its bytes done and its size in bytes.
 Progress = Callable[[str, int, int], None]
@@ -39,7 +41,12 @@ def ingest_files(
     """
     routes = [route for source in sources.values() for route in source.open()]
     admitted = _admit(environment, installation, routes)
-    publisher = KafkaPublisher(environment.kafka, codec(environment, installation))
+    is_high = any(SYSTEMS[route.system].is_high for route in routes)
+    publisher = KafkaPublisher(
+        environment.kafka,
+        codec(environment, installation),
+        seal=submission_sealer(installation).sealed_table if is_high else None,
+    )
     publisher.prepare(dict.fromkeys(routes))
     summaries: dict[str, IngestSummary] = {}
     for name, source in sources.items():

@@ -49,7 +49,9 @@ def rejected_list(
 def rejected_show(rejection: Id) -> None:
     """Print a rejected submission as it was received. The content is personal data."""
     with errors_as_messages():
-        submission = rejections_and_conflicts.read_submission(*_codec(), rejection)
+        submission = rejections_and_conflicts.read_submission(
+            *_codec(), rejection, Installation.of_settings()
+        )
     say(PERSONAL_DATA_NOTICE, err=True)
     document = {"origin": submission.origin, "schema": submission.schema, "submission": submission.content}
     say_json(document, indent=True)

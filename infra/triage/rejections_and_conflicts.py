@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
-from infra.key_file import high_sealer
+from infra.key_file import high_sealer, submission_opener
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows, value_at
 from processors.rejections import RejectionCode, RejectionKind, find_repeats
 from schemas.codec import Codec
 from schemas.submission_schemas import OPERATOR_COMMAND, fields_of_resubmission, resubmission_in
 from schemas.systems import SYSTEMS
+from schemas.systems.model import SEALED
 from schemas.topics import CONFLICT, conflict_topic, parse_input_topic, rejected_topic
 from streams.sealed_rows import OpeningCodec
 
@@ -47,8 +48,13 @@ def list_rejected(environment: Environment, codec: Codec, duplicates: bool = Fal
     return [_line(row) for row in rows if duplicates or row["kind"] == "REJECTED"]
 
 
-def read_submission(environment: Environment, codec: Codec, rejection: str) -> StoredSubmission:
-    """Return the submission of the rejection with this ID. Raise OperatorError where there is no such rejection."""
+def read_submission(
+    environment: Environment, codec: Codec, rejection: str, installation: Installation | None = None
+) -> StoredSubmission:
+    """Return the submission of the rejection with this ID. Raise OperatorError where there is no such rejection.
+
+    One that its submitter has sealed is opened with the key file of the installation, if that is given.
+    """
     rows = list_rejected(environment, codec, duplicates=True)
     row = next((row for row in rows if row["id"] == rejection), None)
     if row is None:
@@ -56,6 +62,8 @@ def read_submission(environment: Environment, codec: Codec, rejection: str) -> S
     partition = (row["topic"], row["partition"])
     schema = SYSTEMS[parse_input_topic(row["topic"])[0]].publishes or ""
     content = _decode(codec, schema, value_at(environment, partition, row["offset"]))
+    if content.get(SEALED) is not None and installation is not None:
+        content = submission_opener(installation.key_file).opened_row(set(content), row["topic"], content)
     origin = {
         "topic": row["topic"], "partition": row["partition"], "offset": row["offset"],
         "file": content.get("file"), "line": content.get("line"),

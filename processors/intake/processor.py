@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -28,10 +28,12 @@ from processors.intake.submission_types import SUBMISSION_TYPES, SubmissionType
 from processors.intake.submissions import Submissions, publishes_schema, submissions_of
 from processors.intake.validation_codes import ValidationCode
 from processors.sealed_person_changes import sealed_person_changes
-from schemas.submission_schemas import OPERATOR_COMMAND
+from schemas.submission_schemas import GENERATED_SCHEMAS, OPERATOR_COMMAND
 from schemas.systems import DIGEST_PURPOSES
 from streams.contract import Batch, OrderingKeys, Output, Poison, Result, State
+from streams.errors import NotConfiguredError
 from streams.high_level import HighSealer
+from streams.submission_sealing import SubmissionOpener
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ class _IntakeResult:
 class IntakeProcessor:
     """Reads every `in.` topic; writes `notice`, `person.change`, `rejected.<system>` and `command.<step>`.
 
-    `sealer` has the keys of the high level; without them it can't accept what is of that level.
+    `sealer` has the keys of the high level, also for what its submitters have sealed; without them it can't accept what
+    is of that level.
 
     Poison: `wrong-topic` for a record in a topic whose system doesn't publish its schema.
     """
 
     def __init__(self, keys: KeyRing, sealer: HighSealer | None = None) -> None:
         self._keys, self._sealer = keys, sealer
+        self._opener = None if sealer is None else SubmissionOpener(sealer.keys)
         self._mesh = keys.cipher(MESH)
 
     def process(self, batches: Sequence[Batch]) -> Result:
@@ -65,9 +69,10 @@ class IntakeProcessor:
         poison: list[Poison] = []
         for number, batch in enumerate(batches):
             in_right_topic = publishes_schema(contiguous(batch.meta.column("topic")), batch.schema)
+            opened = self._opened(batch)
             misplaced = pc.indices_nonzero(pc.invert(in_right_topic)).to_pylist()
             poison.extend(Poison(number, row, "wrong-topic") for row in misplaced)
-            submissions = submissions_of(batch)
+            submissions = submissions_of(opened)
             outputs.extend(
                 self._outputs(batch.schema, submissions.filter(in_right_topic) if misplaced else submissions)
             )
@@ -75,7 +80,16 @@ class IntakeProcessor:
 
     def ordering_keys(self, batch: Batch, state: State | None) -> Sequence[OrderingKeys]:
         """Return the ordering keys of each submission: persons, households, numbers. Its Kafka record has no key."""
-        return submission_ordering.ordering_keys(batch, self._mesh, self._sealer)
+        return submission_ordering.ordering_keys(self._opened(batch), self._mesh, self._sealer)
+
+    def _opened(self, batch: Batch) -> Batch:
+        """Return submissions with the content of those that their submitters have sealed."""
+        if batch.schema not in GENERATED_SCHEMAS or not GENERATED_SCHEMAS[batch.schema].is_high:
+            return batch
+        if self._opener is None:
+            raise NotConfiguredError("the keys of the high level are missing: run mesh apply")
+        topics = contiguous(batch.meta.column("topic")).to_pylist()
+        return replace(batch, table=self._opener.opened_table(batch.schema, topics, batch.table))
 
     def _outputs(self, schema: str, submissions: Submissions) -> Iterator[Output]:
         if not len(submissions):

@@ -19,6 +19,7 @@ from processors.intake import formats, validation
 from processors.intake.validation_codes import ValidationCode
 from schemas.declare import MEMBERS, MEMBERS_MAX
 from schemas.submission_schemas import GENERATED_SCHEMAS
+from schemas.systems.model import SEALED
 
 #: Maximum number of persons of a notice; no household, not even of an institution, is larger.
 PERSONS_MAX: Final = 1000
@@ -82,6 +83,8 @@ _FIXED: Final[Mapping[str, int]] = MappingProxyType(
         "value": 4_000_000,
         "person": 64,
         "registered_in": 6,
+        # All fields of a submission, sealed by its submitter.
+        SEALED: 1_000_000,
     }
 )
 

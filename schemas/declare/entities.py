@@ -29,8 +29,8 @@ PART: Final = "municipality"
 COMMON_NAMES: Final = frozenset(
     {
         "cancels", "case_code", "code", "effective_on", "entity", "event", "fault", "file", "known_from", "known_to",
-        "line", "members", "municipality", "number", "op", "raw", "recorded_on", "revision", "status", "valid_from",
-        "valid_to",
+        "line", "members", "municipality", "number", "op", "raw", "recorded_on", "revision", "sealed", "status",
+        "valid_from", "valid_to",
     }
 )  # fmt: skip
 #: Those of them that a derived entity may have: no row of a reading has them otherwise, and nobody submits it.

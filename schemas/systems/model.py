@@ -80,6 +80,9 @@ DIGEST_PURPOSE_BYTES_MAX: Final = 16
 #: Name in the catalogue of the schema of records whose content is sealed.
 SEALED_RECORD: Final = "sealed-record"
 
+#: Field of a submission at the high level in which its submitter has sealed all others.
+SEALED: Final = "sealed"
+
 #: Columns of a message to a resident.
 MESSAGE_COLUMNS: Final = ("case_code", "reason", "text")
 

@@ -16,6 +16,7 @@ from processors.conversion import ConversionProcessor
 from processors.fan_out import FanOutProcessor
 from processors.household import HouseholdProcessor
 from processors.intake import IntakeProcessor
+from schemas.tables import table_from_rows
 from schemas.topics import conflict_topic, disclosure_topic, domain_topic, topics_of
 from streams.contract import (
     Batch,
@@ -27,6 +28,7 @@ from streams.contract import (
 )
 from streams.sealed_rows import OpeningCodec, opened_rows
 from streams.step import Step
+from streams.submission_sealing import SubmissionSealer
 from streams.testing.driver import TopologyTestDriver
 from tests.unit.processors.submissions import (
     RECEIVED_MS,
@@ -35,6 +37,7 @@ from tests.unit.processors.submissions import (
     json_person,
     key_ring,
     sink_sealers,
+    submission_opener,
 )
 
 Row = dict[str, Any]
@@ -72,6 +75,8 @@ class ReliefMesh:
 
     def __init__(self, seed: int | None = None, fan_out: FanOutProcessor | None = None) -> None:
         high, sinks = high_sealer(), sink_sealers()
+        #: Whether the submitter seals, as `mesh ingest` does.
+        self.seals = True
         self._fan_out = InstalledFanOut(fan_out or FanOutProcessor(sealer=high))
         processors: dict[str, StatelessProcessor | TableReadingProcessor | StatefulProcessor] = {
             "intake": IntakeProcessor(KEYS, high),
@@ -118,7 +123,13 @@ class ReliefMesh:
             "file_number": "relief-file-1",
             **({"kind": "living-aid"} if event == "ReliefBegan" else {}),
         }
-        self.submit(f"in.relief.{HERE}", "submission-relief", row | fields)
+        topic, schema = f"in.relief.{HERE}", "submission-relief"
+        if self.seals:
+            table = table_from_rows(schema, [row | fields])
+            sealer = SubmissionSealer(submission_opener().public_key)
+            (row,) = sealer.sealed_table(topic, table).to_pylist()
+            fields = {}
+        self.submit(topic, schema, row | fields)
 
     def begin_day(self, day: str, days_later: int) -> None:
         """Submit a day of the clock, received so many days after the beginning."""

@@ -17,6 +17,7 @@ from schemas.tables import table_from_rows
 from schemas.topics import parse_input_topic
 from streams.contract import META, Batch, Result
 from streams.high_level import HighSealer
+from streams.submission_sealing import SubmissionOpener
 from tests.register_files import csv_lines, group_notices, json_lines
 
 Row = dict[str, Any]
@@ -35,6 +36,11 @@ def key_ring(first: int = 1) -> KeyRing:
 def high_sealer() -> HighSealer:
     """Return the sealer of the high level."""
     return HighSealer([b"h" * KEY_BYTES])
+
+
+def submission_opener() -> SubmissionOpener:
+    """Return what opens submissions that were sealed for intake."""
+    return SubmissionOpener([b"h" * KEY_BYTES])
 
 
 def sink_sealers() -> dict[str, HighSealer]:

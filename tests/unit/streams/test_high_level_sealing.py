@@ -19,6 +19,7 @@ from streams.errors import NotConfiguredError
 from streams.high_level import HighSealer, required
 from streams.sealed_rows import OpeningCodec, opened_rows, sealed_rows, sealed_table
 from streams.sealing import SealedError
+from streams.submission_sealing import SubmissionOpener, SubmissionSealer
 
 pytestmark = pytest.mark.unit
 
@@ -110,3 +111,25 @@ def test_an_output_goes_one_way() -> None:
         Output("t", "day-begun", table, key, partition=1, partition_key=key)
     with pytest.raises(ValueError, match="one partition"):
         Output("t", "day-begun", table, key, broadcast=True, partition_key=key)
+
+
+def test_a_submission_is_sealed_for_intake_alone() -> None:
+    """Each time another box of the same size; only the private key opens it, for its own topic."""
+    opener = SubmissionOpener([NEW, OLD])
+    sealer = SubmissionSealer(opener.public_key)
+    first, second = (sealer.seal(b"content", "in.a.1") for _ in range(2))
+    assert first != second
+    assert len(first) == len(second)
+    assert opener.open(first, "in.a.1") == opener.open(second, "in.a.1") == b"content"
+    older = SubmissionSealer(SubmissionOpener([OLD]).public_key).seal(b"before", "in.a.1")
+    assert opener.open(older, "in.a.1") == b"before"
+    for topic, others in (("in.a.2", opener), ("in.a.1", SubmissionOpener([OLD]))):
+        with pytest.raises(SealedError):
+            others.open(first, topic)
+
+
+@pytest.mark.parametrize("box", ["", "no box", "A" * 44, "A" * 43 + "=", "💥" * 100, "A" * 2_000])
+def test_what_is_no_box_of_a_submission_is_not_opened(box: str) -> None:
+    """Whatever a submitter writes instead, also a public key of zeros."""
+    with pytest.raises(SealedError):
+        SubmissionOpener([OLD]).open(box, "in.a.1")
