@@ -5,9 +5,11 @@ The system is added to a running mesh by one file, as any other.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -24,7 +26,7 @@ from schemas.topics import AUDITOR, topics_of, users
 from streams.kafka_clients import reader_properties
 from tests.attacks.installed_copy import ROOT, InstalledCopy
 from tests.integration.city.life_events import A, Person, Row, ingest
-from tests.integration.city.test_added_system import Library, ingest_by
+from tests.integration.city.test_added_system import Library
 from tests.integration.cluster import IntegrationCluster, selected
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(420)]
@@ -46,11 +48,19 @@ class Relief(Library):
     """An installation with the system, with two holders and four other residents."""
 
     def __init__(self, cluster: IntegrationCluster, copy: InstalledCopy) -> None:
-        super().__init__(cluster, copy)
+        super().__init__(cluster, copy, None)
         self.holders, self.strangers = self.readers[:2], [*self.readers[2:], *self.others]
         self.file = copy.code / "schemas" / "systems" / "relief.py"
         self.before: dict[str, object] = {}
         self.after: dict[str, object] = {}
+
+    def submit(self, persons: list[Person], folder: Path) -> None:
+        """Ingest the events of persons by the copy's commands, and wait until they are in the store."""
+        rows = [row for person in persons for of_stage in person.stages.values() for _, row in of_stage]
+        file = folder / f"relief_{A}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        self.mesh("ingest", "events", "--system", "relief", file)
+        self.mesh("wait", "--idle", "--timeout", "60")
 
     def codes(self, persons: list[Person]) -> list[bytes]:
         """Return the mesh codes of persons."""
@@ -95,14 +105,14 @@ def relief(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory
         relief.mesh("up")
         ingest(servers, [*relief.holders, *relief.strangers], tmp_path_factory.mktemp("residents"))
         relief.before = relief.other_stores()
-        relief.file.write_text(SOURCE.read_text("utf-8"), "utf-8")
+        relief.declare(SOURCE.read_text("utf-8"))
         relief.apply()
         for number, person in enumerate(relief.holders):
             person.stages = {}
             fields = {"file_number": f"F-secret-{number}", "kind": "living-aid", "remark": "x" * 200 * number}
             person.event(9, f"relief_{A}", "ReliefBegan", date(2026, 11, 1), **fields)
             person.event(9, f"relief_{A}", "ReliefBegan", date(2026, 11, 2), **fields)  # It is open already.
-        ingest_by(relief, relief.holders, tmp_path_factory.mktemp("begun"))
+        relief.submit(relief.holders, tmp_path_factory.mktemp("begun"))
         relief.after = relief.other_stores()
         yield relief
 
@@ -110,8 +120,8 @@ def relief(servers: IntegrationCluster, tmp_path_factory: pytest.TempPathFactory
 def test_its_own_store_has_the_holders(relief: Relief) -> None:
     """With the facts that were known before; no other store has changed, and nothing is a dead letter."""
     names = sorted(person.kana for person in relief.holders)
-    assert sorted(row["name"] for row in relief.table("holder")) == names
-    assert len(relief.cluster.table("relief", "relief")) == len(relief.holders)
+    assert sorted(row["name"] for row in table(relief, "holder")) == names
+    assert len(table(relief, "relief")) == len(relief.holders)
     assert relief.after == relief.before
     assert relief.cluster.dead_letters() == []
 
@@ -191,6 +201,6 @@ def test_rows_go_at_the_end(relief: Relief, tmp_path_factory: pytest.TempPathFac
     ending, *_ = relief.holders
     ending.stages = {}
     ending.event(10, f"relief_{A}", "ReliefEnded", date(2026, 11, 20), file_number="F-secret-0")
-    ingest_by(relief, [ending], tmp_path_factory.mktemp("ended"))
+    relief.submit([ending], tmp_path_factory.mktemp("ended"))
     assert [row["file_number"] for row in table(relief, "relief")] == ["F-secret-1"]
     assert len(table(relief, "holder")) == 1
