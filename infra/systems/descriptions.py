@@ -29,6 +29,7 @@ from schemas.declare import (
     OneOf,
     Reads,
     Rules,
+    TakesOver,
     history_of,
 )
 from schemas.generate import form_of
@@ -186,9 +187,18 @@ def _marks(declared: EntityField) -> str:
 
 def _event_row(event: Event) -> tuple[object, ...]:
     sets = ", ".join(f"{name} = {value}" for name, value in event.sets.items())
+    if event.takes_over is not None:
+        sets = ", ".join(filter(None, (sets, taking_over_text(event.takes_over))))
     within = f"{event.file_within} days" if event.file_within is not None else ""
     effect = f"{event.effect.value}, of several persons" if event.of_members else event.effect.value
     return event.name, event.japanese, effect, ", ".join(event.fields), sets, within
+
+
+def taking_over_text(rule: TakesOver) -> str:
+    """Return in words what an event takes over."""
+    last = f"; {rule.last_day} after {rule.months} months" if rule.last_day else ""
+    names = ", ".join(rule.fields)
+    return f"{names} as where the person was registered until {rule.within_days} days before at most{last}"
 
 
 def invariant_text(invariant: Invariant) -> str:

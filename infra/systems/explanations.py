@@ -174,6 +174,8 @@ def _sources(entity: Entity, field: str) -> Iterator[str]:
             yield f"{event.name} (brings it)"
         elif field in event.sets:
             yield f"{event.name} (sets it to {event.sets[field]})"
+        elif event.takes_over is not None and field in event.takes_over.given:
+            yield f"{event.name} (takes it over)"
 
 
 def _of_accounts(system: System, domain: Domain, field: str) -> Iterator[str]:

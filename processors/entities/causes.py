@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from processors.entities.timeline import Version
@@ -80,6 +81,25 @@ class Life(NamedTuple):
                 break
             begins = period.begins
         return found if found is None or begins == found.begins else found._replace(begins=begins)
+
+    def move_before(self, day: date) -> Move | None:
+        """Return the move to where the person is registered on a day; None if there was none."""
+        runs: list[tuple[date, str | None]] = []
+        for period in self.periods:
+            if period.begins <= day and (not runs or runs[-1][1] != period.municipality):
+                runs.append((period.begins, period.municipality))
+        for (_, origin), (left, _) in reversed(list(pairwise(runs))):
+            if origin is not None:
+                return Move(runs[-1][0], origin, left - _ONE_DAY)
+        return None
+
+
+class Move(NamedTuple):
+    """A person is registered elsewhere since the day `on`; before, in `origin` until the day `until`."""
+
+    on: date
+    origin: str
+    until: date
 
 
 NOTHING_KNOWN = Life()

@@ -24,6 +24,7 @@ from processors.entities.consequences import (
     of_age_on,
     residence_dues,
 )
+from processors.entities.taken_over import taken_over
 from processors.entities.timeline import Key, Submission, Timeline, Values, Version
 from schemas.declare import (
     CANCELLED,
@@ -145,9 +146,15 @@ class _Fold:
 
     def _submit(self, submission: Submission) -> None:
         event, key = self._entity.event(submission.event), self._key_of(submission)
-        day = submission.effective_on
-        if not (self._may_submit(event, submission) and self._apply(event, key, day, submission)):
+        day, taken = submission.effective_on, None
+        given: Submission | None = submission
+        if event.takes_over is not None:
+            taken = taken_over(self._entity, event.takes_over, submission, self._life, self._timeline)
+            given = None if taken is None else taken.submission
+        if given is None or not (self._may_submit(event, submission) and self._apply(event, key, day, given)):
             self._timeline.without_effect.append(submission)
+        elif taken is not None and event.takes_over is not None:
+            self._apply(self._entity.event(event.takes_over.closes), taken.key, day)
         for due in residence_dues(self._entity, [day]):
             self._push(due)
 

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event
+from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, TakesOver
 from schemas.declare.entity_fields import DeclarationError, EntityField
 from schemas.declare.entity_rules import (
     ByResidence,
@@ -126,6 +126,8 @@ class Entity:
         self._check_key()
         for event in self.events:
             self._check_event(event)
+            if event.takes_over is not None:
+                self._check_taking_over(event, event.takes_over)
         if len({event.name for event in self.events}) < len(self.events):
             raise DeclarationError(f"{self.id}: an event is declared twice")
         if not self.is_derived and not any(event.effect is Effect.OPENS for event in self.events):
@@ -187,12 +189,25 @@ class Entity:
                 raise DeclarationError(
                     f"{self.id}: event {event.name} sets {name} to {value!r}, which is no choice"
                 )
-        given = {*event.fields, *event.sets}
         missing = [
-            f.name for f in self.fields if not (f.is_optional or f.name in given or f.name in self.key)
+            f.name for f in self.fields if not (f.is_optional or f.name in event.given or f.name in self.key)
         ]
         if event.effect is Effect.OPENS and missing:
             raise DeclarationError(f"{self.id}: event {event.name} opens it without {', '.join(missing)}")
+
+    def _check_taking_over(self, event: Event, rule: TakesOver) -> None:
+        closing = [each.name for each in self.events if each.effect is Effect.CLOSES]
+        days = [each.name for each in self.fields if each.type == "date"]
+        if self.key != (PART,) or event.effect is not Effect.OPENS:
+            raise DeclarationError(f"{self.id}: {event.name} takes over, so it opens, and the key is (PART,)")
+        if not {*rule.fields} <= {*self.field_names} or rule.last_day not in (None, *days):
+            raise DeclarationError(
+                f"{self.id}: {event.name} takes over what is no field, or until what is no day"
+            )
+        if rule.closes not in closing:
+            raise DeclarationError(
+                f"{self.id}: {event.name} closes by {rule.closes}, which isn't such an event"
+            )
 
     def _check_amendments(self) -> None:
         days = [each.first_day for each in self.amendments if not each.correction]

@@ -13,6 +13,7 @@ from schemas.declare import (
     HeldBy,
     OneOf,
     Reads,
+    TakesOver,
     changes,
     choice,
     closes,
@@ -52,6 +53,7 @@ INSURANCE = Entity(
 
 _LEVELS = ("support-1", "support-2", "care-1", "care-2", "care-3", "care-4", "care-5")
 
+#: Who applies within 14 days after a move is certified as before for six months (受給資格証明, 介護保険法第36条).
 CERTIFICATION = Entity(
     "care-certification",
     "要介護認定",
@@ -64,6 +66,15 @@ CERTIFICATION = Entity(
         opens("CareCertified", "認定", "care_level", "certified_until"),
         changes("CareLevelChanged", "区分変更", "care_level", "certified_until"),
         closes("CareCertificationEnded", "認定の終了"),
+        opens("CareCertificationTakenOver", "転入者の認定").taking_over(
+            TakesOver(
+                ("care_level",),
+                "CareCertificationEnded",
+                within_days=14,
+                last_day="certified_until",
+                months=6,
+            )
+        ),
     ),
     follows=(Expires("CareCertificationEnded", "certified_until"),),
 )

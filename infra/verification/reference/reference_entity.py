@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from infra.verification.reference.notice import EntityEvent, Receipt
+from infra.verification.reference.notice import EntityEvent
 from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import (
     DEPARTED,
@@ -15,6 +14,13 @@ from infra.verification.reference.reference_life import (
     ReferenceLife,
     add_days,
     age_reached_on,
+)
+from infra.verification.reference.reference_timeline import (
+    EntityKey,
+    EntityVersion,
+    ReferenceTimeline,
+    key_of,
+    taken_over,
 )
 from schemas.declare import (
     PART,
@@ -31,48 +37,6 @@ from schemas.declare import (
     Invariant,
     OfResidenceOn,
 )
-
-#: The values of the entity's key in its order; the part is the municipality.
-EntityKey = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class EntityVersion:
-    """What holds of a key from a day on. `opened` is its latest opening: the day, and when it was received.
-
-    An opening that follows by itself was never received (None).
-    """
-
-    day: str
-    is_open: bool
-    values: Mapping[str, str | None]
-    opened: tuple[str, Receipt | None]
-
-
-@dataclass
-class ReferenceTimeline:
-    """The versions of each key in their order, and the submissions without effect.
-
-    `happened` are the events of each key that had an effect: day and name.
-    """
-
-    versions: dict[EntityKey, list[EntityVersion]] = field(default_factory=dict)
-    without_effect: list[EntityEvent] = field(default_factory=list)
-    happened: dict[EntityKey, list[tuple[str, str]]] = field(default_factory=dict)
-
-    def on(self, key: EntityKey, day: str) -> EntityVersion | None:
-        """Return the version of a key at the end of a day."""
-        return next((each for each in reversed(self.versions.get(key, ())) if each.day <= day), None)
-
-    def latest(self) -> Iterator[tuple[EntityKey, EntityVersion]]:
-        """Yield each key with its latest version."""
-        for key in sorted(self.versions):
-            yield key, self.versions[key][-1]
-
-
-def key_of(entity: Entity, part: str | None, values: Mapping[str, str | None]) -> EntityKey:
-    """Return the key of an event."""
-    return tuple((part if name == PART else values.get(name)) or "" for name in entity.key)
 
 
 def fold_entity(
@@ -174,8 +138,19 @@ class _Fold:
             event = self.entity.event(submission.event)
             is_allowed = self._may_open(event, submission)
             before = self.timeline.versions.get(key, [None])[-1]
-            if not (is_allowed and self._apply(day, event, key, submission.fields, submission)):
+            fields = (
+                taken_over(event.takes_over, submission, self.life, self.timeline)
+                if event.takes_over
+                else submission.fields
+            )
+            is_in_effect = (
+                is_allowed and fields is not None and self._apply(day, event, key, fields, submission)
+            )
+            if not is_in_effect:
                 self.timeline.without_effect.append(submission)
+            elif event.takes_over:
+                origin, _ = self.life.came_from(day) or ("", "")
+                self._apply(day, self.entity.event(event.takes_over.closes), (origin,), {}, None)
             self._let_follow_at_once(day, key, before)
             self._settle(day, may_close=False)
         self._settle(day, may_close=True)
@@ -237,7 +212,8 @@ class _Fold:
         if (before is not None and before.is_open) is (event.effect is Effect.OPENS):
             return None
         # What follows by itself brings nothing.
-        brought = {name: given.get(name) for name in event.fields} if submission else {}
+        names = (*event.fields, *(event.takes_over.given if event.takes_over else ()))
+        brought = {name: given.get(name) for name in names} if submission else {}
         if event.effect is Effect.OPENS or before is None:
             key_values = zip(self.entity.key, key, strict=True)
             start: dict[str, str | None] = dict.fromkeys(self.entity.field_names)

@@ -60,6 +60,28 @@ class ReferenceLife:
         """Return whether a registration of the person becomes the confirmed one on any of these days."""
         return any(each.cause == REGISTERED and first <= each.day <= last for each in self.causes)
 
+    def registered_since(self, day: str) -> str:
+        """Return the first day of the days up to this one on which the person is registered where on this one."""
+        here, since = self.on(day).municipality, day
+        for each in sorted(
+            (each for each in self.days if each.day <= day), key=lambda each: each.day, reverse=True
+        ):
+            if each.municipality != here:
+                break
+            since = each.day
+        return since
+
+    def came_from(self, day: str) -> tuple[str, str] | None:
+        """Return where the person was registered before, and the last day there; None if nowhere."""
+        left = self.registered_since(day)
+        for each in sorted(
+            (each for each in self.days if each.day < left), key=lambda each: each.day, reverse=True
+        ):
+            if each.municipality is not None:
+                return each.municipality, add_days(left, -1)
+            left = each.day
+        return None
+
     def away_since(self, municipality: str, day: str) -> str | None:
         """Return the first day since which the person isn't registered there; None if the registration stands.
 
@@ -153,6 +175,16 @@ def add_days(day: str, days: int) -> str:
         return (date.fromisoformat(day) + timedelta(days=days)).isoformat()
     except OverflowError:
         return "never" if days > 0 else ""
+
+
+def last_day_of(first: str, months: int) -> str:
+    """Return the last day of months that begin on a day; a month without that day ends with its own last day."""
+    year, month, day = (int(part) for part in first.split("-"))
+    year, month = year + (month - 1 + months) // 12, (month - 1 + months) % 12 + 1
+    try:
+        return add_days(date(year, month, day).isoformat(), -1)
+    except ValueError:
+        return add_days(date(year + month // 12, month % 12 + 1, 1).isoformat(), -1)
 
 
 def age_reached_on(birth_date: str, age: int) -> str:

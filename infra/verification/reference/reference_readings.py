@@ -9,14 +9,10 @@ from typing import Any
 
 from infra.verification.reference.entity_acceptance import EntityRegister
 from infra.verification.reference.notice import EntityEvent
-from infra.verification.reference.reference_entity import (
-    EntityKey,
-    EntityVersion,
-    ReferenceTimeline,
-    fold_entity,
-)
+from infra.verification.reference.reference_entity import fold_entity
 from infra.verification.reference.reference_law import law_of
 from infra.verification.reference.reference_life import ReferenceLife, add_days, age_reached_on
+from infra.verification.reference.reference_timeline import EntityKey, EntityVersion, ReferenceTimeline
 from infra.verification.reference.roman import romanize
 from schemas.declare import (
     ACCOUNT,

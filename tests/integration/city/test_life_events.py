@@ -45,6 +45,12 @@ class Story:
         ]
         self.moved = [self._moved(first) for first in (A, B)]
         self.in_institution = [self._in_institution() for _ in range(2)]
+        #: Who applies so many days after a move; the days and levels of the certification are by code of the person.
+        self.certified: dict[str, tuple[date, str]] = {}
+        chance = self.population.chance
+        self.certified_in_time = [self._certified(14, "care-3")]
+        self.certified_in_time += [self._certified(chance.randint(0, 14)) for _ in range(2)]
+        self.certified_late = [self._certified(15, "care-3"), self._certified(chance.randint(15, 25))]
         #: The days of the new names are by code of the person.
         self.renamed_on: dict[str, date] = {}
         self.renamed = [self._renamed() for _ in range(3)]
@@ -94,6 +100,21 @@ class Story:
         person.event(1, f"care_{A}", "InstitutionEntered", on)
         person.notice(2, A, "転出", on, moved_to=B)
         person.registered(2, B, "転入", on, moved_from=A)
+        return person
+
+    def _certified(self, days: int, level: str | None = None) -> Person:
+        """Return somebody who has moved from A to B, and applies there so many days later."""
+        chance = self.population.chance
+        level = level or chance.choice(["support-1", "care-1", "care-2", "care-4", "care-5"])
+        moved, until = days_ago(chance.randint(26, 60)), (TODAY + timedelta(days=chance.randint(200, 400)))
+        person = self.population.person(self.population.day(date(1940, 1, 1), date(1955, 1, 1)))
+        person.registered(0, A, "初期登録", days_ago(400))
+        fields = {"care_level": level, "certified_until": until.isoformat()}
+        person.event(1, f"care_{A}", "CareCertified", days_ago(300), **fields)
+        person.notice(2, A, "転出", moved, moved_to=B)
+        person.registered(2, B, "転入", moved, moved_from=A)
+        person.event(3, f"care_{B}", "CareCertificationTakenOver", moved + timedelta(days=days))
+        self.certified[person.code] = moved + timedelta(days=days), level
         return person
 
     def _renamed(self) -> Person:
@@ -229,6 +250,38 @@ def test_check_7_the_order_of_the_registers_does_not_matter(story: tuple[Story, 
         ]
         assert ends[0] == ends[1], (domain, table)
         assert ends[0], (domain, table)
+
+
+def test_check_10_a_level_of_care_goes_with_a_move(story: tuple[Story, Stores]) -> None:
+    """Who applies up to day 14 keeps the level for six months at the new insurer; later, a new one is needed."""
+    persons, stores = story
+    for person in persons.certified_in_time:
+        on, level = persons.certified[person.code]
+        row = stores.row(person, "care", "certification", status="active")
+        assert (row["municipality"], row["care_level"], row["effective_on"]) == (B, level, on)
+        assert row["certified_until"] == six_months_from(on)
+        assert stores.row(person, "care", "certification", municipality=A)["status"] == "closed"
+    without_effect = stores.open_conflicts("EVENT_WITHOUT_EFFECT")
+    for person in persons.certified_late:
+        on, _ = persons.certified[person.code]
+        assert [row["municipality"] for row in stores.rows(person, "care", "certification")] == [A]
+        found = without_effect[stores.mesh_code(person)]
+        assert [(row["municipality"], row["entity"], row["effective_on"]) for row in found] == [
+            (B, "care-certification", on)
+        ]
+    for person in persons.certified_in_time:
+        assert stores.mesh_code(person) not in without_effect
+
+
+def six_months_from(first: date) -> date:
+    """Return the last day of six months, without the code under test."""
+    following = (first.replace(day=1) + timedelta(days=184)).replace(day=1)
+    while (following.year * 12 + following.month) > (first.year * 12 + first.month) + 6:
+        following = (following - timedelta(days=1)).replace(day=1)
+    try:
+        return following.replace(day=first.day) - timedelta(days=1)
+    except ValueError:
+        return (following + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 def test_check_11_the_insurer_is_not_the_place_of_residence(story: tuple[Story, Stores]) -> None:

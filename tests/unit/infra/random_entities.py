@@ -36,7 +36,7 @@ from schemas.declare import (
     yen,
 )
 from schemas.declare import day as day_field
-from tests.unit.infra.random_amendments import random_amendments
+from tests.unit.infra.random_amendments import random_amendments, with_taking_over
 
 #: All submissions and causes are within these days.
 FIRST, LAST_DAY = date(2026, 4, 1), 12
@@ -210,7 +210,7 @@ def random_case(seed: int) -> Case:
     rng = Random(seed)  # noqa: S311 (nothing secret)
     entity, birth = _entity(rng), rng.choice(BIRTHS)
     days = [day(number) for number in range(1, LAST_DAY + 1)]
-    entity = replace(entity, amendments=random_amendments(seed, entity, days))
+    entity = with_taking_over(seed, replace(entity, amendments=random_amendments(seed, entity, days)))
     rule = entity.by_residence
     opens_by_itself = {rule.opens} if rule is not None and (rule.keeps or birth != BIRTHS[0]) else set()
     submissions = [_submission(rng, entity, number, opens_by_itself) for number in range(rng.randint(0, 8))]

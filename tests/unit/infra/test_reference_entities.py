@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from infra.verification.reference.reference_entity import ReferenceTimeline, fold_entity
+from infra.verification.reference.reference_entity import fold_entity
 from infra.verification.reference.reference_life import LifeDay, ReferenceLife
 from infra.verification.reference.reference_readings import ReadingsOfPerson
+from infra.verification.reference.reference_timeline import ReferenceTimeline
 from processors.entities.causes import PersonCause
 from processors.entities.entity_fold import fold
 from processors.entities.rows import RowContext, prepared, rows_of

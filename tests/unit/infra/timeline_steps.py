@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.verification.reference.reference_entity import ReferenceTimeline
+from infra.verification.reference.reference_timeline import ReferenceTimeline
 from processors.entities.timeline import Timeline
 from schemas.declare import Entity
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from infra.systems.descriptions import coarser_text
-from infra.verification.reference.reference_entity import EntityVersion, ReferenceTimeline
 from infra.verification.reference.reference_life import ReferenceLife
 from infra.verification.reference.reference_readings import ReadingsOfPerson
+from infra.verification.reference.reference_timeline import EntityVersion, ReferenceTimeline
 from processors.entities.rows import Row, RowContext, prepared, rows_of
 from processors.entities.timeline import Timeline, Values, Version
 from schemas.declare import Coarser, DeclarationError, Entity, OneOf, Reads, Steps, choice, opens, text, yen
