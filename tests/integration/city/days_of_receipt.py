@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -29,8 +26,6 @@ from infra.environment import Environment
 from processors.japan import first_ms_of
 from tests.integration.cluster import IntegrationCluster
 
-#: The column of a register's CSV file with the day on which a notice was recorded.
-_RECORDED: str = "届出日"
 _MORNING_MS = 9 * 3_600_000
 _TIMEOUT_S = 30.0
 
@@ -56,58 +51,6 @@ def let_producers_set_times(environment: Environment) -> None:
     resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in inputs]
     for result in client.incremental_alter_configs(resources).values():
         result.result(_TIMEOUT_S)
-
-
-@dataclass
-class Part:
-    """The lines of a file with the days on which they are handed over; the days of a file only grow."""
-
-    path: Path
-    header: bytes
-    lines: list[tuple[date, bytes]] = field(default_factory=list)
-
-    def write(self, folder: Path, first: date, last: date) -> Path | None:
-        """Write the lines of these days into a file of the same name; None if there are none."""
-        lines = [line for day, line in self.lines if first <= day <= last]
-        if not lines:
-            return None
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / self.path.name
-        file.write_bytes(self.header + b"".join(lines))
-        return file
-
-
-def parts_of(files: Sequence[Path], first: date, lags: Mapping[str, int]) -> list[Part]:
-    """Return the lines of files, each handed over so many days after its record as `lags` says for its file."""
-    parts = []
-    for path in files:
-        part = Part(path, b"")
-        day = first
-        for line, recorded_on in _dated_lines(path):
-            if recorded_on is None:
-                part.header = line
-                continue
-            day = max(day, recorded_on + timedelta(days=lags.get(path.name, 0)))
-            part.lines.append((day, line))
-        parts.append(part)
-    return parts
-
-
-def _dated_lines(path: Path) -> Iterator[tuple[bytes, date | None]]:
-    """Yield each line of a file with its day, None for the header."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    if path.suffix == ".jsonl":
-        for line in lines:
-            event = json.loads(line)
-            head = event.get("account", event)
-            yield line, date.fromisoformat(head.get("recorded_on") or head["effective_on"])
-        return
-    encoding = "utf-8-sig" if lines[0].startswith(b"\xef\xbb\xbf") else "cp932"
-    header = next(csv.reader([lines[0].decode(encoding)]))
-    column = header.index(_RECORDED) if _RECORDED in header else len(header) - 1
-    yield lines[0], None
-    for line in lines[1:]:
-        yield line, date.fromisoformat(next(csv.reader([line.decode(encoding)]))[column].strip())
 
 
 def hand_over(cluster: IntegrationCluster, day: date, files: Sequence[Path]) -> None:
