@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.declare.entities import COMMON_NAMES, FIELD_NAME, NAME_MAX, SYSTEM_COLUMNS, Entity
+from schemas.declare.column_names import COMMON_NAMES, FIELD_NAME, NAME_MAX, SYSTEM_COLUMNS
+from schemas.declare.entities import Entity
 from schemas.declare.entity_fields import DeclarationError, EntityField
 
 #: A rule needs at least so many results, or the column would say nothing.

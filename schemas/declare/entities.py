@@ -9,6 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from schemas.declare.column_names import COMMON_NAMES, DERIVED_NAMES, FIELD_NAME, NAME_MAX, SYSTEM_COLUMNS
 from schemas.declare.entity_events import CANCELLED, ENROLLED, Effect, Event, TakesOver
 from schemas.declare.entity_fields import DeclarationError, EntityField
 from schemas.declare.entity_rules import (
@@ -25,25 +26,10 @@ from schemas.declare.entity_rules import (
 #: Part of a key: the municipality whose system submitted the event.
 PART: Final = "municipality"
 
-#: Columns that every submission or every row of a reading has. No field may have such a name.
-COMMON_NAMES: Final = frozenset(
-    {
-        "cancels", "case_code", "code", "effective_on", "entity", "event", "fault", "file", "known_from", "known_to",
-        "line", "members", "municipality", "number", "op", "raw", "recorded_on", "revision", "sealed", "status",
-        "valid_from", "valid_to",
-    }
-)  # fmt: skip
-#: Those of them that a derived entity may have: no row of a reading has them otherwise, and nobody submits it.
-DERIVED_NAMES: Final = frozenset({"known_from", "known_to", "number", "valid_from", "valid_to"})
-#: Columns that PostgreSQL adds to every table.
-SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
-#: Longest name of a field or a reading in characters; PostgreSQL allows 63 bytes, and the sink adds a word.
-NAME_MAX: Final = 50
 #: Digits of a year in a key, and one that isn't a leap year.
 YEAR_DIGITS: Final = 4
 SHORT_YEAR: Final = 2001
 
-FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ENTITY_ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _EVENT_NAME: Final = re.compile(r"([A-Z][a-z0-9]*)+")
 

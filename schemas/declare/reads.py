@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Final
 
 from schemas.declare.coarser import Coarser
+from schemas.declare.column_names import COMMON_NAMES, FIELD_NAME, NAME_MAX
 from schemas.declare.derived_entities import ACCOUNT
-from schemas.declare.entities import COMMON_NAMES, FIELD_NAME, NAME_MAX, Entity
+from schemas.declare.entities import Entity
 from schemas.declare.entity_fields import DeclarationError, EntityField, day
 
 #: The days of a history, each from the first day on to the last one, exclusive: on which a row holds, and is known.
