@@ -50,6 +50,7 @@ from streams.state import PartitionState
 from tests.chaos import model
 from tests.chaos.model import ChangeRecord, DomainRecord, Evidence, Origin
 from tests.chaos.store_watch import RowKey
+from tests.standard_level import STANDARD_DOMAINS
 
 TIMEOUT_S: Final = 30.0
 CHUNK_RECORDS: Final = 10_000
@@ -110,7 +111,7 @@ def collect(
     That is `snapshots`, and part of `observed_anomalies`.
     """
     topics = TopicContents(environment, codec, _topics(environment))
-    changes = {domain: list(_changes(topics, domain)) for domain in DOMAINS}
+    changes = {domain: list(_changes(topics, domain)) for domain in STANDARD_DOMAINS}
     dead_letters = sum(len(topics.values[dlq_topic(step)]) for step in (*STEPS, *map(sink_step, DOMAINS)))
     rows, waiting = _stores(environment)
     final_digests, lines = dict(_final_digests(environment, codec)), list(log_lines(logs))
@@ -141,14 +142,16 @@ def collect(
             for _, _, row in topics.rows(CASE_DISPATCHED, "case-dispatched", "case", "person", "changes")
         ],
         changes=changes,
-        domain_records={domain.id: list(_domain_records(topics, domain)) for domain in DOMAINS.values()},
+        domain_records={
+            domain.id: list(_domain_records(topics, domain)) for domain in STANDARD_DOMAINS.values()
+        },
         codes=_codes(keys, changes),
         disclosures={
             domain: [
                 (row["code"], row["revision"])
                 for _, _, row in topics.rows(disclosure_topic(domain), "disclosure", "code", "revision")
             ]
-            for domain in DOMAINS
+            for domain in STANDARD_DOMAINS
         },
         receipts={
             domain: [
@@ -157,7 +160,7 @@ def collect(
                     domain_receipt_topic(domain), "receipt-domain", "id", "applied_at"
                 )
             ]
-            for domain in DOMAINS
+            for domain in STANDARD_DOMAINS
         },
         converted_receipts=[
             model.ConvertedReceiptRecord(row["domain"], row["person"], row["revision"], row["applied_at"])
@@ -284,7 +287,7 @@ def _stores(environment: Environment) -> tuple[dict[RowKey, int], int]:
     rows: dict[RowKey, int] = {}
     waiting = 0
     with psycopg.connect(environment.dsn(AUDITOR)) as connection:
-        for domain in DOMAINS.values():
+        for domain in STANDARD_DOMAINS.values():
             status = store_status(connection, domain)
             waiting += status.receipts_waiting + status.dead_letters_waiting
             for table in tables_of(domain):

@@ -18,9 +18,10 @@ from connectors.postgres.merge import second_key
 from connectors.postgres.table_definitions import Table, tables_of
 from infra.environment import Environment
 from infra.local.postgres_server import SUPERUSER
-from schemas.systems import DOMAINS, Domain
+from schemas.systems import Domain
 from schemas.topics import domain_topic
 from tests.chaos.watch import connect
+from tests.standard_level import STANDARD_DOMAINS
 
 INTERVAL_S: Final = 0.15
 STOP_TIMEOUT_S: Final = 20.0
@@ -132,7 +133,7 @@ class StoreWatch:
         while not self._stop.wait(INTERVAL_S):
             try:
                 connection = connection or connect(self.environment.dsn(SUPERUSER))
-                for domain in DOMAINS.values():
+                for domain in STANDARD_DOMAINS.values():
                     self._take_snapshot(connection, domain)
                 self.rounds += 1
             except psycopg.Error:

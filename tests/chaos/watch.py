@@ -34,6 +34,7 @@ from schemas.topics import (
 from streams.clients import Partition
 from streams.kafka_clients import reader_properties
 from tests.chaos.stalls import OpenTransactionMonitor, Track, append_change
+from tests.standard_level import STANDARD_DOMAINS
 
 INTERVAL_S: Final = 0.25
 REQUEST_TIMEOUT_S: Final = 2.0
@@ -215,7 +216,7 @@ def topics_by_step(municipalities: list[str]) -> dict[str, list[str]]:
         "intake": [topic.name for topic in topics_of(municipalities) if topic.name.startswith("in.")],
         "household": [NOTICE],
         "fan-out": [PERSON_CHANGE],
-        "conversion": [*map(change_topic, DOMAINS), *map(domain_receipt_topic, DOMAINS)],
+        "conversion": [*map(change_topic, DOMAINS), *map(domain_receipt_topic, STANDARD_DOMAINS)],
         SINK: [*map(domain_topic, DOMAINS)],
     }
 

@@ -11,7 +11,6 @@ from typing import Final
 from unittest.mock import patch
 
 from processors.fan_out import adoption, partition_clock
-from schemas.systems import DOMAINS
 from schemas.topics import sink_step
 from tests.simulation.adoption_checks import adoption_differences
 from tests.simulation.ahead_checks import early_rows, waiting_differences
@@ -38,6 +37,7 @@ from tests.simulation.outcome import (
 from tests.simulation.protection import addresses_published, addresses_stored
 from tests.simulation.watcher import Watcher
 from tests.simulation.world import FindingError, StuckError, World
+from tests.standard_level import STANDARD_DOMAINS
 
 #: Cities that histories choose from.
 CITIES: Final = 16
@@ -88,7 +88,7 @@ def history_of(seed: int, cities: int = CITIES) -> History:
     return History(
         seed=seed,
         city=city(chance.randrange(cities)),
-        domain=chance.choice((*sorted(DOMAINS), "card", "card")),
+        domain=chance.choice((*sorted(STANDARD_DOMAINS), "card", "card")),
         fetch_sizes=chance.choice(((1_000,),) * 5 + ((1_000, 1_000, 60, 20),) * 2 + ((60, 20, 7, 3),)),
         batch_records_max=chance.choice((1_000, 50, 20)),
         feed_size=chance.choice((5, 30, 60, 120)),
@@ -144,12 +144,12 @@ def expected_outcome(number: int) -> MeshOutcome:
     """Return the outcome of a city without any fault, for all domains. Raise FindingError if the model disagrees."""
     world = World(0, PARTITIONS, Faults(()))
     world.fetch_sizes = (1_000,)
-    mesh = SimMesh(world, sorted(DOMAINS), 1_000, workers=1)
+    mesh = SimMesh(world, sorted(STANDARD_DOMAINS), 1_000, workers=1)
     _start_feeder(world, city(number), 1_000, mesh)
     world.run(_RUNS_MAX)
     outcome = outcome_of(world.log, mesh.databases)
     findings = [
-        *invariant_violations(world.log, tuple(DOMAINS)),
+        *invariant_violations(world.log, tuple(STANDARD_DOMAINS)),
         *model_differences(city(number), outcome.rows, world.log),
         *clock_differences(world.log),
         *adoption_differences(world.log),

@@ -30,6 +30,7 @@ from schemas.topics import (
 from tests.simulation.cities import CODEC, SimCity
 from tests.simulation.log import Log, LogEntry
 from tests.simulation.postgres import SimDatabase
+from tests.standard_level import STANDARD_DOMAINS
 
 #: Topics whose records don't depend on the order in which submissions arrive.
 _ORDER_INDEPENDENT: Final = (NOTICE, PERSON_CHANGE, CASE_OPENED)
@@ -178,7 +179,7 @@ def model_differences(
         f"{domain.schema_name}.{reads.name}": [
             row for (table, _), row in rows[domain.id].items() if table == reads.name
         ]
-        for domain in DOMAINS.values()
+        for domain in STANDARD_DOMAINS.values()
         for reads in domain.reads
     }
     persons = [

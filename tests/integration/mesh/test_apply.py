@@ -25,6 +25,7 @@ from schemas.systems import DOMAINS
 from schemas.topics import subject
 from tests.integration.cluster import MUNICIPALITIES
 from tests.integration.mesh.conftest import Mesh
+from tests.standard_level import STANDARD_DOMAINS
 
 TIMEOUT_S = 15.0
 
@@ -153,7 +154,7 @@ def test_a_user_can_not_read_topics_of_others(mesh: Mesh, user: str, topic: str)
     assert error in {"TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED"}
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", STANDARD_DOMAINS)
 def test_a_domain_reads_its_own_topic(mesh: Mesh, domain: str) -> None:
     """The broker returns a record, or the end of the topic."""
     assert read_alone(mesh, domain, f"domain.{domain}") in {"a record", "_PARTITION_EOF"}

@@ -13,6 +13,7 @@ from infra.monitoring.waiting import wait_idle
 from schemas.systems import DOMAINS
 from tests.integration.separation.city import IDLE_TIMEOUT_S, TIMEOUT_S, IsolatedCity, json_rows, produce
 from tests.integration.separation.observed import messages
+from tests.standard_level import STANDARD_DOMAINS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -95,7 +96,7 @@ def test_a_source_writes_only_its_own_topic(city: IsolatedCity) -> None:
         assert readable(city, user, topics) == ({f"domain.{user}"} & topics), user
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", STANDARD_DOMAINS)
 def test_a_domain_reads_only_its_own_topic(city: IsolatedCity, domain: str) -> None:
     """It reads no other domain, input topic, intermediate topic or state, and writes only its own input topic."""
     topics = all_topics(city)
