@@ -155,7 +155,7 @@ def _submits(system: System) -> str:
 def _entity_sections(entity: Entity) -> Iterator[Section]:
     key = ", ".join(entity.key) or "none: there is one of it per person"
     yield Section(
-        (f"entity {entity.id}  {entity.japanese}; key: {key}",),
+        (f"entity {entity.id}  {entity.japanese}; key: {key}{'; high level' if entity.is_high else ''}",),
         ("field", "japanese", "type", "values", "notes"),
         tuple((each.name, each.japanese, each.type, form_of(each), _marks(each)) for each in entity.fields),
     )

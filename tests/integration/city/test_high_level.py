@@ -204,3 +204,24 @@ def test_rows_go_at_the_end(relief: Relief, tmp_path_factory: pytest.TempPathFac
     relief.submit([ending], tmp_path_factory.mktemp("ended"))
     assert [row["file_number"] for row in table(relief, "relief")] == ["F-secret-1"]
     assert len(table(relief, "holder")) == 1
+
+
+def test_clerks_see_what_was_rejected_and_what_has_no_effect(
+    relief: Relief, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With the key file a rejected submission is opened, and the conflicts of the system are listed."""
+    person = relief.holders[1]
+    person.stages = {}
+    person.event(
+        11, f"relief_{A}", "ReliefChanged", date(2026, 11, 21), file_number="F-secret-1", kind="golden"
+    )
+    relief.submit([person], tmp_path_factory.mktemp("rejected"))
+    rejected = [json.loads(line) for line in relief.mesh("rejected", "list", "--json").splitlines()]
+    (row,) = [row for row in rejected if row["system"] == "relief"]
+    assert "golden" not in json.dumps(row)
+    assert '"golden"' in relief.mesh("rejected", "show", row["id"])
+    lines = relief.mesh("conflicts", "list", "--system", "relief", "--json").splitlines()
+    numbers = {json.loads(line)["number"] for line in lines}
+    assert len(numbers) == len(relief.holders)
+    plain = relief.mesh("conflicts", "list", "--withdrawn", "--json")
+    assert not any(number in plain for number in numbers)
