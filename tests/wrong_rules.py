@@ -185,3 +185,8 @@ def nothing_cancelled(_: PersonAggregate, __: PersonNotice) -> None:
 def row_of_the_record(_: FanOutOutputs, row: int, __: str, ___: PersonNotice | None) -> int:
     """Return the row of the record at which a notice takes effect instead of one of its own."""
     return row
+
+
+def no_late_histories(*_: Any, **__: Any) -> list[Any]:
+    """Return nothing: a late entry changes the rows of the person only."""
+    return []

@@ -50,6 +50,11 @@ class Store:
         """Return the addresses that the store shows."""
         return [row["address"] for row in self._database.table("person").values()]
 
+    def known_addresses(self) -> list[str]:
+        """Return the addresses that the history shows."""
+        rows = self._database.table("person_history").values()
+        return [row["address"] for row in rows if row["address"] is not None]
+
     def dead_letters(self) -> int:
         """Return the number of open dead letters."""
         return len(self._sink.open_dead_letters)
@@ -69,6 +74,22 @@ def test_a_withdrawal_passes_a_dead_letter_of_the_sink() -> None:
     assert store.addresses() == [None]
     store.apply_changes()
     assert store.addresses() == [None]
+
+
+def test_a_history_shows_no_address_of_anybody_who_was_protected() -> None:
+    """A withdrawal takes out what it had; once the measure has ended only the row shows one again."""
+    driver = new_driver()
+    store = Store(driver)
+    shown = []
+    for each in received((PROTECTED[0], PROTECTED[2], notice("131041", "9", "支援措置終了", "2026-03-01"))):
+        submit(driver, each)
+        driver.run()
+        store.obey_withdrawals()
+        shown.append(store.known_addresses())
+        store.apply_changes()
+        shown.append(store.known_addresses())
+    assert shown == [[], ["住所A"], [], [], [], []]
+    assert store.addresses() == ["住所A"]
 
 
 def test_a_withdrawal_passes_a_dead_letter_of_conversion() -> None:

@@ -29,6 +29,7 @@ from tests.simulation.mesh import FAN_OUT, WORKERS, Feeder, SimMesh
 from tests.simulation.outcome import (
     MeshOutcome,
     differences,
+    history_differences,
     invariant_violations,
     model_differences,
     outcome_of,
@@ -151,6 +152,7 @@ def expected_outcome(number: int) -> MeshOutcome:
     findings = [
         *invariant_violations(world.log, tuple(STANDARD_DOMAINS)),
         *model_differences(city(number), outcome.rows, world.log),
+        *history_differences(outcome.rows),
         *clock_differences(world.log),
         *adoption_differences(world.log),
         *card_differences(city(number), world.log, mesh.databases),

@@ -171,6 +171,44 @@ def _case(case: Mapping[str, str]) -> str:
     return f"{case['municipality']}/{case['notice']}"
 
 
+def history_differences(rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]]) -> Iterator[str]:
+    """Yield whether the latest rows of histories aren't the rows of persons.
+
+    Of somebody who was protected a history has no address, and the day of a measure from that day on only.
+    """
+    for domain, of_domain in rows.items():
+        if not DOMAINS[domain].has_history:
+            continue
+        known = _known_rows(of_domain)
+        persons = {key: row for (table, key), row in of_domain.items() if table == "person"}
+        if wrong := sum(not _is_latest(row, known.get(key)) for key, row in persons.items()):
+            yield f"{domain}: {wrong} rows of persons aren't the latest of their histories"
+        if unknown := len(known.keys() - persons.keys()):
+            yield f"{domain}: {unknown} histories of no row"
+
+
+def _known_rows(of_domain: Mapping[tuple[str, Any], dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Return by key what is known now of each row, by a domain's history."""
+    latest: dict[Any, tuple[str, str, dict[str, Any]]] = {}
+    for (table, key), row in of_domain.items():
+        if table == "person_history":
+            *row_key, effective_on, known_from = key
+            of_day, found = (*row_key, effective_on), (effective_on, known_from, row)
+            latest[of_day] = max(latest.get(of_day, found), found, key=lambda each: each[:2])
+    in_order = sorted(latest.items(), key=lambda item: item[1][0])
+    return {of_day[:-1]: row for of_day, (*_, row) in in_order if row["status"] != "retracted"}
+
+
+def _is_latest(row: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
+    if known is None:
+        return False
+    different = {name for name, value in row.items() if known.get(name) != value}
+    if "address" in different and known["address"] is None:
+        different.discard("address")
+    is_hidden = row["status"] != "closed" and known["address"] is None
+    return not different or (is_hidden and different == {"effective_on"})
+
+
 def model_differences(
     city: SimCity, rows: Mapping[str, Mapping[tuple[str, Any], dict[str, Any]]], log: Log
 ) -> list[str]:

@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
-from connectors.postgres import merge
+from connectors.postgres import merge, table_rows
 from connectors.postgres.applying import concat_batches
 from connectors.postgres.outbox import Outbox
 from connectors.postgres.sink import PostgresSink
+from connectors.postgres.table_definitions import Table
 from connectors.sink import SinkBatch
 from processors.entities import entity_fold
-from processors.fan_out import person_entities, person_notices, serialization
+from processors.fan_out import person_entities, person_notices, row_history, serialization
 from processors.fan_out import processor as fan_out_processor
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.fan_out_outputs import FanOutOutputs
@@ -283,6 +286,17 @@ def _expired_on_last_day(seed: Seed) -> None:
     seed(entity_fold, "expiries", wrong_rules.expire_on_last_day)
 
 
+def _late_unknown_to_histories(seed: Seed) -> None:
+    seed(row_history, "history_differences", wrong_rules.no_late_histories)
+
+
+def _rows_without_histories(seed: Seed) -> None:
+    def is_row_of(target: Table, table: pa.Table) -> Any:
+        return pc.equal(table.column("entity"), target.entity)
+
+    seed(table_rows, "_is_row_of", is_row_of)
+
+
 def _adoption_skips(seed: Seed) -> None:
     seed(Adoption, "next_portion", wrong_rules.every_second_portion)
 
@@ -348,6 +362,8 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "submissions in the order of arrival": _order_of_arrival,
     "a cancelled submission still counted": _cancelled_counted,
     "a fact that expires on its last day": _expired_on_last_day,
+    "a late notice that changes no history": _late_unknown_to_histories,
+    "rows of persons that aren't written into their histories": _rows_without_histories,
     "every second portion of an adoption left out": _adoption_skips,
     "an adoption repeated": _adoption_repeated,
     "an adoption stored as complete when it begins": _adopted_at_once,
