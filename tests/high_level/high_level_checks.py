@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from processors.fan_out import FanOutProcessor
+from processors.fan_out import FanOutProcessor, adoption, partition_clock
 from processors.fan_out.declared import Declared
 from processors.fan_out.person_entities import PersonEntities
 from schemas.declaration_digests import declaration_digests
@@ -355,6 +355,47 @@ def test_an_error_about_one_person_stops_nobody(monkeypatch: pytest.MonkeyPatch)
     assert mesh.driver.dlq_entries("fan-out") == []
     for topic in (dlq_topic("fan-out"), "state.fan-out.dlq", command_topic("fan-out")):
         assert not any(mesh_code(HOLDER).encode() in (r.value_bytes or b"") for r in records(mesh, topic))
+
+
+def test_many_persons_are_worked_off_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a day, and when declarations are adopted; nobody is left out, and nobody's rows come twice."""
+    monkeypatch.setattr(partition_clock, "PORTION", 2)
+    monkeypatch.setattr(adoption, "PORTION", 2)
+    mesh = ReliefMesh()
+    codes = [f"4299{number:07}" for number in range(30)]
+    for number, code in enumerate(codes):
+        mesh.notice(number + 1, code=code)
+        until = "2026-09-10" if number % 3 else "2026-12-31"
+        mesh.relief(number, code, file_number=f"relief-file-{number}", until_on=until)
+    mesh.run()
+    mesh.driver.restart("fan-out")
+    mesh.begin_day("2026-09-11", 10)
+    mesh.begin_day("2026-09-15", 14)
+    mesh.run()
+    deleted = [row["code"] for row in mesh.domain_records() if row["op"] == "DELETE"]
+    assert (len(deleted), len(set(deleted))) == (40, 20)
+    mesh.begin_day("2027-01-01", 122)
+    mesh.run()
+    assert len([row for row in mesh.domain_records() if row["op"] == "DELETE"]) == 60
+    before = len(mesh.domain_records())
+    mesh.install(FanOutProcessor(1, sealer=high_sealer()))
+    adopt(mesh, 1)
+    mesh.run()
+    assert len(mesh.domain_records()) == before
+
+
+def test_a_worker_that_starts_again_knows_what_was_known() -> None:
+    """The state of the high level is restored as any other."""
+    mesh = registered().run()
+    mesh.relief(1, HOLDER)
+    mesh.run()
+    mesh.driver.restart("fan-out")
+    mesh.relief(1, HOLDER)
+    mesh.relief(2, HOLDER, "ReliefEnded")
+    mesh.run()
+    assert [row["code"] for row in mesh.driver.rows("rejected.relief")] == ["DUPLICATE"]
+    assert mesh.stored() == {}
+    assert [row["revision"] for row in mesh.domain_records()] == [1, 2, 3, 4]
 
 
 def test_a_new_reading_reaches_who_is_known_already() -> None:
