@@ -9,6 +9,7 @@ from __future__ import annotations
 from infra.apply.applied_declarations import (
     AppliedDeclarations,
     applied_declarations,
+    declared_fields,
     declared_readings,
     write_applied,
 )
@@ -32,8 +33,13 @@ def number_declarations(environment: Environment, installation: Installation) ->
     applied, digest = applied_declarations(installation), digest_of_all()
     if applied.digest != digest:
         last = applied.number or _highest_submitted(environment, installation)
-        readings = declared_readings()
-        write_applied(installation, AppliedDeclarations(number=last + 1, digest=digest, readings=readings))
+        declared = AppliedDeclarations(
+            number=last + 1,
+            digest=digest,
+            readings=declared_readings(),
+            fields={**applied.fields, **declared_fields()},
+        )
+        write_applied(installation, declared)
 
 
 def submit_adoption(environment: Environment, installation: Installation) -> int | None:

@@ -13,19 +13,21 @@ from pydantic import BaseModel
 
 from infra.apply.installation import Installation
 from infra.local.home import write_json
-from schemas.systems import DOMAINS
+from schemas.systems import DOMAINS, SYSTEMS
 
 
 class AppliedDeclarations(BaseModel, frozen=True, extra="forbid"):
     """What was applied last; the number is 0 before the first `mesh apply`.
 
-    `readings` has the tables of all readings, each with whether the reading has ended.
+    `readings` has the tables of all readings, each with whether the reading has ended, and `fields` the names of the
+    fields of each entity that was ever applied.
     """
 
     number: int = 0
     digest: str = ""
     is_submitted: bool = False
     readings: Mapping[str, bool] = {}
+    fields: Mapping[str, tuple[str, ...]] = {}
 
 
 def declared_readings() -> dict[str, bool]:
@@ -35,6 +37,11 @@ def declared_readings() -> dict[str, bool]:
         for domain in DOMAINS.values()
         for reads in domain.readings
     }
+
+
+def declared_fields() -> dict[str, tuple[str, ...]]:
+    """Return the names of the fields of each entity that a system submits, by its id."""
+    return {entity.id: entity.field_names for system in SYSTEMS.values() for entity in system.owns}
 
 
 def applied_declarations(installation: Installation) -> AppliedDeclarations:

@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import Any
 
 from infra.apply import schemas_and_stores
+from infra.apply.applied_declarations import applied_declarations, declared_fields
 from infra.apply.ended_readings import check_taken_away
 from infra.apply.installation import ApplySettings, Installation
 from infra.apply.schemas_and_stores import SchemaPlan
@@ -46,6 +47,7 @@ def check(
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
     if not recreated:
+        check_fields(installation)
         check_taken_away(environment, installation)
     check_declarations()
     check_schema_files(topics)
@@ -59,6 +61,23 @@ def check(
     if not recreated:
         schemas_and_stores.check_stores(environment)
     return CheckedPlan(schemas, fingerprints)
+
+
+def check_fields(installation: Installation) -> None:
+    """Raise ApplyError where an entity has other fields, or in another order, than was applied before.
+
+    What was submitted is stored with its values in the order of the fields, so one may only be added at the end. A
+    replay derives it again.
+    """
+    applied = applied_declarations(installation).fields
+    for id_, names in declared_fields().items():
+        before = applied.get(id_, ())
+        if names[: len(before)] != tuple(before):
+            raise ApplyError(
+                f"entity {id_} had the fields {', '.join(before)} when declarations were last applied, and has now "
+                f"{', '.join(names)}: only add fields at the end, because events are stored with their values in this "
+                "order; or derive everything again with `mesh replay --yes`"
+            )
 
 
 def check_declarations() -> None:

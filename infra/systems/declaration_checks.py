@@ -19,7 +19,15 @@ from processors.codes import DIGEST, MESH
 from schemas.catalogue import Schema
 from schemas.declare import Entity, FollowsEntity, HeldBy, Reads
 from schemas.generate import generated_schemas, outdated
-from schemas.schema_files import avro_folder, avro_folders, display_path, names_in
+from schemas.schema_files import (
+    avro_folder,
+    avro_folders,
+    display_path,
+    names_in,
+    schema_names,
+    schema_text,
+    versions,
+)
 from schemas.systems import PACKAGES, SYSTEMS, Domain, System
 from schemas.systems._discovery import OWN_PACKAGE
 from schemas.systems.model import Action
@@ -60,6 +68,7 @@ def content_faults(systems: Mapping[str, System] = SYSTEMS) -> list[str]:
         *_owner_faults(systems),
         *(fault for system in systems.values() for fault in _system_faults(system, owned)),
         *(fault for system in systems.values() for fault in _schema_faults(system)),
+        *(fault for system in systems.values() for fault in _order_faults(system)),
     ]
 
 
@@ -150,6 +159,28 @@ def _schema_faults(system: System) -> Iterator[str]:
                 _ = schema.type, schema.fastavro
             except UnsupportedSchemaError as error:
                 yield f"{system.id}: two parts of the schema {name} have the same name ({error})"
+
+
+def _order_faults(system: System) -> Iterator[str]:
+    """Yield a fault for each entity in which a field isn't declared after those of an earlier version of the schema.
+
+    Events are stored with their values in the order of the fields. A name that several entities have is left out.
+    """
+    name = system.publishes if system.owns else None
+    if name is None or name not in schema_names():
+        return
+    occurs = Counter(field.name for entity in system.owns for field in entity.fields)
+    for number in versions(name):
+        before = [field["name"] for field in json.loads(schema_text(name, number))["fields"]]
+        for entity in system.owns:
+            names = [field for field in entity.field_names if occurs[field] == 1]
+            old = [field for field in before if field in names]
+            if names[: len(old)] != old:
+                yield (
+                    f"{system.id}: entity {entity.id} has its fields in another order than version {number} of {name}: "
+                    "add a field at the end, because events are stored with their values in this order"
+                )
+                return
 
 
 def _field_paths(record: Any, prefix: str = "") -> Iterator[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from processors.columns import select_columns, struct_fields
 from processors.entities.timeline import Submission
+from processors.fan_out.entity_history import filled_up
 from processors.fan_out.history import (
     NOTHING,
     Account,
@@ -135,11 +136,13 @@ def submission_of(change: PersonChange) -> Submission | str:
     system = SYSTEMS.get(event["system"]) if event is not None else None
     if event is None or system is None:
         return "system unknown to this version"
+    count = 0
     if event["event"] != CANCELLED:
         if event["event"] not in system.event_names:
             return "event unknown to this version"
-        if len(event["fields"]) != len(system.entity_of(event["event"])[0].fields):
-            return "event with other fields than in this version"
+        count = len(system.entity_of(event["event"])[0].fields)
+        if len(event["fields"]) > count:
+            return "event with more fields than in this version"
     return Submission(
         event["system"],
         change.municipality,
@@ -149,7 +152,7 @@ def submission_of(change: PersonChange) -> Submission | str:
         event["recorded_on"],
         change.received,
         event["cancels"],
-        tuple(event["fields"]),
+        filled_up(event["fields"], count),
         event["members"],
     )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from processors.entities.causes import NOTHING_KNOWN, Life
@@ -33,6 +31,7 @@ from processors.entities.timeline import Submission, Timeline
 from processors.fan_out.conflicts import OPEN, WITHDRAWN, Conflict
 from processors.fan_out.declared import Declared
 from processors.fan_out.domains import DOMAIN_ORDER
+from processors.fan_out.entity_history import EntityHistory, SubmissionId, read_entity, write_entity
 from processors.fan_out.history import received_on
 from processors.fan_out.partition_clock import agenda_key
 from processors.fan_out.person import KnownLife
@@ -40,11 +39,6 @@ from processors.rejections import RejectionCode
 from schemas.declare import CANCELLED
 from schemas.systems import SYSTEMS
 from streams.contract import StateStore
-
-#: System, part ("" for a national system) and number of a submission.
-SubmissionId = tuple[str, str, str]
-
-_SUBMISSION: Final = itemgetter(*Submission._fields)
 
 
 class RowDifference(NamedTuple):
@@ -66,18 +60,6 @@ class EntityDifferences(NamedTuple):
     conflicts: list[Conflict]
 
 
-@dataclass(slots=True)
-class EntityHistory:
-    """The submissions about one entity of a person in the order of arrival, and what was last published of it.
-
-    `rows` are the digests of the rows sent, `conflicts` the days of the submissions reported as being without effect.
-    """
-
-    submissions: list[Submission] = field(default_factory=list)
-    rows: dict[RowId, str] = field(default_factory=dict)
-    conflicts: dict[SubmissionId, date] = field(default_factory=dict)
-
-
 #: Of an entity that isn't stored.
 _NOTHING_PUBLISHED: Final = EntityHistory()
 
@@ -96,10 +78,10 @@ class PersonEntities:
 
     def load(self, entities_of: Mapping[str, Collection[str]]) -> None:
         """Read the entities of persons; `entities_of` has for each person the ids of those that are stored."""
-        keys = [_key(person, id_) for person, ids in entities_of.items() for id_ in ids]
+        keys = {_key(person, id_): id_ for person, ids in entities_of.items() for id_ in ids}
         if keys:
             stored = self._store.get_many(keys)
-            self._histories |= {key: _read(value) for key, value in stored.items()}
+            self._histories |= {key: read_entity(keys[key], value) for key, value in stored.items()}
 
     def add(self, person: str, entities: Collection[str], submission: Submission) -> RejectionCode | str:
         """Add a submission to the history of its entity, and return the entity's id.
@@ -297,11 +279,11 @@ class PersonEntities:
 
     def load_high(self, person: str, entity: str, stored: Mapping[str, Any]) -> None:
         """Take over the history of the high level from its record, as `high` returns it."""
-        self._histories[_key(person, entity, is_high=True)] = _read(stored)
+        self._histories[_key(person, entity, is_high=True)] = read_entity(entity, stored)
 
     def high(self, person: str, entity: str) -> dict[str, Any]:
         """Return the record of the history of the high level, with the fields of `state-fan-out-entities`."""
-        return _write(self._history(person, entity, is_high=True))
+        return write_entity(self._history(person, entity, is_high=True))
 
     def flush(self) -> None:
         """Write the entities of which something was added or published, in the order of the first change.
@@ -310,7 +292,7 @@ class PersonEntities:
         """
         for key in self._touched:
             if _HIGH not in key:
-                self._store.put(key, _write(self._histories[key]))
+                self._store.put(key, write_entity(self._histories[key]))
 
 
 @lru_cache(maxsize=1_000)
@@ -366,33 +348,3 @@ def _conflicts(
             number=number,
             status=OPEN if id_ in after else WITHDRAWN,
         )
-
-
-def _read(stored: Mapping[str, Any]) -> EntityHistory:
-    return EntityHistory(
-        [_read_submission(submission) for submission in stored["submissions"]],
-        {
-            RowId(row["domain"], row["reading"], row["part"], tuple(row["key"])): row["digest"]
-            for row in stored["rows"]
-        },
-        {(c["system"], c["part"] or "", c["number"]): c["effective_on"] for c in stored["conflicts"]},
-    )
-
-
-def _read_submission(stored: Mapping[str, Any]) -> Submission:
-    submission = Submission._make(_SUBMISSION(stored))
-    return submission._replace(fields=tuple(submission.fields))
-
-
-def _write(history: EntityHistory) -> dict[str, Any]:
-    return {
-        "submissions": [{**s._asdict(), "fields": list(s.fields)} for s in history.submissions],
-        "rows": [
-            {"domain": domain, "reading": reading, "part": part, "key": key, "digest": digest}
-            for (domain, reading, part, key), digest in history.rows.items()
-        ],
-        "conflicts": [
-            {"system": system, "part": part or None, "number": number, "effective_on": day}
-            for (system, part, number), day in history.conflicts.items()
-        ],
-    }

@@ -1,4 +1,4 @@
-"""`mesh apply` lets a reading go only after its rows are gone."""
+"""`mesh apply` lets a reading go only after its rows are gone, and no field of an entity go or change its place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from infra.apply import ended_readings
 from infra.apply.applied_declarations import AppliedDeclarations, declared_readings, write_applied
+from infra.apply.checks import check_fields
 from infra.apply.ended_readings import check_taken_away
 from infra.apply.installation import Installation
 from infra.apply.topics_and_acls import ApplyError
@@ -66,3 +67,20 @@ def test_its_table_must_be_empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_then_it_may_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Rows of readings that are declared don't matter."""
     check(monkeypatch, tmp_path, applied={"library.reader": True}, with_rows=("card.card",))
+
+
+@pytest.mark.parametrize(
+    ("before", "is_good"),
+    [(("serial", "kind"), True), (("kind", "serial"), False), (("serial", "lost_field", "kind"), False)],
+)
+def test_fields_stay_where_they_were(tmp_path: Path, before: tuple[str, ...], is_good: bool) -> None:
+    """Events are stored with their values in the order of the fields; a new one comes after those applied before."""
+    installation = Installation(tmp_path)
+    write_applied(
+        installation, AppliedDeclarations(number=2, digest="x", fields={"card": before, "gone": ("a",)})
+    )
+    if is_good:
+        check_fields(installation)
+        return
+    with pytest.raises(ApplyError, match=r"entity card had the fields .* only add fields at the end"):
+        check_fields(installation)

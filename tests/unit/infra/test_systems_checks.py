@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,30 @@ def test_a_derived_entity_belongs_to_the_register(derived: Entity) -> None:
     assert faults_of(reader) == [
         f"library: reading resident is of entity {derived.id}, which no declared system owns"
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "is_good"),
+    [
+        (["event", "serial", "note"], True),
+        (["event", "serial"], True),
+        (["event", "note"], False),
+        (["event", "note", "serial"], False),
+    ],
+)
+def test_a_field_is_added_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, before: list[str], is_good: bool
+) -> None:
+    """Events are stored with their values in the order of the fields: otherwise each would be of another one."""
+    released = json.dumps({"fields": [{"name": name} for name in before]})
+    monkeypatch.setattr(declaration_checks, "schema_names", lambda: ("submission-library",))
+    monkeypatch.setattr(declaration_checks, "versions", lambda name: (1,))
+    monkeypatch.setattr(declaration_checks, "schema_text", lambda name, number: released)
+    faults = faults_of(system(reading(LOAN), owns=(LOAN,)))
+    assert [
+        fault for fault in faults if "in another order than version 1 of submission-library" in fault
+    ] == faults
+    assert (faults == []) is is_good
 
 
 def test_rules_and_enrolments_need_a_basis() -> None:

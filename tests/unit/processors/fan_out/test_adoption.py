@@ -195,6 +195,21 @@ def test_a_change_of_law_reaches_those_for_whom_it_changes_anything(
     ] == expected
 
 
+def test_an_event_from_before_a_field_was_declared() -> None:
+    """It has no value of it, whether it is stored or on its way; sent again, it is a duplicate."""
+    steps, expected = with_cards(2), with_cards(2)
+    store = steps.fan_out_state["entities"]
+    for key in ("p0/card", "p1/card"):
+        (submission,) = store.values[key]["submissions"]
+        store.put(
+            key, {**store.values[key], "submissions": [{**submission, "fields": submission["fields"][:4]}]}
+        )
+    lost = event("card", "CardLost", "p0", "2026-06-01", "2", serial="S0")
+    short = {**lost, "event": {**lost["event"], "fields": lost["event"]["fields"][:4]}}
+    again = event("card", "CardIssued", "p1", "2026-05-01", "1", serial="S1", **FIELDS)
+    assert steps.change([short, again]) == expected.change([lost, again])
+
+
 def test_nothing_is_published_twice() -> None:
     """Declarations that differ in nothing that a domain sees publish nothing, and look at nobody if they are equal."""
     steps = with_cards(3)
