@@ -196,5 +196,4 @@ def _enrolment(change: PersonChange) -> Enrolment | str:
     municipality = change.municipality if domain.municipal else None
     if domain.municipal and municipality is None:
         return "enrolment without a municipality"
-    known = max(received_on(change.received), change.effective_on)
-    return Enrolment(domain.id, municipality, change.effective_on, known)
+    return Enrolment(domain.id, municipality, change.effective_on, received_on(change.received))

@@ -124,7 +124,7 @@ class PersonNotice(NamedTuple):
 class Enrolment(NamedTuple):
     """A domain has a record of the person from that day on; `municipality` is set for municipal domains.
 
-    `known_on` is the day on which it is known, see `known_on`; the earliest day if that wasn't kept.
+    `known_on` is the day of its receipt, in Japan; the earliest day if that wasn't kept.
     """
 
     domain: str
@@ -172,7 +172,7 @@ def known_on(entry: PersonNotice | Enrolment | Settlement) -> date:
     That is the day of its receipt, in Japan, or of its effect if that is later: until then it waits.
     """
     if isinstance(entry, Enrolment):
-        return entry.known_on
+        return max(entry.known_on, entry.since)
     day = received_on(entry.received)
     if isinstance(entry, Settlement) or entry.reason is Reason.CANCELLED:
         return day
