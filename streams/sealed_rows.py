@@ -71,21 +71,28 @@ def _opened(sealer: HighSealer, context: str, fields: pa.Schema, box: str) -> Ro
         return NOT_READABLE
 
 
-def row_of_json(row: Mapping[str, Any], fields: pa.Schema) -> Row:
-    """Return a row that was written as JSON, with those of these fields that it has."""
-    return {field.name: _value(row[field.name], field.type) for field in fields if field.name in row}
+def row_of_json(row: Mapping[str, Any], fields: Iterable[pa.Field], *, complete: bool = False) -> Row:
+    """Return a row that was written as JSON, with those of these fields that it has.
+
+    If `complete`, a field that wasn't there when it was written is null, or an empty list.
+    """
+    return {
+        field.name: _value(row.get(field.name), field.type, complete)
+        for field in fields
+        if complete or field.name in row
+    }
 
 
-def _value(value: Any, type_: pa.DataType) -> Any:
+def _value(value: Any, type_: pa.DataType, complete: bool) -> Any:
     """Return a value of JSON as one of this type: days are text there."""
     if value is None:
-        return None
+        return [] if complete and pa.types.is_list(type_) else None
     if pa.types.is_date32(type_):
         return date.fromisoformat(value)
     if pa.types.is_struct(type_):
-        return {field.name: _value(value[field.name], field.type) for field in type_ if field.name in value}
+        return row_of_json(value, type_, complete=complete)
     if pa.types.is_list(type_):
-        return [_value(each, type_.value_type) for each in value]
+        return [_value(each, type_.value_type, complete) for each in value]
     return value
 
 

@@ -82,7 +82,8 @@ class SealedPersons:
         days = {id_: day and date.fromisoformat(day) for id_, day in content["entities"].items()}
         self._persons[person] = SealedPerson(days, dict(content["revisions"]))
         for id_, history in content["histories"].items():
-            self._entities.load_high(person, id_, row_of_json(history, arrow_schema(_HISTORY_SCHEMA)))
+            fields = arrow_schema(_HISTORY_SCHEMA)
+            self._entities.load_high(person, id_, row_of_json(history, fields, complete=True))
 
     def peek(self, person: str) -> SealedPerson | None:
         """Return what is known of a person; None if nothing is."""

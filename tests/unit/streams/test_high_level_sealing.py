@@ -17,7 +17,7 @@ from schemas.tables import table_from_rows
 from streams.contract import Output
 from streams.errors import NotConfiguredError
 from streams.high_level import HighSealer, required
-from streams.sealed_rows import OpeningCodec, opened_rows, sealed_rows, sealed_table
+from streams.sealed_rows import OpeningCodec, opened_rows, row_of_json, sealed_rows, sealed_table
 from streams.sealing import SealedError
 from streams.submission_sealing import SubmissionOpener, SubmissionSealer
 
@@ -81,6 +81,21 @@ def test_rows_come_back_with_their_types() -> None:
     (opened,) = opened_rows(SEALER, "t", "conflict", sealed_rows(SEALER, "t", table))
     assert isinstance(opened, dict)
     assert table_from_rows("conflict", [opened]).to_pylist() == table.to_pylist()
+
+
+def test_a_row_of_before_is_completed() -> None:
+    """What the schema has got since is null or an empty list, also in the records of a list."""
+    fields = catalogue().arrow_schema("state-fan-out-entities")
+    before = {"submissions": [{"system": "s", "number": "1", "effective_on": "2026-03-05"}]}
+    row = row_of_json(before, fields, complete=True)
+    assert row["rows"] == []
+    (submission,) = row["submissions"]
+    assert (submission["effective_on"], submission["part"], submission["fields"]) == (
+        date(2026, 3, 5),
+        None,
+        [],
+    )
+    assert row_of_json(before, fields).keys() == {"submissions"}
 
 
 def test_a_codec_opens_the_records_of_one_topic() -> None:
