@@ -90,24 +90,35 @@ class SubmissionOpener:
         """
         if table.column(SEALED).null_count == table.num_rows:
             return table
-        names = set(catalogue().arrow_schema(schema).names)
         rows = rows_from_table(table)
         opened = [
-            row if row[SEALED] is None else self.opened_row(names, topic, row)
+            row if row[SEALED] is None else self.opened_row(schema, topic, row)
             for topic, row in zip(topics, rows, strict=True)
         ]
         return table_from_rows(schema, opened)
 
-    def opened_row(self, names: set[str], topic: str, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a sealed submission as it would be in clear, with these fields."""
+    def opened_row(self, schema: str, topic: str, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a sealed submission as it would be in clear, with the fields of the schema."""
+        types = {field.name: field.type for field in catalogue().arrow_schema(schema)}
         place: dict[str, Any] = {name: row[name] for name in _IN_CLEAR}
-        empty: dict[str, Any] = dict.fromkeys(names)
+        empty: dict[str, Any] = dict.fromkeys(types)
         try:
             content = orjson.loads(self.open(row[SEALED], topic))
         except (SealedError, ValueError):
+            content = None
+        if not isinstance(content, dict):
             return {**empty, **place, SEALED: row[SEALED], "fault": FAULT}
-        known = {name: value for name, value in content.items() if name in names and name != SEALED}
+        known = {name: value for name, value in content.items() if name in types and name != SEALED}
+        if not all(_is_of(types[name], value) for name, value in known.items()):
+            return {**empty, **place, SEALED: row[SEALED], "fault": FAULT}
         return {**empty, **known, **place}
+
+
+def _is_of(type_: pa.DataType, value: Any) -> bool:
+    """Return whether a value of JSON is one of a field: a text, or a list of texts."""
+    if pa.types.is_list(type_):
+        return value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+    return value is None or isinstance(value, str)
 
 
 def _json(row: dict[str, Any]) -> bytes:

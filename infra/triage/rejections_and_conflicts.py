@@ -63,7 +63,7 @@ def read_submission(
     schema = SYSTEMS[parse_input_topic(row["topic"])[0]].publishes or ""
     content = _decode(codec, schema, value_at(environment, partition, row["offset"]))
     if content.get(SEALED) is not None and installation is not None:
-        content = submission_opener(installation.key_file).opened_row(set(content), row["topic"], content)
+        content = submission_opener(installation.key_file).opened_row(schema, row["topic"], content)
     origin = {
         "topic": row["topic"], "partition": row["partition"], "offset": row["offset"],
         "file": content.get("file"), "line": content.get("line"),

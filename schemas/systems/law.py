@@ -21,6 +21,11 @@ PROTECTION: Final = "住民基本台帳法（昭和42年法律第81号）・住�
 #: 電子署名等に係る地方公共団体情報システム機構の認証業務に関する法律: issue and revocation of certificates.
 PUBLIC_CERTIFICATION_ACT: Final = "公的個人認証法（平成14年法律第153号）第12条・第31条"
 
+#: 生活保護法: who is responsible for whom, decisions and their execution, and inquiries about means.
+PUBLIC_ASSISTANCE_ACT_DUTY: Final = "生活保護法（昭和25年法律第144号）第19条"
+PUBLIC_ASSISTANCE_ACT: Final = "生活保護法（昭和25年法律第144号）第19条・第24条・第25条・第26条"
+PUBLIC_ASSISTANCE_ACT_INQUIRY: Final = "生活保護法（昭和25年法律第144号）第29条"
+
 LOCAL_TAX_ACT: Final = "地方税法（昭和25年法律第226号）"
 #: Who is taxed by which municipality, and the day by which that is judged.
 LOCAL_TAX_ACT_LEVY: Final = "地方税法（昭和25年法律第226号）第294条・第318条"

@@ -19,6 +19,7 @@ from tests.unit.processors.submissions import (
     batch,
     card_event,
     csv_row,
+    high_sealer,
     json_notice,
     key_ring,
     records_of,
@@ -29,7 +30,7 @@ from tests.unit.test_reference import csv_row as reference_row
 
 pytestmark = pytest.mark.unit
 
-INTAKE = IntakeProcessor(key_ring())
+INTAKE = IntakeProcessor(key_ring(), high_sealer())
 ORIGIN = {"topic": CSV_TOPIC, "partition": 0, "offset": 41}
 CHILD = {"domain": "child", "municipality": "131041", "code": "42990000011"}
 CLOSED = {"event": "CLOSED", "account": "a-1", "code": "42990000011"}

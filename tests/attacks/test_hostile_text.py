@@ -38,6 +38,7 @@ from tests.samples import SMALL_CITY
 from tests.unit.processors.submissions import (
     csv_notices,
     csv_row,
+    high_sealer,
     json_notice,
     json_notices,
     json_person,
@@ -49,7 +50,7 @@ from tests.unit.processors.submissions import (
 #: (C1), a change of direction, a line end, an invisible tag character, and a tag of HTML.
 HOSTILE = "[/x]\x1b[2J\x9b2J\u202e\n\U000e0041<script>"
 FORBIDDEN = ("\x1b", "\x9b", "\u202e", "\U000e0041")
-INTAKE = IntakeProcessor(key_ring())
+INTAKE = IntakeProcessor(key_ring(), high_sealer())
 
 
 class AnyRow(dict[str, Any]):

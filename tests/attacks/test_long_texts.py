@@ -27,6 +27,7 @@ from tests.unit.processors.submissions import (
     batch,
     card_event,
     csv_row,
+    high_sealer,
     json_notice,
     json_notices,
     json_person,
@@ -39,7 +40,7 @@ from tests.unit.processors.two_steps import batch_of, empty_state
 pytestmark = pytest.mark.unit
 
 KEYS: KeyRing = key_ring()
-INTAKE = IntakeProcessor(KEYS)
+INTAKE = IntakeProcessor(KEYS, high_sealer())
 LONG = "x" * 3_500_000
 #: Bytes that the encoded rejection of any submission may have.
 REJECTION_BYTES_MAX = 2_000

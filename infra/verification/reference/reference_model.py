@@ -84,7 +84,8 @@ class Expected:
     - `readings` are the rows of declared readings by table (`card.card`), without the person's code, and with the index
       of another person that a column names (UNKNOWN_PERSON if nothing else is known of that person); `reading_persons`
       has the index of each row's person. `rejected_events` are the rejected events of systems with entities, and
-      `events_without_effect` those accepted that have none: system, municipality ("" if national) and number.
+      `events_without_effect` those accepted that have none, but of no system of the high level: system, municipality
+      ("" if national) and number.
     - `departed` counts who has moved out and is registered nowhere 31 days later, by the municipality of before, the
       one that the notice names (None if the person is protected), and the day.
     - `accepted` counts the accepted notices by reason; `messages` is the number of messages in the portal.

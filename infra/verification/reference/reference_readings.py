@@ -109,8 +109,13 @@ def _derived(entity: Entity, life: ReferenceLife) -> ReferenceTimeline:
 
 
 def without_effect(timelines: Mapping[str, ReferenceTimeline]) -> list[EntityEvent]:
-    """Return the events without effect, of all entities."""
-    return [event for timeline in timelines.values() for event in timeline.without_effect]
+    """Return the events without effect, of all entities but those of the high level, whose conflicts are sealed."""
+    return [
+        event
+        for timeline in timelines.values()
+        for event in timeline.without_effect
+        if not SYSTEMS[event.system].is_high
+    ]
 
 
 def _value(reads: Reads, column: str, version: EntityVersion) -> str | None:
@@ -141,14 +146,14 @@ class ReadingsOfPerson:
     measure_ahead: str = ""
 
     def rows(self, today: str) -> Iterator[ReadingRow]:
-        """Yield the rows of all readings on a day."""
+        """Yield the rows of all readings on a day; a domain of the high level has none that has ended."""
         for domain in DOMAINS.values():
             for reads in [reads for reads in domain.reads if not reads.ended]:
                 for key in self.timelines[reads.entity.id].versions:
                     refs = tuple(each.name for each in reads.fields if each.is_person_ref)
                     for part in self._parts(domain, reads, key):
                         row = self.row(domain, reads, key, today, part)
-                        if row is not None:
+                        if row is not None and not (domain.is_high and row["status"] == "closed"):
                             yield ReadingRow(f"{domain.schema_name}.{reads.name}", row, refs)
 
     def _parts(self, domain: Domain, reads: Reads, key: EntityKey) -> set[str | None]:

@@ -18,7 +18,14 @@ from infra.verification.synthetic.writing import write_city
 from schemas.systems import DOMAINS, SYSTEMS
 from schemas.topics import CONFLICT
 from streams.contract import Batch
-from tests.unit.processors.submissions import Row, batch, csv_batch, enrolment_batches, json_batch
+from tests.unit.processors.stored_readings import readings_of, records_for
+from tests.unit.processors.submissions import (
+    Row,
+    batch,
+    csv_batch,
+    enrolment_batches,
+    json_batch,
+)
 from tests.unit.processors.test_all_steps import AllSteps
 
 pytestmark = pytest.mark.unit
@@ -109,7 +116,7 @@ def persons_of(steps: AllSteps) -> list[Row]:
     """Return the rows of the tables `person` of all domains."""
     stored: dict[Any, Row] = {}
     for domain in DOMAINS.values():
-        for record in steps.records.get(f"domain.{domain.id}", ()):
+        for record in records_for(steps, domain):
             head = {name: record.get(name) for name in ("code", "municipality", "effective_on")}
             key = (domain.id, head["code"], head["municipality"])
             if record["entity"] == "PERSON" and record["op"] == "DELETE":
@@ -117,24 +124,6 @@ def persons_of(steps: AllSteps) -> list[Row]:
             elif record["entity"] == "PERSON":
                 stored[key] = {"domain": domain.id, **head, **record["person"]}
     return list(stored.values())
-
-
-def readings_of(steps: AllSteps) -> dict[str, list[Row]]:
-    """Return the rows of all readings but histories by table, as the sinks would store them."""
-    tables: dict[str, dict[Any, Row]] = {}
-    for domain in DOMAINS.values():
-        for record in steps.records.get(f"domain.{domain.id}", ()):
-            reads = domain.reading(record["entity"])
-            if reads is None or reads.is_history:
-                continue
-            row = record[reads.name]
-            key = (record["code"], record.get("municipality"), *(row[n] for n in reads.entity.key_fields))
-            table = tables.setdefault(f"{domain.schema_name}.{reads.name}", {})
-            table.pop(key, None)
-            if record["op"] != "DELETE":
-                names = ("code", "municipality", "effective_on")
-                table[key] = {**{name: record.get(name) for name in names}, **row}
-    return {table: list(rows.values()) for table, rows in tables.items()}
 
 
 def test_who_has_departed_and_not_arrived_is_a_conflict(model: Expected, conflicts: list[Row]) -> None:

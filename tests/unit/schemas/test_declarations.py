@@ -199,6 +199,7 @@ def test_purposes_of_digests_do_not_change() -> None:
         "submission-care": "care",
         "submission-jpki": "jpki",
         "submission-local-tax": "local-tax",
+        "submission-welfare": "welfare",
         "portal-event": "portal-event",
         "operator-command": "operator-command",
         "day-begun": "day-begun",
