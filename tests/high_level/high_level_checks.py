@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.events.source import EventsSource
+from connectors.publish import KafkaPublisher, ingest
 from processors.fan_out import FanOutProcessor, adoption, partition_clock
 from processors.fan_out.declared import Declared
 from processors.fan_out.person_entities import PersonEntities
@@ -19,7 +23,7 @@ from streams.clients import LocalMessage
 from streams.sealed_rows import opened_rows
 from streams.submission_sealing import SubmissionSealer
 from tests.high_level.relief_mesh import HERE, ReliefMesh, mesh_code
-from tests.unit.processors.submissions import high_sealer, submission_opener
+from tests.unit.processors.submissions import RECEIVED_MS, high_sealer, submission_opener
 
 pytestmark = pytest.mark.unit
 
@@ -288,6 +292,28 @@ def test_a_submission_may_be_in_clear_or_sealed() -> None:
     mesh.run()
     rejected = [row["code"] for row in mesh.driver.rows("rejected.relief")]
     assert sorted(rejected) == ["DUPLICATE", "UNREADABLE", "UNREADABLE", "UNREADABLE"]
+
+
+def test_a_file_is_sealed_as_it_is_ingested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line, also one that can't be parsed; intake rejects that one with the reason of the source."""
+    mesh, published = registered().run(), list[bytes]()
+    monkeypatch.setattr(KafkaPublisher, "_producer", lambda *_: None)
+    monkeypatch.setattr(KafkaPublisher, "_produce", lambda _, __, ___, value: published.append(value))
+    monkeypatch.setattr(KafkaPublisher, "prepare", lambda *_: None)
+    row = {"event": "ReliefBegan", "number": "relief-1", "effective_on": "2026-03-05", "kind": "living-aid"}
+    row |= {"recorded_on": "2026-03-05", "code": HOLDER, "municipality": HERE, "file_number": "relief-file-1"}
+    file = tmp_path / f"relief_{HERE}.jsonl"
+    file.write_text(json.dumps(row) + '\n{"code": "' + HOLDER + '", "kin\n', "utf-8")
+    seal = SubmissionSealer(submission_opener().public_key).sealed_table
+    ingest(EventsSource("relief", file), KafkaPublisher(lambda user: {}, mesh.driver.codec, seal=seal))
+    assert len(published) == 2
+    for value in published:
+        assert HOLDER.encode() not in value
+        mesh.driver.pipe_bytes(f"in.relief.{HERE}", value, timestamp_ms=RECEIVED_MS)
+    mesh.run()
+    assert len(mesh.stored()) == 2
+    (rejected,) = mesh.driver.rows("rejected.relief")
+    assert (rejected["code"], rejected["origin"]["line"]) == ("UNREADABLE", 2)
 
 
 def test_an_operator_submits_nothing_of_it_again() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import KeyFileError
-from infra.key_file import sink_keys
+from infra.apply.installation import Installation
+from infra.errors import KeyFileError, OperatorError
+from infra.key_file import sink_keys, submission_opener
 from infra.keys import KEY_NAMES, ensure_keys, load_keys
 from infra.run.topology import HIGH_DOMAINS, key_names
+from infra.submission_key import submission_sealer, write_submission_key
 from schemas.systems import DOMAINS
 from schemas.topics import ORDERED_STEPS
 
@@ -43,6 +45,25 @@ def test_each_step_has_the_keys_that_it_needs(tmp_path: Path) -> None:
     }
     ensure_keys(tmp_path / "keys.json")
     assert load_keys(tmp_path / "keys.json", ("mesh",)).keys.keys() == {"mesh"}
+
+
+def test_the_public_key_is_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """It belongs to the keys of the high level; who submits needs no secret. Without the file nothing is sealed."""
+    installation = Installation(tmp_path)
+    with pytest.raises(OperatorError, match="run `mesh apply`, or copy it"):
+        submission_sealer(installation)
+    ensure_keys(installation.key_file)
+    write_submission_key(installation)
+    before = installation.submission_key.stat().st_mtime_ns
+    write_submission_key(installation)
+    assert installation.submission_key.stat().st_mtime_ns == before
+    box = submission_sealer(installation).seal(b"content", "in.a")
+    assert submission_opener(installation.key_file).open(box, "in.a") == b"content"
+    installation.submission_key.write_text("{}", "utf-8")
+    with pytest.raises(OperatorError, match="malformed"):
+        submission_sealer(installation)
+    write_submission_key(installation)
+    assert submission_opener(installation.key_file).open(box, "in.a") == b"content"
 
 
 def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
