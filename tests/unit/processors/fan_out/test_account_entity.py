@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.verification.reference.ledger import accounts_by_day
+from infra.verification.reference.notice import AccountEvent as ReferenceEvent
+from processors.fan_out.accounts import account_versions
+from processors.fan_out.history import Account, AccountEvent, Facts
+from processors.fan_out.person_state import LifePeriod
 from tests.attacks.installed_copy import ROOT
+from tests.unit.processors.fan_out.residents import A
 
 pytestmark = pytest.mark.unit
 
@@ -149,3 +157,41 @@ def test_an_account_in_another_name_reaches_nobody(installed: Path) -> None:
         ["payee", "p", "active", "2026-05-01", "山田　花子"],
         ["refund", "p", "active", "2026-05-10", "1111111"],
     ]
+
+
+def test_the_reference_model_agrees_with_the_versions() -> None:
+    """Whatever happens to accounts, before and after the person is known, and has another name."""
+    first, married, chance = "ヤマダ　ハナコ", "スズキ　ハナコ", random.Random(7)  # noqa: S311 - repeatable
+    known = [("2026-03-03", first), ("2026-03-05", married)]
+    life = [LifePeriod(date.fromisoformat(day), A, Facts(kana=kana), False, False) for day, kana in known]
+    found = 0
+    for _ in range(400):
+        events = [
+            (
+                f"2026-03-{chance.randint(1, 9):02d}",
+                chance.choice(["REGISTERED", "CHANGED", "CLOSED"]),
+                chance.choice(["one", "one", "two"]),
+                chance.choice([first, married, married]),
+                chance.choice(["1111111", "2222222"]),
+            )
+            for _ in range(chance.randint(1, 6))
+        ]
+        versions = account_versions(
+            [
+                AccountEvent(date.fromisoformat(day), Account(kind, id_, kana, "0001", "001", "普通", number))
+                for day, kind, id_, kana, number in set(events)
+            ],
+            life,
+        )
+        expected = accounts_by_day(
+            [
+                ReferenceEvent("p", kind, id_, day, kana, "0001", "001", "普通", number)
+                for day, kind, id_, kana, number in events
+            ],
+            dict(known),
+        )
+        assert [(v.begins.isoformat(), v.open, v.values) for v in versions] == [
+            (day, is_open, tuple(values.values())) for day, is_open, values in expected
+        ]
+        found += len(versions)
+    assert found > 100
