@@ -304,10 +304,9 @@ class Entity:
 
     def rules_on(self, day: date) -> Rules:
         """Return the rules that are in force on a day."""
-        for rules in reversed(self.rules[1:]):
-            if rules.first_day <= day:
-                return rules
-        return self.rules[0]
+        if len(self.rules) == 1:  # Nearly always.
+            return self.rules[0]
+        return next(rules for rules in reversed(self.rules) if rules.first_day <= day)
 
     @cached_property
     def all_follows(self) -> tuple[Consequence, ...]:
