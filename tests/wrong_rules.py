@@ -85,7 +85,7 @@ class DuePersonsInMemory:
 
 def begin_any_day(of_partition: PartitionClock, day: date) -> None:
     """Begin a day, also one before the day of the partition."""
-    of_partition.day, of_partition._next_day_ms = day, of_partition._first_ms_after(day)
+    of_partition.day, of_partition._next_day = day, of_partition._first_receipt_after(day)
     of_partition._must_look = True
 
 
