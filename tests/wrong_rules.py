@@ -19,7 +19,7 @@ from processors.fan_out.history import PersonNotice
 from processors.fan_out.partition_clock import PartitionClock, person_of
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import PersonState
-from processors.fan_out.waiting_entries import WaitingEntry
+from processors.fan_out.waiting_rules import WaitingRules
 from schemas.declare import CANCELLED, Entity
 
 
@@ -167,9 +167,8 @@ def nothing_waits(_: object) -> bool:
     return False
 
 
-def forget_what_waits(_: object) -> list[WaitingEntry]:
-    """Return nothing of what waits."""
-    return []
+def plan_nothing(_: WaitingRules, __: str, ___: date | None) -> None:
+    """Have nothing that waits on the agenda: it takes effect at the next record of the person, if there is one."""
 
 
 def no_measures_ahead(of_person: PersonAggregate) -> list[PersonNotice]:

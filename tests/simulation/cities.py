@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from connectors.enrolments.source import EnrolmentsSource
 from connectors.events.source import EventsSource, NoticesSource
@@ -33,7 +33,7 @@ from tests.simulation.card_model import CardOutcome, expected_cards
 from tests.simulation.card_submissions import DAYS, FIRST_DAY, LAST_DAY, CardSubmission, draw_card_submissions
 from tests.simulation.declarations import CURRENT, FORMER
 from tests.simulation.entity_submissions import EntitySubmission, draw_entity_submissions, of_card
-from tests.simulation.notices_ahead import ENROLMENTS, draw_ahead
+from tests.simulation.notices_ahead import ENROLMENTS, draw_ahead, is_first
 
 CODEC: Final = Codec(catalogue(), LocalSchemaIds(catalogue()))
 CODING: Final = Coding(CODEC, SEALER)
@@ -112,6 +112,8 @@ def _generate(number: int, seed: int) -> SimCity:
         add_false_registrations(folder, seed)
         generated = SimCity(number)
         files = [path for path in sorted(folder.iterdir()) if path.stat().st_size]
+        ahead = _write_ahead(generated, files, folder, seed)
+        files = [*filter(is_first, ahead), *files, *(path for path in ahead if not is_first(path))]
         for path in files:
             _publish(path, generated)
         residents = sorted({values[2] for _, values in csv_lines(folder / "enrolments.csv")})
@@ -125,23 +127,22 @@ def _generate(number: int, seed: int) -> SimCity:
                 for line, submission in enumerate(_of_file(entities, path.name), start=1)
             }
             _publish(path, generated)
-        files += _add_ahead(generated, files, folder, seed)
         _add_model(generated, files, folder / "model", [*of_cards, *entities])
     _add_days(generated, seed)
     _add_adoptions(generated)
     return generated
 
 
-def _add_ahead(generated: SimCity, files: Sequence[Path], folder: Path, seed: int) -> list[Path]:
-    """Add notices and enrolments ahead of their day, and return their files."""
+def _write_ahead(generated: SimCity, files: Sequence[Path], folder: Path, seed: int) -> list[Path]:
+    """Write notices and enrolments ahead of their day, and return their files."""
     municipalities = [path.stem.split("_")[1] for path in files if path.name.startswith("notices_")]
     written = draw_ahead(municipalities, seed).write(folder)
     generated.notices_ahead = sum(len(days) for path, days in written.items() if path.name != ENROLMENTS)
-    for path, days in written.items():
-        generated.received_ms |= {
-            (path.name, line): first_ms_of(day) for line, day in enumerate(days, start=1)
-        }
-        _publish(path, generated)
+    generated.received_ms |= {
+        (path.name, line): first_ms_of(day)
+        for path, days in written.items()
+        for line, day in enumerate(days, start=1)
+    }
     return list(written)
 
 
@@ -251,13 +252,21 @@ def _add_adoptions(generated: SimCity) -> None:
     generated.records["in.operator"] = [Submitted(value) for value in values]
 
 
-def interleaved(records: dict[str, list[Any]], chance: random.Random) -> Iterator[tuple[str, Any]]:
-    """Yield all records in random order, each topic's in its own order."""
-    topics = [topic for topic in sorted(records) for _ in records[topic]]
-    chance.shuffle(topics)
-    remaining = {topic: iter(values) for topic, values in records.items()}
-    for topic in topics:
-        yield topic, next(remaining[topic])
+def interleaved(
+    records: dict[str, list[Submitted]], chance: random.Random
+) -> Iterator[tuple[str, Submitted]]:
+    """Yield all records, each topic's in its own order: in random order, or in every second case day by day."""
+    is_by_day, remaining = chance.random() < 0.5, {topic: iter(values) for topic, values in records.items()}
+    days: dict[int, list[str]] = {}
+    for topic in sorted(records):
+        latest = 0
+        for record in records[topic]:
+            latest = max(latest, record.received_ms) if is_by_day else 0
+            days.setdefault(latest, []).append(topic)
+    for day in sorted(days):
+        chance.shuffle(days[day])
+        for topic in days[day]:
+            yield topic, next(remaining[topic])
 
 
 def _drop_some_enrolments(path: Path, seed: int) -> None:

@@ -17,7 +17,7 @@ from tests.simulation.card_submissions import DAYS, FIRST_DAY
 
 ENROLMENTS: Final = "enrolments_ahead.csv"
 
-_PERSONS: Final = 4
+_PERSONS: Final = 6
 #: Days of effect, counted from the first day. The history has four days after it.
 _EFFECTIVE_AFTER: Final = (-2, 0, 1, 2, 2, 3, 3, 4, 4, 20)
 _REASONS: Final = (
@@ -40,8 +40,9 @@ class NoticeAhead(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name of the file."""
-        return f"notices_{self.line['municipality']}_ahead.jsonl"
+        """The name of the file: one of those received on the first day before all else, or after all else."""
+        when = "ahead" if self.received_on == FIRST_DAY else "later"
+        return f"notices_{self.line['municipality']}_{when}.jsonl"
 
 
 class DrawnAhead(NamedTuple):
@@ -83,8 +84,14 @@ def draw_ahead(municipalities: Sequence[str], seed: int) -> DrawnAhead:
     )
 
 
+def is_first(path: Path) -> bool:
+    """Return whether a file is received before all others."""
+    return path.stem.endswith("_ahead") and path.name != ENROLMENTS
+
+
 def _some_day(chance: random.Random) -> date:
-    return FIRST_DAY + timedelta(chance.randint(0, DAYS))
+    """Return a day of receipt: mostly the first, so that much waits for the days that begin."""
+    return FIRST_DAY + timedelta(chance.choice((0,) * DAYS + tuple(range(1, DAYS + 1))))
 
 
 class _Person:
@@ -98,7 +105,7 @@ class _Person:
         """Yield the notices, those of each municipality in the order of receipt."""
         registered_on = FIRST_DAY + timedelta(self._chance.choice((-100, -100, -100, 2)))
         yield self._notice(FIRST_DAY, self._home, "初期登録", registered_on, self._facts(self._home))
-        cancellable, protects = list[str](), self._chance.random() < 0.3
+        cancellable, protects = list[str](), self._chance.random() < 0.4
         for received_on in sorted(_some_day(self._chance) for _ in range(self._chance.randint(1, 4))):
             if cancellable and self._chance.random() < 0.4:
                 number = cancellable.pop()
@@ -107,6 +114,7 @@ class _Person:
             reason, day = self._chance.choice(_REASONS), self._day()
             if protects:
                 reason, protects = "支援措置開始", False
+                day = FIRST_DAY + timedelta(self._chance.choice((2, 20, 20)))
             notice = self._notice(received_on, self._home, reason, day, self._changed(reason))
             if reason == "転出":
                 notice.line["moved_to"] = self._other

@@ -21,12 +21,13 @@ from connectors.postgres.sink import PostgresSink
 from connectors.postgres.table_definitions import Table
 from connectors.sink import SinkBatch
 from processors.entities import entity_fold
-from processors.fan_out import person_entities, person_notices, row_history, serialization
+from processors.fan_out import person_entities, person_notices, row_history
 from processors.fan_out import processor as fan_out_processor
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import PersonAggregate
+from processors.fan_out.waiting_rules import WaitingRules
 from streams import kafka_clients
 from streams.assignment import Assignment
 from streams.barrier import ReadBarrier
@@ -258,8 +259,8 @@ def _nothing_waits(seed: Seed) -> None:
     seed(fan_out_processor, "can_wait", wrong_rules.nothing_waits)
 
 
-def _waiting_forgotten(seed: Seed) -> None:
-    seed(serialization, "_read_waiting", wrong_rules.forget_what_waits)
+def _waiting_not_planned(seed: Seed) -> None:
+    seed(WaitingRules, "_plan_release", wrong_rules.plan_nothing)
 
 
 def _measures_wait(seed: Seed) -> None:
@@ -355,7 +356,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a day that goes back": _days_going_back,
     "a person forgotten of whom a portion fails": _failed_persons_forgotten,
     "a notice ahead of its day in effect at once": _nothing_waits,
-    "what waits isn't read back from the state": _waiting_forgotten,
+    "what waits isn't on the agenda": _waiting_not_planned,
     "a protection measure that waits for its day": _measures_wait,
     "a cancelled notice whose case still waits": _cancelled_still_wait,
     "changes of a notice that waited in the case of another record": _released_in_one_case,
