@@ -5,7 +5,7 @@ They depend on what was received and on the day alone: not on the order of arriv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from itertools import zip_longest
 from typing import NamedTuple
@@ -55,6 +55,60 @@ def history_rows(
                 since.setdefault(id_, (known_on, segment))
         for id_, (known_from, segment) in since.items():
             yield _row(reading, id_, segment, known_from, None)
+
+
+class Extension(NamedTuple):
+    """What is known from a day on, and what was known up to that day."""
+
+    before: Timeline
+    after: KnownTimeline
+
+
+class ExtendedRows(NamedTuple):
+    """The rows of histories that may differ from those sent, and the ids of those that don't."""
+
+    rows: dict[RowId, Row]
+    unchanged: list[RowId]
+
+
+def extended_rows(
+    sent: Collection[RowId],
+    known: Extension,
+    readings: Sequence[PreparedReading],
+    day: date,
+    *,
+    ever_protected: bool,
+) -> ExtendedRows | None:
+    """Return what `history_rows` would return, if only what is known from one day on has become another.
+
+    `sent` are the ids of all rows sent. Return None if a row of what was known before wasn't sent: then all rows must
+    be made again.
+    """
+    before, after = known
+    names, since = {reading.history for reading in readings}, after.day.isoformat()
+    earlier = [id_ for id_ in sent if id_.reading in names and id_.key[-1] < since]
+    known_from: dict[tuple[str, str | None, tuple[str, ...]], str] = {}
+    for id_ in earlier:
+        segment_of = (id_.reading, id_.part, id_.key[:-1])
+        known_from[segment_of] = max(id_.key[-1], known_from.get(segment_of, ""))
+    rows: dict[RowId, Row] = {}
+    for reading in readings:
+        old = dict(_segments(reading, before, day, ever_protected=ever_protected))
+        new = dict(_segments(reading, after.timeline, day, ever_protected=ever_protected))
+        for segment_id, segment in old.items():
+            of_reading = row_id(reading, segment_id[0])
+            key = (*of_reading.key, segment_id[1].isoformat())
+            first = known_from.get((reading.history, of_reading.part, key))
+            if first is None:
+                return None
+            known_to = None if new.get(segment_id) == segment else after.day
+            row_of = _row(reading, segment_id, segment, date.fromisoformat(first), known_to)
+            rows[row_of[0]] = row_of[1]
+        for segment_id, segment in new.items():
+            if old.get(segment_id) != segment:
+                row_of = _row(reading, segment_id, segment, after.day, None)
+                rows[row_of[0]] = row_of[1]
+    return ExtendedRows(rows, [id_ for id_ in earlier if id_ not in rows])
 
 
 def _segments(

@@ -62,10 +62,16 @@ def write_entity(history: EntityHistory) -> dict[str, Any]:
         "submissions": [{**s._asdict(), "fields": list(s.fields)} for s in history.submissions],
         "rows": [
             {"domain": domain, "reading": reading, "part": part, "key": key, "digest": digest}
-            for (domain, reading, part, key), digest in history.rows.items()
+            # In an order that doesn't depend on how they came about.
+            for (domain, reading, part, key), digest in sorted(history.rows.items(), key=_order)
         ],
         "conflicts": [
             {"system": system, "part": part or None, "number": number, "effective_on": day}
             for (system, part, number), day in history.conflicts.items()
         ],
     }
+
+
+def _order(sent: tuple[RowId, str]) -> tuple[str, str, str, tuple[str, ...]]:
+    domain, reading, part, key = sent[0]
+    return domain, reading, part or "", key

@@ -298,6 +298,11 @@ class PersonAggregate:
         """The life without causes and facts: all that there is to know for what depends on the residence alone."""
         return residence_of(self.state.life)
 
+    @property
+    def life_known_until(self) -> date | None:
+        """The latest day on which something is known that the life follows from; None if that isn't known."""
+        return None if self.lacks_history else (self.known_until or date.min)
+
     def known_lives(self, read_archive: ReadArchive) -> list[KnownLife]:
         """Return the person's life as known at the end of each day since which another one was known."""
         entries: list[PersonNotice | Settlement] = [*read_archive(), *self.notices, *self.settlements]

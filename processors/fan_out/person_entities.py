@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from processors.entities.causes import NOTHING_KNOWN, Life
-from processors.entities.derived import derived_timeline
-from processors.entities.entity_fold import fold
-from processors.entities.history_rows import KnownTimeline, history_rows
+from processors.entities.causes import Life
 from processors.entities.rows import (
     ACTIVE,
-    BY_LIFE,
     DEPENDENCIES,
     DERIVED,
     ENTITIES,
@@ -32,9 +28,15 @@ from processors.fan_out.conflicts import OPEN, WITHDRAWN, Conflict
 from processors.fan_out.declared import Declared
 from processors.fan_out.domains import DOMAIN_ORDER
 from processors.fan_out.entity_history import EntityHistory, SubmissionId, read_entity, write_entity
-from processors.fan_out.history import received_on
+from processors.fan_out.known_histories import (
+    NO_HISTORY,
+    EntityKnowledge,
+    HistoryRows,
+    Known,
+    folded,
+    rows_of_histories,
+)
 from processors.fan_out.partition_clock import agenda_key
-from processors.fan_out.person import KnownLife
 from processors.rejections import RejectionCode
 from schemas.declare import CANCELLED
 from schemas.systems import SYSTEMS
@@ -144,57 +146,39 @@ class PersonEntities:
         """
         timelines: dict[str, Timeline] = {}
         for id_ in _with_dependencies(tuple(wanted), tuple(entities), is_high=is_high):
-            history = self._histories.get(_key(person, id_))
-            submissions = history.submissions if history is not None else ()
-            timelines[id_] = _timeline(id_, submissions, life, timelines)
+            timelines[id_] = folded(id_, self._submissions(person, id_), life, timelines)
         return timelines
 
-    def known_timelines(
+    def histories(
         self,
         person: str,
-        wanted: Collection[str],
+        wanted: Iterable[str],
         timelines: Mapping[str, Timeline],
-        known_lives: Callable[[], Sequence[KnownLife]],
-    ) -> dict[str, list[KnownTimeline]]:
-        """Return what was known day by day of those of the wanted entities that have a history.
+        context: RowContext,
+        known: Known,
+    ) -> dict[str, HistoryRows]:
+        """Return the rows of the histories of those of the wanted entities that have one.
 
-        `timelines` are those of now, as `timelines` returns them; `known_lives` is called at most once.
+        `timelines` are those of now, as `timelines` returns them.
         """
-        with_history = [id_ for id_ in wanted if HISTORIES[id_]]
-        if not with_history:
-            return {}
-        needed = {
-            id_: [other for other in timelines if other in FOLLOWED[id_] | {id_}] for id_ in with_history
-        }
-        lives: Sequence[KnownLife] = ()
-        if not BY_LIFE.isdisjoint(other for others in needed.values() for other in others):
-            lives = known_lives()
-        return {
-            id_: self._known_timelines(person, id_, {other: timelines[other] for other in others}, lives)
-            for id_, others in needed.items()
-        }
+        found: dict[str, HistoryRows] = {}
+        for id_ in wanted:
+            if HISTORIES[id_]:
+                received = {
+                    other: self._submissions(person, other)
+                    for other in timelines
+                    if other == id_ or other in FOLLOWED[id_]
+                }
+                sent = self._histories.get(_key(person, id_), _NOTHING_PUBLISHED).rows
+                of_entity = EntityKnowledge(
+                    id_, self._declared.histories[id_], received, timelines[id_], sent, context
+                )
+                found[id_] = rows_of_histories(of_entity, known)
+        return found
 
-    def _known_timelines(
-        self, person: str, id_: str, timelines: Mapping[str, Timeline], lives: Sequence[KnownLife]
-    ) -> list[KnownTimeline]:
-        """Return what was known of an entity; `timelines` are those of now, of the entity and of what it follows."""
-        received = {
-            other: [(received_on(each.received), each) for each in self._history(person, other).submissions]
-            for other in timelines
-        }
-        if BY_LIFE.isdisjoint(timelines):
-            lives = ()
-        days = sorted({day for each in received.values() for day, _ in each} | {day for day, _ in lives})
-        known: list[KnownTimeline] = []
-        for day in days[:-1]:
-            life = next((known.life for known in reversed(lives) if known.day <= day), NOTHING_KNOWN)
-            folded: dict[str, Timeline] = {}
-            for other, submissions in received.items():
-                until_then = [each for received_on, each in submissions if received_on <= day]
-                folded[other] = _timeline(other, until_then, life, folded)
-            known.append(KnownTimeline(day, folded[id_]))
-        # On the last of the days all was known that is known now.
-        return [*known, *(KnownTimeline(day, timelines[id_]) for day in days[-1:])]
+    def _submissions(self, person: str, entity: str) -> Sequence[Submission]:
+        history = self._histories.get(_key(person, entity))
+        return history.submissions if history is not None else ()
 
     def publish(
         self,
@@ -202,15 +186,12 @@ class PersonEntities:
         entity_id: str,
         timeline: Timeline,
         context: RowContext,
-        known: Sequence[KnownTimeline] = (),
+        history: HistoryRows = NO_HISTORY,
     ) -> EntityDifferences:
         """Return what differs from what was published of an entity, and note that it is published."""
-        declared = self._declared
-        rows = dict(rows_of(timeline, declared.readings[entity_id], context))
-        if known:
-            histories = declared.histories[entity_id]
-            rows |= history_rows(known, histories, context.day, ever_protected=context.ever_protected)
-        return self._publish(_key(person, entity_id), rows, timeline.without_effect)
+        rows = dict(rows_of(timeline, self._declared.readings[entity_id], context))
+        rows |= history.rows
+        return self._publish(_key(person, entity_id), rows, timeline.without_effect, history.unchanged)
 
     def publish_high(
         self, person: str, entity_id: str, timeline: Timeline, context: RowContext
@@ -225,13 +206,18 @@ class PersonEntities:
         return self._publish(_key(person, entity_id, is_high=True), rows, without_effect)
 
     def _publish(
-        self, key: str, rows: Mapping[RowId, Row], submissions: Iterable[Submission]
+        self,
+        key: str,
+        rows: Mapping[RowId, Row],
+        submissions: Iterable[Submission],
+        unchanged: Iterable[RowId] = (),
     ) -> EntityDifferences:
         history = self._histories.get(key, _NOTHING_PUBLISHED)
         digests = {id_: row.digest for id_, row in rows.items()}
         sent = history.rows
+        digests |= {id_: sent[id_] for id_ in unchanged}
         changed = [RowDifference(id_, row) for id_, row in rows.items() if sent.get(id_) != digests[id_]]
-        changed += [RowDifference(id_, None) for id_ in sent if id_ not in rows]
+        changed += [RowDifference(id_, None) for id_ in sent if id_ not in digests]
         if len(changed) > 1:
             changed.sort(key=_row_order)
         without_effect = {s.id: s.effective_on for s in submissions}
@@ -302,15 +288,6 @@ def _with_dependencies(wanted: tuple[str, ...], entities: tuple[str, ...], *, is
     of_wanted = frozenset[str]().union(*(dependencies[id_] for id_ in wanted))
     needed = {*wanted, *of_wanted.intersection((*entities, *DERIVED))}
     return [id_ for id_ in IN_ORDER if id_ in needed]
-
-
-def _timeline(
-    id_: str, submissions: Iterable[Submission], life: Life, others: Mapping[str, Timeline]
-) -> Timeline:
-    entity = ENTITIES[id_]
-    if entity.is_derived:
-        return derived_timeline(id_, life)
-    return fold(entity, submissions, life, others)
 
 
 #: In the key of a history of the high level; no entity has an id with it.

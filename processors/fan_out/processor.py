@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from processors.entities.rows import (
@@ -27,6 +27,7 @@ from processors.fan_out.affected_entities import (
 )
 from processors.fan_out.declared import Declared
 from processors.fan_out.departures import follow_departure
+from processors.fan_out.known_histories import NO_HISTORY, Added, Known
 from processors.fan_out.entries import (
     ADOPTING,
     DUE,
@@ -38,7 +39,7 @@ from processors.fan_out.entries import (
 )
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.high_level_rules import NOT_SEALED, HighLevelRules
-from processors.fan_out.history import PersonNotice, Settlement
+from processors.fan_out.history import PersonNotice, Receipt, Settlement
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_cache import PersonCache
@@ -219,7 +220,7 @@ class PersonChangeRules:
             return None
         person.entities.setdefault(entity, None)
         dependent = [id_ for id_ in entities_of(person) if entity in DEPENDENCIES[id_]]
-        self._publish(row, change.person, [entity, *dependent])
+        self._publish(row, change.person, [entity, *dependent], change.received)
         self._high.publish(row, change.person, entity)
         return None
 
@@ -293,8 +294,11 @@ class PersonChangeRules:
         history = whole_history(person, read_archive, domains, replaces=replaces)
         self._outputs.add_history(row, code, person, history)
 
-    def _publish(self, row: int, code: str, wanted: Collection[str]) -> None:
-        """Publish what differs of declared entities of a person on the day of the partition."""
+    def _publish(self, row: int, code: str, wanted: Collection[str], received: Receipt | None = None) -> None:
+        """Publish what differs of declared entities of a person on the day of the partition.
+
+        `received` is the receipt of a submission if nothing else is new.
+        """
         person, day, entities = self._persons.peek(code), self._clock.day, self._persons.entities
         wanted = [id_ for id_ in wanted if not self._opens_later(code, person, id_)]
         if not wanted:
@@ -302,14 +306,15 @@ class PersonChangeRules:
         read_archive = self._persons.archive_of(code)
         life = person.residence if BY_RESIDENCE_ALONE.issuperset(wanted) else person.life(read_archive)
         timelines = entities.timelines(code, person.entities, life, wanted)
-        known_lives = partial(person.known_lives, read_archive)
-        known = entities.known_timelines(code, wanted, timelines, known_lives)
         context = person.row_context(day, timelines)
+        new = received and Added(received, dict(person.entities), life, person.life_known_until)
+        known = Known(cache(partial(person.known_lives, read_archive)), new or None)
+        histories = entities.histories(code, wanted, timelines, context, known)
         for id_ in wanted:
-            of_entity = known.get(id_, ())
-            differences = entities.publish(code, id_, timelines[id_], context, of_entity)
-            next_on = next_day(day, [timelines[id_], *(each.timeline for each in of_entity)])
-            self._plan(code, person, id_, next_on)
+            history = histories.get(id_, NO_HISTORY)
+            differences = entities.publish(code, id_, timelines[id_], context, history)
+            days = (next_day(day, [timelines[id_]]), history.next_on)
+            self._plan(code, person, id_, min((each for each in days if each), default=None))
             if differences.rows:
                 self._persons.get(code)  # Its revisions grow.
             self._outputs.add_entity(row, code, person.next_revision, differences, day)
