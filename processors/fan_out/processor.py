@@ -27,7 +27,6 @@ from processors.fan_out.affected_entities import (
 )
 from processors.fan_out.declared import Declared
 from processors.fan_out.departures import follow_departure
-from processors.fan_out.known_histories import NO_HISTORY, Added, Known
 from processors.fan_out.entries import (
     ADOPTING,
     DUE,
@@ -40,6 +39,7 @@ from processors.fan_out.entries import (
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.high_level_rules import NOT_SEALED, HighLevelRules
 from processors.fan_out.history import PersonNotice, Receipt, Settlement
+from processors.fan_out.known_histories import NO_HISTORY, Added, Known
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import Entry, PersonAggregate
 from processors.fan_out.person_cache import PersonCache

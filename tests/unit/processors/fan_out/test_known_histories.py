@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from processors.fan_out import entity_histories
-from processors.fan_out.entity_histories import Added, EntityKnowledge, HistoryRows
+from processors.fan_out import known_histories
+from processors.fan_out.known_histories import Added, EntityKnowledge, HistoryRows
 from tests.unit.processors.intake_output import day_begun, event, notice
 from tests.unit.processors.two_steps import Row, TwoSteps
 
@@ -78,7 +78,7 @@ def processed(batches: list[list[Row]]) -> TwoSteps:
 @pytest.mark.parametrize("first", range(0, 120, 20))
 def test_an_extension_gives_what_all_folds_give(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs and state are equal, whether or not the days of before are folded again."""
-    extended, extensions = entity_histories._extended, list[bool]()
+    extended, extensions = known_histories._extended, list[bool]()
 
     def counted(of_entity: EntityKnowledge, added: Added) -> HistoryRows | None:
         rows = extended(of_entity, added)
@@ -87,9 +87,9 @@ def test_an_extension_gives_what_all_folds_give(first: int, monkeypatch: pytest.
 
     for seed in range(first, first + 20):
         batches = random_batches(Random(seed))  # noqa: S311 (nothing secret)
-        monkeypatch.setattr(entity_histories, "_extended", counted)
+        monkeypatch.setattr(known_histories, "_extended", counted)
         found = processed(batches)
-        monkeypatch.setattr(entity_histories, "_extended", lambda *_: None)
+        monkeypatch.setattr(known_histories, "_extended", lambda *_: None)
         expected = processed(batches)
         assert found.outputs == expected.outputs, seed
         for name, store in found.fan_out_state.items():
