@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
-CHECKS = "tests/high_level/high_level_checks.py"
+CHECKS = ("tests/high_level/rules_checks.py", "tests/high_level/sealing_checks.py")
 #: So many checks there are at least; none may be left out unnoticed.
 CHECKS_MIN = 23
 
@@ -21,7 +21,7 @@ CHECKS_MIN = 23
 @pytest.mark.timeout(300)
 def test_a_system_of_the_high_level() -> None:
     """All checks pass in a process in which the package is installed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", CHECKS]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", *CHECKS]
     path = str(ROOT / "tests" / "high_level" / "package")
     result = subprocess.run(
         command,

@@ -18,6 +18,7 @@ from processors.household import HouseholdProcessor
 from processors.intake import IntakeProcessor
 from schemas.tables import table_from_rows
 from schemas.topics import conflict_topic, disclosure_topic, domain_topic, topics_of
+from streams.clients import LocalMessage
 from streams.contract import (
     Batch,
     Result,
@@ -43,6 +44,9 @@ from tests.unit.processors.submissions import (
 Row = dict[str, Any]
 
 HERE: Final = "131041"
+#: Two residents: one who gets relief, and one who doesn't.
+HOLDER: Final = "42990000011"
+OTHER: Final = "42990000022"
 DOMAIN: Final = "relief"
 KEYS: Final = key_ring()
 DAY_MS: Final = 86_400_000
@@ -178,3 +182,17 @@ class ReliefMesh:
         boxes = [row["sealed"] for row in self.driver.rows(topic)]
         rows = opened_rows(self.high, topic, schema, boxes)
         return [row for row in rows if not isinstance(row, str)]
+
+
+def registered(*, seed: int | None = None) -> ReliefMesh:
+    """Return a mesh with two residents."""
+    mesh = ReliefMesh(seed)
+    mesh.notice(1, code=HOLDER)
+    mesh.notice(2, code=OTHER, name="別人　二郎", kana="ベツジン　ジロウ")
+    return mesh
+
+
+def records(mesh: ReliefMesh, topic: str) -> list[LocalMessage]:
+    """Return the records of a topic, without the barriers of those who read changelogs."""
+    every = mesh.driver.log.topic_records(topic)
+    return [record for record in every if not (record.key_bytes or b"").startswith(b"barrier")]
