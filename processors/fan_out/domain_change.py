@@ -26,12 +26,12 @@ class DomainChange(NamedTuple):
     revision: int
     municipality: str | None
     effective_on: date
+    known_from: date | None = None
     status: str | None = None
     facts: Facts | None = None
     account: Account | None = None
     message: Record | None = None
     columns: Sequence[str | None] | None = None
-    known_from: date | None = None
 
 
 def row_after(difference: Difference, deleted_on: date, state: PersonState) -> tuple[Any, ...]:

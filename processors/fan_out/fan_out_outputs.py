@@ -155,8 +155,9 @@ class FanOutOutputs:
             id_, after = difference
             op, since = ("DELETE", day) if after is None else ("UPSERT", after.effective_on)
             status, revision = None if after is None else after.status, next_revision(id_.domain)
+            columns, reading = difference.columns, id_.reading
             change = DomainChange(
-                row, code, id_.reading, op, revision, id_.part, since, status, columns=difference.columns
+                row, code, reading, op, revision, id_.part, since, None, status, columns=columns
             )
             dispatched.append(self._add(id_.domain, change))
         return dispatched
@@ -230,11 +231,9 @@ class FanOutOutputs:
     ) -> DispatchedChange:
         domain, municipality = difference.key
         op, day, *values = row_after(difference, history.deleted_on, person.state)
-        revision = person.next_revision(domain)
-        change = DomainChange(row, code, difference.entity, op, revision, municipality, day, *values)
-        if difference.row is not None:
-            known_from = history.known_from(difference, *values)
-            change = change if known_from is None else change._replace(known_from=known_from)
+        known_from = None if difference.row is None else history.known_from(difference, *values)
+        revision, entity = person.next_revision(domain), difference.entity
+        change = DomainChange(row, code, entity, op, revision, municipality, day, known_from, *values)
         return self._add(domain, change)
 
     def add_history(
@@ -253,9 +252,9 @@ class FanOutOutputs:
                 person.next_revision(domain),
                 municipality,
                 effective_on,
+                known_from,
                 status,
                 facts,
-                known_from=known_from,
             )
             dispatched.append(self._add(domain, change))
         return dispatched

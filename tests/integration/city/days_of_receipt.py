@@ -69,4 +69,7 @@ def source_of(file: Path) -> Source:
         return JukiCsSource(file, None, None)
     if kind == "notices":
         return NoticesSource(file, None)
-    return EnrolmentsSource(file, None) if kind == "enrolments" else EventsSource(rest[0], file, None)
+    if kind == "enrolments":
+        return EnrolmentsSource(file, None)
+    system, municipality = (*rest, None)[:2]
+    return EventsSource(system or "", file, municipality)
