@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from connectors.postgres.table_definitions import tables_of
 from infra.keys import load_keys
 from processors.codes import CodeKind, mesh_codes
 from schemas.systems import DOMAINS, Domain
@@ -104,7 +106,19 @@ def _stored(city: IsolatedCity, domain: Domain) -> Iterator[dict[str, Any]]:
     with psycopg.connect(city.environment.dsn("auditor"), row_factory=dict_row) as connection:
         for table in tables(connection, domain.schema_name):
             rows = connection.execute(sql.SQL("TABLE {}").format(sql.Identifier(domain.schema_name, table)))
-            yield from (row for row in rows if "code" in row)
+            yield from (_with_key(domain, row) for row in rows if "code" in row)
+
+
+def _with_key(domain: Domain, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row; that of a deleted row with the columns of its key, which the store keeps as one text."""
+    if "second_key" not in row:
+        return row
+    table = next(table for table in tables_of(domain) if table.entity == row["entity"])
+    text, names = row["second_key"], table.key_of_row
+    is_list = len(names) > 1 or any(table.type_of(name) != "text" for name in names)
+    values = json.loads(text) if is_list else [text]
+    key = dict(zip(names, values, strict=True)) if names else {}
+    return {**{name: value for name, value in row.items() if name != "second_key"}, **key}
 
 
 def tables(connection: psycopg.Connection[Any], schema: str) -> list[str]:

@@ -30,7 +30,7 @@ READ_FIELDS = [each for domain in DOMAINS.values() for reads in domain.readings 
 FEW_VALUES = {
     **{each.name: len(each.choices) for each in READ_FIELDS if each.choices},
     **{each.name: 2 ** len(each.flags) for each in READ_FIELDS if each.flags},
-    "entity": 3 + sum(len(domain.readings) for domain in DOMAINS.values()),
+    "entity": 4 + sum(len(domain.readings) for domain in DOMAINS.values()),
     "fields": 30 + len({each.name for each in READ_FIELDS}),
     "op": 3,
     "status": 5,
@@ -47,7 +47,7 @@ COMMON_NUMBERS = {
 #: So many persons a domain has at least; one of the high level has no row of somebody of whom all has ended.
 MANY_PERSONS, FEW_PERSONS = 20, 5
 #: Counters per person and domain, from 1: the maximum value.
-COUNTERS = {"revision": 60}
+COUNTERS = {"revision": 120}
 #: Moments in topics that only auditors read: several domains' records of one transaction have the same.
 AUDITORS_ONLY = frozenset({"disclosed_at"})
 EXCEPTED = FACTS | ACCOUNT | TIME | HISTORY | FEW_VALUES.keys() | COUNTERS.keys() | AUDITORS_ONLY
