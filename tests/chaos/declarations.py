@@ -17,6 +17,7 @@ from schemas.declare import RESIDENT
 from schemas.systems.card import CARD
 from schemas.systems.care import CERTIFICATION
 from schemas.systems.jpki import CERTIFICATE
+from streams.high_level import HighSealer
 from tests.simulation.declarations import absent, former_declarations, of_everybody, without_history
 
 #: What is another reading by the declarations of before.
@@ -41,7 +42,8 @@ def are_former(number: int) -> bool:
     return number % 2 == 0
 
 
-def fan_out_processor(number: int) -> FanOutProcessor:
+def fan_out_processor(declarations: int, sealer: HighSealer) -> FanOutProcessor:
     """Return the processor of a worker that starts with the declarations of this number."""
-    former = are_former(number)
-    return FanOutProcessor(number, former_declarations(_CHANGES, [RULES]) if former else Declared())
+    former = are_former(declarations)
+    declared = former_declarations(_CHANGES, [RULES]) if former else Declared()
+    return FanOutProcessor(declarations, declared, sealer)

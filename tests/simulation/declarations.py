@@ -33,11 +33,13 @@ class AdoptionPlan:
 
     `installed_at` is the part of the submissions before the command to adopt that are submitted by then (0 to 1).
     `restarted` are the slots of fan-out that are restarted at once; the others go on with the declarations of before.
+    If it is `late`, the command comes after all other submissions: then nothing else makes up for what it leaves out.
     """
 
     former: Declared
     installed_at: float
     restarted: tuple[int, ...]
+    late: bool
 
 
 def draw_adoption_plan(seed: int, workers: int) -> AdoptionPlan:
@@ -51,6 +53,7 @@ def draw_adoption_plan(seed: int, workers: int) -> AdoptionPlan:
         ),
         chance.choice((0.0, 0.5, 1.0, 1.0)),
         tuple(slot for slot in range(workers) if chance.random() < 0.5),
+        late=chance.random() < 0.5,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 from zlib import crc32
 
@@ -127,19 +127,16 @@ class FailingReading(PreparedReading):
     """A reading of which some rows can't be made until it is healed."""
 
     plan: FailurePlan | None = None
-    health: Health | None = None
+    health: Health = field(default_factory=Health)
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version, or raise ValueError if they are those of a row that can't be made."""
-        if self.plan is not None and self.health is not None and not self.health.healed:
-            identity = (self.reads.name, version.values[: self._key_fields] or version.values)
-            if self.plan.fails_on(identity, _ONE_ROW_IN):
-                raise ValueError(REASON)
+        # Of a version that is yet to come, it fails from its day on.
+        row = (self.reads.name, version.open, version.values)
+        plan = None if self.health.healed else self.plan
+        if plan is not None and plan.fails_on(row, _ONE_ROW_IN):
+            raise ValueError(REASON)
         return super().visible(version, is_hidden=is_hidden)
-
-    @property
-    def _key_fields(self) -> int:
-        return len(self.reads.entity.key_fields)
 
 
 def failing_readings(plan: FailurePlan, health: Health) -> Callable[[PreparedReading], PreparedReading]:

@@ -45,6 +45,8 @@ CITIES: Final = 16
 PARTITIONS: Final = 3
 FAULTS: Final = 14
 FAULTS_MIN: Final = 5
+#: In how many of the histories the clock lags behind the other submissions.
+_CLOCK_LAGS: Final = 0.3
 _RUNS_MAX: Final = 3_000
 
 
@@ -169,8 +171,30 @@ def _start_feeder(
     world: World, source: SimCity, feed_size: int, mesh: SimMesh, plan: AdoptionPlan | None = None
 ) -> None:
     records = list(interleaved(source.records, world.chance))
+    if plan is not None and world.chance.random() < _CLOCK_LAGS:
+        records = _with_lagging_clock(records, world.chance)
+    if plan is not None and plan.late:
+        records = _with_late_commands(records)
     before = {} if plan is None else {_installed_before(records, plan): lambda: _install(world, mesh, plan)}
     world.add_step("feeder", 1, lambda _: Feeder(world, records, feed_size, before))
+
+
+def _with_lagging_clock(
+    records: Sequence[tuple[str, Submitted]], chance: random.Random
+) -> list[tuple[str, Submitted]]:
+    """Return the submissions with those of the clock later: days begin first by the receipt of others."""
+    others = [record for record in records if record[0] != "in.clock"]
+    days = [record for record in records if record[0] == "in.clock"]
+    places = sorted(chance.choices(range(len(others) // 2, len(others)), k=len(days)))
+    for place, day in reversed(list(zip(places, days, strict=True))):
+        others.insert(place, day)
+    return others
+
+
+def _with_late_commands(records: Sequence[tuple[str, Submitted]]) -> list[tuple[str, Submitted]]:
+    """Return the submissions with all commands but the first at their end."""
+    first, *late = (record for record in records if record[0] == "in.operator")
+    return [record for record in records if record[0] != "in.operator" or record is first] + late
 
 
 def _installed_before(records: Sequence[tuple[str, Submitted]], plan: AdoptionPlan) -> int:

@@ -12,7 +12,7 @@ from connectors.postgres.table_definitions import tables_of
 from infra.verification.reference import Actual, compare
 from processors.fan_out.entries import ADOPTING, DUE
 from processors.fan_out.processor import CONTINUE
-from schemas.systems import DOMAINS, SYSTEMS
+from schemas.systems import DOMAINS, SYSTEMS, Domain
 from schemas.topics import (
     CASE_DISPATCHED,
     CASE_OPENED,
@@ -50,6 +50,8 @@ class MeshOutcome:
     #: By topic, the last value of each key.
     last: dict[str, dict[bytes | None, bytes | None]] = field(default_factory=dict)
     conflicts: dict[bytes | None, bytes | None] = field(default_factory=dict)
+    #: By domain, reading, person and key, the row that was last published; not those that were deleted.
+    published: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = field(default_factory=dict)
     #: By domain, table and key, the row without its revision.
     rows: dict[str, dict[tuple[str, Any], dict[str, Any]]] = field(default_factory=dict)
 
@@ -66,6 +68,7 @@ def outcome_of(log: Log, databases: Mapping[str, SimDatabase]) -> MeshOutcome:
     outcome.conflicts = {
         key: value for key, value in _last(log.committed(CONFLICT)).items() if _is_open(value)
     }
+    outcome.published = {domain.id: _published(log, domain) for domain in DOMAINS.values() if domain.reads}
     outcome.rows = {domain: _rows(domain, database) for domain, database in databases.items()}
     return outcome
 
@@ -75,6 +78,18 @@ def _without_waiting(log: Log) -> list[LogEntry]:
     entries = log.committed(CASE_DISPATCHED)
     waits = CODEC.decode("case-dispatched", [entry.value_bytes for entry in entries]).table.column("waits")
     return [entry for entry, waits in zip(entries, waits.to_pylist(), strict=True) if not waits]
+
+
+def _published(log: Log, domain: Domain) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    keys = {reads.name: len(reads.entity.key_fields) for reads in domain.readings}
+    published: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for row in _decoded("domain-change", log.committed(change_topic(domain.id))):
+        if row["entity"] in keys:
+            key = (row["entity"], row["person"], row["municipality"], *row["columns"][: keys[row["entity"]]])
+            published.pop(key, None)
+            if row["op"] != "DELETE":
+                published[key] = (row["status"], row["effective_on"], *row["columns"])
+    return published
 
 
 def _submitted_changes(log: Log) -> list[LogEntry]:
@@ -94,13 +109,18 @@ def differences(expected: MeshOutcome, actual: MeshOutcome) -> Iterator[str]:
     for topic, keys in expected.keys.items():
         yield from _count_differences(f"keys of {topic}", keys, actual.keys.get(topic, Counter()))
     for store, last in expected.last.items():
-        if last != actual.last[store]:
-            yield f"the household step's state {store} differs: {_summary(last, actual.last[store])}"
-    if expected.conflicts != actual.conflicts:
-        yield f"the open conflicts differ: {_summary(expected.conflicts, actual.conflicts)}"
+        yield from _differs(f"the household step's state {store} differs", last, actual.last[store])
+    yield from _differs("the open conflicts differ", expected.conflicts, actual.conflicts)
+    for domain, published in expected.published.items():
+        what = f"{domain}: the rows of readings that were published differ"
+        yield from _differs(what, published, actual.published[domain])
     for domain, rows in actual.rows.items():
-        if rows != expected.rows[domain]:
-            yield f"{domain}: the store's rows differ: {_summary(expected.rows[domain], rows)}"
+        yield from _differs(f"{domain}: the store's rows differ", expected.rows[domain], rows)
+
+
+def _differs(what: str, expected: Mapping[Any, Any], actual: Mapping[Any, Any]) -> Iterator[str]:
+    if expected != actual:
+        yield f"{what}: {_summary(expected, actual)}"
 
 
 def without_register_order(outcome: MeshOutcome) -> MeshOutcome:
