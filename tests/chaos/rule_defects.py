@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processors.entities import entity_fold
-from processors.fan_out import adoption, partition_clock, person_entities, person_notices
+from processors.fan_out import adoption, known_histories, partition_clock, person_notices
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.partition_clock import PartitionClock
 from tests import wrong_rules
@@ -36,7 +36,7 @@ def due_persons_in_memory() -> None:
 
 def order_of_arrival() -> None:
     """Let submissions about an entity take effect in the order in which they arrive."""
-    person_entities.fold = wrong_rules.fold_in_order_of_arrival  # type: ignore[attr-defined]
+    known_histories.fold = wrong_rules.fold_in_order_of_arrival  # type: ignore[attr-defined]
 
 
 def cancelled_counted() -> None:

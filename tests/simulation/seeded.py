@@ -21,7 +21,7 @@ from connectors.postgres.sink import PostgresSink
 from connectors.postgres.table_definitions import Table
 from connectors.sink import SinkBatch
 from processors.entities import entity_fold
-from processors.fan_out import person_entities, person_notices, row_history
+from processors.fan_out import known_histories, person_entities, person_notices, row_history
 from processors.fan_out import processor as fan_out_processor
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.fan_out_outputs import FanOutOutputs
@@ -276,7 +276,7 @@ def _released_in_one_case(seed: Seed) -> None:
 
 
 def _order_of_arrival(seed: Seed) -> None:
-    seed(person_entities, "fold", wrong_rules.fold_in_order_of_arrival)
+    seed(known_histories, "fold", wrong_rules.fold_in_order_of_arrival)
 
 
 def _cancelled_counted(seed: Seed) -> None:

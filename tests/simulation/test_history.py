@@ -67,6 +67,13 @@ def test_every_kind_of_fault_is_drawn_for_every_call() -> None:
     assert drawn == {(kind, call) for kind, calls in KINDS.items() for call in calls}
 
 
+@pytest.mark.parametrize("name", SEEDED)
+def test_a_fault_replaces_what_exists(name: str) -> None:
+    """After a rename a fault would leave the code correct, and nothing would be found."""
+    with seeded(name):
+        pass
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SEEDED)
