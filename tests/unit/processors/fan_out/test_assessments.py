@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from processors.entities.entity_fold import fold
 from processors.entities.timeline import Timeline
-from processors.fan_out import person_entities
-from schemas.declare import Entity
+from processors.fan_out.person_entities import PersonEntities
 from tests.unit.processors.intake_output import day_begun, event, notice
 from tests.unit.processors.two_steps import DomainStores, Row, TwoSteps
 
@@ -198,18 +196,20 @@ def test_who_is_not_insured_is_nobody_of_whom_care_learns() -> None:
 
 def test_who_has_no_assessment_is_not_looked_at_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Insured persons would be covered by the reading of care, but nothing of them is folded before an assessment."""
-    folded: list[str] = []
+    looked_at: set[str] = set()
+    timelines = PersonEntities.timelines
 
-    def counting_fold(entity: Entity, *others: Any) -> Timeline:
-        folded.append(entity.id)
-        return fold(entity, *others)
+    def counting(self: PersonEntities, *arguments: Any) -> dict[str, Timeline]:
+        found = timelines(self, *arguments)
+        looked_at.update(found)
+        return found
 
-    monkeypatch.setattr(person_entities, "fold", counting_fold)
+    monkeypatch.setattr(PersonEntities, "timelines", counting)
     mesh = Mesh(registered(A, "2020-04-01"), left(A, "2026-02-02", reason="転居"))
-    assert "care-insurance" in folded
-    assert "assessment" not in folded
+    assert "care-insurance" in looked_at
+    assert "assessment" not in looked_at
     mesh.add(ASSESSED)
-    assert "assessment" in folded
+    assert "assessment" in looked_at
 
 
 @pytest.mark.parametrize("seed", range(20))
