@@ -109,7 +109,7 @@ def _stored(city: IsolatedCity, domain: Domain) -> Iterator[dict[str, Any]]:
             yield from (_with_key(domain, row) for row in rows if "code" in row)
 
 
-def _with_key(domain: Domain, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_key(domain: Domain, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row; that of a deleted row with the columns of its key, which the store keeps as one text."""
     if "second_key" not in row:
         return row
