@@ -181,7 +181,7 @@ NOTHING: dict[str, list[str | None]] = {"assistance": [], "resident": [], "asses
 def test_nothing_is_left_of_who_is_in_no_case_any_more(
     story: tuple[Story, Stores, IntegrationCluster],
 ) -> None:
-    """By law of who dies or moves away, and by the office of the head, whoever submits first; not before its day."""
+    """By law of who dies or moves away, by the office of the head, in any order; not before its day."""
     cases, stores, _ = story
     for case in cases.whole:
         assert [tables(stores, member) for member in case.members] == [NOTHING] * 3
@@ -216,7 +216,7 @@ def test_the_head_is_named_by_the_own_code_of_the_domain(
 
 
 def test_a_cancellation_takes_back_all_or_nothing(story: tuple[Story, Stores, IntegrationCluster]) -> None:
-    """With all members nobody has a row; with some of them, or one, everybody keeps it, and the office is told why."""
+    """With all members nobody has a row; with some of them, or one, everybody keeps it, and the rejection says why."""
     cases, stores, servers = story
     assert [tables(stores, member) for member in cases.cancelled.members] == [NOTHING] * 3
     rejected = {row["notice"]: row["code"] for row in servers.rejections()}
