@@ -68,15 +68,40 @@ def fold(
 def _fold_residence(entity: Entity, life: Life) -> Timeline:
     """Fold an entity of which nothing was submitted, where nothing but the residence matters: so it is for most."""
     rule = entity.by_residence
-    if len(life.periods) > 1 or len(entity.rules) > 1 or rule is None:
+    if rule is None or len(entity.rules) > 1 or entity.invariants or _keeps_at_once(entity, rule):
         return _Fold(entity, life, {}).run_residence()
-    timeline = Timeline()
-    for begins, municipality, birth_date, *_ in life.periods:
-        if municipality is not None and birth_date is not None:
-            day = max(begins, of_age_on(entity, birth_date))
-            values = _values_after(entity, entity.event(rule.opens))
-            timeline.versions[(municipality,)] = [Version(day, True, values)]
+    opens, closes = entity.event(rule.opens), entity.event(rule.closes)
+    timeline, home = Timeline(), None
+    for day in sorted({due.day for due in by_residence(entity, life)}):
+        period = life.period_on(day)
+        if period is None or period.municipality == home:
+            continue
+        of_age = period.birth_date is not None and of_age_on(entity, period.birth_date) <= day
+        moves = of_age and period.municipality is not None
+        if home is not None:
+            if not moves and day < life.left_on(home, day) + timedelta(days=rule.closes_after_days):
+                continue
+            _add(timeline, home, day, closes, entity)
+            home = None
+        if moves and period.municipality is not None:
+            home = period.municipality
+            _add(timeline, home, day, opens, entity)
     return timeline
+
+
+def _keeps_at_once(entity: Entity, rule: ByResidence) -> bool:
+    """Return whether it stays open elsewhere by the value with which it opens."""
+    return rule.keeps is not None and entity.event(rule.opens).sets.get(rule.keeps[0]) == rule.keeps[1]
+
+
+def _add(timeline: Timeline, municipality: str, day: date, event: Event, entity: Entity) -> None:
+    """Add what an event that nobody submits does to the entity of a municipality."""
+    versions = timeline.versions.setdefault((municipality,), [])
+    is_open = event.effect is not Effect.CLOSES
+    before = None if is_open or not versions else versions[-1].values
+    if versions and versions[-1].begins == day:
+        versions.pop()  # It held on no day.
+    versions.append(Version(day, is_open, _values_after(entity, event, before)))
 
 
 def _values_after(

@@ -51,10 +51,15 @@ class Added(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What was known of a person: `lives` reads the lives, day by day. `added` is what is new, if only that is."""
+    """What was known of a person: `lives` reads the lives, day by day.
+
+    `added` is what is new, if only that is. `only_day` is the day on which all that the life follows from was received,
+    None if that isn't one day.
+    """
 
     lives: Callable[[], Sequence[KnownLife]]
     added: Added | None = None
+    only_day: date | None = None
 
 
 class EntityKnowledge(NamedTuple):
@@ -85,8 +90,12 @@ def rows_of_histories(of_entity: EntityKnowledge, known: Known) -> HistoryRows:
     extended = None if known.added is None else _extended(of_entity, known.added)
     if extended is not None:
         return extended
-    lives = () if BY_LIFE.isdisjoint(of_entity.received) else known.lives()
-    timelines, context = _known_timelines(of_entity, lives), of_entity.context
+    context = of_entity.context
+    if known.only_day is not None and not any(of_entity.received.values()):
+        timelines = [KnownTimeline(known.only_day, of_entity.timeline)]
+    else:
+        lives = () if BY_LIFE.isdisjoint(of_entity.received) else known.lives()
+        timelines = _known_timelines(of_entity, lives)
     rows = history_rows(timelines, of_entity.readings, context.day, ever_protected=context.ever_protected)
     return HistoryRows(dict(rows), (), next_day(context.day, [each.timeline for each in timelines]))
 

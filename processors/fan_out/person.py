@@ -303,6 +303,14 @@ class PersonAggregate:
         """The latest day on which something is known that the life follows from; None if that isn't known."""
         return None if self.lacks_history else (self.known_until or date.min)
 
+    @property
+    def only_day_received(self) -> date | None:
+        """The day on which all that the life follows from was received; None if it isn't one day, or not certain."""
+        if self.archived_segments or self.settlements or not self.notices:
+            return None
+        days = {received_on(notice.received) for notice in self.notices}
+        return days.pop() if len(days) == 1 else None
+
     def known_lives(self, read_archive: ReadArchive) -> list[KnownLife]:
         """Return the person's life as known at the end of each day since which another one was known."""
         entries: list[PersonNotice | Settlement] = [*read_archive(), *self.notices, *self.settlements]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 from processors.entities.causes import Life
@@ -162,18 +162,20 @@ class PersonEntities:
         `timelines` are those of now, as `timelines` returns them.
         """
         found: dict[str, HistoryRows] = {}
-        for id_ in wanted:
-            if HISTORIES[id_]:
-                received = {
-                    other: self._submissions(person, other)
-                    for other in timelines
-                    if other == id_ or other in FOLLOWED[id_]
-                }
-                sent = self._histories.get(_key(person, id_), _NOTHING_PUBLISHED).rows
-                of_entity = EntityKnowledge(
-                    id_, self._declared.histories[id_], received, timelines[id_], sent, context
-                )
-                found[id_] = rows_of_histories(of_entity, known)
+        with_history = [id_ for id_ in wanted if HISTORIES[id_]]
+        if len(with_history) > 1:
+            known = known._replace(lives=cache(known.lives))
+        for id_ in with_history:
+            received = {
+                other: self._submissions(person, other)
+                for other in timelines
+                if other == id_ or other in FOLLOWED[id_]
+            }
+            sent = self._histories.get(_key(person, id_), _NOTHING_PUBLISHED).rows
+            of_entity = EntityKnowledge(
+                id_, self._declared.histories[id_], received, timelines[id_], sent, context
+            )
+            found[id_] = rows_of_histories(of_entity, known)
         return found
 
     def _submissions(self, person: str, entity: str) -> Sequence[Submission]:

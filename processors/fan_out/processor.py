@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import date
-from functools import cache, partial
+from functools import partial
 from typing import Final
 
 from processors.entities.rows import (
@@ -308,7 +308,7 @@ class PersonChangeRules:
         timelines = entities.timelines(code, person.entities, life, wanted)
         context = person.row_context(day, timelines)
         new = received and Added(received, dict(person.entities), life, person.life_known_until)
-        known = Known(cache(partial(person.known_lives, read_archive)), new or None)
+        known = Known(partial(person.known_lives, read_archive), new or None, person.only_day_received)
         histories = entities.histories(code, wanted, timelines, context, known)
         for id_ in wanted:
             history = histories.get(id_, NO_HISTORY)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.entities import entity_fold
 from processors.entities.causes import Life, PersonCause, ResidencePeriod, age_reached_on
 from processors.entities.entity_fold import fold
 from processors.entities.timeline import Submission, Timeline
@@ -366,3 +367,23 @@ def test_a_second_change_on_the_day_after_leaving_changes_nothing() -> None:
     """The insurance ends on the day after the person has left, whatever else becomes known on that day."""
     left = resident(("01-01", "A"), ("06-10", None), ("06-11", None))
     assert insured(fold(INSURANCE, [], left)) == {"A": [("05-31", True), ("06-11", False)]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dates(date(2026, 5, 20), date(2026, 6, 20)),
+            st.sampled_from(["A", "B", None]),
+            st.sampled_from([BORN, date(1990, 1, 1), None]),
+        ),
+        max_size=6,
+        unique_by=lambda period: period[0],
+    )
+)
+def test_a_fold_by_residence_alone_gives_what_the_queue_gives(
+    drawn: list[tuple[date, str | None, date | None]],
+) -> None:
+    """Whoever nobody submitted anything about is folded without a queue, with the same timeline."""
+    periods = [ResidencePeriod(*each) for each in sorted(drawn, key=lambda each: each[0])]
+    life = Life(periods=periods)
+    assert fold(INSURANCE, [], life).versions == entity_fold._Fold(INSURANCE, life, {}).run([]).versions
