@@ -72,7 +72,12 @@ def _fold_residence(entity: Entity, life: Life) -> Timeline:
         return _Fold(entity, life, {}).run_residence()
     opens, closes = entity.event(rule.opens), entity.event(rule.closes)
     timeline, home = Timeline(), None
-    for day in sorted({due.day for due in by_residence(entity, life)}):
+    only = life.periods[0] if len(life.periods) == 1 else None
+    if only is not None and only.birth_date is not None:
+        days = [max(only.begins, of_age_on(entity, only.birth_date))]
+    else:
+        days = sorted({due.day for due in by_residence(entity, life)})
+    for day in days:
         period = life.period_on(day)
         if period is None or period.municipality == home:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple, NewType
 
 from processors.japan import day_of_ms
@@ -84,6 +85,7 @@ def received_at(receipt: str) -> int:
     return int(receipt[:_TIME_DIGITS] or 0)
 
 
+@lru_cache(maxsize=10_000)  # Of one record it is asked several times.
 def received_on(receipt: str) -> date:
     """Return the day of a receipt in Japan."""
     return day_of_ms(received_at(receipt))
