@@ -26,10 +26,15 @@ from processors.fan_out.person_state import LifePeriod, PersonState
 
 def is_seen_by_entities(before: PersonState, after: PersonState) -> bool:
     """Return whether anything differs on which the rows of declared entities depend, beside the rows of domains."""
+    return before.life != after.life or _protection_differs(before, after)
+
+
+def _protection_differs(before: PersonState, after: PersonState) -> bool:
+    """Return whether places are withheld that weren't, or the reverse, or since another day."""
     return (
-        before.life != after.life
-        or before.protected != after.protected
+        before.protected != after.protected
         or before.ever_protected != after.ever_protected
+        or before.protections != after.protections
     )
 
 
@@ -40,11 +45,7 @@ def affected_entities(
 
     `is_last` is whether the person's life is another one on the latest day only, and wasn't known before.
     """
-    if (
-        not before.life
-        or before.protected != after.protected
-        or before.ever_protected != after.ever_protected
-    ):
+    if not before.life or _protection_differs(before, after):
         return entities
     if _residence(before.life) != _residence(after.life):
         return entities

@@ -242,3 +242,16 @@ def test_a_certificate_follows_on_the_day() -> None:
                 row for key, row in person.stores.readings.items() if key[:2] == ("jpki", "certificate")
             ]
             assert row["validity"] == expected, (day, is_cancelled)
+
+
+@pytest.mark.parametrize("days", [("09-20", "08-20"), ("08-25", "08-20")])
+def test_a_measure_that_began_earlier_dates_the_rows_of_readings(days: tuple[str, str]) -> None:
+    """Whichever of two measures arrives first, ahead of its day or not, the address is withheld since the first."""
+    for order in (days, days[::-1]):
+        person = WaitingResident()
+        fields = {"certificate_serial": "S", "usage": "signature", "valid_until": "2031-03-01"}
+        person.steps.change([event("jpki", "CertificateIssued", "p", "2026-03-01", "1", **fields)])
+        for day in order:
+            person.submit(A, "支援措置開始", day)
+        (row,) = [row for key, row in person.stores.readings.items() if key[:2] == ("jpki", "holder")]
+        assert (row["address"], row["effective_on"]) == (None, date(2026, 8, 20))
