@@ -60,7 +60,7 @@ def test_a_false_registration_of_somebody_in_transit(reason: str, day: str) -> N
     person = resident()
     person.submit(A, "転出", "03-01", moved_to=B)
     person.submit(S, reason, day, moved_from=A if reason == "転入" else None)
-    assert person.conflict_kinds() == ["REGISTRATION_UNCONFIRMED"]
+    assert person.conflict_kinds() == ["DEPARTED_NOT_ARRIVED", "REGISTRATION_UNCONFIRMED"]
     assert_unharmed(person)
     person.submit(B, "転入", "03-03", moved_from=A)
     assert_unharmed(person, "011002 一丁目")

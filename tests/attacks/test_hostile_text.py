@@ -85,7 +85,7 @@ def dead_letter_row() -> dict[str, Any]:
 def case() -> dict[str, Any]:
     """Return a case as the tracker answers."""
     names = ("municipality", "notice", "reason", "status", "received_at")
-    return dict.fromkeys(names, HOSTILE) | {"waiting_for": {HOSTILE: 1}}
+    return dict.fromkeys(names, HOSTILE) | {"waiting_until": HOSTILE, "waiting_for": {HOSTILE: 1}}
 
 
 def mesh_status() -> MeshStatus:
