@@ -112,7 +112,10 @@ def test_no_value_joins_two_domains(observed: Observed, one: str, other: str) ->
         name
         for person in first.keys() & second.keys()
         for name, value in first[person]
-        if len(value) >= 16 and any(value in text for text in joining(second[person]))
+        # Two domains may have a table of the same name, which is part of the ids of their receipts.
+        if len(value) >= 16
+        and field((name, value)) not in FEW_VALUES
+        and any(value in text for text in joining(second[person]))
     }
     assert not contained
 
