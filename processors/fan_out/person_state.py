@@ -246,11 +246,16 @@ class PersonState:
 
     @property
     def protection_changed_on(self) -> date:
-        """The day on which the last protection measure began or, if it isn't in force any more, ended."""
-        if not self.protections:
-            return date.min
-        last = self.protections[-1]
-        return last.since if last.until is None else last.until
+        """The day on which the last protection measure began or, if it isn't in force any more, ended.
+
+        One that ended on its first day was in force on no day, and doesn't count.
+        """
+        for measure in reversed(self.protections):
+            if measure.until is None:
+                return measure.since
+            if measure.until > measure.since:
+                return measure.until
+        return date.min
 
     def residence(self) -> Residence:
         """Return where the person lives now."""

@@ -20,7 +20,7 @@ _BEGINS: Final = (-50, -50, -120)
 #: Other days of effect. Few of them, so that events meet on one day; 60 is the last allowed.
 _EFFECTIVE_AFTER: Final = (-30, -3, 0, 1, 2, 2, 3, 4, 4, 5, 20, 60, 90)
 #: When cards expire.
-_EXPIRE_AFTER: Final = (-10, 1, 3, 400, 400, 400)
+_EXPIRE_AFTER: Final = (-10, 1, 2, 3, 400, 400)
 _EVENTS: Final = (
     "CardSuspended",
     "CardContinued",

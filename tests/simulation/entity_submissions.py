@@ -17,11 +17,11 @@ from tests.simulation.card_submissions import CANCELLED, DAYS, FIRST_DAY, CardSu
 #: Days ahead of which intake rejects an event.
 AHEAD_MAX: Final = timedelta(60)
 
-_PERSONS: Final = 5
+_PERSONS: Final = 6
 #: Days of effect, counted from the first day: before, amid and after the notices, while the history runs, ahead.
 _EFFECTIVE_AFTER: Final = (-125, -95, -85, -30, -3, 0, 1, 2, 3, 4, 5, 60, 90)
 #: The last day of what expires, counted from the first day.
-_LAST_DAY_AFTER: Final = (-40, -1, 0, 1, 2, 3, 400, 400)
+_LAST_DAY_AFTER: Final = (-40, 0, 1, 1, 2, 2, 3, 400)
 #: The events of each kind of fact, those that open it first.
 _CERTIFICATE: Final = (
     "CertificateIssued",

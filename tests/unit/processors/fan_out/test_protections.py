@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
+
+from processors.fan_out.person_state import PersonState, Protection
 from tests.unit.processors.intake_output import enrolment, notice
 from tests.unit.processors.two_steps import Row, TwoSteps
 
@@ -95,3 +98,24 @@ def test_a_child_protected_from_birth_has_a_record() -> None:
     born = notice(CITY, "13104-1", "出生", "2026-03-01", {"p": FACTS | {"protected": True}})
     (record,) = published(born)
     assert (len(record["measures"]), record["addresses"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("measures", "changed_on"),
+    [
+        ([], date.min),
+        ([(8, None)], date(2026, 3, 8)),
+        ([(1, 5), (8, 9)], date(2026, 3, 9)),
+        ([(1, 5), (8, 8)], date(2026, 3, 5)),
+        ([(8, 8)], date.min),
+    ],
+)
+def test_a_measure_that_ended_on_its_first_day_was_in_force_on_none(
+    measures: list[tuple[int, int | None]], changed_on: date
+) -> None:
+    """What a domain sees of the person's rows has not changed by it."""
+    protections = tuple(
+        Protection(date(2026, 3, since), None if until is None else date(2026, 3, until), 1, until)
+        for since, until in measures
+    )
+    assert PersonState(protections=protections).protection_changed_on == changed_on
