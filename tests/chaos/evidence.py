@@ -60,6 +60,9 @@ RETRY_S: Final = 1.0
 #: Steps with state, and the schemas of their stores.
 STATEFUL: Final = {"household": HouseholdProcessor().stores, "fan-out": FanOutProcessor().stores}
 
+#: Domains whose topics an auditor can read: those of the high level are sealed, and compared by their stores alone.
+READABLE: Final = {id_: domain for id_, domain in DOMAINS.items() if not domain.is_high}
+
 Row = dict[str, Any]
 
 
@@ -220,9 +223,10 @@ def log_lines(logs: Path) -> Iterator[Row]:
 
 
 def _person_changes(topics: TopicContents) -> Iterator[model.PersonChangeRecord]:
-    """Yield what intake and household wrote, without the records by which fan-out goes on."""
-    for _, _, row in topics.rows(PERSON_CHANGE, "person-change", "person", "case", "origin", "kind"):
-        if row["kind"] not in model.BY_FAN_OUT:
+    """Yield what intake and household wrote, without the records by which fan-out goes on, some of them sealed."""
+    columns = ("person", "case", "origin", "kind", "sealed")
+    for _, _, row in topics.rows(PERSON_CHANGE, "person-change", *columns):
+        if row["kind"] not in model.BY_FAN_OUT and row["sealed"] is None:
             case = _case(row) if row["case"] else None
             yield model.PersonChangeRecord(_origin(row), row["person"], case, row["kind"])
 
