@@ -16,7 +16,7 @@ from processors.fan_out import partition_clock, person_notices
 from processors.fan_out.adoption import Adoption, Portion
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
-from processors.fan_out.partition_clock import PartitionClock, person_of
+from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import PersonState
 from processors.fan_out.waiting_rules import WaitingRules
@@ -53,34 +53,25 @@ def portion_without_last(of_partition: PartitionClock) -> list[str]:
     return persons
 
 
-class DuePersonsInMemory:
-    """Takes everybody of whom something is due off the agenda at once, and keeps them in the worker's memory alone."""
+#: The rule itself: `ForgetsAfterKill` may stand in its place.
+_must_continue = PartitionClock.must_continue
+
+
+class ForgetsAfterKill:
+    """Forgets once to go on with the agenda in each partition that a worker has taken over with its state."""
 
     def __init__(self) -> None:
-        #: The agenda of a partition, which must stay the same object, and the persons, by the agenda's id.
-        self._due: dict[int, tuple[Any, list[str]]] = {}
-
-    def next_portion(self, of_partition: PartitionClock) -> list[str]:
-        """Return the next persons from memory."""
-        of_partition._is_catching_up, of_partition._must_look = False, True
-        agenda = of_partition._agenda
-        _, due = self._due.setdefault(id(agenda), (agenda, []))
-        for key in agenda.first_keys(str(of_partition.day), 10_000):
-            due.append(person_of(key))
-            agenda.delete(key)
-        portion = list(dict.fromkeys(due[: partition_clock.PORTION]))
-        del due[: partition_clock.PORTION]
-        return portion
+        #: By the id of the agenda of a partition: that object, and whether the worker has yet to forget.
+        self._forgets: dict[int, tuple[Any, bool]] = {}
 
     def must_continue(self, of_partition: PartitionClock) -> bool:
-        """Return whether anybody is left in memory, or on the agenda."""
-        if not of_partition._must_look or of_partition._is_catching_up:
-            return False
-        of_partition._must_look = False
-        agenda = of_partition._agenda
-        _, due = self._due.get(id(agenda), (agenda, []))
-        of_partition._is_catching_up = bool(due or agenda.first_keys(str(of_partition.day), 1))
-        return of_partition._is_catching_up
+        """Return whether to write a record to go on with; it is stored that one is on its way in any case."""
+        agenda, has_state = of_partition._agenda, of_partition._stored["day"] != date.min
+        _, forgets = self._forgets.setdefault(id(agenda), (agenda, has_state))
+        goes_on = _must_continue(of_partition)
+        if goes_on and forgets:
+            self._forgets[id(agenda)] = (agenda, False)
+        return goes_on and not forgets
 
 
 def begin_any_day(of_partition: PartitionClock, day: date) -> None:

@@ -313,10 +313,10 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             steps=BETWEEN_TOPICS,
             days=DAYS // 2,
         ),
-        "due-in-memory": Defect(
-            "persons with something due kept in memory only",
+        "portion-forgotten": Defect(
+            "a portion of the agenda forgotten after a kill",
             kinds=KILLS,
-            install=rule_defects.due_persons_in_memory,
+            install=rule_defects.portion_forgotten_after_kill,
             shows=("differs-from-reference", "clock-differs"),
             steps=(FAN_OUT,),
             workers=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processors.entities import entity_fold
-from processors.fan_out import adoption, known_histories, partition_clock, person_notices
+from processors.fan_out import adoption, known_histories, person_notices
 from processors.fan_out.adoption import Adoption
 from processors.fan_out.partition_clock import PartitionClock
 from tests import wrong_rules
@@ -19,18 +19,13 @@ def protection_ended_by_anybody() -> None:
     person_notices._end_protection = wrong_rules.end_any_protection
 
 
-def due_persons_in_memory() -> None:
-    """Keep the persons with something due in memory only, and publish them one by one."""
-    memory = wrong_rules.DuePersonsInMemory()
-
-    def next_portion(self: PartitionClock) -> list[str]:
-        return memory.next_portion(self)
+def portion_forgotten_after_kill() -> None:
+    """Forget a portion of the agenda in each partition that a worker takes over."""
+    clock = wrong_rules.ForgetsAfterKill()
 
     def must_continue(self: PartitionClock) -> bool:
-        return memory.must_continue(self)
+        return clock.must_continue(self)
 
-    partition_clock.PORTION = 1  # type: ignore[misc]
-    PartitionClock.next_portion = next_portion  # type: ignore[method-assign]
     PartitionClock.must_continue = must_continue  # type: ignore[method-assign]
 
 

@@ -234,16 +234,12 @@ def _due_persons_lost(seed: Seed) -> None:
     seed(PartitionClock, "next_portion", wrong_rules.portion_without_last)
 
 
-def _due_persons_in_memory(seed: Seed) -> None:
-    memory = wrong_rules.DuePersonsInMemory()
-
-    def next_portion(self: PartitionClock) -> list[str]:
-        return memory.next_portion(self)
+def _portion_forgotten_after_kill(seed: Seed) -> None:
+    clock = wrong_rules.ForgetsAfterKill()
 
     def must_continue(self: PartitionClock) -> bool:
-        return memory.must_continue(self)
+        return clock.must_continue(self)
 
-    seed(PartitionClock, "next_portion", next_portion)
     seed(PartitionClock, "must_continue", must_continue)
 
 
@@ -352,7 +348,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a protection measure ended by any municipality": _protection_ended_by_anybody,
     "an event in effect before its day": _events_before_their_day,
     "a portion of the agenda without its last person": _due_persons_lost,
-    "persons with something due kept in memory only": _due_persons_in_memory,
+    "a portion of the agenda forgotten after a kill": _portion_forgotten_after_kill,
     "a day that goes back": _days_going_back,
     "a person forgotten of whom a portion fails": _failed_persons_forgotten,
     "a notice ahead of its day in effect at once": _nothing_waits,

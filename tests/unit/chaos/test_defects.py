@@ -27,7 +27,7 @@ REPLACED = {
     "uncommitted-reads": "connectors.postgres.worker:consumer_properties",
     "last-registration-confirmed": "processors.fan_out.person_notices:choose_confirmed",
     "protection-ended-by-anybody": "processors.fan_out.person_notices:_end_protection",
-    "due-in-memory": "processors.fan_out.partition_clock:PartitionClock.next_portion",
+    "portion-forgotten": "processors.fan_out.partition_clock:PartitionClock.must_continue",
     "order-of-arrival": "processors.fan_out.known_histories:fold",
     "cancelled-counted": "processors.entities.entity_fold:_not_cancelled",
     "adoption-skips": "processors.fan_out.adoption:Adoption.next_portion",
