@@ -18,6 +18,7 @@ from processors.fan_out.history import (
 )
 from processors.fan_out.person import PersonAggregate
 from processors.fan_out.person_state import (
+    NO_RESIDENCE,
     AccountConflict,
     AccountInForce,
     Departure,
@@ -151,6 +152,8 @@ def _read_waiting(stored: Stored) -> list[WaitingEntry]:
 
 
 def _read_residence(stored: Stored) -> Residence:
+    if not (stored["residences"] or stored["departures"]):
+        return NO_RESIDENCE
     under_way = ((departure["origin"], departure["to"]) for departure in stored["departures"])
     return Residence(frozenset(stored["residences"]), frozenset(under_way))
 
