@@ -36,6 +36,7 @@ FAULT_COLOURS: Final[Mapping[str, str]] = {
     "brokers": "#4f8fc0",
     "database": "#6b8e23",
     "registry": "#8a8a8a",
+    "adoption": "#7b5ea7",
 }
 
 #: Longest time in one picture: the labels of more faults would overlap.
