@@ -56,7 +56,8 @@ def check(steps: TwoSteps, expected: dict[str, Any]) -> None:
     assert sorted(number for number, code in steps.rejection_codes() if code != "DUPLICATE") == sorted(
         expected["refused"]
     )
-    assert {row["kind"] for row in stores.conflicts.values()} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    kinds = {"ENROLMENT_WITHOUT_RESIDENT", "DEPARTED_NOT_ARRIVED"}
+    assert {row["kind"] for row in stores.conflicts.values()} <= kinds
 
 
 def _row(key: tuple[str, str, str | None], row: Row) -> str:

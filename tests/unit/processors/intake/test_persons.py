@@ -15,6 +15,7 @@ from tests.unit.processors.submissions import (
     batch,
     csv_notices,
     csv_row,
+    high_sealer,
     json_notice,
     key_ring,
     records_of,
@@ -22,7 +23,7 @@ from tests.unit.processors.submissions import (
 )
 
 KEYS = key_ring()
-INTAKE = IntakeProcessor(KEYS)
+INTAKE = IntakeProcessor(KEYS, high_sealer())
 CODE = "42990000011"
 CHILD = {"domain": "child", "municipality": "131041", "code": CODE, "since": "2026-03-01"}
 PENSION = {"domain": "pension", "municipality": "", "code": CODE, "since": "2026-03-01"}
