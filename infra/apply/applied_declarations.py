@@ -20,7 +20,7 @@ class AppliedDeclarations(BaseModel, frozen=True, extra="forbid"):
     """What was applied last; the number is 0 before the first `mesh apply`.
 
     `readings` has the tables of all readings, each with whether the reading has ended, and `fields` the names of the
-    fields of each entity that was ever applied.
+    fields of each entity and reading that was ever applied, see `declared_fields`.
     """
 
     number: int = 0
@@ -40,8 +40,14 @@ def declared_readings() -> dict[str, bool]:
 
 
 def declared_fields() -> dict[str, tuple[str, ...]]:
-    """Return the names of the fields of each entity that a system submits, by its id."""
-    return {entity.id: entity.field_names for system in SYSTEMS.values() for entity in system.owns}
+    """Return the names of the fields of each entity that a system submits, and of each reading."""
+    entities = {f"entity {e.id}": e.field_names for system in SYSTEMS.values() for e in system.owns}
+    readings = {
+        f"reading {domain.schema_name}.{reads.name}": tuple(field.name for field in reads.fields)
+        for domain in DOMAINS.values()
+        for reads in domain.reads
+    }
+    return entities | readings
 
 
 def applied_declarations(installation: Installation) -> AppliedDeclarations:

@@ -64,19 +64,19 @@ def check(
 
 
 def check_fields(installation: Installation) -> None:
-    """Raise ApplyError where an entity has other fields, or in another order, than was applied before.
+    """Raise ApplyError where an entity or reading has other fields, or in another order, than was applied before.
 
-    What was submitted is stored with its values in the order of the fields, so one may only be added at the end. A
-    replay derives it again.
+    What was submitted is stored with its values in the order of the fields, and rows are on their way in it, so one may
+    only be added at the end. A replay derives it again.
     """
     applied = applied_declarations(installation).fields
-    for id_, names in declared_fields().items():
-        before = applied.get(id_, ())
+    for name, names in declared_fields().items():
+        before = applied.get(name, ())
         if names[: len(before)] != tuple(before):
             raise ApplyError(
-                f"entity {id_} had the fields {', '.join(before)} when declarations were last applied, and has now "
-                f"{', '.join(names)}: only add fields at the end, because events are stored with their values in this "
-                "order; or derive everything again with `mesh replay --yes`"
+                f"{name} had the fields {', '.join(before)} when declarations were last applied, and has now "
+                f"{', '.join(names)}: only add fields at the end, because values are stored and sent in this order; "
+                "or derive everything again with `mesh replay --yes`"
             )
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from processors.intake.formats import to_date
 from schemas.declare import Reads
+from schemas.declare.reads import HISTORY_LAST_DAYS
 
 #: Any number of this form fits into 64 bits.
 _LONG: Final = "^-?[0-9]{1,18}$"
@@ -42,17 +43,27 @@ def reading_columns(
 ) -> ReadingColumns:
     """Return the rows of a reading from columns `entity`, `op` and `columns` of changes.
 
-    A row has a text for each field, null where there is no value; a deleted row has those of the key only.
+    A row has a text for each field, null where there is no value; a deleted row has those of the key only. A row that
+    fan-out made before fields were added to the declaration has fewer: it has no value of those that were added.
     """
     is_row = pc.equal(changes["entity"], reads.name)
     is_delete = pc.equal(changes["op"], "DELETE")
-    keys = len(reads.entity.key_fields)
-    length = pc.if_else(is_delete, keys, len(reads.fields))
-    fits = pc.and_(is_row, pc.fill_null(pc.equal(pc.list_value_length(changes["columns"]), length), False))
+    keys, count = len(reads.entity.key_fields), len(reads.fields)
+    # Fields are added at the end; in a history its last days come after them.
+    added_at = count - HISTORY_LAST_DAYS if reads.is_history else count
+    length = pc.fill_null(pc.list_value_length(changes["columns"]), -1)
+    missing = pc.if_else(is_delete, 0, pc.subtract(count, length))
+    is_complete = pc.if_else(is_delete, pc.equal(length, keys), pc.less_equal(missing, added_at - keys))
+    fits = pc.and_(is_row, pc.and_(is_complete, pc.greater_equal(missing, 0)))
     is_readable, columns = fits, {}
     for position, declared in enumerate(reads.fields):
         is_key = position < keys
-        texts = _texts_at(changes["columns"], position, fits if is_key else pc.and_not(fits, is_delete))
+        present = fits if is_key else pc.and_not(fits, is_delete)
+        if position < added_at:
+            present = pc.and_(present, pc.less(position, pc.subtract(added_at, missing)))
+            texts = _texts_at(changes["columns"], position, present)
+        else:
+            texts = _texts_at(changes["columns"], pc.subtract(position, missing), present)
         values = (
             conversions[declared.conversion](texts) if declared.conversion else _CAST[declared.type](texts)
         )
@@ -67,7 +78,7 @@ def located_columns(reads: Reads) -> tuple[str, ...]:
     return tuple(declared.name for declared in reads.fields if declared.is_location)
 
 
-def _texts_at(lists: pa.ListArray, position: int, present: pa.Array) -> pa.Array:
+def _texts_at(lists: pa.ListArray, position: int | pa.Array, present: pa.Array) -> pa.Array:
     """Return the text at this position of each list; null where not `present`, which implies a list that long."""
     starts = lists.offsets.slice(0, len(lists))
     return lists.values.take(pc.if_else(present, pc.add(starts, position), None))

@@ -18,6 +18,8 @@ _VALID_FROM: Final = day("valid_from", "有効期間の初日")
 _VALID_TO: Final = day("valid_to", "有効期間の末日の翌日").optional()
 _KNOWN_FROM: Final = day("known_from", "把握した日")
 _KNOWN_TO: Final = day("known_to", "把握が改まった日").optional()
+#: How many last days a row of a history has after its other columns.
+HISTORY_LAST_DAYS: Final = 2
 
 #: Most columns of a reading.
 COLUMNS_MAX: Final = 60

@@ -13,7 +13,7 @@ from processors.conversion import change_columns as module
 from processors.conversion.change_columns import ChangeColumns, change_columns, needs_protection
 from processors.conversion.disclosures import disclosures
 from processors.conversion.reading_columns import reading_columns
-from schemas.declare import Entity, EntityField, Reads, day, opens, person_ref, text, yen
+from schemas.declare import Entity, EntityField, Reads, day, history_of, opens, person_ref, text, yen
 from schemas.systems import DOMAINS
 from schemas.systems.model import Domain
 from schemas.tables import table_from_rows
@@ -70,7 +70,7 @@ def published(**values: Any) -> Row:
 
 def levy(columns: list[str | None] | None, **overrides: Any) -> Row:
     """Return a change of a row of levies."""
-    return change(entity="levy", columns=columns, **{**NO_PERSON, **overrides})
+    return change(columns=columns, **{**NO_PERSON, "entity": "levy", **overrides})
 
 
 def with_readings(*readings: Reads) -> Domain:
@@ -121,7 +121,6 @@ def test_a_deleted_row_has_its_key_only() -> None:
 @pytest.mark.parametrize(
     ("faulty", "reason"),
     [
-        (card(columns_of_card()[:-1]), "columns"),
         (card([*columns_of_card(), "more"]), "columns"),
         (card(columns_of_card(expires_on="2036-02-30")), "columns"),
         (card(columns_of_card(expires_on="2036-3-3")), "columns"),
@@ -204,6 +203,30 @@ def test_texts_are_cast_to_the_types_of_the_fields(columns: list[str | None], re
     assert [values[3].as_py() for values in levies.columns.values()] == [
         2026, date(2026, 1, 1), "新宿区", 1200, None
     ]  # fmt: skip
+
+
+def test_a_row_from_before_fields_were_added_has_no_value_of_them() -> None:
+    """Of the row it has the first columns; of a row of the history the last days too. One without its key is none."""
+    older, history = LEVY_ROW[:3], history_of(replace(LEVY, history=True, history_basis="地方税法"))
+    rows = [levy(older), levy(LEVY_ROW), levy(LEVY_ROW[:1]), levy([*LEVY_ROW, "more"])]
+    days = ["2026-01-01", "2026-02-01"]
+    of_history = [
+        levy([*LEVY_ROW[:2], *days, *values, None, "2026-03-01"], entity=history.name)
+        for values in (LEVY_ROW[2:3], LEVY_ROW[2:])
+    ]
+    table = table_from_rows("domain-change", [*rows, *of_history])
+    changes = {name: table.column(name).combine_chunks() for name in ("entity", "op", "columns")}
+    levies, histories = reading_columns(LEVY, changes, {}), reading_columns(history, changes, {})
+    assert levies.is_readable.to_pylist() == [True, True, False, False, False, False]
+    assert histories.is_readable.to_pylist() == [False, False, False, False, True, True]
+    assert [levies.columns[name].to_pylist()[:2] for name in ("place", "amount")] == [
+        ["新宿区", "新宿区"],
+        [None, 1200],
+    ]
+    last = {name: values.to_pylist()[4:] for name, values in histories.columns.items()}
+    assert (last["place"], last["amount"]) == (["新宿区", "新宿区"], [None, 1200])
+    assert last["valid_to"] == [None, None]
+    assert last["known_to"] == [date(2026, 3, 1)] * 2
 
 
 @pytest.mark.parametrize(
