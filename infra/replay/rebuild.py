@@ -18,8 +18,10 @@ from infra.replay.reset import delete_derived, derived_topics
 from infra.run import background
 from infra.run.background import start_workers
 from infra.run.group_leave import leave_groups
+from infra.run.slots import RUN_STEPS
 from infra.run.supervisor import running_supervisor
 from infra.store_contents import digest
+from schemas.systems import CLOCK
 
 #: These steps publish nothing outside the mesh. They run to the end of their input before conversion starts.
 BEFORE_CONVERSION = ("intake", "household", "fan-out")
@@ -71,11 +73,13 @@ def replay(
     apply(environment, installation)
     workers = max((slot.number for slot in stopped.slots), default=0) + 1 if stopped else 1
     stages = _Stages(environment, installation, workers, progress, timeout_s)
-    stages.run(BEFORE_CONVERSION)
-    stages.run(())
+    stages.run(BEFORE_CONVERSION, first=len(BEFORE_CONVERSION))
+    # Without the clock: a day that begins meanwhile would change rows, and the stores would differ by it.
+    stages.run(tuple(step for step in RUN_STEPS if step != CLOCK))
     after = digest(environment.dsn(AUDITOR))
-    if stopped is None:
-        background.stop(installation)
+    background.stop(installation)
+    if stopped is not None:
+        start_workers(environment, installation, workers, tuple({slot.step: None for slot in stopped.slots}))
     return ReplayResult(before, after, idle, topics)
 
 
@@ -89,10 +93,10 @@ class _Stages:
     progress: Progress
     timeout_s: float
 
-    def run(self, steps: tuple[str, ...]) -> None:
-        """Run these steps, or all if none is named, until their input is processed."""
-        name = ", ".join(steps) or "all steps"
+    def run(self, steps: tuple[str, ...], first: int | None = None) -> None:
+        """Run these steps until the input of the `first` stages is processed, of all stages if it is None."""
+        name = ", ".join(steps) if first is not None else "all steps"
         background.stop(self.installation)
         start_workers(self.environment, self.installation, self.workers, steps)
         show = partial(self.progress, name)
-        wait_idle(self.environment, self.installation, show, self.timeout_s, len(steps) or None)
+        wait_idle(self.environment, self.installation, show, self.timeout_s, first)

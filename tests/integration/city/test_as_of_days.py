@@ -155,6 +155,24 @@ def test_the_command_prints_what_the_history_says(city: City) -> None:
     assert "the first day of which care knows anything" in early.stderr
 
 
+def test_a_replay_derives_the_same_histories(city: City) -> None:
+    """Whatever the order in which it reads the topics. It begins no day: those are the test's."""
+    before = {day: city.as_of(day, day) for day in DAYS}
+    histories = [city.cluster.table(DOMAINS[id_].schema_name, "person_history") for id_ in ("care", "card")]
+    process = city.cluster.mesh("replay", "--yes")
+    assert process.returncode == 0, process.stderr
+    for id_, rows in zip(("care", "card"), histories, strict=True):
+        after = city.cluster.table(DOMAINS[id_].schema_name, "person_history")
+        assert _sorted(_without(row, "revision") for row in after) == _sorted(
+            _without(row, "revision") for row in rows
+        )
+    for day in DAYS:
+        found = city.as_of(day, day)
+        assert {key: _sorted(rows) for key, rows in found.items()} == {
+            key: _sorted(rows) for key, rows in before[day].items()
+        }
+
+
 def _without(row: Mapping[str, Any], column: str, address_of: set[str] | frozenset[str] = frozenset()) -> Row:
     shown = {name: value for name, value in row.items() if name != column}
     return {**shown, "address": None} if "address" in shown and shown["code"] in address_of else shown
