@@ -89,8 +89,13 @@ def assert_as_expected(cluster: IntegrationCluster, folder: Path) -> None:
     assert not compare(model, stores)
     conflicts = cluster.conflicts()
     accounts = [row for row in conflicts if row["kind"].startswith("ACCOUNT_")]
-    enrolments = [row for row in conflicts if row not in accounts]
-    assert {row["kind"] for row in enrolments} <= {"ENROLMENT_WITHOUT_RESIDENT"}
+    enrolments = [row for row in conflicts if row["kind"] == "ENROLMENT_WITHOUT_RESIDENT"]
+    departures = [row for row in conflicts if row not in accounts and row not in enrolments]
+    assert {row["kind"] for row in departures} <= {"DEPARTED_NOT_ARRIVED"}
+    departed = (
+        (row["municipality"], row["other_municipality"], str(row["effective_on"])) for row in departures
+    )
+    assert Counter(departed) == model.departed
     enrolment_conflicts = (
         (row["domain"], row["municipality"], str(row["effective_on"])) for row in enrolments
     )

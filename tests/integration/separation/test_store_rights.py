@@ -13,7 +13,7 @@ from tests.integration.separation.city import IsolatedCity
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 READINGS = frozenset(reads.name for domain in DOMAINS.values() for reads in domain.readings)
-DOMAIN_TABLES = READINGS | {"person", "account", "notice"}
+DOMAIN_TABLES = READINGS | {"person", "person_history", "account", "notice"}
 MUNICIPAL = [domain for domain in DOMAINS.values() if domain.municipal]
 WRITES = (
     "INSERT INTO {} DEFAULT VALUES",
