@@ -33,6 +33,7 @@ def test_a_city_ingested_in_reverse_order(cluster: IntegrationCluster) -> None:
     assert_as_expected(cluster, folder)
 
 
+@pytest.mark.proof
 def test_a_city_with_four_workers_and_every_file_twice(cluster: IntegrationCluster) -> None:
     """With four workers of each step and every file ingested twice, the stores have the rows of expected.json."""
     folder = SAMPLES / "city-2"

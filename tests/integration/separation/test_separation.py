@@ -26,9 +26,16 @@ TIME = frozenset({"kafka_time"})
 #: The days of histories, which a reading may have on a legal basis of its own.
 HISTORY = frozenset({"valid_from", "valid_to", "known_from", "known_to"})
 READ_FIELDS = [each for domain in DOMAINS.values() for reads in domain.readings for each in reads.fields]
+
+
+def choices_of(name: str) -> set[str]:
+    """Return the values that a field may have, in whichever reading: two of them may give a name other choices."""
+    return {choice for each in READ_FIELDS if each.name == name for choice in each.choices}
+
+
 #: Fields with few distinct values, which identify nobody: the maximum number in a whole city.
 FEW_VALUES = {
-    **{each.name: len(each.choices) for each in READ_FIELDS if each.choices},
+    **{each.name: len(choices_of(each.name)) for each in READ_FIELDS if each.choices},
     **{each.name: 2 ** len(each.flags) for each in READ_FIELDS if each.flags},
     "entity": 4 + sum(len(domain.readings) for domain in DOMAINS.values()),
     "fields": 30 + len({each.name for each in READ_FIELDS}),
