@@ -383,7 +383,7 @@ def test_a_second_change_on_the_day_after_leaving_changes_nothing() -> None:
 def test_a_fold_by_residence_alone_gives_what_the_queue_gives(
     drawn: list[tuple[date, str | None, date | None]],
 ) -> None:
-    """Whoever nobody submitted anything about is folded without a queue, with the same timeline."""
+    """A person about whom nothing was submitted is folded without a queue, with the same timeline."""
     periods = [ResidencePeriod(*each) for each in sorted(drawn, key=lambda each: each[0])]
     life = Life(periods=periods)
     assert fold(INSURANCE, [], life).versions == entity_fold._Fold(INSURANCE, life, {}).run([]).versions

@@ -1,4 +1,4 @@
-"""Resident tax of a year: who assesses it, who is told of it, and what of it."""
+"""Resident tax of a year: who assesses it, who receives it, and what of it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def histories(steps: TwoSteps) -> dict[tuple[object, ...], tuple[str, object, ob
 
 
 def test_a_state_from_before_gets_its_histories_when_declarations_are_adopted() -> None:
-    """All rows of everybody, once. Whoever isn't in such a state gets nothing."""
+    """All rows of everybody, once. A person who isn't in such a state gets nothing."""
     steps = with_resident()
     expected = histories(steps)
     assert len(expected) == 6
