@@ -83,8 +83,10 @@ class InstalledCopy:
         """Install a package, or another version of it, as pip does for development: a path, and metadata."""
         site_packages = next(self.folder.glob("venv/lib/python*/site-packages"))
         (site_packages / f"{name}.pth").write_text(f"{folder}\n", "utf-8")
-        information = site_packages / f"{name}.dist-info"
-        information.mkdir(exist_ok=True)
+        for earlier in site_packages.glob(f"{name}-*.dist-info"):
+            shutil.rmtree(earlier)
+        information = site_packages / f"{name}-{version}.dist-info"
+        information.mkdir()
         metadata = f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n"
         (information / "METADATA").write_text(metadata, "utf-8")
         (information / "entry_points.txt").write_text(entry_points, "utf-8")
