@@ -174,7 +174,16 @@ def test_a_stop_ends_workers_that_are_being_added_and_removed(two_steps: Supervi
     two_steps.supervisor.stop()
     two_steps.thread.join(DEADLINE_S)
     assert two_steps.result == [True]
-    assert not [child for child in psutil.Process().children() if "signal.pause" in " ".join(child.cmdline())]
+    assert not [command for command in commands_of_children() if "signal.pause" in command]
+
+
+def commands_of_children() -> list[str]:
+    """Return the command lines of the child processes that have not ended."""
+    commands = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # A zombie is one: it has ended.
+            commands.append(" ".join(child.cmdline()))
+    return commands
 
 
 def test_a_worker_that_gets_sigterm_is_restarted(two_steps: SupervisedWorkers) -> None:
