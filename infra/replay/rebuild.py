@@ -79,7 +79,9 @@ def replay(
     after = digest(environment.dsn(AUDITOR))
     background.stop(installation)
     if stopped is not None:
-        start_workers(environment, installation, workers, tuple({slot.step: None for slot in stopped.slots}))
+        start_workers(
+            environment, installation, workers, tuple(dict.fromkeys(slot.step for slot in stopped.slots))
+        )
     return ReplayResult(before, after, idle, topics)
 
 

@@ -21,7 +21,7 @@ from processors.fan_out.person_state import PersonState
 #: Stands for the departure on the agenda. It is upper-case, which the id of an entity can't be.
 DEPARTURE: Final = "DEPARTURE"
 KIND: Final = "DEPARTED_NOT_ARRIVED"
-#: So many days after the move out the conflict opens: within 14 days after moving, one has to register anew
+#: So many days after the move out the conflict opens: within 14 days after moving, one has to register again
 #: (住民基本台帳法第22条), and a card is void after the same 31 days.
 OVERDUE_AFTER: Final = timedelta(days=31)
 

@@ -123,33 +123,9 @@ class FanOutOutputs:
     ) -> None:
         """Add what differs of a declared entity after the record in this row; `day` is that of deleted rows.
 
-        `next_revision` returns the person's next revision in a domain.
+        `next_revision` returns the person's next revision in a domain. At the high level no case names the changes, and
+        the conflicts are sealed.
         """
-        dispatched = self._add_rows(row, code, next_revision, differences, day)
-        if self.dispatched and self.dispatched[-1].row == row:
-            self.dispatched[-1].changes.extend(dispatched)
-        self.add_conflicts(differences.conflicts)
-
-    def add_high_entity(
-        self,
-        row: int,
-        code: str,
-        next_revision: Callable[[str], int],
-        differences: EntityDifferences,
-        day: date,
-    ) -> None:
-        """Do the same at the high level: no case names the changes, and the conflicts are sealed."""
-        self._add_rows(row, code, next_revision, differences, day)
-        self.high_conflicts += [conflict._asdict() for conflict in differences.conflicts]
-
-    def _add_rows(
-        self,
-        row: int,
-        code: str,
-        next_revision: Callable[[str], int],
-        differences: EntityDifferences,
-        day: date,
-    ) -> list[DispatchedChange]:
         dispatched = []
         for difference in differences.rows:
             id_, after = difference
@@ -160,7 +136,12 @@ class FanOutOutputs:
                 row, code, reading, op, revision, id_.part, since, None, status, columns=columns
             )
             dispatched.append(self._add(id_.domain, change))
-        return dispatched
+        if differences.is_high:
+            self.high_conflicts += [conflict._asdict() for conflict in differences.conflicts]
+            return
+        if self.dispatched and self.dispatched[-1].row == row:
+            self.dispatched[-1].changes.extend(dispatched)
+        self.add_conflicts(differences.conflicts)
 
     def add_conflicts(self, changed: Iterable[conflicts.Conflict]) -> None:
         """Add conflicts that were opened, changed or withdrawn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from processors.entities.rows import HIGH_DEPENDENCIES
@@ -39,7 +39,8 @@ class HighLevelRules:
         if change.kind == DUE:
             self.publish(row, change.person)
         elif change.kind == ADOPTING:
-            self._adopt(row, change.person)
+            # As at the standard level: the partition may have adopted everything since, so look at everything.
+            self._adopt(row, change.person, self._adoption.names)
         else:
             return SEALED_IN_ERROR
         return None
@@ -71,18 +72,20 @@ class HighLevelRules:
             except Exception:  # An error about one person must not stop the days of all others.
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day, is_high=True)
 
-    def adopt(self, row: int, keys: Sequence[str]) -> None:
-        """Let the persons with these keys adopt the declarations; for one of whom that fails, write a sealed record."""
+    def adopt(self, row: int, keys: Sequence[str], changed: Collection[str]) -> None:
+        """Let the persons with these keys adopt the declarations that have changed, given by their names.
+
+        For one of whom that fails, write a sealed record.
+        """
         persons = self._persons.high.load_keys(keys)
         self._persons.load(persons)
         for code in persons:
             try:
-                self._adopt(row, code)
+                self._adopt(row, code, changed)
             except Exception:  # An error about one person must not stop all others.
                 self._outputs.add_clock_record(row, ADOPTING, code, self._clock.day, is_high=True)
 
-    def _adopt(self, row: int, code: str) -> None:
-        changed = self._adoption.changed
+    def _adopt(self, row: int, code: str, changed: Collection[str]) -> None:
         self._publish(row, code, lambda id_: not ({id_} | HIGH_DEPENDENCIES[id_]).isdisjoint(changed))
 
     def publish(self, row: int, code: str, changed: str | None = None) -> None:
@@ -114,4 +117,4 @@ class HighLevelRules:
                 known.entities.pop(id_, None)
             if differences.rows or differences.conflicts or known.entities != before:
                 self._persons.high.get(code)
-            self._outputs.add_high_entity(row, code, known.next_revision, differences, day)
+            self._outputs.add_entity(row, code, known.next_revision, differences, day)

@@ -56,10 +56,14 @@ class RowDifference(NamedTuple):
 
 
 class EntityDifferences(NamedTuple):
-    """What became different: the rows of readings, and the submissions that have no effect, or have one again."""
+    """What became different: the rows of readings, and the submissions that have no effect, or have one again.
+
+    `is_high` is whether they are those of the high level.
+    """
 
     rows: list[RowDifference]
     conflicts: list[Conflict]
+    is_high: bool = False
 
 
 #: Of an entity that isn't stored.
@@ -205,7 +209,8 @@ class PersonEntities:
         of_day = rows_of(timeline, self._declared.high_readings[entity_id], context)
         rows = {id_: row for id_, row in of_day if row.status == ACTIVE}
         without_effect = timeline.without_effect if ENTITIES[entity_id].is_high else ()
-        return self._publish(_key(person, entity_id, is_high=True), rows, without_effect)
+        differences = self._publish(_key(person, entity_id, is_high=True), rows, without_effect)
+        return differences._replace(is_high=True)
 
     def _publish(
         self,

@@ -105,8 +105,8 @@ class FanOutProcessor:
         clock, declared = PartitionClock(state), self._declared
         adoption = Adoption(state, self._declarations, declared.digests)
         persons = PersonCache(state, declared, (change.person for change in changes), self._sealer)
-        rules, poison = PersonChangeRules(outputs, persons, clock, adoption), []
-        high = HighLevelRules(outputs, persons, clock, adoption)
+        high, poison = HighLevelRules(outputs, persons, clock, adoption), []
+        rules = PersonChangeRules(outputs, persons, clock, adoption, high)
         for row, change in enumerate(changes):
             fault = faults.get(row) or (high if row in sealed else rules).process(row, change)
             if fault is not None:
@@ -123,10 +123,15 @@ class PersonChangeRules:
     """The rules for some records of one partition."""
 
     def __init__(
-        self, outputs: FanOutOutputs, persons: PersonCache, clock: PartitionClock, adoption: Adoption
+        self,
+        outputs: FanOutOutputs,
+        persons: PersonCache,
+        clock: PartitionClock,
+        adoption: Adoption,
+        high: HighLevelRules,
     ) -> None:
         self._outputs, self._persons, self._clock, self._adoption = outputs, persons, clock, adoption
-        self._high = HighLevelRules(outputs, persons, clock, adoption)
+        self._high = high
         self._waiting = WaitingRules(outputs, persons, clock, self._publish_affected)
 
     def process(self, row: int, change: PersonChange) -> str | None:
@@ -254,7 +259,7 @@ class PersonChangeRules:
                 self._adopt(row, code, changed)
             except Exception:  # An error about one person must not stop all others.
                 self._outputs.add_clock_record(row, ADOPTING, code, self._clock.day)
-        self._high.adopt(row, portion.sealed_keys)
+        self._high.adopt(row, portion.sealed_keys, changed)
         if persons or portion.sealed_keys:
             self._outputs.add_clock_record(row, ADOPTING, "", self._clock.day)
 

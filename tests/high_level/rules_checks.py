@@ -170,8 +170,8 @@ def test_a_worker_that_starts_again_knows_what_was_known() -> None:
     assert [row["revision"] for row in mesh.domain_records()] == [1, 2, 3, 4]
 
 
-def test_a_new_reading_reaches_who_is_known_already() -> None:
-    """Also somebody of whom nothing but the relief is known; and nobody else."""
+def without_readings() -> ReliefMesh:
+    """Return a mesh with two persons who get relief, and one who doesn't; the domain doesn't read anything yet."""
     none: dict[str, tuple[Any, ...]] = dict.fromkeys(Declared().high_readings, ())
     unknown = "42990000033"
     digests = {**declaration_digests(), "relief": "before", "registration": "before"}
@@ -184,6 +184,37 @@ def test_a_new_reading_reaches_who_is_known_already() -> None:
     mesh.relief(2, unknown, file_number="relief-file-2")
     mesh.run()
     assert mesh.domain_records() == []
+    return mesh
+
+
+class FailingTwice(dict[str, Any]):
+    """Readings that can't be looked up the first two times."""
+
+    failures = 0
+
+    def __getitem__(self, entity: str) -> Any:
+        """Return the readings of an entity."""
+        if self.failures < 2:
+            self.failures += 1
+            raise RuntimeError
+        return super().__getitem__(entity)
+
+
+def test_somebody_who_failed_adopts_later() -> None:
+    """The record of that person comes after the partition has adopted everything: it publishes all the same."""
+    mesh = without_readings()
+    readings = FailingTwice(Declared().high_readings)
+    mesh.install(FanOutProcessor(2, Declared(high_readings=readings), high_sealer()))
+    adopt(mesh, 2)
+    mesh.run()
+    assert readings.failures == 2
+    received = [(row["entity"], row["op"]) for row in mesh.domain_records()]
+    assert sorted(received) == [("holder", "UPSERT"), ("relief", "UPSERT")]
+
+
+def test_a_new_reading_reaches_who_is_known_already() -> None:
+    """Also somebody of whom nothing but the relief is known; and nobody else."""
+    mesh = without_readings()
     mesh.install(FanOutProcessor(2, sealer=high_sealer()))
     adopt(mesh, 2)
     mesh.run()

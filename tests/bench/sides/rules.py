@@ -12,6 +12,7 @@ from processors.fan_out.declared import Declared
 from processors.fan_out.domain_change import DomainChange
 from processors.fan_out.entries import CaseRef, PersonChange
 from processors.fan_out.fan_out_outputs import Dispatched, FanOutOutputs
+from processors.fan_out.high_level_rules import HighLevelRules
 from processors.fan_out.history import Account, Facts, receipt_of
 from processors.fan_out.partition_clock import PartitionClock
 from processors.fan_out.person_cache import PersonCache
@@ -163,7 +164,8 @@ class FanOutRules(StepRules):
         if self._of_partition is None:
             self._of_partition = PartitionClock(state), Adoption(state, 0, self._declared.digests)
         persons = PersonCache(state, self._declared, [change.person])
-        rules = PersonChangeRules(outputs, persons, *self._of_partition)
+        high = HighLevelRules(outputs, persons, *self._of_partition)
+        rules = PersonChangeRules(outputs, persons, *self._of_partition, high)
         begun = time.perf_counter()
         fault = rules.process(0, change)
         self.rules_s += time.perf_counter() - begun
