@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -14,9 +14,6 @@ from pydantic import BaseModel, ValidationError
 from infra.errors import KeyFileError
 from streams.high_level import HighSealer
 from streams.sealing import Sealer
-
-if TYPE_CHECKING:
-    from streams.submission_sealing import SubmissionOpener
 
 #: Name of the keys that seal dead letters.
 DEAD_LETTER_KEYS: Final = "dead-letter"
@@ -67,13 +64,6 @@ def sealer(file: Path) -> Sealer:
 def high_sealer(file: Path) -> HighSealer:
     """Return the sealer of the high level. Raise KeyFileError."""
     return HighSealer(read_keys(file, (HIGH_LEVEL_KEYS,))[HIGH_LEVEL_KEYS])
-
-
-def submission_opener(file: Path) -> SubmissionOpener:
-    """Return what opens submissions of the high level. Raise KeyFileError."""
-    from streams.submission_sealing import SubmissionOpener  # noqa: PLC0415
-
-    return SubmissionOpener(read_keys(file, (HIGH_LEVEL_KEYS,))[HIGH_LEVEL_KEYS])
 
 
 def sink_sealers(file: Path, domains: Iterable[str]) -> dict[str, HighSealer]:

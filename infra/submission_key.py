@@ -1,4 +1,4 @@
-"""The public key by which submitters of the high level seal for intake: a file without secrets."""
+"""The keys of submissions of the high level: submitters seal by a public key, a file without secrets."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ import orjson
 
 from infra.apply.installation import Installation
 from infra.errors import OperatorError
-from infra.key_file import submission_opener
+from infra.key_file import high_sealer
 from infra.local.home import write_json
-from streams.submission_sealing import SubmissionSealer
+from streams.submission_sealing import SubmissionOpener, SubmissionSealer
 
 
 def write_submission_key(installation: Installation) -> None:
     """Write the public key that belongs to the keys of the high level, if the file has another one or is missing."""
-    key = base64.b64encode(submission_opener(installation.key_file).public_key).decode()
+    key = base64.b64encode(submission_opener(installation).public_key).decode()
     content = {"version": 1, "x25519": key}
     file = installation.submission_key
     if not file.exists() or orjson.loads(file.read_bytes()) != content:
         write_json(file, content)
+
+
+def submission_opener(installation: Installation) -> SubmissionOpener:
+    """Return what opens submissions of the high level. Raise KeyFileError."""
+    return SubmissionOpener(high_sealer(installation.key_file).keys)
 
 
 def submission_sealer(installation: Installation) -> SubmissionSealer:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
-from infra.key_file import high_sealer, submission_opener
+from infra.key_file import high_sealer
+from infra.submission_key import submission_opener
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows, value_at
 from processors.rejections import RejectionCode, RejectionKind, find_repeats
@@ -63,7 +64,7 @@ def read_submission(
     schema = SYSTEMS[parse_input_topic(row["topic"])[0]].publishes or ""
     content = _decode(codec, schema, value_at(environment, partition, row["offset"]))
     if content.get(SEALED) is not None and installation is not None:
-        content = submission_opener(installation.key_file).opened_row(schema, row["topic"], content)
+        content = submission_opener(installation).opened_row(schema, row["topic"], content)
     origin = {
         "topic": row["topic"], "partition": row["partition"], "offset": row["offset"],
         "file": content.get("file"), "line": content.get("line"),

@@ -1,4 +1,4 @@
-"""The high level, with a system of that level in a package of its own: who reads everything learns nobody's secret."""
+"""The high level, with a system of that level in a package of its own: who reads everything learns no secret."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_an_error_about_one_person_stops_nobody(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_many_persons_are_worked_off_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a day, and when declarations are adopted; nobody is left out, and nobody's rows come twice."""
+    """On a day, and when declarations are adopted; nobody is left out, and no rows come twice."""
     monkeypatch.setattr(partition_clock, "PORTION", 2)
     monkeypatch.setattr(adoption, "PORTION", 2)
     mesh = ReliefMesh()

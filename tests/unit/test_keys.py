@@ -9,10 +9,10 @@ import pytest
 
 from infra.apply.installation import Installation
 from infra.errors import KeyFileError, OperatorError
-from infra.key_file import sink_keys, submission_opener
+from infra.key_file import sink_keys
 from infra.keys import KEY_NAMES, ensure_keys, load_keys
 from infra.run.topology import HIGH_DOMAINS, key_names
-from infra.submission_key import submission_sealer, write_submission_key
+from infra.submission_key import submission_opener, submission_sealer, write_submission_key
 from schemas.systems import DOMAINS
 from schemas.topics import ORDERED_STEPS
 
@@ -58,12 +58,12 @@ def test_the_public_key_is_in_a_file_of_its_own(tmp_path: Path) -> None:
     write_submission_key(installation)
     assert installation.submission_key.stat().st_mtime_ns == before
     box = submission_sealer(installation).seal(b"content", "in.a")
-    assert submission_opener(installation.key_file).open(box, "in.a") == b"content"
+    assert submission_opener(installation).open(box, "in.a") == b"content"
     installation.submission_key.write_text("{}", "utf-8")
     with pytest.raises(OperatorError, match="malformed"):
         submission_sealer(installation)
     write_submission_key(installation)
-    assert submission_opener(installation.key_file).open(box, "in.a") == b"content"
+    assert submission_opener(installation).open(box, "in.a") == b"content"
 
 
 def test_a_missing_key_file_is_an_error(tmp_path: Path) -> None:
