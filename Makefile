@@ -9,6 +9,10 @@ READY := $(VENV)/.ready
 RUN := $(VENV)/bin
 LOCK := requirements.lock
 
+# Compiled modules are kept, even where the environment says otherwise: to compile takes a command longer than to run,
+# and the tests run hundreds of commands.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup check test attacks prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
 
 help: ## list the targets
