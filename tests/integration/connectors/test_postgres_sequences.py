@@ -101,9 +101,9 @@ def send(sink: Sink, command_type: str, digest: str, reference: Reference) -> bo
 
 
 def clear_tables(admin: Connection[Any], domain: Domain, *tables: str) -> None:
-    """Delete the rows of the previous example."""
-    for name in (*tables, *SINK_TABLES):
-        admin.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(domain.schema_name, name)))
+    """Delete the rows of the previous example, all in one transaction."""
+    names = [sql.Identifier(domain.schema_name, name) for name in (*tables, *SINK_TABLES)]
+    admin.execute(sql.SQL("; ").join(sql.SQL("DELETE FROM {}").format(name) for name in names))
 
 
 def assert_like(admin: Connection[Any], store: MemoryStore) -> None:
@@ -115,18 +115,17 @@ def assert_like(admin: Connection[Any], store: MemoryStore) -> None:
 
 
 @pytest.fixture
-def make_sink(
+def sinks(
     environment: Environment, make_store: Callable[[str], Domain]
-) -> Iterator[Callable[[], PostgresSink]]:
-    """Return a function that makes sinks of one store, which is empty."""
+) -> Iterator[tuple[PostgresSink, PostgresSink]]:
+    """Return two sinks of one store, which is empty; all examples of a test use their connections.
+
+    An example begins by opening the sinks that it uses, so that they forget the previous one.
+    """
     make_store(DOMAIN.id)
-    sinks: list[PostgresSink] = []
-
-    def make() -> PostgresSink:
-        sinks.append(PostgresSink(DOMAIN, environment.dsn(sink_role(DOMAIN)), CODING))
-        return sinks[-1]
-
-    yield make
+    dsn = environment.dsn(sink_role(DOMAIN))
+    sinks = PostgresSink(DOMAIN, dsn, CODING), PostgresSink(DOMAIN, dsn, CODING)
+    yield sinks
     for sink in sinks:
         sink.close()
 
@@ -135,12 +134,13 @@ def make_sink(
 @given(sequence=st.lists(batches | commands, min_size=1, max_size=7))
 def test_one_sink_ends_like_the_reference(
     admin: Connection[Any],
-    make_sink: Callable[[], PostgresSink],
+    sinks: tuple[PostgresSink, PostgresSink],
     sequence: list[list[Change] | tuple[str, int]],
 ) -> None:
     """Whatever the order, the batches and the commands: nothing is lost, duplicated or overtaken."""
     clear_tables(admin, DOMAIN, "person", "account")
-    sink, reference = make_sink(), Reference()
+    sink, reference = sinks[0], Reference()
+    assert dict(sink.open([0])) == {0: 0}
     for step in sequence:
         if isinstance(step, list):
             apply_changes(sink, *step)
@@ -150,7 +150,6 @@ def test_one_sink_ends_like_the_reference(
             assert send(sink, command_type, open_digests[number % len(open_digests)], reference)
     assert_like(admin, reference.store)
     assert dict(sink.open([0])) == {0: len(reference.log)}
-    sink.close()
 
 
 class Turn(NamedTuple):
@@ -212,14 +211,17 @@ class SequenceWorker:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(log=st.lists(changes, min_size=1, max_size=25), course=turns)
 def test_two_sinks_of_one_partition_end_like_the_reference(
-    admin: Connection[Any], make_sink: Callable[[], PostgresSink], log: list[Change], course: list[Turn]
+    admin: Connection[Any],
+    sinks: tuple[PostgresSink, PostgresSink],
+    log: list[Change],
+    course: list[Turn],
 ) -> None:
     """Each worker assumes that it owns the partition: a stale one is fenced, and each record is applied once, in order.
 
     After each turn the store has the rows of the log up to the stored offset, and the results of the commands.
     """
     clear_tables(admin, DOMAIN, "person", "account")
-    workers, reference = [SequenceWorker(make_sink()), SequenceWorker(make_sink())], Reference()
+    workers, reference = [SequenceWorker(sink) for sink in sinks], Reference()
     for worker in workers:
         worker.reopen()
     for turn in [*course, Turn(0, len(log), True)]:
@@ -228,8 +230,6 @@ def test_two_sinks_of_one_partition_end_like_the_reference(
         reference.apply(log[len(reference.log) : stored])
         assert_like(admin, reference.store)
     assert reference.log == log
-    for worker in workers:
-        worker.sink.close()
 
 
 class MessageChange(NamedTuple):

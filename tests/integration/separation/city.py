@@ -82,13 +82,14 @@ class IsolatedCity:
         """Return bytes that are no record of any schema and contain personal data, which must not be printed."""
         return b"\x00\xff\xff\xff\xff" + self.rejected_by_check.encode() + min(self.residents.codes).encode()
 
-    def mesh(self, *arguments: object) -> subprocess.CompletedProcess[bytes]:
-        """Run a command of `mesh` and keep its output."""
+    def mesh(self, *arguments: object, is_kept: bool = True) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of `mesh`; keep its output unless the command prints content on purpose."""
         command = [sys.executable, "-c", "from infra.cli import main; main()", *map(str, arguments)]
         process = subprocess.run(
             command, env=self.variables, capture_output=True, check=False, timeout=COMMAND_TIMEOUT_S
         )
-        self.output += [process.stdout, process.stderr]
+        if is_kept:
+            self.output += [process.stdout, process.stderr]
         return process
 
 

@@ -7,6 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from tests.integration.separation.residents import Residents
 from tests.integration.separation.searching import SearchedText
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+#: A command takes a second of one core, mostly to load its modules.
+COMMANDS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -128,11 +132,11 @@ def test_no_metric_names_a_person(city: IsolatedCity, search: PersonSearch) -> N
 
 def test_no_command_names_a_person(city: IsolatedCity, search: PersonSearch) -> None:
     """Check `ingest` of faulty files, and the lists of rejections and dead letters."""
-    for listing in (("rejected", "list"), ("dlq", "list"), ("status",)):
-        city.mesh(*listing)
-        city.mesh(*listing, "--json")
-    city.mesh("rejected", "show", "no-such")
-    city.mesh("dlq", "show", "no/such")
+    listings = [("rejected", "list"), ("dlq", "list"), ("status",)]
+    commands = [command for listing in listings for command in (listing, (*listing, "--json"))]
+    commands += [("rejected", "show", "no-such"), ("dlq", "show", "no/such")]
+    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
+        list(pool.map(lambda command: city.mesh(*command), commands))
     assert b"nothing was published" in b"".join(city.output)
     assert search.count(b"\n".join(city.output)) == {}
 
@@ -183,12 +187,15 @@ def test_dead_letters_have_the_content_and_the_reason(city: IsolatedCity) -> Non
     assert {row["topic"] for row in dead_letters} >= set(POISONED_TOPICS)
     reasons = {row["reason"] for row in dead_letters}
     assert {"schema-id-unknown", "23514 rejected", "P0001"} <= reasons
-    for dead_letter in dead_letters:
-        shown = city.mesh("dlq", "show", dead_letter["id"])
-        city.output = city.output[:-2]  # this command prints content on purpose
-        value = base64.b64decode(json.loads(shown.stdout)["bytes"])
-        records = {
-            (message.partition(), message.offset()): message.value()
-            for message in messages(city, dead_letter["topic"])
-        }
-        assert records[dead_letter["partition"], dead_letter["offset"]] == value
+    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
+        ids = [row["id"] for row in dead_letters]
+        shown = list(pool.map(lambda number: city.mesh("dlq", "show", number, is_kept=False), ids))
+    records = {
+        (topic, message.partition(), message.offset()): message.value()
+        for topic in {row["topic"] for row in dead_letters}
+        for message in messages(city, topic)
+    }
+    for dead_letter, process in zip(dead_letters, shown, strict=True):
+        value = base64.b64decode(json.loads(process.stdout)["bytes"])
+        position = tuple(dead_letter[name] for name in ("topic", "partition", "offset"))
+        assert records[position] == value
