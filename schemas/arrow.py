@@ -49,6 +49,8 @@ def default_array(field: Field, length: int) -> pa.Array:
     """Return the field's default `length` times. Raise ValueError if it has none."""
     if not field.has_default:
         raise ValueError(f"field {field.name} has no default")
+    if field.default is None:
+        return pa.nulls(length, arrow_type(field.type))
     default = pa.array([_arrow_value(field.type, field.default)], arrow_type(field.type))
     return default.take(pa.nulls(length, pa.int32()).fill_null(0))
 

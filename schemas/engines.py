@@ -42,9 +42,10 @@ def write(schema: Schema, table: pa.Table) -> pa.BinaryArray:
 
 def _read_columns(schema: Schema, records: Sequence[bytes]) -> pa.Table:
     batch = pyruhvro.deserialize_array(list(records), schema.compact)
-    # pyruhvro omits the time zone UTC, which Avro's timestamps have by definition. Even a cast without effect is slow.
+    # pyruhvro omits the time zone UTC, which Avro's timestamps have by definition. The values are the same, so the
+    # column is viewed as the other type; a cast would go through every nested field.
     columns = [
-        column if column.type.equals(field.type) else column.cast(field.type)
+        column if column.type.equals(field.type) else column.view(field.type)
         for column, field in zip(batch.columns, schema.arrow, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=schema.arrow)

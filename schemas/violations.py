@@ -54,6 +54,11 @@ def _violations_of(avro: AvroType, values: pa.Array, rows: pa.Array | None, path
     """Yield the violations of values at a path. `rows` is the row of each value; None if it is the value's index."""
     if values.null_count and not avro.nullable:
         yield Violation(path, "null where a value is required", _rows_where(pc.is_null(values), rows))
+    yield from _violations_in(avro, values, rows, path)
+
+
+def _violations_in(avro: AvroType, values: pa.Array, rows: pa.Array | None, path: str) -> Iterator[Violation]:
+    """Yield the violations of values that aren't null."""
     if avro.kind in _PER_DAY:
         yield from _out_of_range(avro.kind, values, rows, path)
     elif avro.kind == "enum":
@@ -65,25 +70,29 @@ def _violations_of(avro: AvroType, values: pa.Array, rows: pa.Array | None, path
 
 
 def _in_fields(avro: AvroType, values: pa.Array, rows: pa.Array | None, path: str) -> Iterator[Violation]:
-    valid = None
-    if values.null_count:
-        valid = pc.is_valid(values)
-        rows = _rows_where(valid, rows)
-    for index, field in enumerate(avro.fields):
-        inner = values.field(index) if valid is None else values.field(index).filter(valid)
-        if not _is_valid_by_null_count(field.type, inner):
-            yield from _violations_of(field.type, inner, rows, f"{path}.{field.name}")
+    # `flatten` makes the fields null where the record is null, so all of them keep the indices of the record.
+    for field, inner in zip(avro.fields, values.flatten(), strict=True):
+        inner_path = f"{path}.{field.name}"
+        if inner.null_count > values.null_count and not field.type.nullable:
+            missing = pc.and_(pc.is_null(inner), pc.is_valid(values))
+            yield Violation(inner_path, "null where a value is required", _rows_where(missing, rows))
+        if field.type.kind not in PRIMITIVES and inner.null_count < len(inner):
+            yield from _violations_in(field.type, inner, rows, inner_path)
 
 
 def _in_items(avro: AvroType, values: pa.Array, rows: pa.Array | None, path: str) -> Iterator[Violation]:
     if avro.kind == "map":
         values = values.cast(pa.list_(pa.struct([("key", pa.string()), ("value", values.type.item_type)])))
-    parents = pc.list_parent_indices(values)
-    items = pc.list_flatten(values)
+    items = values.flatten()
     if avro.kind == "map":
         items = items.field(1)
-    rows = parents if rows is None else rows.take(parents)
-    yield from _violations_of(avro.item, items, rows, f"{path}[]")
+    if not _is_valid_by_null_count(avro.item, items):
+        if values.null_count:
+            # A list that is null only because its record is may still have items, which `flatten` leaves out.
+            rows, values = _rows_where(pc.is_valid(values), rows), values.drop_null()
+        parents = pc.list_parent_indices(values)
+        rows = parents if rows is None else rows.take(parents)
+        yield from _violations_of(avro.item, items, rows, f"{path}[]")
 
 
 def _out_of_range(kind: str, values: pa.Array, rows: pa.Array | None, path: str) -> Iterator[Violation]:

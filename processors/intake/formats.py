@@ -6,7 +6,9 @@ trimmed or guessed. Every format has a maximum length, so no submission can brin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 import pyarrow as pa
@@ -38,8 +40,7 @@ HOLDER: Final = "^[ァ-ヺー]+([　 ][ァ-ヺー]+)*$"
 #: Variation selectors, each of which follows the kanji whose form it selects.
 _SELECTORS: Final = r"\x{fe00}-\x{fe0f}\x{e0100}-\x{e01ef}"
 _FREE_TEXT: Final = rf"^\p{{Zs}}*[^\p{{Z}}{_SELECTORS}{HIDDEN_RE2}][^{HIDDEN_RE2}]*$"
-_DATE: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_DAYS: Final = pa.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], pa.int32())
+_DATE: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def digits(count: int, at_least: int | None = None) -> Check:
@@ -94,25 +95,14 @@ def to_date(values: pa.Array) -> pa.Array:
 
 
 def _distinct_dates(values: pa.Array) -> pa.Array:
-    in_format = pc.if_else(pc.match_substring_regex(values, _DATE), values, None)
-    year, month, day = (
-        pc.utf8_slice_codeunits(in_format, start, stop).cast(pa.int32())
-        for start, stop in ((0, 4), (5, 7), (8, 10))
-    )
-    month_exists = pc.and_(pc.greater_equal(month, 1), pc.less_equal(month, 12))
-    last = _last_day(year, pc.if_else(month_exists, month, 0))
-    day_exists = pc.and_(pc.greater_equal(day, 1), pc.less_equal(day, last))
-    exists = pc.and_(pc.and_(month_exists, day_exists), pc.greater_equal(year, 1))
-    return pc.if_else(exists, in_format, None).cast(pa.date32())
+    return pa.array(map(_date_or_none, values.to_pylist()), pa.date32())
 
 
-def _last_day(year: pa.Array, month: pa.Array) -> pa.Array:
-    def divides(number: int) -> pa.Array:
-        return pc.equal(pc.subtract(year, pc.multiply(pc.divide(year, number), number)), 0)
-
-    leap = pc.or_(pc.and_not(divides(4), divides(100)), divides(400))
-    extra = pc.and_(leap, pc.equal(month, 2)).cast(pa.int32())
-    return pc.add(_DAYS.take(month), extra)
+def _date_or_none(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:  # A day that doesn't exist, or the year 0.
+        return None
 
 
 is_number: Final = digits(18, at_least=1)
