@@ -5,6 +5,7 @@ The keys are in sorted lists of limited length, as in the library sortedcontaine
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -14,29 +15,63 @@ from typing import Final
 #: Texts in a chunk after it was cut in two.
 _CHUNK: Final = 1_000
 _last = itemgetter(-1)
+#: No group is after this text.
+_AFTER_ALL: Final = chr(sys.maxunicode)
 
 
 class KeyIndex:
-    """Different keys; a key without `/` is its own group."""
+    """Different keys; a key without `/` is its own group.
+
+    Only keys of groups that `first` was asked for are sorted. These are few: most entries of an agenda are for days
+    that are years away.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        by_group: dict[str, list[str]] = {}
+        self._by_group: dict[str, _SortedTexts] = {}
+        self._groups = _SortedTexts(())
+        #: The keys of all groups after `_sorted_until`.
+        self._unsorted: set[str] = set()
+        self._sorted_until = ""
         for key in keys:
-            by_group.setdefault(_group(key), []).append(key)
-        self._by_group = {group: _SortedTexts(of_group) for group, of_group in by_group.items()}
-        self._groups = _SortedTexts(by_group)
+            self.add(key)
 
     def add(self, key: str) -> None:
         """Add a key that isn't there."""
         group = _group(key)
-        if group not in self._by_group:
-            self._by_group[group] = _SortedTexts(())
+        if group > self._sorted_until:
+            self._unsorted.add(key)
+        else:
+            self._add_sorted(group, (key,))
+
+    def _add_sorted(self, group: str, keys: Iterable[str]) -> None:
+        of_group = self._by_group.get(group)
+        if of_group is None:
+            self._by_group[group] = _SortedTexts(keys)
             self._groups.add(group)
-        self._by_group[group].add(key)
+        else:
+            for key in keys:
+                of_group.add(key)
+
+    def _sort(self, until: str) -> None:
+        """Sort the keys of all groups up to and including `until`."""
+        if until <= self._sorted_until:
+            return
+        by_group: dict[str, list[str]] = {}
+        for key in self._unsorted:
+            group = _group(key)
+            if group <= until:
+                by_group.setdefault(group, []).append(key)
+        for group, keys in by_group.items():
+            self._add_sorted(group, keys)
+            self._unsorted.difference_update(keys)
+        self._sorted_until = until
 
     def remove(self, key: str) -> None:
         """Remove a key that is there."""
         group = _group(key)
+        if group > self._sorted_until:
+            self._unsorted.remove(key)
+            return
         self._by_group[group].remove(key)
         if not self._by_group[group]:
             del self._by_group[group]
@@ -44,6 +79,7 @@ class KeyIndex:
 
     def first(self, until: str, limit: int) -> list[str]:
         """Return up to `limit` keys of groups up to and including `until`: by group, then by key."""
+        self._sort(until)
         keys: list[str] = []
         for group in self._groups:
             if group > until or len(keys) >= limit:
@@ -52,7 +88,8 @@ class KeyIndex:
         return keys
 
     def after(self, key: str, limit: int) -> list[str]:
-        """Return up to `limit` keys that come after this one, which need not be there."""
+        """Return up to `limit` keys that come after this one, which need not be there. It sorts all keys."""
+        self._sort(_AFTER_ALL)
         first = _group(key)
         keys: list[str] = []
         for group in self._groups.from_text(first):

@@ -52,7 +52,7 @@ class PartitionStore:
     def first_keys(self, until: str, limit: int) -> list[str]:
         """Return up to `limit` keys whose group, the text before the first `/`, is at most `until`.
 
-        They are ordered by group, then by key. The first call sorts all keys, then each change keeps them sorted.
+        They are ordered by group, then by key. A call with a later group than before goes through all keys.
         """
         return self._sorted_keys().first(until, limit)
 

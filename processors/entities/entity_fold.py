@@ -39,6 +39,7 @@ from schemas.declare import (
     Follows,
     FollowsEntity,
     Invariant,
+    SimpleResidence,
 )
 
 #: Consequences of a day come before its submissions, the end of a residence after them: a submission of the day may
@@ -67,17 +68,25 @@ def fold(
 
 def _fold_residence(entity: Entity, life: Life) -> Timeline:
     """Fold an entity of which nothing was submitted, where nothing but the residence matters: so it is for most."""
-    rule = entity.by_residence
-    if rule is None or len(entity.rules) > 1 or entity.invariants or _keeps_at_once(entity, rule):
+    simple = entity.simple_residence
+    if simple is None:
         return _Fold(entity, life, {}).run_residence()
-    opens, closes = entity.event(rule.opens), entity.event(rule.closes)
-    timeline, home = Timeline(), None
-    only = life.periods[0] if len(life.periods) == 1 else None
-    if only is not None and only.birth_date is not None:
-        days = [max(only.begins, of_age_on(entity, only.birth_date))]
-    else:
-        days = sorted({due.day for due in by_residence(entity, life)})
-    for day in days:
+    timeline = Timeline()
+    if len(life.periods) == 1:
+        period = life.periods[0]
+        if period.municipality is not None and period.birth_date is not None:
+            day = max(period.begins, of_age_on(entity, period.birth_date))
+            _add(timeline, period.municipality, day, simple.opens, entity)
+        return timeline
+    _follow_moves(entity, life, simple, timeline)
+    return timeline
+
+
+def _follow_moves(entity: Entity, life: Life, simple: SimpleResidence, timeline: Timeline) -> None:
+    """Open and close an entity where a person who has moved, or whose birth date was corrected, is registered."""
+    rule, opens, closes = simple
+    home: str | None = None
+    for day in sorted({due.day for due in by_residence(entity, life)}):
         period = life.period_on(day)
         if period is None or period.municipality == home:
             continue
@@ -91,12 +100,6 @@ def _fold_residence(entity: Entity, life: Life) -> Timeline:
         if moves and period.municipality is not None:
             home = period.municipality
             _add(timeline, home, day, opens, entity)
-    return timeline
-
-
-def _keeps_at_once(entity: Entity, rule: ByResidence) -> bool:
-    """Return whether it stays open elsewhere by the value with which it opens."""
-    return rule.keeps is not None and entity.event(rule.opens).sets.get(rule.keeps[0]) == rule.keeps[1]
 
 
 def _add(timeline: Timeline, municipality: str, day: date, event: Event, entity: Entity) -> None:

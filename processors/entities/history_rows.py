@@ -43,18 +43,30 @@ def history_rows(
     disappears. Columns that point to the person's place are null in rows of closed versions, and in all rows of a
     person who is or was protected.
     """
+    if len(known) == 1:  # So it is for most.
+        known_from, timeline = known[0]
+        for reading in readings:
+            for id_, segment in _segments(reading, timeline, day, ever_protected=ever_protected):
+                yield _row(reading, id_, segment, known_from, None)
+        return
     for reading in readings:
-        since: dict[_SegmentId, tuple[date, _Segment]] = {}
-        for known_on, timeline in known:
-            segments = dict(_segments(reading, timeline, day, ever_protected=ever_protected))
-            for id_, (known_from, segment) in list(since.items()):
-                if segments.get(id_) != segment:
-                    yield _row(reading, id_, segment, known_from, known_on)
-                    del since[id_]
-            for id_, segment in segments.items():
-                since.setdefault(id_, (known_on, segment))
-        for id_, (known_from, segment) in since.items():
-            yield _row(reading, id_, segment, known_from, None)
+        yield from _rows_by_day(known, reading, day, ever_protected=ever_protected)
+
+
+def _rows_by_day(
+    known: Sequence[KnownTimeline], reading: PreparedReading, day: date, *, ever_protected: bool
+) -> Iterator[tuple[RowId, Row]]:
+    since: dict[_SegmentId, tuple[date, _Segment]] = {}
+    for known_on, timeline in known:
+        segments = dict(_segments(reading, timeline, day, ever_protected=ever_protected))
+        for id_, (known_from, segment) in list(since.items()):
+            if segments.get(id_) != segment:
+                yield _row(reading, id_, segment, known_from, known_on)
+                del since[id_]
+        for id_, segment in segments.items():
+            since.setdefault(id_, (known_on, segment))
+    for id_, (known_from, segment) in since.items():
+        yield _row(reading, id_, segment, known_from, None)
 
 
 class Extension(NamedTuple):
@@ -143,7 +155,7 @@ def _row(
     row_key = (*of_reading.key, begins.isoformat(), known_from.isoformat())
     last_days = (_text(ends), _text(known_to))
     row = Row(status, begins, (*row_key, *columns[len(of_reading.key) :], *last_days))
-    return of_reading._replace(reading=reading.history, key=row_key), row
+    return RowId(of_reading.domain, reading.history, of_reading.part, row_key), row
 
 
 def _text(day: date | None) -> str | None:

@@ -84,7 +84,8 @@ class PreparedReading:
     less than the field from which they are made, by their positions in the row. `covered_by` is the entity whose
     holders the reading is about, if it is another one; `for_enrolled` is whether it is about those who are enrolled.
     `history` is the name of the history's table, "" if it has none. If the reading `is_held_by_part`, each municipality
-    that has the entity by which it is covered has rows.
+    that has the entity by which it is covered has rows. `part_position` is the position of the municipality in the key
+    of the entity, None if it has none there.
     """
 
     domain: Domain
@@ -96,6 +97,7 @@ class PreparedReading:
     history: str = ""
     coarser: Mapping[int, Coarser] = field(default_factory=dict)
     is_held_by_part: bool = False
+    part_position: int | None = None
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version; those that point to the person's place are null if they are hidden."""
@@ -131,8 +133,18 @@ def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     history = history_of(reads).name if reads.history else ""
     for_enrolled = isinstance(holders, Enrolled)
     is_held_by_part = domain.municipal and reads.is_held_by_part
+    key = reads.entity.key
     return PreparedReading(
-        domain, reads, positions, located, other, for_enrolled, history, coarser, is_held_by_part
+        domain,
+        reads,
+        positions,
+        located,
+        other,
+        for_enrolled,
+        history,
+        coarser,
+        is_held_by_part,
+        key.index(PART) if PART in key else None,
     )
 
 
@@ -349,12 +361,11 @@ def rows_of(
 
 def row_id(reading: PreparedReading, key: Key) -> RowId:
     """Return the id of the row of a key of an entity."""
-    entity = reading.reads.entity
-    part, fields = None, key
-    if entity.by_part:
-        position = entity.key.index(PART)
-        part, fields = key[position], (*key[:position], *key[position + 1 :])
-    return RowId(reading.domain.id, reading.reads.name, part, fields)
+    position = reading.part_position
+    if position is None:
+        return RowId(reading.domain.id, reading.reads.name, None, key)
+    of_part = (*key[:position], *key[position + 1 :])
+    return RowId(reading.domain.id, reading.reads.name, key[position], of_part)
 
 
 def _row_of_part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -55,17 +55,14 @@ class Timeline:
     versions: dict[Key, list[Version]] = field(default_factory=dict)
     without_effect: list[Submission] = field(default_factory=list)
 
-    def days(self) -> Iterator[date]:
-        """Yield the days on which a version begins."""
-        for versions in self.versions.values():
-            for version in versions:
-                yield version.begins
+    def days(self) -> list[date]:
+        """Return the days on which a version begins."""
+        return [version.begins for versions in self.versions.values() for version in versions]
 
 
 def next_day(day: date, timelines: Sequence[Timeline]) -> date | None:
     """Return the first day after `day` on which any of the timelines changes; None if there is none."""
-    days = [begins for each in timelines for begins in each.days() if begins > day]
-    return min(days) if days else None
+    return min((begins for each in timelines for begins in each.days() if begins > day), default=None)
 
 
 def version_on(versions: Sequence[Version], day: date) -> Version | None:

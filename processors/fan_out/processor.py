@@ -318,8 +318,9 @@ class PersonChangeRules:
         for id_ in wanted:
             history = histories.get(id_, NO_HISTORY)
             differences = entities.publish(code, id_, timelines[id_], context, history)
-            days = (next_day(day, [timelines[id_]]), history.next_on)
-            self._plan(code, person, id_, min((each for each in days if each), default=None))
+            # A history, if it has one, changes on the days of the timeline too.
+            next_on = history.next_on if id_ in histories else next_day(day, [timelines[id_]])
+            self._plan(code, person, id_, next_on)
             if differences.rows:
                 self._persons.get(code)  # Its revisions grow.
             self._outputs.add_entity(row, code, person.next_revision, differences, day)

@@ -25,11 +25,13 @@ from processors.fan_out.history import (
     History,
     PersonNotice,
     Settlement,
+    cancellations_of,
     known_on,
 )
 from processors.fan_out.messages import ResidentMessage
 from processors.fan_out.person import Applied, Entry, PersonAggregate, ReadArchive
 from processors.fan_out.person_state import PersonState, RowKey
+from schemas.reasons import Reason
 from schemas.systems import DOMAINS
 
 #: The domains whose stores have a history of the rows of persons.
@@ -77,6 +79,13 @@ class AppliedToRows(NamedTuple):
     deleted_on: date | None = None
 
 
+class HidesAddress(NamedTuple):
+    """Whether a history may show no address, without an entry and with it."""
+
+    before: bool
+    after: bool
+
+
 class HistoryOfRecord:
     """The rows of histories that a record has to publish: as many as possible go with the rows of the person.
 
@@ -118,16 +127,35 @@ def applied_to_rows(
 
     Rows show the address of somebody who was protected once the measure has ended, but the history never does.
     """
-    hid_address, hides_address = before.ever_protected, person.state.ever_protected
+    hides_address = HidesAddress(before.ever_protected, person.state.ever_protected)
+    # While a measure is in force, rows show as little as the history.
+    shows_less = hides_address.after and not (before.protected and person.state.protected)
     if isinstance(entry, AccountEvent) or person.state is before or not WITH_HISTORY:
         return AppliedToRows(applied.messages)
-    if applied.is_last and not hides_address:
+    if applied.is_last and not shows_less and not _was_otherwise_known(entry, before, person):
         return AppliedToRows(applied.messages, known_on(entry), None)
-    entries, versions = person.row_entries(read_archive), applied.versions
     history = history_differences(
-        entries, entry, versions, hid_address=hid_address, hides_address=hides_address
+        person.row_entries(read_archive),
+        entry,
+        before,
+        applied.versions,
+        hides_address,
     )
     return AppliedToRows(applied.messages, known_on(entry), history)
+
+
+def _was_otherwise_known(entry: RowEntry, before: PersonState, person: PersonAggregate) -> bool:
+    """Return whether rows of the last day become others again, of which something was known on an earlier day.
+
+    Then they may be again what they were known to be, as if nothing had been known in between.
+    """
+    day, known_from, rows = _day(entry), known_on(entry), person.state.rows
+    if before.last_day != day or all(
+        row.effective_on != day or rows.get(key) is row for key, row in before.rows.items()
+    ):
+        return False
+    entries = (*person.notices, *person.enrolments)
+    return any(_day(each) == day and known_on(each) < known_from for each in entries)
 
 
 def row_history(entries: Iterable[RowEntry], *, hides_address: bool) -> dict[HistoryId, RowVersion]:
@@ -148,7 +176,7 @@ def whole_history(
     found: dict[HistoryId, RowVersion | None] = {}
     if replaces:
         keys = {id_.key for id_ in rows}
-        days = {entry.since if isinstance(entry, Enrolment) else _day(entry) for entry in entries}
+        days = set(map(_day, entries))
         known = {known_on(entry) for entry in entries}
         found |= {HistoryId(*each): None for each in product(keys, days, known)}
     found |= rows
@@ -158,29 +186,92 @@ def whole_history(
 def history_differences(
     entries: Sequence[RowEntry],
     added: RowEntry,
+    before: PersonState,
     versions: RowVersions | None,
-    *,
-    hid_address: bool,
-    hides_address: bool,
+    hides_address: HidesAddress,
 ) -> list[HistoryDifference]:
     """Return in which rows the history of `entries` differs from the one without the entry that was added to them.
 
-    `versions` is what the rows were by all entries, None if it must be found out. `hid_address` and `hides_address` are
-    whether no address may be shown, before and now.
+    `before` is the state before the entry. `versions` is what the rows were by all entries, None if it must be found
+    out.
     """
+    if versions is not None and not any(hides_address):
+        recent = _recent_differences(entries, added, before, versions)
+        if recent is not None:
+            return recent
+    return _all_differences(entries, added, versions, hides_address)
+
+
+def _all_differences(
+    entries: Sequence[RowEntry],
+    added: RowEntry,
+    versions: RowVersions | None,
+    hides_address: HidesAddress,
+) -> list[HistoryDifference]:
+    """Do the same by folding what was known on each day."""
     dated = [(known_on(entry), entry) for entry in entries]
     # Up to the day before, the same was known; unless addresses have to go.
-    first = known_on(added) if hid_address == hides_address else date.min
-    known = _versions([entry for day, entry in dated if day < first], hides_address)
-    before = _rows([each for each in dated if each[1] is not added], known, first, hid_address)
-    seen = None if versions is None else _seen(versions, hides_address)
-    after = _rows(dated, known, first, hides_address, seen)
-    differing = [id_ for id_ in {**before, **after} if before.get(id_) != after.get(id_)]
-    return [HistoryDifference(id_, after.get(id_)) for id_ in sorted(differing, key=_order)]
+    first = known_on(added) if hides_address.before == hides_address.after else date.min
+    known = _versions([entry for day, entry in dated if day < first], hides_address.after)
+    old = _rows([each for each in dated if each[1] is not added], known, first, hides_address.before)
+    seen = None if versions is None else _seen(versions, hides_address.after)
+    new = _rows(dated, known, first, hides_address.after, seen)
+    differing = [id_ for id_ in {**old, **new} if old.get(id_) != new.get(id_)]
+    return [HistoryDifference(id_, new.get(id_)) for id_ in sorted(differing, key=_order)]
 
 
-def _day(entry: PersonNotice | Settlement) -> date:
-    """Return a day on which rows may become others by an entry; of a settlement, any: the days of notices count."""
+def _recent_differences(
+    entries: Sequence[RowEntry], added: RowEntry, before: PersonState, versions: RowVersions
+) -> list[HistoryDifference] | None:
+    """Return what `history_differences` returns if an entry changes little of what was known; otherwise None.
+
+    That is so if at most one day in the order of effect comes after it, and if everything else was known before it or
+    on the same day. So it is for most entries that aren't the last, and saves folding all others. `before` is the state
+    before the entry, of somebody who never was protected.
+    """
+    since, known_from = _changes_since(entries, added), known_on(added)
+    others = [entry for entry in entries if entry is not added]
+    known = {known_on(entry) for entry in others}
+    days = {_day(entry) for entry in others}
+    if since is None or len([day for day in days if day >= since]) > 1:
+        return None
+    if known != {known_from} and max(known, default=date.min) >= known_from:
+        return None
+    old = _seen({(key, row.effective_on): row for key, row in before.rows.items()}, hides_address=False)
+    new = _seen({of_row: row for of_row, row in versions.items() if of_row[1] >= since}, hides_address=False)
+    gone = None if known == {known_from} else _NOTHING_BEGINS
+    differing = [
+        HistoryId(*of_row, known_from)
+        for of_row in {**old, **new}
+        if of_row[1] >= since and old.get(of_row) != new.get(of_row)
+    ]
+    return [
+        HistoryDifference(id_, new.get((id_.key, id_.effective_on), gone))
+        for id_ in sorted(differing, key=_order)
+    ]
+
+
+def _changes_since(entries: Sequence[RowEntry], added: RowEntry) -> date | None:
+    """Return a day before which an entry changes nothing; None if that may be any day."""
+    if isinstance(added, Settlement):
+        return None
+    if isinstance(added, PersonNotice) and added.reason is Reason.CANCELLED:
+        cancelled = cancellations_of([added])
+        return next(
+            (
+                each.effective_on
+                for each in entries
+                if isinstance(each, PersonNotice) and each.id in cancelled
+            ),
+            None,
+        )
+    return _day(added)
+
+
+def _day(entry: RowEntry) -> date:
+    """Return the day on which rows become others by an entry; of a settlement, any: the days of notices count."""
+    if isinstance(entry, Enrolment):
+        return entry.since
     return entry.effective_on if isinstance(entry, PersonNotice) else known_on(entry)
 
 

@@ -6,7 +6,15 @@ Declarations are data. Topics, Avro schemas, tables and checks follow from them;
 from schemas.declare.coarser import Coarser, OneOf, Steps
 from schemas.declare.column_names import COMMON_NAMES
 from schemas.declare.derived_entities import ACCOUNT, REGISTRATION, RESIDENT
-from schemas.declare.entities import PART, Amendment, Consequence, Entity, FollowsEntity, Rules
+from schemas.declare.entities import (
+    PART,
+    Amendment,
+    Consequence,
+    Entity,
+    FollowsEntity,
+    Rules,
+    SimpleResidence,
+)
 from schemas.declare.entity_events import (
     CANCELLED,
     ENROLLED,
@@ -80,6 +88,7 @@ __all__ = [
     "OneOf",
     "Reads",
     "Rules",
+    "SimpleResidence",
     "Steps",
     "TakesOver",
     "changes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -36,6 +36,7 @@ from processors.fan_out.row_history import (
     row_history,
 )
 from processors.fan_out.serialization import write_person
+from schemas.reasons import Reason
 from tests.unit.processors.fan_out.histories import DAYS, arrivals, histories
 
 #: What a domain sees of a row: its status, its facts, and since when it is so.
@@ -156,6 +157,24 @@ def test_the_order_of_arrival_does_not_matter(data: st.DataObject) -> None:
     for entry in data.draw(st.permutations(arrived)):
         shuffled.apply(entry)
     assert shuffled.rows == expected
+
+
+def test_rows_that_are_again_what_they_were_known_to_be_have_no_history_of_the_time_between() -> None:
+    """A name changes; two days later another name and then the first one again are received, all for that same day."""
+    entries: list[RowEntry] = [Enrolment("local-tax", "131041", DAYS[0], DAYS[0])]
+    names = [("名前", 0), ("花子", 1), ("桜子", 3), ("花子", 3)]
+    for seq, (name, known) in enumerate(names, start=1):
+        reason = Reason.FIRST_REGISTERED if seq == 1 else Reason.NAME_CHANGED
+        at = datetime.combine(KNOWN_DAYS[known], time(3), UTC)
+        received = receipt_of(int(at.timestamp() * 1000), "in", 0, seq)
+        day = DAYS[0] if seq == 1 else DAYS[1]
+        facts = Facts(name)
+        entries.append(PersonNotice("131041", str(seq), seq, reason, day, facts, received=received))
+    kept = KeptHistory()
+    for count, entry in enumerate(entries, start=1):
+        kept.apply(entry)
+        assert kept.rows == row_history(entries[:count], hides_address=False)
+    assert {id_.known_from for id_ in kept.rows} == set(DAYS[:2])
 
 
 @settings(max_examples=40)
