@@ -81,18 +81,25 @@ def _has_ended(rule: FollowsEntity, version: Version) -> bool:
 
 
 def by_residence(entity: Entity, life: Life) -> Iterator[Due]:
-    """Yield the days on which the residence may open or close the entity."""
+    """Yield what is due on the days on which the residence may open or close the entity."""
     rules = [rule for rule in entity.all_follows if isinstance(rule, ByResidence)]
+    yield from residence_dues(entity, days_of_moves(entity, life, rules))
+    yield from residence_dues(entity, (each.first_day for each in entity.rules[1:]))
+
+
+def days_of_moves(entity: Entity, life: Life, rules: Iterable[ByResidence]) -> list[date]:
+    """Return the days, in order, on which the residence may open or close the entity by these rules."""
+    days: set[date] = set()
     before: ResidencePeriod | None = None
     for period in life.periods:
         if before is not None and period[1:3] == before[1:3]:
             continue  # Neither the municipality nor the birth date has changed.
-        days = {period.begins, *(period.begins + timedelta(days=rule.closes_after_days) for rule in rules)}
+        days.add(period.begins)
+        days.update(period.begins + timedelta(days=rule.closes_after_days) for rule in rules)
         if period.birth_date is not None:
             days.add(max(period.begins, of_age_on(entity, period.birth_date)))
-        yield from residence_dues(entity, days)
         before = period
-    yield from residence_dues(entity, (each.first_day for each in entity.rules[1:]))
+    return sorted(days)
 
 
 def residence_dues(entity: Entity, days: Iterable[date]) -> Iterator[Due]:

@@ -19,6 +19,7 @@ from processors.entities.consequences import (
     by_named_entity,
     by_residence,
     concerns,
+    days_of_moves,
     expiries,
     known_from_the_beginning,
     of_age_on,
@@ -86,9 +87,11 @@ def _follow_moves(entity: Entity, life: Life, simple: SimpleResidence, timeline:
     """Open and close an entity where a person who has moved, or whose birth date was corrected, is registered."""
     rule, opens, closes = simple
     home: str | None = None
-    for day in sorted({due.day for due in by_residence(entity, life)}):
-        period = life.period_on(day)
-        if period is None or period.municipality == home:
+    later = list(reversed(life.periods))
+    for day in days_of_moves(entity, life, (rule,)):
+        while later and later[-1].begins <= day:
+            period = later.pop()
+        if period.municipality == home:
             continue
         of_age = period.birth_date is not None and of_age_on(entity, period.birth_date) <= day
         moves = of_age and period.municipality is not None

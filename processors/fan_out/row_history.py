@@ -154,7 +154,7 @@ def _was_otherwise_known(entry: RowEntry, before: PersonState, person: PersonAgg
         row.effective_on != day or rows.get(key) is row for key, row in before.rows.items()
     ):
         return False
-    entries = (*person.notices, *person.enrolments)
+    entries: list[RowEntry] = [*person.notices, *person.enrolments]
     return any(_day(each) == day and known_on(each) < known_from for each in entries)
 
 
