@@ -84,31 +84,25 @@ def pids(stack: Stack) -> dict[str, int | None]:
 
 
 def test_data_survives_down_and_up(stack: Stack, running: Environment) -> None:
-    """Topics, schemas, rows, addresses and passwords stay the same after a stop and a start."""
+    """Topics, schemas, rows, addresses and passwords stay the same after a stop and a start.
+
+    The registry answers while it still reads its journal; `up` returns when no schema is missing.
+    """
     write_everywhere(running)
+    subjects = [f"many-{number}-value" for number in range(60)]
+    with SchemaRegistryClient(running.registry("apply")) as writer:
+        for subject in subjects:
+            writer.register_schema(subject, SCHEMA)
     stack.down()
     assert not any(server.running for server in stack.status())
     stack.up()
     assert Environment.of_stack(stack.home) == running
+    with SchemaRegistryClient(running.registry("auditor")) as reader:
+        assert sorted(reader.get_subjects()) == sorted(["kept-value", *subjects])
+    with SchemaRegistryClient(running.registry("apply")) as writer:
+        for subject in subjects:
+            writer.delete_subject(subject)
     assert_nothing_lost(running)
-
-
-def test_the_registry_is_ready_when_it_has_loaded_all_schemas(tmp_path: Path) -> None:
-    """The registry answers while it still reads its journal; `up` returns when no schema is missing."""
-    stack = Stack(Home(tmp_path / "home"))
-    subjects = sorted(f"many-{number}-value" for number in range(60))
-    try:
-        stack.up()
-        environment = Environment.of_stack(stack.home)
-        with SchemaRegistryClient(environment.registry("apply")) as writer:
-            for subject in subjects:
-                writer.register_schema(subject, SCHEMA)
-        stack.down()
-        stack.up()
-        with SchemaRegistryClient(environment.registry("auditor")) as reader:
-            assert sorted(reader.get_subjects()) == subjects
-    finally:
-        stack.reset()
 
 
 def test_up_leaves_running_servers_alone(stack: Stack, running: Environment) -> None:
@@ -119,16 +113,25 @@ def test_up_leaves_running_servers_alone(stack: Stack, running: Environment) -> 
     assert pids(stack) == before
 
 
-def test_two_first_starts_at_once_make_one_stack(tmp_path: Path) -> None:
-    """The second `up` waits for the first and then finds everything running."""
+def test_two_first_starts_at_once_make_one_stack_beside_another(running: Environment, tmp_path: Path) -> None:
+    """The second `up` waits for the first and then finds everything running.
+
+    Stacks with different homes have different ports, passwords and users, and run side by side.
+    """
     home = Home(tmp_path / "home")
     try:
         with ThreadPoolExecutor(2) as pool:
             states = list(pool.map(lambda _: Stack(home).up(), range(2)))
         assert states[0].ports == states[1].ports
         assert all(server.running for server in Stack(home).status())
+        second = Environment.of_stack(home)
+        assert second.bootstrap != running.bootstrap
+        assert second.kafka("admin")["sasl.password"] != running.kafka("admin")["sasl.password"]
+        for environment in (running, second):
+            assert administrator(environment).list_topics(timeout=TIMEOUT_S).brokers
     finally:
         Stack(home).reset()
+    assert administrator(running).list_topics(timeout=TIMEOUT_S).brokers
 
 
 @pytest.mark.parametrize("name", ["Kafka", "the schema registry", "PostgreSQL"])
@@ -181,21 +184,6 @@ def test_servers_are_found_without_their_pid_files(stack: Stack, running: Enviro
     assert pids(stack) == before
 
 
-def test_an_unfinished_first_start_is_repeated(tmp_path: Path) -> None:
-    """The unfinished files of a first start that was killed are deleted."""
-    home = Home(tmp_path / "home")
-    home.make()
-    (home.kafka / "draft-of-a-killed-start").mkdir()
-    (home.kafka / "draft-of-a-killed-start" / "meta.properties").touch()
-    stack = Stack(home)
-    try:
-        stack.up(wait_for_registry=False)
-        assert all(server.running for server in stack.status())
-        assert not list(home.kafka.glob("draft-*"))
-    finally:
-        stack.reset()
-
-
 def test_a_public_port_in_use_is_reported_and_changed_only_on_request(stack: Stack) -> None:
     """Clients are configured with the port, so it changes only with --new-ports."""
     stack.up()
@@ -212,7 +200,10 @@ def test_a_public_port_in_use_is_reported_and_changed_only_on_request(stack: Sta
 
 
 def test_an_internal_port_in_use_is_replaced(stack: Stack) -> None:
-    """Only the servers use the controller's port."""
+    """Only the servers use the controller's port.
+
+    With wait_for_registry=False, `up` returns once Kafka and PostgreSQL are ready; the registry starts meanwhile.
+    """
     stack.up()
     stack.down()
     before = stack.home.state().ports
@@ -220,42 +211,31 @@ def test_an_internal_port_in_use_is_replaced(stack: Stack) -> None:
         after = stack.up(wait_for_registry=False).ports
     assert after.controller != before.controller
     assert after.kafka == before.kafka
-
-
-def test_two_stacks_run_side_by_side(running: Environment, tmp_path: Path) -> None:
-    """Stacks with different homes have different ports, passwords and users."""
-    other = Stack(Home(tmp_path / "home"))
-    try:
-        other.up(wait_for_registry=False)
-        second = Environment.of_stack(other.home)
-        assert second.bootstrap != running.bootstrap
-        assert second.kafka("admin")["sasl.password"] != running.kafka("admin")["sasl.password"]
-        for environment in (running, second):
-            assert administrator(environment).list_topics(timeout=TIMEOUT_S).brokers
-    finally:
-        other.reset()
-    assert administrator(running).list_topics(timeout=TIMEOUT_S).brokers
-
-
-def test_up_can_return_before_the_registry_is_ready(stack: Stack) -> None:
-    """With wait_for_registry=False, `up` returns once Kafka and PostgreSQL are ready; the registry starts meanwhile."""
-    stack.up()
-    stack.down()
-    stack.up(wait_for_registry=False)
     environment = Environment.of_stack(stack.home)
     assert administrator(environment).list_topics(timeout=TIMEOUT_S).brokers
     assert all(server.running for server in stack.status())
 
 
-def test_reset_deletes_everything(tmp_path: Path) -> None:
-    """Data and passwords are deleted, also PostgreSQL's if they are outside the home."""
-    stack = Stack(Home(tmp_path / "home"))
-    database = stack.up(wait_for_registry=False).postgres
-    stack.reset()
-    assert not stack.home.folder.exists()
+def test_an_unfinished_first_start_is_repeated_and_reset_deletes_everything(tmp_path: Path) -> None:
+    """The unfinished files of a first start that was killed are deleted.
+
+    `reset` deletes data and passwords, also PostgreSQL's if they are outside the home.
+    """
+    home = Home(tmp_path / "home")
+    home.make()
+    (home.kafka / "draft-of-a-killed-start").mkdir()
+    (home.kafka / "draft-of-a-killed-start" / "meta.properties").touch()
+    stack = Stack(home)
+    try:
+        database = stack.up(wait_for_registry=False).postgres
+        assert all(server.running for server in stack.status())
+        assert not list(home.kafka.glob("draft-*"))
+    finally:
+        stack.reset()
+    assert not home.folder.exists()
     assert not database.exists()
     with pytest.raises(NoEnvironmentError, match="mesh local up"):
-        Environment.of_stack(stack.home)
+        Environment.of_stack(home)
 
 
 def test_a_folder_with_other_files_is_not_used_as_home(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
@@ -105,21 +106,29 @@ class Population:
 
 
 def ingest(cluster: IntegrationCluster, persons: Sequence[Person], folder: Path) -> None:
-    """Ingest all stages one after the other, each once the one before is applied in every store."""
+    """Ingest all stages one after the other, each once the one before is applied in every store.
+
+    The files of a stage are for different topics, so their order doesn't matter: two commands run at a time.
+    """
     for stage in sorted({stage for person in persons for stage in person.stages}):
         by_file: dict[str, list[Row]] = {}
         for person in persons:
             for file, row in person.stages.get(stage, ()):
                 by_file.setdefault(file, []).append(row)
-        for file, rows in sorted(by_file.items()):
-            path = _write(folder / f"{stage}" / f"{file}.jsonl", rows)
-            kind, system, *_ = file.split("_")
-            arguments = ["notices"] if kind == "notices" else ["events", "--system", system]
-            if kind == "events" and len(file.split("_")) > 2:
-                arguments += ["--municipality", file.split("_")[2]]
-            process = cluster.mesh("ingest", *arguments, path)
-            assert process.returncode == 0, process.stderr
+        files = [_write(folder / f"{stage}" / f"{file}.jsonl", rows) for file, rows in by_file.items()]
+        with ThreadPoolExecutor(2) as pool:
+            commands = [(*_arguments(file), file) for file in sorted(files)]
+            for process in pool.map(lambda command: cluster.mesh("ingest", *command), commands):
+                assert process.returncode == 0, process.stderr
         cluster.wait_idle()
+
+
+def _arguments(file: Path) -> list[str]:
+    """Return the words that ingest a file `notices_<municipality>` or `events_<system>[_<municipality>]`."""
+    kind, system, *municipality = file.stem.split("_")
+    if kind == "notices":
+        return ["notices"]
+    return ["events", "--system", system, *(f"--municipality={code}" for code in municipality)]
 
 
 def _write(path: Path, rows: Iterable[Row]) -> Path:
