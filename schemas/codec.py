@@ -182,9 +182,9 @@ class _BatchDecoder:
         """Return the rows in the order of the values."""
         if not self._tables:
             self._tables.append(self._reader.arrow.empty_table())
-        row_indices, table = pa.array(self._indices, pa.int64()), pa.concat_tables(self._tables)
+        row_indices, table = pa.array(self._indices, pa.int64()), self._tables[0]
         if len(self._tables) > 1:
             order = pc.sort_indices(row_indices)
-            row_indices, table = row_indices.take(order), table.take(order)
+            row_indices, table = row_indices.take(order), pa.concat_tables(self._tables).take(order)
         failures = tuple(sorted(self._failures, key=lambda failure: failure.index))
         return Decoded(table, row_indices, failures, tuple(self.tombstones))

@@ -120,10 +120,14 @@ def texts_fit(table: pa.Table) -> pa.Array:
 
 def is_within(values: pa.Array, field: str) -> pa.Array:
     """Return whether each text is at most as long as this field may have it; null is."""
-    # A text has at most as many characters as bytes: counting bytes is enough for nearly all columns.
-    if (pc.max(pc.binary_length(values)).as_py() or 0) <= CHARACTERS_MAX[field]:
+    if _are_short(values, field):
         return pa.repeat(pa.scalar(True), len(values))
     return pc.fill_null(pc.less_equal(pc.utf8_length(values), CHARACTERS_MAX[field]), True)
+
+
+def _are_short(values: pa.Array, field: str) -> bool:
+    # A text has at most as many characters as bytes: counting bytes is enough for nearly all columns.
+    return (pc.max(pc.binary_length(values)).as_py() or 0) <= CHARACTERS_MAX[field]
 
 
 def names_too_many(table: pa.Table) -> pa.Array:
@@ -141,8 +145,7 @@ def _rows_fit(name: str, column: pa.Array) -> pa.Array:
     length = len(column)
     fits = pa.repeat(pa.scalar(True), length)
     for field, texts, rows in _texts_of(name, column, row_indices(length)):
-        within = is_within(texts, field)
-        if pc.all(within).as_py() is False:
+        if not _are_short(texts, field) and pc.all(within := is_within(texts, field)).as_py() is False:
             over = rows.filter(pc.invert(within))
             fits = pc.and_(fits, pc.invert(pc.is_in(row_indices(length), value_set=over)))
     return fits
