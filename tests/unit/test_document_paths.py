@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_links_resolve(document: str) -> None:
     assert [link for link in links if not (folder / link).exists()] == []
 
 
+@cache
 def _files() -> list[Path]:
     folders = [ROOT / folder for folder in FOLDERS]
     return [*ROOT.iterdir(), *(path for folder in folders for path in folder.rglob("*.*"))]
