@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from infra.store_contents import read_stores
 from infra.verification.reference import compare, expected
 from schemas.topics import AUDITOR
@@ -42,6 +44,7 @@ ENROLMENTS = (
 )
 
 
+@pytest.mark.proof
 def test_an_account_reaches_paying_domains_and_others_are_conflicts(
     cluster: IntegrationCluster, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from infra.verification.synthetic.writing import write_city
 from schemas.systems import CLOCK
 from schemas.topics import AUDITOR
 from tests.integration.cities import actual_contents, expected_contents, files_of, rejected_cancellations
+from tests.integration.city.digests import assert_digests_survive_a_kill
 from tests.integration.cluster import IntegrationCluster, wait_until
 from tests.samples import SAMPLES
 
@@ -27,13 +28,15 @@ from tests.samples import SAMPLES
 def test_a_city_in_reverse_order_and_its_replay(cluster: IntegrationCluster) -> None:
     """Events and enrolments first, then JSON Lines, then CSV: the stores have exactly the rows of expected.json.
 
-    Then stores, state and derived topics are deleted and derived again from the input topics: the digest is the same.
+    Workers, changelogs and workers that are restored after a kill have the same state. Then stores, state and derived
+    topics are deleted and derived again from the input topics: the stores' digest is the same.
     """
     folder = SAMPLES / "city"
     cluster.start_empty(workers=1)
     cluster.ingest(*reversed(files_of(folder)))
     cluster.wait_idle()
     assert_as_expected(cluster, folder)
+    assert_digests_survive_a_kill(cluster)
     before = digest(cluster.environment.dsn(AUDITOR))
     process = cluster.mesh("replay", "--yes")
     assert process.returncode == 0, process.stderr

@@ -7,7 +7,6 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,6 @@ from tests.integration.separation.residents import Residents
 from tests.integration.separation.searching import SearchedText
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-
-#: A command takes a second of one core, mostly to load its modules.
-COMMANDS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -132,11 +128,9 @@ def test_no_metric_names_a_person(city: IsolatedCity, search: PersonSearch) -> N
 
 def test_no_command_names_a_person(city: IsolatedCity, search: PersonSearch) -> None:
     """Check `ingest` of faulty files, and the lists of rejections and dead letters."""
-    listings = [("rejected", "list"), ("dlq", "list"), ("status",)]
-    commands = [command for listing in listings for command in (listing, (*listing, "--json"))]
-    commands += [("rejected", "show", "no-such"), ("dlq", "show", "no/such")]
-    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
-        list(pool.map(lambda command: city.mesh(*command), commands))
+    city.mesh_each("rejected", [("list",), ("list", "--json"), ("show", "no-such")])
+    city.mesh_each("dlq", [("list",), ("list", "--json"), ("show", "no/such")])
+    city.mesh_each("status", [(), ("--json",)])
     assert b"nothing was published" in b"".join(city.output)
     assert search.count(b"\n".join(city.output)) == {}
 
@@ -187,9 +181,8 @@ def test_dead_letters_have_the_content_and_the_reason(city: IsolatedCity) -> Non
     assert {row["topic"] for row in dead_letters} >= set(POISONED_TOPICS)
     reasons = {row["reason"] for row in dead_letters}
     assert {"schema-id-unknown", "23514 rejected", "P0001"} <= reasons
-    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
-        ids = [row["id"] for row in dead_letters]
-        shown = list(pool.map(lambda number: city.mesh("dlq", "show", number, is_kept=False), ids))
+    # This command prints content on purpose.
+    shown = city.mesh_each("dlq", [("show", row["id"]) for row in dead_letters], is_kept=False)
     records = {
         (topic, message.partition(), message.offset()): message.value()
         for topic in {row["topic"] for row in dead_letters}
