@@ -9,7 +9,6 @@ from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from schemas.arrow import default_array
 from schemas.catalogue import Catalogue, Schema, catalogue
@@ -72,12 +71,11 @@ def values_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
 
 def _values_of(column: pa.Array) -> list[Any]:
     if pa.types.is_date32(column.type):
-        numbers = column.cast(pa.int32())
-        distinct = pc.unique(numbers.drop_null()).to_pylist()
-        dates = {number: date.fromordinal(_EPOCH + number) for number in distinct}
-        return list(map(dates.get, numbers.to_pylist()))
+        numbers = _as_list(column.view(pa.int32()))
+        dates = {number: date.fromordinal(_EPOCH + number) for number in {*numbers} - {None}}
+        return list(map(dates.get, numbers))
     if pa.types.is_timestamp(column.type):
-        return _as_list(column.cast(pa.int64()))
+        return _as_list(column.view(pa.int64()))
     if pa.types.is_struct(column.type):
         return _records_of_structs(column)
     if pa.types.is_list(column.type):

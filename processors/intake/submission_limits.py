@@ -127,7 +127,10 @@ def is_within(values: pa.Array, field: str) -> pa.Array:
 
 def _are_short(values: pa.Array, field: str) -> bool:
     # A text has at most as many characters as bytes: counting bytes is enough for nearly all columns.
-    return (pc.max(pc.binary_length(values)).as_py() or 0) <= CHARACTERS_MAX[field]
+    return (
+        values.null_count == len(values)
+        or (pc.max(pc.binary_length(values)).as_py() or 0) <= CHARACTERS_MAX[field]
+    )
 
 
 def names_too_many(table: pa.Table) -> pa.Array:
