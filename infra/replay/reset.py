@@ -55,7 +55,8 @@ def delete_groups(client: AdminClient, names: Collection[str]) -> None:
 
 def delete_topics(client: AdminClient, names: Collection[str]) -> int:
     """Delete these topics, wait until they are deleted, and return how many existed; missing ones are skipped."""
-    existing = [name for name in names if name in client.list_topics(timeout=TIMEOUT_S).topics]
+    known = client.list_topics(timeout=TIMEOUT_S).topics
+    existing = [name for name in names if name in known]
     answers = client.delete_topics(existing, operation_timeout=TIMEOUT_S) if existing else {}
     for answer in answers.values():
         _is_deleted(answer)
