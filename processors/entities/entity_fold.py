@@ -40,7 +40,6 @@ from schemas.declare import (
     Follows,
     FollowsEntity,
     Invariant,
-    SimpleResidence,
 )
 
 #: Consequences of a day come before its submissions, the end of a residence after them: a submission of the day may
@@ -69,23 +68,23 @@ def fold(
 
 def _fold_residence(entity: Entity, life: Life) -> Timeline:
     """Fold an entity of which nothing was submitted, where nothing but the residence matters: so it is for most."""
-    simple = entity.simple_residence
-    if simple is None:
+    rule = entity.by_residence
+    if rule is None or not entity.is_residence_simple:
         return _Fold(entity, life, {}).run_residence()
     timeline = Timeline()
     if len(life.periods) == 1:
         period = life.periods[0]
         if period.municipality is not None and period.birth_date is not None:
             day = max(period.begins, of_age_on(entity, period.birth_date))
-            _add(timeline, period.municipality, day, simple.opens, entity)
-        return timeline
-    _follow_moves(entity, life, simple, timeline)
+            _add(timeline, period.municipality, day, entity.event(rule.opens), entity)
+    else:
+        _follow_moves(entity, rule, life, timeline)
     return timeline
 
 
-def _follow_moves(entity: Entity, life: Life, simple: SimpleResidence, timeline: Timeline) -> None:
+def _follow_moves(entity: Entity, rule: ByResidence, life: Life, timeline: Timeline) -> None:
     """Open and close an entity where a person who has moved, or whose birth date was corrected, is registered."""
-    rule, opens, closes = simple
+    opens, closes = entity.event(rule.opens), entity.event(rule.closes)
     home: str | None = None
     later = list(reversed(life.periods))
     for day in days_of_moves(entity, life, (rule,)):

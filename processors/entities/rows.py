@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from processors.entities.coverage import EVERYBODY, Coverage, held, open_periods
 from processors.entities.timeline import Key, Timeline, Version, version_on
 from schemas.declare import (
     ACCOUNT,
@@ -84,8 +86,7 @@ class PreparedReading:
     less than the field from which they are made, by their positions in the row. `covered_by` is the entity whose
     holders the reading is about, if it is another one; `for_enrolled` is whether it is about those who are enrolled.
     `history` is the name of the history's table, "" if it has none. If the reading `is_held_by_part`, each municipality
-    that has the entity by which it is covered has rows. `part_position` is the position of the municipality in the key
-    of the entity, None if it has none there.
+    that has the entity by which it is covered has rows.
     """
 
     domain: Domain
@@ -97,7 +98,12 @@ class PreparedReading:
     history: str = ""
     coarser: Mapping[int, Coarser] = field(default_factory=dict)
     is_held_by_part: bool = False
-    part_position: int | None = None
+
+    @cached_property
+    def part_position(self) -> int | None:
+        """The position of the municipality in the key of the entity; None if it has none there."""
+        key = self.reads.entity.key
+        return key.index(PART) if PART in key else None
 
     def visible(self, version: Version, *, is_hidden: bool) -> tuple[str | None, ...]:
         """Return the columns of a version; those that point to the person's place are null if they are hidden."""
@@ -133,18 +139,8 @@ def prepared(domain: Domain, reads: Reads) -> PreparedReading:
     history = history_of(reads).name if reads.history else ""
     for_enrolled = isinstance(holders, Enrolled)
     is_held_by_part = domain.municipal and reads.is_held_by_part
-    key = reads.entity.key
     return PreparedReading(
-        domain,
-        reads,
-        positions,
-        located,
-        other,
-        for_enrolled,
-        history,
-        coarser,
-        is_held_by_part,
-        key.index(PART) if PART in key else None,
+        domain, reads, positions, located, other, for_enrolled, history, coarser, is_held_by_part
     )
 
 
@@ -244,20 +240,6 @@ HIGH_READ_OF_ACCOUNT: Final = tuple(
 IS_ACCOUNT_READ: Final = bool(READ_OF_ACCOUNT or HIGH_READ_OF_ACCOUNT)
 
 
-class Coverage(NamedTuple):
-    """Whether a person belongs to those whom a reading is about, and since when; not open if they did before.
-
-    `began` is the day on which they came to belong to them last.
-    """
-
-    open: bool
-    since: date
-    began: date
-
-
-#: The coverage of a reading that is about everybody.
-EVERYBODY: Final = Coverage(open=True, since=date.min, began=date.min)
-
 #: Returns a person's coverage by enrolment in a domain and municipality; None if the person never was enrolled.
 Enrolments = Callable[[str, str | None], Coverage | None]
 
@@ -294,7 +276,7 @@ class RowContext:
             for key, versions in timeline.versions.items()
             if position is None or key[position] == part
         )
-        return _held([period for versions in keys for period in _open_periods(versions)], self.day)
+        return held([period for versions in keys for period in open_periods(versions)], self.day)
 
     def holders(self, reading: PreparedReading) -> list[str]:
         """Return the municipalities that have, or had, the entity by which a reading is covered."""
@@ -304,39 +286,6 @@ class RowContext:
             return []
         position = other.key.index(PART)
         return sorted({key[position] for key in timeline.versions})
-
-
-#: The first day of a period, and the first day after it; None if it doesn't end.
-_Period = tuple[date, date | None]
-
-
-def _open_periods(versions: Sequence[Version]) -> Iterator[_Period]:
-    """Yield the periods in which a key is open."""
-    begins: date | None = None
-    for version in versions:
-        if version.open and begins is None:
-            begins = version.begins
-        elif not version.open and begins is not None:
-            yield begins, version.begins
-            begins = None
-    if begins is not None:
-        yield begins, None
-
-
-def _held(periods: Sequence[_Period], day: date) -> Coverage | None:
-    """Return whether any of the periods holds on a day, and since when one after the other does, or none does."""
-    held: Coverage | None = None
-    last_day: date | None = None
-    for begins, ends in sorted(periods, key=lambda period: period[0]):
-        if begins > day:
-            break
-        if held is None or (last_day is not None and begins > last_day):
-            held, last_day = Coverage(open=True, since=begins, began=begins), ends
-        elif last_day is not None:
-            last_day = None if ends is None else max(last_day, ends)
-    if held is None or last_day is None or last_day > day:
-        return held
-    return held._replace(open=False, since=last_day)
 
 
 def rows_of(

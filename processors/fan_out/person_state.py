@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.entities.rows import Coverage
+from processors.entities.coverage import Coverage
 from processors.fan_out.history import (
     NO_DECISIONS,
     NO_RECEIPT,

@@ -13,7 +13,6 @@ from schemas.declare.entities import (
     Entity,
     FollowsEntity,
     Rules,
-    SimpleResidence,
 )
 from schemas.declare.entity_events import (
     CANCELLED,
@@ -88,7 +87,6 @@ __all__ = [
     "OneOf",
     "Reads",
     "Rules",
-    "SimpleResidence",
     "Steps",
     "TakesOver",
     "changes",

@@ -65,14 +65,6 @@ class Amendment:
     correction: bool = False
 
 
-class SimpleResidence(NamedTuple):
-    """A rule by residence that nothing else affects while nothing is submitted, with its events."""
-
-    rule: ByResidence
-    opens: Event
-    closes: Event
-
-
 class Rules(NamedTuple):
     """The rules of an entity that are in force from `first_day` on."""
 
@@ -345,19 +337,12 @@ class Entity:
         return bool(self.all_follows) and all(isinstance(each, ByResidence) for each in self.all_follows)
 
     @cached_property
-    def simple_residence(self) -> SimpleResidence | None:
-        """The rule by residence; None if there is none, or if anything else may affect it while nothing is submitted.
-
-        That may be other rules on other days, invariants, or that it opens with the value by which it stays open
-        elsewhere.
-        """
+    def is_residence_simple(self) -> bool:
+        """Whether nothing but the residence affects its rule by residence while nothing is submitted."""
         rule = self.by_residence
         if rule is None or len(self.rules) > 1 or self.invariants:
-            return None
-        opens = self.event(rule.opens)
-        if rule.keeps is not None and opens.sets.get(rule.keeps[0]) == rule.keeps[1]:
-            return None
-        return SimpleResidence(rule, opens, self.event(rule.closes))
+            return False
+        return rule.keeps is None or self.event(rule.opens).sets.get(rule.keeps[0]) != rule.keeps[1]
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
