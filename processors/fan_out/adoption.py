@@ -17,6 +17,8 @@ from streams.errors import UnavailableError
 PORTION: Final = 200
 
 _KEY: Final = "adoption"
+#: Stands for the digest of a declaration by which it isn't known whether everything was published.
+_UNKNOWN: Final = ""
 _BEGUN: Final = {"complete": False, "after": "", "persons": 0}
 
 
@@ -58,9 +60,23 @@ class Adoption:
         self._require(number)
         if number < self._number or (self._stored is not None and self._stored["number"] >= number):
             return False
-        before = [] if self._stored is None else self._stored["digests"]
-        self._put({"number": number, "digests": before, **_BEGUN})
+        self._put({"number": number, "digests": self._digests_before(number), **_BEGUN})
         return True
+
+    def _digests_before(self, number: int) -> list[dict[str, str]]:
+        """Return the digests of the declarations by which everything was published so far, before those of a number.
+
+        If other declarations came in between and weren't adopted, or only by part of the persons, that isn't known:
+        then no digest equals one of now, so everything has changed.
+        """
+        stored = self._stored
+        if stored is None:
+            return []
+        digests: list[dict[str, str]] = stored["digests"]
+        if stored["complete"] and stored["number"] == number - 1:
+            return digests
+        names = dict.fromkeys([*(each["name"] for each in digests), *self._digests])
+        return [{"name": name, "digest": _UNKNOWN} for name in names]
 
     @property
     def names(self) -> Collection[str]:
@@ -80,9 +96,12 @@ class Adoption:
         return self._stored is None or not self._stored["digests"]
 
     def next_portion(self) -> Portion:
-        """Return the next persons; none if everybody has been looked at, and then the adoption is complete."""
+        """Return the next persons; none if everybody has been looked at, and then the adoption is complete.
+
+        An adoption of earlier declarations ends as it is: those of now are adopted by everybody.
+        """
         stored = self._stored
-        if stored is None or stored["complete"]:
+        if stored is None or stored["complete"] or stored["number"] != self._number:
             return Portion([], [])
         portion = self._next_after(stored["after"]) if self.changed else Portion([], [])
         if portion.persons:

@@ -1,4 +1,7 @@
-"""(b) The sink into PostgreSQL, compared with COPY and ON CONFLICT of the same rows, receipts and offsets."""
+"""(b) The sink into PostgreSQL, compared with COPY and ON CONFLICT of the same rows, receipts and offsets.
+
+Each change is a row of the persons' table and one of its history, as most changes are.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,17 @@ PARTITIONS: Final = 4
 EARLIER_COPY_RATE: Final = 200_000
 EARLIER_DEBEZIUM_RATE: Final = 108_000
 EARLIER_DEBEZIUM_CPU_US: Final = 11.0
-#: Commits prepared in a file: text to copy, receipts as the outbox has them, next offset by partition.
+#: The tables of persons: the rows, and their history.
+TABLES: Final = tuple(table for table in tables_of(DOMAIN) if PERSON in {table.entity, table.also})
+#: Commits prepared in a file: text to copy for each of the tables, receipts as the outbox has them, number of changes,
+#: next offset by partition.
 COMMITS: Final = pa.schema(
-    [("csv", pa.binary()), ("receipts", pa.binary()), ("rows", pa.int64()), ("offsets", pa.list_(pa.int64()))]
+    [
+        ("csv", pa.list_(pa.binary())),
+        ("receipts", pa.binary()),
+        ("changes", pa.int64()),
+        ("offsets", pa.list_(pa.int64())),
+    ]
 )
 
 
@@ -55,7 +66,8 @@ def measure(folder: Path, sizes: Sizes, progress: Progress) -> list[Figure]:
 def _compare(cluster: BenchCluster, sizes: Sizes, progress: Progress) -> list[Figure]:
     count = sizes.records // 2
     progress(
-        f"sink: {count:,} changes of {count // 2:,} persons, each created, then changed; commits of {COMMIT_RECORDS:,}"
+        f"sink: {count:,} changes of {count // 2:,} persons, each created, then changed, with their histories; "
+        f"commits of {COMMIT_RECORDS:,}"
     )
     table = changes(cluster, count)
     values = codec(cluster.environment, cluster.installation).encode(DOMAIN.event, table).to_pylist()
@@ -75,7 +87,7 @@ def _compare(cluster: BenchCluster, sizes: Sizes, progress: Progress) -> list[Fi
         "copy": lambda: _with_new_store(cluster, lambda: run_side("sink.copy", task)),
     }
     runs = timing.alternate(sides, sizes.rounds, lambda: None, progress)
-    return [*_figures(*runs.values()), _row_on_disk(cluster, count)]
+    return [*_figures(*runs.values()), *_rows_on_disk(cluster, count)]
 
 
 def _with_new_store(cluster: BenchCluster, side: Callable[[], timing.Run]) -> timing.Run:
@@ -88,13 +100,23 @@ def _with_new_store(cluster: BenchCluster, side: Callable[[], timing.Run]) -> ti
     return side()
 
 
+def rate(runs: Sequence[timing.Run]) -> float:
+    """Return the rows written a second."""
+    return timing.rate(runs) * len(TABLES)
+
+
+def cpu(runs: Sequence[timing.Run]) -> float:
+    """Return the CPU of a row in microseconds."""
+    return timing.cpu_us(runs) / len(TABLES)
+
+
 def _figures(
     two: Sequence[timing.Run],
     one: Sequence[timing.Run],
     store: Sequence[timing.Run],
     copy: Sequence[timing.Run],
 ) -> list[Figure]:
-    rate, cpu, limit = timing.rate, timing.cpu_us, timing.rate(copy)
+    limit = rate(copy)
     scale = limit / EARLIER_COPY_RATE
     debezium = "Debezium's best two tasks, as measured before, scaled by COPY and ON CONFLICT"
     return [
@@ -124,17 +146,17 @@ def _figures(
     ]
 
 
-def _row_on_disk(cluster: BenchCluster, count: int) -> Figure:
+def _rows_on_disk(cluster: BenchCluster, count: int) -> list[Figure]:
+    """Return the bytes of a row that was created and changed once, and of a row of its history, of which it has two."""
+    names = ("created and changed once, with index", "of a history, with index")
     with psycopg.connect(cluster.environment.dsn(SUPERUSER)) as connection:
-        name = f"{DOMAIN.schema_name}.person"
-        size_row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [name]).fetchone()
-    size = int(size_row[0]) if size_row else 0
-    return Figure(
-        "on disk: a row of PostgreSQL, created and changed once, with index",
-        2 * size / count,
-        None,
-        "bytes/row",
-    )
+        figures = []
+        for table, name, rows in zip(TABLES, names, (count // 2, count), strict=True):
+            relation = f"{DOMAIN.schema_name}.{table.name}"
+            row = connection.execute("SELECT pg_total_relation_size(%s::regclass)", [relation]).fetchone()
+            size = int(row[0]) if row else 0
+            figures.append(Figure(f"on disk: a row of PostgreSQL, {name}", size / rows, None, "bytes/row"))
+    return figures
 
 
 def changes(cluster: BenchCluster, count: int) -> pa.Table:
@@ -161,6 +183,7 @@ def _change(person: dict[str, Any], code: str, household: str, revision: int) ->
         "revision": revision,
         "municipality": person["municipality"],
         "effective_on": date(2026, 4, revision),
+        "known_from": date(2026, 4, revision),
         "case_code": code,
         "person": facts | other_columns,
     }
@@ -173,18 +196,25 @@ def _save_commits(file: str, table: pa.Table) -> None:
 
 
 def _commits(table: pa.Table) -> Iterator[dict[str, Any]]:
-    columns = next(definition.columns for definition in tables_of(DOMAIN) if definition.entity == PERSON)
     for start in range(0, table.num_rows, COMMIT_RECORDS):
         part = table.slice(start, COMMIT_RECORDS)
-        (rows,) = rows_of(DOMAIN, part, pa.array(range(len(part)), pa.int64()))
-        text = pa.BufferOutputStream()
-        csv.write_csv(rows.data.select(columns), text, csv.WriteOptions(include_header=False))
+        rows = {
+            each.table.name: each.data
+            for each in rows_of(DOMAIN, part, pa.array(range(len(part)), pa.int64()))
+        }
         yield {
-            "csv": text.getvalue().to_pybytes(),
+            "csv": [_csv(rows[definition.name].select(definition.columns)) for definition in TABLES],
             "receipts": _compressed(receipts_of(DOMAIN, part)),
-            "rows": len(part),
+            "changes": len(part),
             "offsets": [(start + len(part)) // PARTITIONS] * PARTITIONS,
         }
+
+
+def _csv(rows: pa.Table) -> bytes:
+    text = pa.BufferOutputStream()
+    csv.write_csv(rows, text, csv.WriteOptions(include_header=False))
+    content: bytes = text.getvalue().to_pybytes()
+    return content
 
 
 def _compressed(receipts: pa.Table) -> bytes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from connectors.postgres import PostgresSink, SinkAccess, postgres_worker, sink_role
-from connectors.postgres.table_definitions import PERSON, Table, tables_of
+from connectors.postgres.table_definitions import Table
 from connectors.sink import batch_of
 from infra.apply.installation import Installation
 from infra.coding import codec
@@ -24,7 +24,7 @@ from streams.sealing import Coding
 from tests.bench import log
 from tests.bench.shared import wait_for_share
 from tests.bench.side import Task
-from tests.bench.sink import COMMIT_RECORDS, DOMAIN, PARTITIONS
+from tests.bench.sink import COMMIT_RECORDS, DOMAIN, PARTITIONS, TABLES
 from tests.bench.timing import Run, Stopwatch
 
 _STEP: Final = sink_step(DOMAIN.id)
@@ -72,20 +72,36 @@ def _copy(task: Task, watch: Stopwatch) -> None:
     """Write the same rows, receipts and offsets, prepared beforehand, by COPY and ON CONFLICT."""
     with pa.memory_map(task.options["commits"]) as source:
         commits = pa.ipc.open_file(source).read_all().to_pylist()
-    table = next(table for table in tables_of(DOMAIN) if table.entity == PERSON)
-    statements = _Statements(table)
+    merges = [_Merge(table) for table in TABLES]
     with psycopg.connect(Environment.load().dsn(sink_role(DOMAIN)), autocommit=True) as connection:
-        connection.execute(statements.stage)
+        for merge in merges:
+            connection.execute(merge.stage)
         for partition in range(PARTITIONS):
-            connection.execute(statements.begin, [_TOPIC, partition])
+            connection.execute(_of_store(_BEGIN), [_TOPIC, partition])
         for commit in commits:
             with connection.transaction():
-                statements.execute(connection, commit)
-            watch.record_batch(commit["rows"])
+                for partition, offset in enumerate(commit["offsets"]):
+                    connection.execute(_of_store(_OFFSET), [offset, _TOPIC, partition])
+                for merge, rows in zip(merges, commit["csv"], strict=True):
+                    merge.execute(connection, rows)
+                connection.execute(_of_store(_RECEIPTS), [commit["receipts"]])
+            watch.record_batch(commit["changes"])
 
 
-class _Statements:
-    """The statements of each commit."""
+_BEGIN: Final = "INSERT INTO {offset} (topic, partition, next_offset) VALUES (%s, %s, 0)"
+_OFFSET: Final = "UPDATE {offset} SET next_offset = %s WHERE topic = %s AND partition = %s"
+_RECEIPTS: Final = "INSERT INTO {outbox} (receipts) VALUES (%b)"
+
+
+def _of_store(statement: Any) -> sql.Composed:
+    """Return a statement on the tables that every store has."""
+    schema = DOMAIN.schema_name
+    outbox, offset = sql.Identifier(schema, "receipt_outbox"), sql.Identifier(schema, "sink_offset")
+    return sql.SQL(statement).format(outbox=outbox, offset=offset)
+
+
+class _Merge:
+    """The statements by which each commit writes the rows of a table."""
 
     def __init__(self, table: Table) -> None:
         comma = sql.SQL(", ")
@@ -95,8 +111,7 @@ class _Statements:
         ]
         parts = {
             "table": sql.Identifier(DOMAIN.schema_name, table.name),
-            "outbox": sql.Identifier(DOMAIN.schema_name, "receipt_outbox"),
-            "offset": sql.Identifier(DOMAIN.schema_name, "sink_offset"),
+            "stage": sql.Identifier(f"stage_{table.name}"),
             "typed": comma.join(column_definitions),
             "columns": comma.join(map(sql.Identifier, table.columns)),
             "key": comma.join(map(sql.Identifier, table.key)),
@@ -106,23 +121,17 @@ class _Statements:
         def compose(text: Any) -> sql.Composed:
             return sql.SQL(text).format(**parts)
 
-        self.stage = compose("CREATE TEMPORARY TABLE stage ({typed}) ON COMMIT DELETE ROWS")
-        self.begin = compose("INSERT INTO {offset} (topic, partition, next_offset) VALUES (%s, %s, 0)")
-        self._copy = compose("COPY stage ({columns}) FROM STDIN (FORMAT csv)")
+        self.stage = compose("CREATE TEMPORARY TABLE {stage} ({typed}) ON COMMIT DELETE ROWS")
+        self._copy = compose("COPY {stage} ({columns}) FROM STDIN (FORMAT csv)")
         self._merge = compose(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM stage ON CONFLICT ({key}) DO UPDATE SET {changes}"
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {stage} ON CONFLICT ({key}) DO UPDATE SET {changes}"
         )
-        self._receipts = compose("INSERT INTO {outbox} (receipts) VALUES (%b)")
-        self._offset = compose("UPDATE {offset} SET next_offset = %s WHERE topic = %s AND partition = %s")
 
-    def execute(self, connection: psycopg.Connection[Any], commit: Mapping[str, Any]) -> None:
-        """Execute one commit."""
-        for partition, offset in enumerate(commit["offsets"]):
-            connection.execute(self._offset, [offset, _TOPIC, partition])
+    def execute(self, connection: psycopg.Connection[Any], rows: bytes) -> None:
+        """Write rows, as CSV."""
         with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
-            copy.write(commit["csv"])
+            copy.write(rows)
         connection.execute(self._merge)
-        connection.execute(self._receipts, [commit["receipts"]])
 
 
 def _coding() -> Coding:

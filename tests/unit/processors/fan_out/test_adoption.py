@@ -15,6 +15,7 @@ from processors.fan_out.declared import Declared
 from schemas.declaration_digests import RULES, declaration_digests
 from schemas.declare import Amendment, Enrolled, Reads
 from schemas.systems import DOMAINS
+from tests.fan_out_checks import digests_of
 from tests.unit.processors.intake_output import enrolment, event, notice, received
 from tests.unit.processors.two_steps import Row, TwoSteps
 
@@ -66,6 +67,39 @@ def forget_rows(steps: TwoSteps) -> None:
     store = steps.fan_out_state["entities"]
     for key, value in list(store.values.items()):
         store.put(key, {**value, "rows": []})
+
+
+@pytest.mark.parametrize(("number", "complete"), [(1, False), (0, True)])
+def test_declarations_in_between_are_made_up_for(number: int, complete: bool) -> None:
+    """Of declarations 1 only part of the persons adopted that nobody reads cards, or none; 2 are as before 1."""
+    steps = with_cards(5)
+    forget_rows(steps)
+    pretend_adopted(steps, number)
+    store = steps.fan_out_state["adoption"]
+    store.put(
+        "adoption", {**store.values["adoption"], "complete": complete, "after": "" if complete else "p3"}
+    )
+    outputs = adopt(steps, 2)
+    receivers = [row["person"] for row in outputs["change.card"] if row["entity"] == "card"]
+    assert sorted(receivers) == [f"p{n}" for n in range(5)]
+    stored = store.values["adoption"]
+    assert (stored["number"], stored["complete"], digests_of(stored)) == (
+        2,
+        True,
+        dict(declaration_digests()),
+    )
+
+
+def test_a_worker_with_later_declarations_does_not_complete_an_adoption() -> None:
+    """Who was looked at before has what the earlier declarations say."""
+    steps = with_cards(5)
+    pretend_adopted(steps, 1)
+    store = steps.fan_out_state["adoption"]
+    begun = {**store.values["adoption"], "complete": False, "after": "p3", "persons": 4}
+    store.put("adoption", begun)
+    steps.fan_out = FanOutProcessor(2)
+    assert steps.change([adopted(1) | {"kind": "ADOPTING", "declarations": None}]) == {}
+    assert store.values["adoption"] == begun
 
 
 def test_a_reading_that_is_added_reaches_everybody_it_concerns() -> None:
@@ -261,7 +295,7 @@ def test_only_the_worker_of_the_same_declarations_adopts() -> None:
     """A lower number has no effect, as a replay reads those of before; a higher one ends the worker."""
     steps = with_cards(2)
     forget_rows(steps)
-    pretend_adopted(steps, 1, card="")
+    pretend_adopted(steps, 2, card="")
     steps.fan_out = FanOutProcessor(3)
     assert steps.change([adopted(2)]) == {}
     with pytest.raises(OutdatedWorkerError):
