@@ -133,6 +133,13 @@ def every_second_portion(adoption: Adoption) -> Portion:
     return _next_persons(adoption)
 
 
+def go_on_for_others(adoption: Adoption) -> Portion:
+    """Go on with the adoption of earlier declarations as if everybody so far had adopted those of now."""
+    if adoption._stored is not None and not adoption._stored["complete"]:
+        adoption._stored = {**adoption._stored, "number": adoption._number}
+    return _next_persons(adoption)
+
+
 def adopt_again(adoption: Adoption, number: int) -> bool:
     """Begin to adopt declarations, also if that has begun or is complete."""
     if adoption._stored is not None and adoption._stored["number"] == number:

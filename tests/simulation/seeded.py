@@ -298,6 +298,10 @@ def _adoption_skips(seed: Seed) -> None:
     seed(Adoption, "next_portion", wrong_rules.every_second_portion)
 
 
+def _adoption_of_before_continued(seed: Seed) -> None:
+    seed(Adoption, "next_portion", wrong_rules.go_on_for_others)
+
+
 def _adoption_repeated(seed: Seed) -> None:
     seed(Adoption, "begin", wrong_rules.adopt_again)
 
@@ -362,6 +366,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a late notice that changes no history": _late_unknown_to_histories,
     "rows of persons that aren't written into their histories": _rows_without_histories,
     "every second portion of an adoption left out": _adoption_skips,
+    "an adoption of earlier declarations continued": _adoption_of_before_continued,
     "an adoption repeated": _adoption_repeated,
     "an adoption stored as complete when it begins": _adopted_at_once,
     "an adoption by a worker of before": _adopted_by_anybody,
