@@ -89,8 +89,8 @@ SENTENCES: Final[Mapping[RejectionCode, str]] = MappingProxyType(
             "新たに住民となる人の記載がありません。 The notice does not name the persons who become residents."
         ),
         RejectionCode.CANCELS_UNKNOWN: (
-            "取消の対象となる届出が、この市区町村で受理されていません。"
-            " This municipality has accepted no notice with the number to be cancelled."
+            "取消の対象となる届出または事象が、この提出者・この者について受理されていません。"
+            " No notice or event of this submitter about this person has the number to be cancelled."
         ),
         RejectionCode.CANCELS_NOT_CANCELLABLE: (
             "対象の届出の異動事由は取消できません。職員の判断が必要です。"

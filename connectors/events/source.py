@@ -21,8 +21,9 @@ _NOTICE_FILE_PREFIX: Final = "notices"
 class EventsSource(FileSource[dict[str, Any]]):
     """A source of events of `system`.
 
-    For a municipal system, the municipality is passed in, or the file is named `<prefix>_<municipality>[_...].jsonl`;
-    `prefix` is the system's id by default. Raises KeyError for an unknown system or one that publishes nothing.
+    For a municipal system, the municipality is passed in, or the file is named `<prefix>_<municipality>[_...].jsonl`.
+    By default `prefix` is the system's id, and `events_` may be before it. Raises KeyError for an unknown system or one
+    that publishes nothing.
     """
 
     def __init__(
@@ -54,7 +55,10 @@ class EventsSource(FileSource[dict[str, Any]]):
 
     def _route_municipality(self) -> str | None:
         if self._system.municipal:
-            return municipality_of(self._file.name, self._prefix, "jsonl", self._municipality)
+            name = self._file.name
+            # As the synthetic city's files are named.
+            name = name if self._prefix != self._system.id else name.removeprefix("events_")
+            return municipality_of(name, self._prefix, "jsonl", self._municipality)
         if self._municipality is not None:
             raise FileNameError(f"{self._system.id} is a national system: omit the municipality")
         return None

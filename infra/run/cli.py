@@ -126,7 +126,7 @@ def restart_command(
         bool, typer.Option("--all", help="Restart also the workers of the installed generation.")
     ] = False,
 ) -> None:
-    """Restart workers that run other code or declarations than are installed, one at a time, readers first."""
+    """Restart workers that were given up or run other code or declarations than installed, one at a time."""
     started = time.monotonic()
     with errors_as_messages():
         number = restart(
@@ -136,6 +136,6 @@ def restart_command(
             everything,
         )
     if not number:
-        say(f"nothing to restart: every worker is of generation {installed_generation()}")
+        say(f"nothing to restart: every worker runs, of generation {installed_generation()}")
     else:
         say(f"{number} workers restarted in {time.monotonic() - started:.1f} s")

@@ -37,10 +37,12 @@ READY_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 
 
-def outdated(supervisor: RunningSupervisor | None, generation: str) -> list[Slot]:
-    """Return the slots whose worker is of another generation, in the order of their restarts."""
+def to_restart(supervisor: RunningSupervisor | None, generation: str) -> list[Slot]:
+    """Return the slots whose worker is of another generation or was given up, in the order of their restarts."""
     workers = supervisor.workers if supervisor else ()
-    return in_order([_slot(worker) for worker in workers if worker.generation != generation])
+    return in_order(
+        [_slot(worker) for worker in workers if worker.generation != generation or worker.state == "given-up"]
+    )
 
 
 def in_order(slots: Sequence[Slot]) -> list[Slot]:
@@ -56,7 +58,7 @@ def restart(
     report: Callable[[str], None],
     everything: bool = False,
 ) -> int:
-    """Restart the workers of another generation, or with `everything` all, and return how many.
+    """Restart the workers of another generation or given up, or with `everything` all, and return how many.
 
     `report` gets the name of each worker that runs again. Raise OperatorError where no worker runs here, the supervisor
     is of a release without restarts, or a worker doesn't come back: then the others go on as before.
@@ -67,7 +69,7 @@ def restart(
     if not all(worker.generation for worker in supervisor.workers):
         raise OperatorError("the supervisor is of an earlier release: stop it and start it again")
     every = in_order(supervisor.slots)
-    slots = every if everything else outdated(supervisor, installed_generation())
+    slots = every if everything else to_restart(supervisor, installed_generation())
     with exclusive(installation.run_folder / "restart.lock", "another command restarts the workers now"):
         admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
         for slot in slots:

@@ -89,8 +89,8 @@ SENTENCES: Final[Mapping[ValidationCode, str]] = MappingProxyType(
             " The notice number (届出番号) is not 1 to 32 letters A-Z a-z, digits and hyphens."
         ),
         ValidationCode.FORM_MUNICIPALITY: (
-            "市区町村コードの形式または検査数字が違います。"
-            " The municipality code (市区町村コード) is not six digits, or its check digit is wrong."
+            "市区町村コードがないか、形式または検査数字が違います。"
+            " The municipality code (市区町村コード) is missing, is not six digits, or its check digit is wrong."
         ),
         ValidationCode.FORM_REASON: "異動事由が一覧にありません。 The reason of change (異動事由) is unknown.",
         ValidationCode.FORM_EFFECTIVE_ON: (

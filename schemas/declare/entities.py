@@ -21,6 +21,7 @@ from schemas.declare.entity_rules import (
     Invariant,
     Level,
     OfResidenceOn,
+    require_level,
 )
 
 #: Part of a key: the municipality whose system submitted the event.
@@ -108,6 +109,7 @@ class Entity:
     def __post_init__(self) -> None:
         if not _ENTITY_ID.fullmatch(self.id):
             raise DeclarationError(f"entity {self.id!r}: the id must be lower-case words joined by hyphens")
+        require_level(self.id, self.level)
         self._check_fields()
         self._check_key()
         for event in self.events:
@@ -339,8 +341,7 @@ class Entity:
     @cached_property
     def is_residence_simple(self) -> bool:
         """Whether nothing but the residence affects its rule by residence while nothing is submitted."""
-        rule = self.by_residence
-        if rule is None or len(self.rules) > 1 or self.invariants:
+        if (rule := self.by_residence) is None or len(self.rules) > 1 or self.invariants:
             return False
         return rule.keeps is None or self.event(rule.opens).sets.get(rule.keeps[0]) != rule.keeps[1]
 

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 #: Text without control characters and other invisible characters; intake checks the characters.
 FREE_TEXT: Final = ""
 
@@ -52,7 +55,21 @@ class EntityField:
 
 def text(name: str, japanese: str, characters_max: int, pattern: str = FREE_TEXT) -> EntityField:
     """Declare a field of text with a maximum length in characters."""
+    if pattern != FREE_TEXT:
+        _check_pattern(name, pattern)
     return EntityField(name, japanese, characters_max=characters_max, pattern=pattern)
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    """Raise DeclarationError if intake couldn't match values against a pattern, or would match only part of them."""
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        raise DeclarationError(
+            f"text {name!r}: {pattern} is no regular expression of RE2: {error}"
+        ) from error
+    if not (pattern.startswith("^") and pattern.endswith("$")):
+        raise DeclarationError(f"text {name!r}: the pattern {pattern} must begin with ^ and end with $")
 
 
 def digits(name: str, japanese: str, count: int) -> EntityField:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, date
 from enum import StrEnum
 
+from schemas.declare.entity_fields import DeclarationError
+
 
 @dataclass(frozen=True)
 class FinalValue:
@@ -51,6 +53,12 @@ class Level(StrEnum):
 
     STANDARD = "STANDARD"
     HIGH = "HIGH"
+
+
+def require_level(declared: str, level: object) -> None:
+    """Raise DeclarationError if what is declared has a text as its level, which would count as no level."""
+    if not isinstance(level, Level):
+        raise DeclarationError(f"{declared}: the level must be Level.STANDARD or Level.HIGH, not {level!r}")
 
 
 class Cause(StrEnum):

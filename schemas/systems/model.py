@@ -26,6 +26,7 @@ from schemas.declare import (
     Reads,
     history_of,
 )
+from schemas.declare.entity_rules import require_level
 from schemas.reasons import FIELDS_BY_REASON, JAPANESE, Reason
 
 
@@ -133,13 +134,13 @@ class Domain:
     history_basis: str = ""
 
     def __post_init__(self) -> None:
+        require_level(self.id, self.level)
         self._check_level()
         if self.history_basis and not self.columns:
             raise DeclarationError(f"{self.id}: it has no rows of persons of which it could have a history")
         names = [reads.name for reads in self.readings]
-        for name in names:
-            if names.count(name) > 1:
-                raise DeclarationError(f"{self.id}: two readings have the same name, {name}")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise DeclarationError(f"{self.id}: two readings have the same name, {twice[0]}")
         for reads in self.reads:
             if reads.entity.by_part is not self.municipal and not (self.municipal and reads.is_held_by_part):
                 raise DeclarationError(

@@ -15,7 +15,7 @@ from infra.apply.installation import Installation
 from infra.run import supervisor as supervisor_module
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_requests import RestartRequests, request_restart
-from infra.run.rolling_restart import READERS_FIRST, in_order, outdated
+from infra.run.rolling_restart import READERS_FIRST, in_order, to_restart
 from infra.run.slots import RUN_STEPS, Slot, slots
 from infra.run.supervisor import RunningSupervisor, Supervisor, WorkerState, running_supervisor
 
@@ -40,17 +40,18 @@ def test_readers_of_a_topic_are_restarted_before_its_writers() -> None:
     ]  # fmt: skip
 
 
-def test_only_workers_of_another_generation_are_outdated() -> None:
+def test_workers_of_another_generation_or_given_up_are_restarted() -> None:
     """Workers under a supervisor of an earlier release have none."""
     states = [
         WorkerState("intake", 0, "running", 1, 0, None, "old"),
         WorkerState("household", 0, "running", 2, 0, None, "new"),
         WorkerState("fan-out", 0, "given-up", None, 0, 12, "old"),
+        WorkerState("fan-out", 1, "given-up", None, 0, 78, "new"),
         WorkerState("conversion", 0, "running", 3, 0, None),
     ]
-    found = outdated(RunningSupervisor(9, tuple(states)), "new")
-    assert found == [Slot("conversion", 0), Slot("fan-out", 0), Slot("intake", 0)]
-    assert outdated(None, "new") == []
+    found = to_restart(RunningSupervisor(9, tuple(states)), "new")
+    assert found == [Slot("conversion", 0), Slot("fan-out", 0), Slot("fan-out", 1), Slot("intake", 0)]
+    assert to_restart(None, "new") == []
 
 
 @pytest.fixture

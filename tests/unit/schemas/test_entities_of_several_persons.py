@@ -68,6 +68,13 @@ def test_flags_are_different_words(values: tuple[str, ...]) -> None:
         flags("kinds", "種類", *values)
 
 
+@pytest.mark.parametrize("pattern", ["^(?!X)[A-Z]{1,9}$", "^[A-Z$", "[A-Z]{1,9}", "^[A-Z]{1,9}"])
+def test_a_pattern_is_of_re2_and_of_the_whole_text(pattern: str) -> None:
+    """Intake would fail on each submission, or accept any text with a part that matches."""
+    with pytest.raises(DeclarationError, match="text 'serial'"):
+        text("serial", "番号", 10, pattern)
+
+
 def test_a_schema_has_members_if_any_event_has() -> None:
     """Its documentation names these events; no other system's schema has the field."""
     alone = replace(AID, events=tuple(replace(event, of_members=False) for event in AID.events))
