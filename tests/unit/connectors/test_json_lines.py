@@ -80,6 +80,9 @@ def test_events_of_a_municipal_system_need_a_municipality(tmp_path: Path) -> Non
     path.write_text('{"domain": "child"}\n')
     assert EventsSource("child", path).open() == [Route("child", "131041")]
     assert EventsSource("care", path, "141097").open() == [Route("care", "141097")]
+    named_as_synthetic = path.rename(tmp_path / "events_child_131041_2.jsonl")
+    assert EventsSource("child", named_as_synthetic).open() == [Route("child", "131041")]
+    path = named_as_synthetic
     with pytest.raises(FileNameError):
         EventsSource("nta", path, "131041").open()
     with pytest.raises(FileNameError):
