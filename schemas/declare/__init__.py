@@ -6,14 +6,7 @@ Declarations are data. Topics, Avro schemas, tables and checks follow from them;
 from schemas.declare.coarser import Coarser, OneOf, Steps
 from schemas.declare.column_names import COMMON_NAMES
 from schemas.declare.derived_entities import ACCOUNT, REGISTRATION, RESIDENT
-from schemas.declare.entities import (
-    PART,
-    Amendment,
-    Consequence,
-    Entity,
-    FollowsEntity,
-    Rules,
-)
+from schemas.declare.entities import PART, Amendment, Consequence, Entity, FollowsEntity, Rules
 from schemas.declare.entity_events import (
     CANCELLED,
     ENROLLED,
