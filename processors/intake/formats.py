@@ -58,7 +58,7 @@ def matches(pattern: str, characters_max: int | None = None) -> Check:
     """Return a check for a regular expression (RE2, with anchors) and a maximum length."""
 
     def check(values: pa.Array) -> pa.Array:
-        # The expression is compiled anew for each column, and optional columns are often null in a whole batch.
+        # The expression is compiled again for each column, and optional columns are often null in a whole batch.
         if values.null_count == len(values):
             return pa.nulls(len(values), pa.bool_())
         matching = pc.match_substring_regex(values, pattern)
