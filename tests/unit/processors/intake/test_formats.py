@@ -57,7 +57,7 @@ CASES: dict[str, tuple[formats.Check, Plain, str]] = {
     "effective_on": (formats.is_date, plain_date, "(1900|2000|2023|2024|0000)-02-(28|29|30)"),
     "sex": (formats.is_sex, ("男", "女").__contains__, "[男女]{0,2}"),
     "relationship": (formats.is_relationship, plain_text(formats.RELATIONSHIP_MAX), "(子|妻){0,50}"),
-    "address": (formats.is_address, plain_text(formats.ADDRESS_MAX), "(東京　1){70}[東京　1]{10,30}"),
+    "address": (formats.is_address, plain_text(formats.ADDRESS_MAX), "[東京　1]{290,310}"),
     "flag": (formats.is_flag, ("0", "1").__contains__, "[01]{0,2}"),
     "account": (formats.is_account, plain_pattern("[A-Za-z0-9._-]+", 64), "[A-Za-z0-9._/-]{0,70}"),
     "holder": (formats.is_holder, plain_pattern(f"{K}([　 ]{K})*", formats.KANA_MAX), "[アー]{1,3}[　 ]{0,2}[ン]{0,3}"),
