@@ -53,6 +53,13 @@ class OperatorError(RuntimeError):
         self.code = code
 
 
+class NotAppliedError(OperatorError):
+    """Other declarations are installed than were applied last."""
+
+    def __init__(self) -> None:
+        super().__init__("the installed declarations are not applied: run `mesh apply`")
+
+
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
     """Print the text of an expected error and exit with its code; all other errors pass."""

@@ -6,6 +6,7 @@ by them. A worker of fan-out compares its number with the command's (`processors
 
 from __future__ import annotations
 
+from infra.apply.accepted_events import declared_events
 from infra.apply.applied_declarations import (
     AppliedDeclarations,
     applied_declarations,
@@ -38,8 +39,11 @@ def number_declarations(environment: Environment, installation: Installation) ->
             digest=digest,
             readings=declared_readings(),
             fields={**applied.fields, **declared_fields()},
+            events={**applied.events, **declared_events()},
         )
         write_applied(installation, declared)
+    elif not applied.events:  # An earlier release has written the file.
+        write_applied(installation, applied.model_copy(update={"events": declared_events()}))
 
 
 def submit_adoption(environment: Environment, installation: Installation) -> int | None:

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 import orjson
 from pydantic import BaseModel
 
+from infra.apply.accepted_events import AcceptedEvents
 from infra.apply.installation import Installation
+from infra.errors import NotAppliedError
 from infra.local.home import write_json
+from schemas.declaration_digests import digest_of_all
 from schemas.systems import DOMAINS, SYSTEMS
 
 
@@ -20,7 +23,8 @@ class AppliedDeclarations(BaseModel, frozen=True, extra="forbid"):
     """What was applied last; the number is 0 before the first `mesh apply`.
 
     `readings` has the tables of all readings, each with whether the reading has ended, and `fields` the names of the
-    fields of each entity and reading that was ever applied, see `declared_fields`.
+    fields of each entity and reading that was ever applied, see `declared_fields`. `events` is what the events of each
+    entity may bring that was ever applied; empty if it was applied by an earlier release.
     """
 
     number: int = 0
@@ -28,6 +32,7 @@ class AppliedDeclarations(BaseModel, frozen=True, extra="forbid"):
     is_submitted: bool = False
     readings: Mapping[str, bool] = {}
     fields: Mapping[str, tuple[str, ...]] = {}
+    events: AcceptedEvents = {}
 
 
 def declared_readings() -> dict[str, bool]:
@@ -67,3 +72,14 @@ def applied_number(installation: Installation) -> int:
 def write_applied(installation: Installation, applied: AppliedDeclarations) -> None:
     """Write what was applied."""
     write_json(installation.declarations, applied.model_dump())
+
+
+def are_applied(installation: Installation) -> bool:
+    """Return whether the declarations that are installed are those that were applied last."""
+    return applied_declarations(installation).digest == digest_of_all()
+
+
+def require_applied(installation: Installation) -> None:
+    """Raise NotAppliedError where other declarations are installed than were applied last."""
+    if not are_applied(installation):
+        raise NotAppliedError

@@ -11,6 +11,7 @@ from infra.apply import schemas_and_stores
 from infra.apply.applied_declarations import applied_declarations, declared_fields
 from infra.apply.ended_readings import check_taken_away
 from infra.apply.installation import ApplySettings, Installation
+from infra.apply.narrowed_events import narrowed
 from infra.apply.schemas_and_stores import SchemaPlan
 from infra.apply.topics_and_acls import ApplyError, admin_client, check_topics, existing_topics
 from infra.coding import codec_with
@@ -46,10 +47,11 @@ def check(
     `recreated` are topics that a replay deletes before, and with them all stores: these may differ. Raise ApplyError
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
+    check_declarations()
+    check_events(installation)
     if not recreated:
         check_fields(installation)
         check_taken_away(environment, installation)
-    check_declarations()
     check_schema_files(topics)
     client = admin_client(environment)
     existing = existing_topics(client)
@@ -78,6 +80,15 @@ def check_fields(installation: Installation) -> None:
                 f"{', '.join(names)}: only add fields at the end, because values are stored and sent in this order; "
                 "or derive everything again with `mesh replay --yes`"
             )
+
+
+def check_events(installation: Installation) -> None:
+    """Raise ApplyError where an event may bring less than when declarations were last applied, also before a replay."""
+    if fault := narrowed(applied_declarations(installation).events):
+        raise ApplyError(
+            f"{fault}; what was accepted before must stay accepted, because a replay reads it again: "
+            "declare another event or field beside it"
+        )
 
 
 def check_declarations() -> None:

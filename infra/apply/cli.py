@@ -15,7 +15,6 @@ from infra.apply.reconcile import STAGES, ApplySummary, apply
 from infra.environment import Environment
 from infra.errors import errors_as_messages
 from infra.printing import console, say, text_column
-from infra.run.generation import installed_generation
 from infra.run.rolling_restart import restart, to_restart
 from infra.run.supervisor import running_supervisor
 
@@ -41,7 +40,7 @@ def command(
         applied = apply_with_progress(environment, installation, municipality or [], passwords)
         for line in report_lines(applied, installation.municipalities()):
             say(line)
-        if to_restart(running_supervisor(installation), installed_generation()):
+        if to_restart(installation, running_supervisor(installation)):
             restart(environment, installation, lambda name: say(f"{name} restarted"))
         report_adoption(environment, installation)
         say(f"done in {time.monotonic() - begun:.1f} s")

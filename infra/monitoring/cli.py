@@ -91,7 +91,7 @@ def _print(mesh_status: MeshStatus) -> None:
     if mesh_status.outdated:
         rows = ((*_cells(worker), worker.generation or "–") for worker in mesh_status.workers)
         terminal.print(table((*columns, "generation"), rows))
-        say(f"installed is generation {mesh_status.generation}: mesh restart restarts workers of another one")
+        say(f"installed is generation {mesh_status.generation}: {_advice(mesh_status)}")
     else:
         terminal.print(table(columns, map(_cells, mesh_status.workers)))
     if mesh_status.adoption is not None and mesh_status.adoption.declarations:
@@ -100,6 +100,14 @@ def _print(mesh_status: MeshStatus) -> None:
         terminal.print(_dlq_table(mesh_status.dlq))
     if not mesh_status.workers:
         say("no workers run here; start them with mesh up, or mesh run")
+
+
+def _advice(mesh_status: MeshStatus) -> str:
+    if mesh_status.is_applied:
+        return "mesh restart restarts workers of another one"
+    return (
+        "its declarations are not applied yet: mesh apply applies them, and restarts workers of another one"
+    )
 
 
 def _dlq_table(dlq: dict[str, tuple[int, int]]) -> Table:

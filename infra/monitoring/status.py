@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
+from infra.apply.applied_declarations import are_applied
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import NoEnvironmentError, OperatorError
@@ -51,6 +52,8 @@ class MeshStatus:
     generation: str = field(default_factory=installed_generation)
     #: How far the declarations are adopted; None if the servers don't answer.
     adoption: AdoptionProgress | None = None
+    #: Whether the declarations that are installed were applied.
+    is_applied: bool = True
 
     @property
     def outdated(self) -> list[WorkerStatus]:
@@ -70,6 +73,7 @@ class MeshStatus:
             "servers": [asdict(server) for server in self.servers],
             "workers": [asdict(worker) for worker in self.workers],
             "generation": self.generation,
+            "is_applied": self.is_applied,
             "adoption": None if self.adoption is None else asdict(self.adoption),
             "dlq": None
             if self.dlq is None
@@ -100,7 +104,9 @@ def status_of(installation: Installation) -> MeshStatus:
         for worker, status in zip(workers, statuses, strict=True)
         for step in given_up_sinks(installation, worker)
     ]
-    return MeshStatus(Stack().status(), statuses, dlq, adoption=adoption)
+    return MeshStatus(
+        Stack().status(), statuses, dlq, adoption=adoption, is_applied=are_applied(installation)
+    )
 
 
 def _group_members(environment: Environment, workers: tuple[WorkerState, ...]) -> dict[str, GroupMembers]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from infra.apply.applied_declarations import require_applied
 from infra.apply.cli import apply_with_progress, report_adoption, report_lines
 from infra.apply.installation import Installation
 from infra.environment import Environment
@@ -42,8 +43,7 @@ def run(
         installation = Installation.of_settings()
         selected = slots(steps or [], workers)
         environment = Environment.load()
-        if not installation.schema_ids.exists():
-            raise OperatorError("the declarations are not applied yet: run `mesh apply`")
+        require_applied(installation)
         _require_keys(environment, installation, selected)
         supervisor = Supervisor(installation, selected, say)
         for number in (signal.SIGTERM, signal.SIGINT):

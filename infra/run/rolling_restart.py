@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 from confluent_kafka.admin import AdminClient
 
+from infra.apply.applied_declarations import require_applied
 from infra.apply.installation import Installation
 from infra.environment import Environment
 from infra.errors import OperatorError
@@ -24,6 +25,7 @@ from infra.local.kafka_server import ADMIN
 from infra.monitoring.groups import GroupMembers, describe_groups, partitions_of
 from infra.run.exclusive import exclusive
 from infra.run.generation import installed_generation
+from infra.run.given_up import given_up_sinks
 from infra.run.restart_requests import request_restart
 from infra.run.slots import Slot, groups_of, reading_steps_of
 from infra.run.supervisor import RunningSupervisor, WorkerState, running_supervisor
@@ -37,11 +39,17 @@ READY_TIMEOUT_S: Final = 120.0
 POLL_S: Final = 0.1
 
 
-def to_restart(supervisor: RunningSupervisor | None, generation: str) -> list[Slot]:
-    """Return the slots whose worker is of another generation or was given up, in the order of their restarts."""
-    workers = supervisor.workers if supervisor else ()
+def to_restart(installation: Installation, supervisor: RunningSupervisor | None) -> list[Slot]:
+    """Return the slots to restart, in order: workers of another generation or given up, or with a sink given up."""
+    workers, generation = supervisor.workers if supervisor else (), installed_generation()
     return in_order(
-        [_slot(worker) for worker in workers if worker.generation != generation or worker.state == "given-up"]
+        [
+            _slot(worker)
+            for worker in workers
+            if worker.generation != generation
+            or worker.state == "given-up"
+            or given_up_sinks(installation, worker)
+        ]
     )
 
 
@@ -60,16 +68,18 @@ def restart(
 ) -> int:
     """Restart the workers of another generation or given up, or with `everything` all, and return how many.
 
-    `report` gets the name of each worker that runs again. Raise OperatorError where no worker runs here, the supervisor
-    is of a release without restarts, or a worker doesn't come back: then the others go on as before.
+    `report` gets the name of each worker that runs again. Raise OperatorError where the declarations aren't applied, no
+    worker runs here, the supervisor is of a release without restarts, or a worker doesn't come back: then the others go
+    on as before.
     """
+    require_applied(installation)
     supervisor = running_supervisor(installation)
     if supervisor is None:
         raise OperatorError("no workers run here; start them with mesh up, or mesh run")
     if not all(worker.generation for worker in supervisor.workers):
         raise OperatorError("the supervisor is of an earlier release: stop it and start it again")
     every = in_order(supervisor.slots)
-    slots = every if everything else to_restart(supervisor, installed_generation())
+    slots = every if everything else to_restart(installation, supervisor)
     with exclusive(installation.run_folder / "restart.lock", "another command restarts the workers now"):
         admin = AdminClient({**environment.kafka(ADMIN), "log_level": "2"})
         for slot in slots:

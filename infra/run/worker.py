@@ -16,9 +16,10 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
+from infra.apply.applied_declarations import require_applied
 from infra.apply.installation import ApplySettings, Installation
 from infra.environment import Environment
-from infra.errors import KeyFileError, NoEnvironmentError, OperatorError, StackError
+from infra.errors import KeyFileError, NoEnvironmentError, NotAppliedError, OperatorError, StackError
 from infra.run.logs import configure
 from infra.run.prewarmed import PREWARM, load_modules, wait_for_slot
 from infra.run.restart_policy import NOT_CONFIGURED
@@ -49,11 +50,18 @@ def run(slot: Slot) -> int:
         return _run(slot, environment, installation)
     except (NoEnvironmentError, StackError) as error:
         return _ended(UNAVAILABLE, "worker.no-servers", error)
+    except NotAppliedError as error:
+        # The supervisor tries again until they are: nothing is known yet of what they declare.
+        return _ended(UNAVAILABLE, "worker.not-applied", error, reason=_reason(error))
     except (OperatorError, KeyFileError) as error:
-        # These texts are for operators. Backticks are not in the alphabet of logs.
-        return _ended(NOT_CONFIGURED, "worker.not-applied", error, reason=str(error).replace("`", ""))
+        return _ended(NOT_CONFIGURED, "worker.not-applied", error, reason=_reason(error))
     except (ValidationError, KeyError) as error:
         return _ended(NOT_CONFIGURED, "worker.not-applied", error)
+
+
+def _reason(error: OperatorError | KeyFileError) -> str:
+    """Return a text that is for operators. Backticks are not in the alphabet of logs."""
+    return str(error).replace("`", "")
 
 
 def _run(slot: Slot, environment: Environment, installation: Installation) -> int:
@@ -62,6 +70,7 @@ def _run(slot: Slot, environment: Environment, installation: Installation) -> in
         return _tracker(environment, installation)
     if slot.step == CLOCK:
         return _clock(installation)
+    require_applied(installation)
     if slot.step.startswith("sink"):
         from infra.run.sinks import run_sinks  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from processors.entities.coverage import EVERYBODY, Coverage, held, open_periods
+from processors.entities.coverage import EVERYBODY, CoverageState, held, open_periods
 from processors.entities.timeline import Key, Timeline, Version, version_on
 from schemas.declare import (
     ACCOUNT,
@@ -241,7 +241,7 @@ IS_ACCOUNT_READ: Final = bool(READ_OF_ACCOUNT or HIGH_READ_OF_ACCOUNT)
 
 
 #: Returns a person's coverage by enrolment in a domain and municipality; None if the person never was enrolled.
-Enrolments = Callable[[str, str | None], Coverage | None]
+Enrolments = Callable[[str, str | None], CoverageState | None]
 
 
 @dataclass(slots=True)  # Not frozen: that takes three times as long to make.
@@ -260,7 +260,7 @@ class RowContext:
     ever_protected: bool = False
     protection_on: date = date.min
 
-    def coverage(self, reading: PreparedReading, part: str | None) -> Coverage | None:
+    def coverage(self, reading: PreparedReading, part: str | None) -> CoverageState | None:
         """Return the coverage of the person for rows of a part; None if there never was any."""
         if reading.for_enrolled:
             return self.enrolments(reading.domain.id, part)
@@ -334,7 +334,7 @@ def _row_of_part(
 
 
 def _row(
-    reading: PreparedReading, versions: Sequence[Version], coverage: Coverage, context: RowContext
+    reading: PreparedReading, versions: Sequence[Version], coverage: CoverageState, context: RowContext
 ) -> Row | None:
     """Return the row, since the day from which the domain sees it as it is; None if there was none yet."""
     last = context.day if coverage.open else coverage.since - timedelta(days=1)

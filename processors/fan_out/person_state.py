@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final, NamedTuple
 
-from processors.entities.coverage import Coverage
+from processors.entities.coverage import CoverageState
 from processors.fan_out.history import (
     NO_DECISIONS,
     NO_RECEIPT,
@@ -237,12 +237,12 @@ class PersonState:
         registration = self.registers.get(municipality) if municipality else None
         return registration is not None and registration.resident
 
-    def enrolment_in(self, domain: str, municipality: str | None) -> Coverage | None:
+    def enrolment_in(self, domain: str, municipality: str | None) -> CoverageState | None:
         """Return since when the domain's row is open, or is not any more; None if there is none."""
         row = self.rows.get((domain, municipality))
         if row is None:
             return None
-        return Coverage(row.open, row.opened_on if row.open else row.effective_on, row.opened_on)
+        return CoverageState(row.open, row.opened_on if row.open else row.effective_on, row.opened_on)
 
     @property
     def protection_changed_on(self) -> date:

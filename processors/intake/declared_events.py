@@ -179,7 +179,7 @@ class DeclaredEventType:
         return [
             (declared_codes.unexpected(field), pc.or_(pc.is_null(values), is_brought)),
             (declared_codes.missing(field), pc.or_(pc.is_valid(values), pc.invert(is_required))),
-            (declared_codes.wrong_form(field), _or(pc.is_null(values), _check_of(field)(values))),
+            (declared_codes.wrong_form(field), _or(pc.is_null(values), check_of(field)(values))),
         ]
 
     def canonical_form(self, events: DeclaredEvents) -> pa.Array:
@@ -276,7 +276,8 @@ def _source_checks(events: DeclaredEvents) -> Iterator[RuleCheck]:
     yield ValidationCode.UNREADABLE, pc.is_null(fault)
 
 
-def _check_of(field: EntityField) -> formats.Check:
+def check_of(field: EntityField) -> formats.Check:
+    """Return the check of the values that an event may bring of a field."""
     if field.choices:
         return formats.one_of(*field.choices)
     if field.type == "date":

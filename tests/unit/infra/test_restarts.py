@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,11 @@ from pathlib import Path
 import pytest
 
 from infra.apply.installation import Installation
+from infra.environment import Environment
+from infra.errors import NotAppliedError
+from infra.run import rolling_restart
 from infra.run import supervisor as supervisor_module
+from infra.run.given_up import GivenUpSinks
 from infra.run.prewarmed import PrewarmedWorker
 from infra.run.restart_requests import RestartRequests, request_restart
 from infra.run.rolling_restart import READERS_FIRST, in_order, to_restart
@@ -40,8 +45,19 @@ def test_readers_of_a_topic_are_restarted_before_its_writers() -> None:
     ]  # fmt: skip
 
 
-def test_workers_of_another_generation_or_given_up_are_restarted() -> None:
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """Return an installation without servers."""
+    installation = Installation(tmp_path)
+    installation.run_folder.mkdir()
+    return installation
+
+
+def test_workers_of_another_generation_or_given_up_are_restarted(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Workers under a supervisor of an earlier release have none."""
+    monkeypatch.setattr(rolling_restart, "installed_generation", lambda: "new")
     states = [
         WorkerState("intake", 0, "running", 1, 0, None, "old"),
         WorkerState("household", 0, "running", 2, 0, None, "new"),
@@ -49,17 +65,31 @@ def test_workers_of_another_generation_or_given_up_are_restarted() -> None:
         WorkerState("fan-out", 1, "given-up", None, 0, 78, "new"),
         WorkerState("conversion", 0, "running", 3, 0, None),
     ]
-    found = to_restart(RunningSupervisor(9, tuple(states)), "new")
+    found = to_restart(installation, RunningSupervisor(9, tuple(states)))
     assert found == [Slot("conversion", 0), Slot("fan-out", 0), Slot("fan-out", 1), Slot("intake", 0)]
-    assert to_restart(None, "new") == []
+    assert to_restart(installation, None) == []
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    """Return an installation without servers."""
-    installation = Installation(tmp_path)
-    installation.run_folder.mkdir()
-    return installation
+def test_a_process_with_a_sink_that_was_given_up_is_restarted(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other sinks go on, so it runs; what an earlier process of the slot gave up doesn't count."""
+    monkeypatch.setattr(rolling_restart, "installed_generation", lambda: "new")
+    of_all, of_care = Slot("sink", 0), Slot("sink.care", 0)
+    for slot in (of_all, of_care):
+        GivenUpSinks(installation, slot).add("sink.care", 78)
+    states = (
+        WorkerState("sink", 0, "running", os.getpid(), 0, None, "new"),
+        WorkerState("sink.care", 0, "running", os.getpid() + 1, 0, None, "new"),
+    )
+    assert to_restart(installation, RunningSupervisor(9, states)) == [of_all]
+
+
+def test_nothing_is_restarted_before_the_declarations_are_applied(installation: Installation) -> None:
+    """The new workers could not process anything, and the old ones do."""
+    environment = Environment.model_construct()  # type: ignore[call-arg]
+    with pytest.raises(NotAppliedError, match="run `mesh apply`"):
+        rolling_restart.restart(environment, installation, print)
 
 
 Programs = dict[str, str]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
+from infra.apply.applied_declarations import AppliedDeclarations, write_applied
+from infra.apply.installation import Installation
+from infra.environment import Environment
 from infra.errors import OperatorError
+from infra.run import worker
 from infra.run.logs import ALLOWED, drop_unsafe
 from infra.run.restart_policy import (
     EARLY_ENDS_MAX,
@@ -15,6 +22,7 @@ from infra.run.restart_policy import (
 )
 from infra.run.slots import RUN_STEPS, Slot, groups_of, slots, steps_of
 from schemas.systems import DOMAINS
+from streams.worker import ExitCode
 
 
 def test_all_steps_run_by_default_and_the_tracker_and_the_clock_once() -> None:
@@ -67,6 +75,22 @@ def test_a_worker_is_never_given_up_for_an_unavailable_server() -> None:
     """The worker is not at fault, however long the server is down."""
     restarts = RestartPolicy()
     assert all(restarts.delay_after(10, 0.2) is not None for _ in range(10_000))
+
+
+@pytest.mark.parametrize("step", ["intake", "conversion", "sink.care"])
+def test_a_worker_waits_until_its_declarations_are_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It ends with a code after which it is always started again, and its log says why."""
+    installation = Installation(tmp_path)
+    write_applied(installation, AppliedDeclarations(number=1, digest="those of before"))
+    monkeypatch.setattr(Environment, "load", Environment.model_construct)
+    monkeypatch.setattr(Installation, "of_settings", lambda: installation)
+    with capture_logs() as entries:
+        assert worker.run(Slot(step, 0)) == ExitCode.UNAVAILABLE
+    assert [(entry["event"], entry["reason"]) for entry in entries] == [
+        ("worker.not-applied", "the installed declarations are not applied: run mesh apply")
+    ]
 
 
 def test_a_worker_that_is_not_configured_is_given_up_at_once() -> None:
