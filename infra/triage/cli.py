@@ -81,7 +81,7 @@ def conflicts_list(
         typer.Option("--system", metavar="ID", help="List those of a system of the high level instead."),
     ] = None,
 ) -> None:
-    """List open conflicts: ID, kind, person (mesh code), domain, municipalities, day."""
+    """List open conflicts: ID, kind, person (mesh code), domain, municipalities, day, reason."""
     with errors_as_messages():
         if system is None:
             rows = rejections_and_conflicts.list_conflicts(*_codec(), withdrawn)
@@ -89,7 +89,16 @@ def conflicts_list(
             rows = rejections_and_conflicts.list_sealed_conflicts(
                 *_codec(), Installation.of_settings(), system, withdrawn
             )
-    columns = ("id", "kind", "person", "domain", "municipality", "other_municipality", "effective_on")
+    columns = (
+        "id",
+        "kind",
+        "person",
+        "domain",
+        "municipality",
+        "other_municipality",
+        "effective_on",
+        "reason",
+    )
     _print(rows, ("status", *columns) if withdrawn else columns, as_json)
 
 

@@ -14,6 +14,7 @@ from infra.key_file import high_sealer
 from infra.submission_key import submission_opener
 from infra.triage.operator_commands import submit_command
 from infra.triage.records import Row, latest_by, read_rows, value_at
+from processors.entities.timeline import NoEffect
 from processors.rejections import RejectionCode, RejectionKind, find_repeats
 from schemas.codec import Codec
 from schemas.submission_schemas import OPERATOR_COMMAND, fields_of_resubmission, resubmission_in
@@ -92,7 +93,10 @@ def resubmit(environment: Environment, codec: Codec, rejection: str) -> None:
 
 
 def list_conflicts(environment: Environment, codec: Codec, withdrawn: bool = False) -> list[Row]:
-    """Return open conflicts by day and ID, with `withdrawn` also those that have ended."""
+    """Return open conflicts by day and ID, with `withdrawn` also those that have ended.
+
+    Each of an event without effect has a `code`, and `reason`, a sentence; others have none.
+    """
     return _listed(read_rows(environment, codec, "conflict", [CONFLICT]), withdrawn)
 
 
@@ -114,7 +118,11 @@ def list_sealed_conflicts(
 
 def _listed(rows: list[Row], withdrawn: bool) -> list[Row]:
     conflicts = latest_by(rows, "id")
-    selected = [row for row in conflicts if withdrawn or row["status"] == "OPEN"]
+    selected = [
+        {**row, "reason": NoEffect[row["code"]].sentence if row["code"] else None}
+        for row in conflicts
+        if withdrawn or row["status"] == "OPEN"
+    ]
     return sorted(selected, key=lambda row: (row["effective_on"], row["id"]))
 
 

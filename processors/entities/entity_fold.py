@@ -26,7 +26,7 @@ from processors.entities.consequences import (
     residence_dues,
 )
 from processors.entities.taken_over import taken_over
-from processors.entities.timeline import Key, Submission, Timeline, Values, Version
+from processors.entities.timeline import Key, NoEffect, Submission, Timeline, Values, Version
 from schemas.declare import (
     CANCELLED,
     PART,
@@ -181,31 +181,37 @@ class _Fold:
 
     def _submit(self, submission: Submission) -> None:
         event, key = self._entity.event(submission.event), self._key_of(submission)
-        day, taken = submission.effective_on, None
-        given: Submission | None = submission
+        day, given, taken = submission.effective_on, submission, None
+        reason = self._why_not_submit(event, submission)
         if event.takes_over is not None:
             taken = taken_over(self._entity, event.takes_over, submission, self._life, self._timeline)
-            given = None if taken is None else taken.submission
-        if given is None or not (self._may_submit(event, submission) and self._apply(event, key, day, given)):
-            self._timeline.without_effect.append(submission)
+            if taken is None:
+                reason = NoEffect.NOTHING_TO_TAKE_OVER
+            else:
+                given = taken.submission
+        reason = reason or self._apply(event, key, day, given)
+        if reason is not None:
+            self._timeline.without_effect.append((submission, reason))
         elif taken is not None and event.takes_over is not None:
             self._apply(self._entity.event(event.takes_over.closes), taken.key, day)
         for due in residence_dues(self._entity, [day]):
             self._push(due)
 
-    def _may_submit(self, event: Event, submission: Submission) -> bool:
-        """Return whether a municipality may open its fact of the person: a resident of its own, or anybody."""
+    def _why_not_submit(self, event: Event, submission: Submission) -> NoEffect | None:
+        """Return why a municipality can't open its fact of the person; None if it is a resident, or may be anybody."""
         if not self._entity.by_part or event.effect is not Effect.OPENS or event.is_anywhere:
-            return True
+            return None
         day = submission.effective_on
         rule = self._entity.rules_on(day).residence_on
         if rule is not None:
             of_year = rule.day_of(submission.fields[self._index[rule.year]])
             if of_year is None or day < of_year:
-                return False
+                return NoEffect.TOO_EARLY
             day = of_year
         period = self._life.period_on(day)
-        return period is not None and period.municipality == submission.part
+        if period is None or period.municipality != submission.part:
+            return NoEffect.NOT_REGISTERED
+        return None
 
     def _key_of(self, submission: Submission) -> Key:
         return tuple(
@@ -214,11 +220,18 @@ class _Fold:
         )
 
     def _follow(self, due: Due, rule: Follows | FollowsEntity | Expires) -> None:
-        event = self._entity.event(rule.event)
+        entity, event = self._entity, self._entity.event(rule.event)
         for key, versions in list(self._timeline.versions.items()):
-            values = dict(zip(self._index, versions[-1].values, strict=True)) | self._part_of(key)
-            if versions[-1].open and concerns(due, key, values, self._pasts[key], self._life):
-                self._apply(event, key, due.day, by_expiry=isinstance(rule, Expires))
+            latest = versions[-1]
+            values = dict(zip(self._index, latest.values, strict=True)) | self._part_of(key)
+            if not (latest.open and concerns(due, key, values, self._pasts[key], self._life)):
+                continue
+            if (
+                event.effect is Effect.CHANGES
+                and _values_after(entity, event, latest.values) == latest.values
+            ):
+                continue  # It would follow again and again.
+            self._apply(event, key, due.day, by_expiry=isinstance(rule, Expires))
         for settling in residence_dues(self._entity, [due.day]):
             self._push(settling)
 
@@ -262,27 +275,22 @@ class _Fold:
         submission: Submission | None = None,
         *,
         by_expiry: bool = False,
-    ) -> bool:
-        """Add the effect of an event to the timeline, submitted or not. Return whether it has one."""
+    ) -> NoEffect | None:
+        """Add the effect of an event to the timeline, submitted or not. Return why it has none; None if it has one."""
         fields = None if submission is None else submission.fields
         versions = self._timeline.versions.get(key, [])
         latest = versions[-1] if versions else None
         is_open, opens = latest is not None and latest.open, event.effect is Effect.OPENS
         invariants = self._entity.rules_on(day).invariants
-        if is_open is opens or (latest is not None and self._is_final(latest, invariants)):
-            return False
+        if latest is not None and self._is_final(latest, invariants):
+            return NoEffect.FINAL
+        if is_open is opens:
+            return NoEffect.OPEN_ALREADY if opens else NoEffect.NOT_OPEN
         before = None if opens or latest is None else latest.values
         values = _values_after(self._entity, event, before, fields)
-        if (
-            fields is None
-            and event.effect is Effect.CHANGES
-            and latest is not None
-            and values == latest.values
-        ):
-            return False  # What follows by itself would follow again and again.
         version = Version(day, event.effect is not Effect.CLOSES, values)
         if not self._is_allowed(key, version, invariants):
-            return False
+            return NoEffect.AT_MOST_ONE
         if latest is not None and latest.begins == day:
             versions.pop()  # It held on no day.
         versions.append(version)
@@ -295,7 +303,7 @@ class _Fold:
                 self._push(due)
         for due in by_named_entity(self._entity, key, version, latest, self._others):
             self._push(due)
-        return True
+        return None
 
     def _is_final(self, version: Version, invariants: Iterable[Invariant]) -> bool:
         finals = (each for each in invariants if isinstance(each, FinalValue))

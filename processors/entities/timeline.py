@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 #: The values of the entity's key, in its order; "" for the part of a national system.
 Key = tuple[str, ...]
@@ -48,12 +49,40 @@ class Version(NamedTuple):
     values: Values
 
 
+class NoEffect(StrEnum):
+    """Why a submission has no effect."""
+
+    OPEN_ALREADY = "OPEN_ALREADY"
+    NOT_OPEN = "NOT_OPEN"
+    FINAL = "FINAL"
+    AT_MOST_ONE = "AT_MOST_ONE"
+    NOT_REGISTERED = "NOT_REGISTERED"
+    TOO_EARLY = "TOO_EARLY"
+    NOTHING_TO_TAKE_OVER = "NOTHING_TO_TAKE_OVER"
+
+    @property
+    def sentence(self) -> str:
+        """What a clerk reads."""
+        return _SENTENCES[self]
+
+
+_SENTENCES: Final[Mapping[NoEffect, str]] = {
+    NoEffect.OPEN_ALREADY: "it opens what is open already on its day",
+    NoEffect.NOT_OPEN: "it changes or closes what isn't open on its day",
+    NoEffect.FINAL: "what it is about has a final value on its day",
+    NoEffect.AT_MOST_ONE: "another one is in force on its day, and at most one may be",
+    NoEffect.NOT_REGISTERED: "the person isn't registered in the municipality on the day that counts",
+    NoEffect.TOO_EARLY: "it is before the day of its year that counts, or its year is none",
+    NoEffect.NOTHING_TO_TAKE_OVER: "there is nothing to take over, or it is too late for that",
+}
+
+
 @dataclass(slots=True)  # Not frozen: that takes three times as long to make.
 class Timeline:
-    """The versions of each key, oldest first, and the submissions that have no effect."""
+    """The versions of each key, oldest first, and the submissions that have no effect, each with the reason."""
 
     versions: dict[Key, list[Version]] = field(default_factory=dict)
-    without_effect: list[Submission] = field(default_factory=list)
+    without_effect: list[tuple[Submission, NoEffect]] = field(default_factory=list)
 
     def days(self) -> list[date]:
         """Return the days on which a version begins."""

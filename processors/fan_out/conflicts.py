@@ -26,6 +26,7 @@ class Conflict(NamedTuple):
     status: str = OPEN
     entity: str | None = None
     number: str | None = None
+    code: str | None = None
 
 
 def conflicts(person: str, state: PersonState) -> dict[str, Conflict]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from processors.entities.rows import ENTITIES, RowId
 from processors.entities.timeline import Submission, Values
@@ -17,16 +17,26 @@ SubmissionId = tuple[str, str, str]
 _SUBMISSION: Final = itemgetter(*Submission._fields)
 
 
+class WithoutEffect(NamedTuple):
+    """Of a submission without effect: the day on which it would have one, and the code of the reason (`NoEffect`).
+
+    A conflict from before codes were recorded has none.
+    """
+
+    effective_on: date
+    code: str | None
+
+
 @dataclass(slots=True)
 class EntityHistory:
     """The submissions about one entity of a person in the order of arrival, and what was last published of it.
 
-    `rows` are the digests of the rows sent, `conflicts` the days of the submissions reported as being without effect.
+    `rows` are the digests of the rows sent, `conflicts` the submissions that are reported as being without effect.
     """
 
     submissions: list[Submission] = field(default_factory=list)
     rows: dict[RowId, str] = field(default_factory=dict)
-    conflicts: dict[SubmissionId, date] = field(default_factory=dict)
+    conflicts: dict[SubmissionId, WithoutEffect] = field(default_factory=dict)
 
 
 def read_entity(entity_id: str, stored: Mapping[str, Any]) -> EntityHistory:
@@ -42,7 +52,10 @@ def read_entity(entity_id: str, stored: Mapping[str, Any]) -> EntityHistory:
             RowId(row["domain"], row["reading"], row["part"], tuple(row["key"])): row["digest"]
             for row in stored["rows"]
         },
-        {(c["system"], c["part"] or "", c["number"]): c["effective_on"] for c in stored["conflicts"]},
+        {
+            (c["system"], c["part"] or "", c["number"]): WithoutEffect(c["effective_on"], c["code"])
+            for c in stored["conflicts"]
+        },
     )
 
 
@@ -66,8 +79,8 @@ def write_entity(history: EntityHistory) -> dict[str, Any]:
             for (domain, reading, part, key), digest in sorted(history.rows.items(), key=_order)
         ],
         "conflicts": [
-            {"system": system, "part": part or None, "number": number, "effective_on": day}
-            for (system, part, number), day in history.conflicts.items()
+            {"system": system, "part": part or None, "number": number, **without_effect._asdict()}
+            for (system, part, number), without_effect in history.conflicts.items()
         ],
     }
 

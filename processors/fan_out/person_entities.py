@@ -23,11 +23,17 @@ from processors.entities.rows import (
     RowId,
     rows_of,
 )
-from processors.entities.timeline import Submission, Timeline
+from processors.entities.timeline import NoEffect, Submission, Timeline
 from processors.fan_out.conflicts import OPEN, WITHDRAWN, Conflict
 from processors.fan_out.declared import Declared
 from processors.fan_out.domains import DOMAIN_ORDER
-from processors.fan_out.entity_history import EntityHistory, SubmissionId, read_entity, write_entity
+from processors.fan_out.entity_history import (
+    EntityHistory,
+    SubmissionId,
+    WithoutEffect,
+    read_entity,
+    write_entity,
+)
 from processors.fan_out.known_histories import (
     NO_HISTORY,
     EntityKnowledge,
@@ -216,7 +222,7 @@ class PersonEntities:
         self,
         key: str,
         rows: Mapping[RowId, Row],
-        submissions: Iterable[Submission],
+        submissions: Iterable[tuple[Submission, NoEffect]],
         unchanged: Iterable[RowId] = (),
     ) -> EntityDifferences:
         history = self._histories.get(key, _NOTHING_PUBLISHED)
@@ -227,7 +233,7 @@ class PersonEntities:
         changed += [RowDifference(id_, None) for id_ in sent if id_ not in digests]
         if len(changed) > 1:
             changed.sort(key=_row_order)
-        without_effect = {s.id: s.effective_on for s in submissions}
+        without_effect = {s.id: WithoutEffect(s.effective_on, reason.value) for s, reason in submissions}
         conflicts: list[Conflict] = []
         if without_effect != history.conflicts:
             person, entity_id = key.replace(_HIGH, "").split("/")
@@ -315,20 +321,25 @@ def _row_order(difference: RowDifference) -> tuple[int, str, str, tuple[str, ...
 
 
 def _conflicts(
-    person: str, entity: str, before: Mapping[SubmissionId, date], after: Mapping[SubmissionId, date]
+    person: str,
+    entity: str,
+    before: Mapping[SubmissionId, WithoutEffect],
+    after: Mapping[SubmissionId, WithoutEffect],
 ) -> Iterator[Conflict]:
     for id_ in sorted(before.keys() | after.keys()):
         if before.get(id_) == after.get(id_):
             continue
         system, part, number = id_
+        effective_on, code = after[id_] if id_ in after else before[id_]
         yield Conflict(
             id=f"event/{person}/{system}/{part or '-'}/{number}",
             kind="EVENT_WITHOUT_EFFECT",
             person=person,
-            effective_on=after[id_] if id_ in after else before[id_],
+            effective_on=effective_on,
             domain=system,
             municipality=part or None,
             entity=entity,
             number=number,
+            code=code,
             status=OPEN if id_ in after else WITHDRAWN,
         )

@@ -275,6 +275,9 @@ def _change(row: Row) -> PersonChange:
 def _domain_change(row: Row, change: DomainChange) -> Row:
     copied = {name: row[name] for name in ("person", "case", "reason", "received_at")}
     columns = {name: value for name, value in change._asdict().items() if name != "row"}
+    columns["columns"] = (
+        None if change.columns is None else list(change.columns)
+    )  # fastavro reads a tuple as a hint.
     facts = change.facts and {**change.facts._asdict(), "protected": None}
     return {**copied, **columns, "facts": facts, "account": change.account and change.account._asdict()}
 

@@ -13,6 +13,7 @@ import typer
 from connectors.postgres.table_definitions import ACCOUNT, tables_of
 from infra.cli import COMMANDS
 from infra.documents import SETTINGS, variables
+from processors.entities.timeline import NoEffect
 from schemas.systems import DOMAINS
 from schemas.topics import topics_of
 from streams.worker import ExitCode
@@ -52,6 +53,14 @@ def test_documents_name_only_existing_settings(guide: Path) -> None:
     known = {name for settings in SETTINGS for name in variables(settings)}
     named = set(re.findall(r"`\$?(MESH_[A-Z_]+)", guide.read_text(encoding="utf-8")))
     assert {name for name in named if not name.startswith("MESH_TEST_")} <= known
+
+
+def test_every_reason_of_no_effect_is_documented() -> None:
+    """docs/rules.md has exactly the codes of conflicts of events, each with its sentence."""
+    rules = (DOCS / "rules.md").read_text(encoding="utf-8")
+    table = rules.partition("| code | reason | what to do |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+?)(?:, such as revoked)? \|", table, re.MULTILINE)
+    assert dict(rows) == {reason.value: reason.sentence for reason in NoEffect}
 
 
 def test_the_columns_of_accounts_are_documented() -> None:

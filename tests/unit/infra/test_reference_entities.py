@@ -69,7 +69,7 @@ def timelines_differ(case: Case) -> str:
     found, should_be = steps(timeline), reference_steps(case.entity, reference)
     if found != should_be:
         return f"processors: {found}\nreference:  {should_be}"
-    conflicts = sorted(each.number for each in timeline.without_effect)
+    conflicts = sorted(each.number for each, _ in timeline.without_effect)
     expected = sorted(each.number for each in reference.without_effect)
     return "" if conflicts == expected else f"without effect: processors {conflicts}, reference {expected}"
 

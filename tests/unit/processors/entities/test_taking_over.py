@@ -8,7 +8,7 @@ import pytest
 
 from processors.entities.entity_fold import fold
 from processors.entities.taken_over import last_day_of_months
-from processors.entities.timeline import Submission
+from processors.entities.timeline import NoEffect, Submission
 from schemas.declare import PART, Entity, Expires, TakesOver, choice, closes, opens
 from schemas.declare import day as day_field
 from tests.unit.processors.entities.test_consequences import resident
@@ -41,6 +41,10 @@ def levels(
     timeline = fold(LEVEL, [certified, taken, *ended], resident(*moves))
     versions: dict[str, list[tuple[object, ...]]] = {
         key[0]: [(v.begins, v.open, *v.values) for v in found] for key, found in timeline.versions.items()
+    }
+    assert {reason for _, reason in timeline.without_effect} <= {
+        NoEffect.NOTHING_TO_TAKE_OVER,
+        NoEffect.NOT_REGISTERED,
     }
     return versions, len(timeline.without_effect)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors.entities.entity_fold import fold
 from processors.entities.rows import Row, RowContext, rows_of
-from processors.entities.timeline import Submission
+from processors.entities.timeline import NoEffect, Submission
 from tests.unit.processors.entities.cards import LIBRARY_CARD, READINGS, cancelled, day, submission
 
 pytestmark = pytest.mark.unit
@@ -35,7 +35,12 @@ def rows(submissions: list[Submission], on: date, *, protected: bool = False) ->
 
 def without_effect(submissions: list[Submission]) -> list[str]:
     """Return the numbers of the submissions without effect."""
-    return [s.number for s in fold(LIBRARY_CARD, submissions).without_effect]
+    return [s.number for s, _ in fold(LIBRARY_CARD, submissions).without_effect]
+
+
+def reasons(submissions: list[Submission]) -> dict[str, NoEffect]:
+    """Return why submissions have no effect, by their events."""
+    return {s.event: reason for s, reason in fold(LIBRARY_CARD, submissions).without_effect}
 
 
 def test_a_row_follows_the_events() -> None:
@@ -67,6 +72,8 @@ def test_at_most_one_is_in_force() -> None:
     assert without_effect([ISSUED, early]) == [early.number]
     assert without_effect([ISSUED, LOST, SECOND]) == []
     assert without_effect([ISSUED, LOST, SECOND, FOUND]) == [FOUND.number]
+    assert reasons([ISSUED, early]) == {"CardIssued": NoEffect.AT_MOST_ONE}
+    assert reasons([ISSUED, LOST, SECOND, FOUND]) == {"CardFound": NoEffect.AT_MOST_ONE}
     assert "B" not in rows([ISSUED, early], day(9))
 
 
@@ -74,6 +81,7 @@ def test_a_final_value_stays() -> None:
     """Nothing changes a void card: it is not found, not returned, and not issued again."""
     after = [submission("CardFound", 8), RETURNED, submission("CardIssued", 9)]
     assert sorted(without_effect([ISSUED, VOIDED, *after])) == sorted(s.number for s in after)
+    assert set(reasons([ISSUED, VOIDED, *after]).values()) == {NoEffect.FINAL}
     assert rows([ISSUED, VOIDED, *after], day(9))["A"].columns[1] == "void"
 
 
@@ -81,6 +89,8 @@ def test_a_change_without_an_opening_is_without_effect_until_it_arrives() -> Non
     """An event about a card that nobody issued is a conflict; a later submission may make it right."""
     assert without_effect([LOST]) == [LOST.number]
     assert without_effect([LOST, ISSUED]) == []
+    assert reasons([LOST]) == {"CardLost": NoEffect.NOT_OPEN}
+    assert reasons([ISSUED, submission("CardIssued", 2)]) == {"CardIssued": NoEffect.OPEN_ALREADY}
 
 
 def test_a_cancelled_event_never_was() -> None:

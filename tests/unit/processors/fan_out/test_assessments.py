@@ -79,8 +79,13 @@ class Mesh:
     @property
     def conflicts(self) -> list[str]:
         """The numbers of the events that have no effect."""
+        return sorted(self.reasons)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why each event that has no effect has none, by number."""
         of_events = DomainStores(self.steps.outputs).conflicts.values()
-        return sorted(each["number"] for each in of_events if each["kind"] == "EVENT_WITHOUT_EFFECT")
+        return {each["number"]: each["code"] for each in of_events if each["kind"] == "EVENT_WITHOUT_EFFECT"}
 
 
 MOVED = (
@@ -113,7 +118,7 @@ def test_who_moves_until_1_january_is_taxed_by_the_new_municipality(on: str) -> 
     assert mesh.conflicts == ["1"]
     mesh.add(tax("Assessed", "2026-06-01", "3", B, year="2027"))
     mesh.add(tax("Assessed", "2026-06-01", "4", B, year="0000"))
-    assert mesh.conflicts == ["1", "3", "4"]
+    assert mesh.reasons == {"1": "NOT_REGISTERED", "3": "TOO_EARLY", "4": "TOO_EARLY"}
 
 
 def test_an_assessment_of_somebody_who_had_died_never_was() -> None:
@@ -154,6 +159,14 @@ def test_a_second_assessment_and_a_correction_of_none_are_conflicts() -> None:
     mesh.add(tax("AssessmentWithdrawn", "2026-06-15", "4"))
     assert mesh.conflicts == []
     assert mesh.rows("local-tax", "assessment")[A, "2026"]["effective_on"] == date(2026, 8, 1)
+
+
+def test_a_conflict_has_the_reason_of_now() -> None:
+    """It is published again when an event has no effect for another reason than before."""
+    mesh = Mesh(ASSESSED, tax("Assessed", "2026-07-01", "3"))
+    assert mesh.reasons == {"1": "NOT_REGISTERED", "3": "NOT_REGISTERED"}
+    mesh.add(registered(A, "2020-04-01"))
+    assert mesh.reasons == {"3": "OPEN_ALREADY"}
 
 
 def test_a_withdrawn_assessment_takes_its_taxpayer_with_it() -> None:
