@@ -12,8 +12,10 @@ from processors.entities.causes import NOTHING_KNOWN, Life
 from processors.entities.consequences import Due
 from processors.entities.rows import PreparedReading, Row, RowContext, RowId, rows_of
 from processors.entities.timeline import Key, Submission, Timeline, Version
-from processors.fan_out import partition_clock, person_notices
+from processors.fan_out import partition_clock, person_entities, person_notices
 from processors.fan_out.adoption import Adoption, Portion
+from processors.fan_out.conflicts import Conflict
+from processors.fan_out.entity_history import SubmissionId, WithoutEffect
 from processors.fan_out.fan_out_outputs import FanOutOutputs
 from processors.fan_out.history import PersonNotice
 from processors.fan_out.partition_clock import PartitionClock
@@ -187,3 +189,18 @@ def row_of_the_record(_: FanOutOutputs, row: int, __: str, ___: PersonNotice | N
 def no_late_histories(*_: Any, **__: Any) -> list[Any]:
     """Return nothing: a late entry changes the rows of the person only."""
     return []
+
+
+#: The rule itself: `with_first_reasons` may stand in its place.
+_right_conflicts = person_entities._conflicts
+
+
+def with_first_reasons(
+    person: str,
+    entity: str,
+    before: Mapping[SubmissionId, WithoutEffect],
+    after: Mapping[SubmissionId, WithoutEffect],
+) -> Iterator[Conflict]:
+    """Leave a conflict as it is when its event has no effect for another reason than before."""
+    known = {id_: before[id_] for id_ in after if id_ in before}
+    return _right_conflicts(person, entity, before, {**after, **known})

@@ -36,7 +36,7 @@ def card_differences(city: SimCity, log: Log, databases: Mapping[str, SimDatabas
     yield from _different("the cards that were published", rows, _about(known, _published(log)))
     if _CARD in databases:
         yield from _different("the cards in the store", rows, _about(known, _stored(databases[_CARD])))
-    conflicts = {(persons[code], number, day): OPEN for code, number, day in expected.conflicts}
+    conflicts = {(persons[code], *of_event): why for (code, *of_event), why in expected.conflicts.items()}
     yield from _different("the events without effect", conflicts, _about(known, _conflicts(log)))
     yield from _different("the rejected events", expected.rejected, _rejected(log))
 
@@ -91,10 +91,10 @@ def _card(row: Mapping[str, Any]) -> Card:
 
 
 def _conflicts(log: Log) -> dict[tuple[str, str, date], str]:
-    """Return person, number and day of the events about cards that were last said to have no effect."""
+    """Return why events about cards were last said to have no effect, by person, number and day."""
     last = {row["id"]: row for row in _decoded("conflict", log.committed(CONFLICT))}
     return {
-        (row["person"], row["number"], row["effective_on"]): OPEN
+        (row["person"], row["number"], row["effective_on"]): row["code"]
         for row in last.values()
         if (row["kind"], row["status"], row["domain"]) == ("EVENT_WITHOUT_EFFECT", OPEN, _CARD)
     }

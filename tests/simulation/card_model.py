@@ -62,13 +62,14 @@ class CardOutcome:
 
     - `persons`: those whom `rows` and `conflicts` are about.
     - `rows`: by person and serial, the cards on the last day.
-    - `conflicts`: person, number and day of effect of each submission without effect, also of days to come.
+    - `conflicts`: why each submission without effect has none, by person, number and day of effect; also of days to
+      come.
     - `rejected`: how often a submission of this number was rejected for this reason.
     """
 
     persons: set[str] = field(default_factory=set)
     rows: dict[tuple[str, str], Card] = field(default_factory=dict)
-    conflicts: set[tuple[str, str, date]] = field(default_factory=set)
+    conflicts: dict[tuple[str, str, date], str] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
@@ -129,8 +130,9 @@ class _Walk:
             self._expire(day)
             for submission in standing:
                 if submission.effective_on == day:
-                    if not self._take_effect(submission):
-                        self._outcome.conflicts.add((self._code, submission.number, day))
+                    reason = self._take_effect(submission)
+                    if reason is not None:
+                        self._outcome.conflicts[self._code, submission.number, day] = reason
                     self._expire(day)
             for serial, card in self._cards.items():
                 before = morning.get(serial)
@@ -146,13 +148,15 @@ class _Walk:
             if is_over and card.is_held and card.state != "void":
                 self._cards[serial] = replace(card, state="expired", since=day)
 
-    def _take_effect(self, submission: CardSubmission) -> bool:
-        """Let an event happen to its card. Return whether it has an effect."""
+    def _take_effect(self, submission: CardSubmission) -> str | None:
+        """Let an event happen to its card. Return why it has no effect; None if it has one."""
         serial, event, day = submission.serial or "", submission.event, submission.effective_on
         card = self._cards.get(serial)
         is_held = card is not None and card.is_held
-        if is_held is (event == "CardIssued") or (card is not None and card.state == "void"):
-            return False
+        if card is not None and card.state == "void":
+            return "FINAL"
+        if is_held is (event == "CardIssued"):
+            return "OPEN_ALREADY" if is_held else "NOT_OPEN"
         if card is None or event == "CardIssued":
             card = Card(day, "active", submission.kind, "", submission.expires_on, "", "")
         if event == "CardRenewed":
@@ -160,9 +164,9 @@ class _Walk:
         changed = replace(card, since=day, **_MEANINGS[event])
         others = (each for other, each in self._cards.items() if other != serial)
         if changed.is_usable and any(other.is_usable for other in others):
-            return False
+            return "AT_MOST_ONE"
         self._cards[serial] = changed
-        return True
+        return None
 
 
 def _days_of(submission: CardSubmission) -> Iterable[date]:

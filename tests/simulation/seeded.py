@@ -314,6 +314,10 @@ def _adopted_by_anybody(seed: Seed) -> None:
     seed(Adoption, "_require", wrong_rules.adopt_whatever_the_number)
 
 
+def _first_reason_kept(seed: Seed) -> None:
+    seed(person_entities, "_conflicts", wrong_rules.with_first_reasons)
+
+
 def _table_read_at_start_only(seed: Seed) -> None:
     real = GlobalTables.current
 
@@ -370,6 +374,7 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "an adoption repeated": _adoption_repeated,
     "an adoption stored as complete when it begins": _adopted_at_once,
     "an adoption by a worker of before": _adopted_by_anybody,
+    "the first reason of a conflict kept": _first_reason_kept,
     "a global table read at the start only": _table_read_at_start_only,
     "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }

@@ -75,4 +75,5 @@ def test_everything_is_drawn() -> None:
     assert {card.state for card in cards} == {"active", "suspended", "lost", "void", "expired"}
     assert {card.status for card in cards} == {"active", "closed"}
     assert {card.since for card in cards} >= {FIRST_DAY + timedelta(after) for after in range(1, DAYS + 1)}
-    assert any(outcome.conflicts for outcome in outcomes)
+    why = {reason for outcome in outcomes for reason in outcome.conflicts.values()}
+    assert why == {"OPEN_ALREADY", "NOT_OPEN", "FINAL", "AT_MOST_ONE"}
