@@ -100,6 +100,7 @@ def _scale(
     environment: Environment, installation: Installation, running: RunningSupervisor, workers: int | None
 ) -> None:
     """Start and stop workers as requested, and print what was done."""
+    require_applied(installation)
     scaled = scale_workers(environment, installation, running, workers) if workers else ScaledWorkers((), ())
     for verb, changed in (("started", scaled.started), ("stopped", scaled.stopped)):
         if changed:

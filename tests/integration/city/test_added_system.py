@@ -7,6 +7,8 @@ persons whom it names; nothing changes in any other store.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -113,8 +115,28 @@ class Library:
         wait_until("everything is adopted", self._is_adopted)
         self.mesh("wait", "--idle", "--timeout", "60")
 
+    def refused(self, *arguments: object) -> str:
+        """Run a command that must be refused, and return what it says."""
+        process = self.copy.mesh(*arguments)
+        assert process.returncode == 2, process.stdout + process.stderr
+        return process.stderr
+
+    def status(self) -> dict[str, Any]:
+        """Return the document of `mesh status`."""
+        document: dict[str, Any] = json.loads(self.copy.mesh("status", "--json").stdout)
+        return document
+
+    def kill(self, step: str) -> None:
+        """Kill the worker of a step."""
+        (pid,) = (worker["pid"] for worker in self.status()["workers"] if worker["step"] == step)
+        os.kill(pid, signal.SIGKILL)
+
+    def log_has(self, step: str, text: str) -> bool:
+        """Return whether the log of a step's worker has a text."""
+        return text in (self.cluster.installation.logs_folder / f"{step}.0.log").read_text(encoding="utf-8")
+
     def _is_adopted(self) -> bool:
-        progress = json.loads(self.copy.mesh("status", "--json").stdout)["adoption"]
+        progress = self.status()["adoption"]
         return bool(progress and progress["complete"] == progress["partitions"])
 
     def table(self, name: str) -> list[Row]:
@@ -197,7 +219,13 @@ def extended(library: Library, added: Stage) -> Stage:
         models = "from schemas.systems.model"
         library.edit("# more readings", READING)
         library.edit(models, f"from schemas.systems.card import CARD\n{models}")
+        # Until it is applied, workers of before go on, and one that ends waits.
+        assert "are not applied: run `mesh apply`" in library.refused("restart")
+        assert not library.status()["is_applied"]
+        library.kill("conversion")
+        wait_until("it waits", lambda: library.log_has("conversion", "worker.not-applied"))
         library.apply()
+        assert library.status()["is_applied"]
 
     return stage(library, extend, "number_card")
 
@@ -224,6 +252,9 @@ def changed(library: Library, moved: Stage) -> Stage:
 
     def change() -> None:
         library.edit(READING, CHANGED)
+        library.edit('text("branch", "館", 20)', 'text("branch", "館", 19)')
+        assert "field branch has at most 19 characters, and had 20" in library.refused("apply")
+        library.edit('text("branch", "館", 19)', 'text("branch", "館", 20)')
         library.apply()
 
     return stage(library, change, "number_card")
@@ -235,8 +266,7 @@ def ended(library: Library, changed: Stage) -> Stage:
 
     def end() -> None:
         library.edit(CHANGED, "")
-        refused = library.copy.mesh("apply")
-        assert "declare it with ended=True" in refused.stdout + refused.stderr
+        assert "declare it with ended=True" in library.refused("apply")
         library.edit("        \n", f"        {ENDED}\n")
         library.apply()
 
