@@ -73,9 +73,9 @@ def _fault_of_text(field: EntityField, before: AcceptedField) -> str | None:
         kept = [value for value in field.flags if value in before.flags]
         return None if kept == list(before.flags) else "has other values, or in another order"
     if field.choices or not _includes(field.pattern, before.pattern):
-        return (
-            f"has another pattern: begin it with the one of before, as in ^({before.pattern[1:-1] or '…'}|…)$"
-        )
+        if not before.pattern:
+            return "is free text no longer"
+        return f"has another pattern: begin it with the one of before, as in ^({before.pattern[1:-1]}|…)$"
     return None
 
 

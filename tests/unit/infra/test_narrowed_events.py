@@ -82,6 +82,10 @@ def _with_field(entity: Entity, name: str, **changes: object) -> Entity:
     return replace(entity, fields=fields)
 
 
+def _with_place() -> Entity:
+    return booklet(brings=("grade", "note", "needs", "until", "place"))
+
+
 def _with_event(entity: Entity, **changes: object) -> Entity:
     return replace(entity, events=(replace(entity.events[0], **changes), *entity.events[1:]))  # type: ignore[arg-type]
 
@@ -96,7 +100,11 @@ NARROWER: dict[str, tuple[Callable[[], Entity], str]] = {
     "value": (lambda: booklet(grades=("1", "3")), "field grade has the value 2 no longer"),
     "text": (lambda: booklet(serial_max=7), "field serial has at most 7 characters, and had 8"),
     "pattern": (lambda: booklet(serial="^[1-9]{4}$"), r"begin it with the one of before, as in \^\(\[0-9\]"),
-    "free": (lambda: booklet(note=""), "field note has another pattern"),
+    "to free": (lambda: booklet(note=""), "field note has another pattern"),
+    "from free": (
+        lambda: _with_field(_with_place(), "place", pattern="^[a-z]*$"),
+        "field place is free text no",
+    ),
     "flag": (lambda: booklet(needs=("housing", "living")), "field needs has other values, or in another"),
     "flags": (lambda: booklet(needs=("living",)), "field needs has at most 6 characters"),
 }
@@ -106,7 +114,8 @@ NARROWER: dict[str, tuple[Callable[[], Entity], str]] = {
 def test_nothing_may_be_accepted_no_longer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The sentence names entity, event and field."""
     after, expected = NARROWER[name]
-    before = _with_event(booklet(), of_members=name == "persons")
+    applied = _with_place() if name == "from free" else booklet()
+    before = _with_event(applied, of_members=name == "persons")
     found = fault(monkeypatch, after(), before) or ""
     assert found.startswith("entity booklet: event ")
     assert re.search(expected, found), found
