@@ -47,8 +47,8 @@ def check(
     `recreated` are topics that a replay deletes before, and with them all stores: these may differ. Raise ApplyError
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
-    check_declarations()
     check_events(installation)
+    check_declarations()
     if not recreated:
         check_fields(installation)
         check_taken_away(environment, installation)

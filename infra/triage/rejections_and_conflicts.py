@@ -119,11 +119,15 @@ def list_sealed_conflicts(
 def _listed(rows: list[Row], withdrawn: bool) -> list[Row]:
     conflicts = latest_by(rows, "id")
     selected = [
-        {**row, "reason": NoEffect[row["code"]].sentence if row["code"] else None}
-        for row in conflicts
-        if withdrawn or row["status"] == "OPEN"
+        {**row, "reason": _sentence(row["code"])} for row in conflicts if withdrawn or row["status"] == "OPEN"
     ]
     return sorted(selected, key=lambda row: (row["effective_on"], row["id"]))
+
+
+def _sentence(code: str | None) -> str | None:
+    """Return why an event has no effect; None if there is no code, or only a later release knows it."""
+    known = NoEffect.__members__.get(code or "")
+    return None if known is None else known.sentence
 
 
 def _arrival(row: Row) -> tuple[object, ...]:

@@ -72,7 +72,7 @@ def rejected_row() -> dict[str, Any]:
 
 def conflict_row() -> dict[str, Any]:
     """Return a row of `mesh conflicts list`."""
-    names = ("id", "kind", "person", "domain", "municipality", "other_municipality")
+    names = ("id", "kind", "person", "domain", "municipality", "other_municipality", "reason")
     return dict.fromkeys(names, HOSTILE) | {"effective_on": date(2026, 1, 1)}
 
 
