@@ -47,11 +47,12 @@ def check(
     `recreated` are topics that a replay deletes before, and with them all stores: these may differ. Raise ApplyError
     with the first reason why the declarations can't be applied, KeyFileError where the keys are not those in use.
     """
+    # What must not be taken away comes first: nobody should write Avro files for it.
     check_events(installation)
-    check_declarations()
     if not recreated:
         check_fields(installation)
         check_taken_away(environment, installation)
+    check_declarations()
     check_schema_files(topics)
     client = admin_client(environment)
     existing = existing_topics(client)
