@@ -6,6 +6,7 @@ accepted then too, or its rows would be lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -80,5 +81,18 @@ def _fault_of_text(field: EntityField, before: AcceptedField) -> str | None:
 
 
 def _includes(pattern: str, before: str) -> bool:
-    """Return whether a pattern is the one of before, or has it as its first alternative."""
-    return pattern == before or (bool(before) and pattern.startswith(f"^({before[1:-1]}|"))
+    """Return whether a pattern is the one of before, or a choice that has it as its first alternative."""
+    is_first = bool(before) and pattern.startswith(f"^({before[1:-1]}|") and _is_one_group(pattern[1:-1])
+    return pattern == before or is_first
+
+
+def _is_one_group(text: str) -> bool:
+    """Return whether the parenthesis with which a regular expression begins is closed by its last character."""
+    # What is escaped, or within brackets, closes nothing.
+    bare = re.sub(r"\\.|\[[^\]]*\]", lambda found: "x" * len(found.group()), text)
+    depth = 0
+    for position, character in enumerate(bare):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0:
+            return position == len(bare) - 1
+    return False

@@ -62,6 +62,7 @@ WIDER: dict[str, Callable[[], Entity | None]] = {
     "a value more": lambda: booklet(grades=("3", "1", "2")),
     "longer": lambda: booklet(serial_max=9),
     "a pattern beside": lambda: booklet(serial="^([0-9]{4}|[A-Z]{4})$"),
+    "parentheses": lambda: booklet(serial=r"^([0-9]{4}|[(](a|b)\))$"),
     "a flag between": lambda: booklet(needs=("living", "medical", "housing")),
     "an optional field more": lambda: booklet(brings=("grade", "note", "needs", "until", "place")),
     "no entity": lambda: None,
@@ -100,6 +101,7 @@ NARROWER: dict[str, tuple[Callable[[], Entity], str]] = {
     "value": (lambda: booklet(grades=("1", "3")), "field grade has the value 2 no longer"),
     "text": (lambda: booklet(serial_max=7), "field serial has at most 7 characters, and had 8"),
     "pattern": (lambda: booklet(serial="^[1-9]{4}$"), r"begin it with the one of before, as in \^\(\[0-9\]"),
+    "part": (lambda: booklet(serial="^([0-9]{4}|[A-Z]{4})(x|y)$"), "field serial has another pattern"),
     "to free": (lambda: booklet(note=""), "field note has another pattern"),
     "from free": (
         lambda: _with_field(_with_place(), "place", pattern="^[a-z]*$"),
