@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "rules": ("infra.systems.cli:rules_app", "Why a domain receives a field, or why it doesn't."),
     "ingest": ("infra.ingest.cli:app", "Ingest files of registers and agencies."),
+    "client": ("infra.client.cli:app", "Write ready files for a Kafka client of one user."),
     "clock": ("infra.clock.cli:app", "Submit each day once it has begun in Japan."),
     "cases": ("infra.tracker.cli:app", "The progress of each accepted notice into all stores."),
     "demo": (
