@@ -13,7 +13,7 @@ LOCK := requirements.lock
 # and the tests run hundreds of commands.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test attacks prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
+.PHONY: help setup check test attacks interop prove simulate simulate-report chaos chaos-report chaos-seeded bench demo up down status lock pin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test: check ## check, then the integration tests on real servers
 
 attacks: $(READY) ## every attack of docs/security.md, the slow ones too, on real servers where it needs them
 	$(RUN)/pytest tests/attacks
+
+interop: $(READY) ## Kafka Connect and Kafka's Java consumer with the files of `mesh client`, on real servers; 45 MB from Maven
+	$(RUN)/pytest tests/interop
 
 prove: $(READY) ## the slow tests: whole cities with four workers, killed workers, on real servers
 	$(RUN)/pytest -m proof
