@@ -59,6 +59,12 @@ def portion_without_last(of_partition: PartitionClock) -> list[str]:
 _must_continue = PartitionClock.must_continue
 
 
+def plan_no_later_days(of_partition: PartitionClock) -> list[str]:
+    """Return nobody whose later days are to be put on the agenda."""
+    of_partition._filled_after = None
+    return []
+
+
 class ForgetsAfterKill:
     """Forgets once to go on with the agenda in each partition that a worker has taken over with its state."""
 

@@ -3,6 +3,10 @@
 A partition's day is the greatest one that has begun, or on which one of its records was received, in Japan's time. So a
 replay, which may read the submissions before the days, publishes nothing ahead of its day. What is due is worked off
 in portions: fan-out writes a record to its own input partition to go on, so that other records are not held up.
+
+The agenda has the days until the end of the following year: most days are decades away, such as that of an age, and
+would double the entries of the state. Once a year has begun, fan-out looks at all persons, in portions too, and puts
+the days of the next one on the agenda. They have the whole year for it.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from processors.fan_out.history import NO_RECEIPT, Receipt, first_receipt_at, re
 from processors.japan import first_ms_of
 from streams.contract import State
 
-#: Entries of the agenda that are worked off at once.
+#: Entries of the agenda that are worked off at once, and persons who are looked at for the days of the next year.
 PORTION: Final = 200
 
 _KEY: Final = "day"
@@ -30,16 +34,28 @@ def person_of(agenda_key: str) -> str:
     return agenda_key.split("/")[1]
 
 
+def agenda_end(day: date) -> date:
+    """Return the last day that is put on the agenda on a day: that of the following year."""
+    return date(day.year + 1, 12, 31)
+
+
 class PartitionClock:
     """The day of one partition; `flush` stores it."""
 
     def __init__(self, state: State) -> None:
         self._store, self._agenda, self._sealed = state["clock"], state["agenda"], state["sealed"]
+        self._persons = state["persons"]
         stored = self._store.get_many([_KEY]).get(_KEY)
         self.day: date = stored["day"] if stored else date.min
         self._is_catching_up: bool = bool(stored and stored["is_catching_up"])
         #: Key of store `sealed` after which to look for what is due on this day; None if all of it was looked at.
         self._sealed_after: str | None = stored["sealed_after"] if stored else None
+        #: Last day that is put on the agenda when it is planned.
+        self.agenda_until = agenda_end(self.day)
+        #: Until this day the agenda has the days of everybody.
+        self._complete_until: date = (stored and stored["complete_until"]) or self.agenda_until
+        #: Key of store `persons` after which to go on with the next year; None if nobody is left.
+        self._filled_after: str | None = stored["filled_after"] if stored else None
         self._stored = self._content()
         self._next_day = self._first_receipt_after(self.day)
         #: Whether anything may be due that wasn't before: what is put on the agenda is for later days.
@@ -53,15 +69,25 @@ class PartitionClock:
     def begin(self, day: date) -> None:
         """Begin a day, if it isn't one that has begun before."""
         if day > self.day:
+            is_first = self.day == date.min
             self.day, self._next_day, self._must_look = day, self._first_receipt_after(day), True
             self._sealed_after = ""
+            self.agenda_until = agenda_end(day)
+            if is_first:
+                self._complete_until = self.agenda_until  # Nothing is planned before the first day.
+            elif self.agenda_until > self._complete_until:
+                self._filled_after = ""
 
     def must_continue(self) -> bool:
         """Return whether something is due and no record to go on with it is on its way; from now on one is."""
         if not self._must_look or self._is_catching_up:
             return False
         self._must_look = False
-        self._is_catching_up = self._has_sealed_left() or bool(self._agenda.first_keys(str(self.day), 1))
+        self._is_catching_up = (
+            self._filled_after is not None
+            or self._has_sealed_left()
+            or bool(self._agenda.first_keys(str(self.day), 1))
+        )
         return self._is_catching_up
 
     def _has_sealed_left(self) -> bool:
@@ -87,6 +113,20 @@ class PartitionClock:
         keys = self._agenda.first_keys(str(self.day), PORTION)
         return list(dict.fromkeys(person_of(key) for key in keys))
 
+    def next_to_plan(self) -> list[str]:
+        """Return the next persons whose days of the next year are to be put on the agenda, if any."""
+        if self._filled_after is None:
+            return []
+        persons = self._persons.keys_after(self._filled_after, PORTION)
+        self._filled_after = persons[-1] if persons else None
+        if not persons:
+            self._complete_until = self.agenda_until
+        return persons
+
+    def is_to_plan(self, day: date | None) -> bool:
+        """Return whether a day of one of these persons may not be on the agenda yet, but has to be."""
+        return day is not None and self._complete_until < day <= self.agenda_until
+
     def take_off(self, person: str) -> None:
         """Remove what is due of a person from the agenda."""
         for key in self._agenda.first_keys(str(self.day), PORTION):
@@ -103,6 +143,8 @@ class PartitionClock:
             "day": self.day,
             "is_catching_up": self._is_catching_up,
             "sealed_after": self._sealed_after,
+            "complete_until": self._complete_until,
+            "filled_after": self._filled_after,
         }
 
     @staticmethod

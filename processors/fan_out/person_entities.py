@@ -253,13 +253,18 @@ class PersonEntities:
             self._touched[_key(person, entity)] = None
         return withdrawn
 
-    def plan(self, person: str, entity: str, before: date | None, after: date | None) -> None:
-        """Have an entry on the agenda for the next day of an entity, and none for the one before."""
+    def plan(
+        self, person: str, entity: str, before: date | None, after: date | None, until: date = date.max
+    ) -> None:
+        """Have an entry on the agenda for the next day of an entity, and none for the one before.
+
+        `until` is the last day that is put on the agenda.
+        """
         if before == after:
             return
-        if before is not None:
+        if before is not None and before <= until:
             self._agenda.delete(agenda_key(before, person, entity))
-        if after is not None:
+        if after is not None and after <= until:
             self._agenda.put(agenda_key(after, person, entity), {"entity": entity})
 
     def is_empty(self, person: str, entity: str, *, is_high: bool = False) -> bool:

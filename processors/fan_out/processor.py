@@ -248,6 +248,16 @@ class PersonChangeRules:
                 self._clock.take_off(code)
                 self._outputs.add_clock_record(row, DUE, code, self._clock.day)
         self._high.work_off(row, self._clock.next_sealed_portion())
+        self._plan_next_year()
+
+    def _plan_next_year(self) -> None:
+        """Put days of the next year on the agenda, of as many persons as one record should."""
+        persons = self._clock.next_to_plan()
+        self._persons.load(persons)
+        for code in persons:
+            for id_, next_on in self._persons.peek(code).entities.items():
+                if self._clock.is_to_plan(next_on):
+                    self._persons.entities.plan(code, id_, None, next_on)
 
     def _adopt_portion(self, row: int) -> None:
         """Let the next persons adopt the declarations; for one of whom that fails, write a record of the person."""
@@ -342,9 +352,9 @@ class PersonChangeRules:
         return is_later
 
     def _plan(self, code: str, person: PersonAggregate, id_: str, next_on: date | None) -> None:
-        """Have the next day of an entity on the agenda, and forget an entity of which nothing is known or will be."""
+        """Plan the next day of an entity, and forget an entity of which nothing is known or will be."""
         entities, before = self._persons.entities, person.entities.get(id_)
-        entities.plan(code, id_, before, next_on)
+        entities.plan(code, id_, before, next_on, self._clock.agenda_until)
         is_known = next_on is not None or not entities.is_empty(code, id_)
         if next_on == before and is_known == (id_ in person.entities):
             return

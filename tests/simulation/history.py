@@ -6,6 +6,7 @@ import random
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Final
 from unittest.mock import patch
@@ -67,6 +68,8 @@ class History:
     #: Persons whose due changes fan-out publishes at a time, and persons who adopt declarations at a time.
     portion: int
     adoption_portion: int
+    #: For so many days ahead fan-out has an agenda; whenever a day begins, it puts the days of the last one on it.
+    agenda_days: int
 
 
 @dataclass
@@ -100,6 +103,7 @@ def history_of(seed: int, cities: int = CITIES) -> History:
         adoption_plan=draw_adoption_plan(seed, WORKERS),
         portion=chance.choice((1, 2, 200)),
         adoption_portion=chance.choice((3, 5, 200, 200)),
+        agenda_days=chance.choice((1, 2, 3, 700)),
     )
 
 
@@ -122,6 +126,7 @@ def run(history: History, faults: Iterable[Fault] | None = None) -> HistoryResul
         with (
             patch.object(partition_clock, "PORTION", history.portion),
             patch.object(adoption, "PORTION", history.adoption_portion),
+            patch.object(partition_clock, "agenda_end", lambda day: day + timedelta(history.agenda_days)),
         ):
             world.run(_RUNS_MAX)
             result.findings += addresses_stored(world.log, history.domain, mesh.databases[history.domain])

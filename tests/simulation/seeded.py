@@ -48,6 +48,11 @@ PARTITIONS_MAX: Final = 16
 Seed = Callable[[Any, str, Any], None]
 
 
+def _rule(owner: Any, attribute: str, wrong: Any) -> Callable[[Seed], None]:
+    """Return the fault of a rule that is another one."""
+    return lambda seed: seed(owner, attribute, wrong)
+
+
 class _AnonymousConsumer:
     """A consumer that doesn't identify itself to the transaction coordinator."""
 
@@ -218,22 +223,6 @@ def _nothing_blocked(seed: Seed) -> None:
     seed(DeadLetterRouter, "block", lambda self, record, keys: False)
 
 
-def _last_registration_confirmed(seed: Seed) -> None:
-    seed(person_notices, "choose_confirmed", wrong_rules.last_registration)
-
-
-def _protection_ended_by_anybody(seed: Seed) -> None:
-    seed(person_notices, "_end_protection", wrong_rules.end_any_protection)
-
-
-def _events_before_their_day(seed: Seed) -> None:
-    seed(person_entities, "rows_of", wrong_rules.rows_of_next_day)
-
-
-def _due_persons_lost(seed: Seed) -> None:
-    seed(PartitionClock, "next_portion", wrong_rules.portion_without_last)
-
-
 def _portion_forgotten_after_kill(seed: Seed) -> None:
     clock = wrong_rules.ForgetsAfterKill()
 
@@ -243,79 +232,11 @@ def _portion_forgotten_after_kill(seed: Seed) -> None:
     seed(PartitionClock, "must_continue", must_continue)
 
 
-def _days_going_back(seed: Seed) -> None:
-    seed(PartitionClock, "begin", wrong_rules.begin_any_day)
-
-
-def _failed_persons_forgotten(seed: Seed) -> None:
-    seed(FanOutOutputs, "add_clock_record", wrong_rules.no_records_of_persons)
-
-
-def _nothing_waits(seed: Seed) -> None:
-    seed(fan_out_processor, "can_wait", wrong_rules.nothing_waits)
-
-
-def _waiting_not_planned(seed: Seed) -> None:
-    seed(WaitingRules, "_plan_release", wrong_rules.plan_nothing)
-
-
-def _measures_wait(seed: Seed) -> None:
-    seed(PersonAggregate, "_waiting_notices", wrong_rules.no_measures_ahead)
-
-
-def _cancelled_still_wait(seed: Seed) -> None:
-    seed(PersonAggregate, "cancelled_while_waiting", wrong_rules.nothing_cancelled)
-
-
-def _released_in_one_case(seed: Seed) -> None:
-    seed(FanOutOutputs, "row_of_earlier", wrong_rules.row_of_the_record)
-
-
-def _order_of_arrival(seed: Seed) -> None:
-    seed(known_histories, "fold", wrong_rules.fold_in_order_of_arrival)
-
-
-def _cancelled_counted(seed: Seed) -> None:
-    seed(entity_fold, "_not_cancelled", wrong_rules.with_cancelled)
-
-
-def _expired_on_last_day(seed: Seed) -> None:
-    seed(entity_fold, "expiries", wrong_rules.expire_on_last_day)
-
-
-def _late_unknown_to_histories(seed: Seed) -> None:
-    seed(row_history, "history_differences", wrong_rules.no_late_histories)
-
-
 def _rows_without_histories(seed: Seed) -> None:
     def is_row_of(target: Table, table: pa.Table) -> Any:
         return pc.equal(table.column("entity"), target.entity)
 
     seed(table_rows, "_is_row_of", is_row_of)
-
-
-def _adoption_skips(seed: Seed) -> None:
-    seed(Adoption, "next_portion", wrong_rules.every_second_portion)
-
-
-def _adoption_of_before_continued(seed: Seed) -> None:
-    seed(Adoption, "next_portion", wrong_rules.go_on_for_others)
-
-
-def _adoption_repeated(seed: Seed) -> None:
-    seed(Adoption, "begin", wrong_rules.adopt_again)
-
-
-def _adopted_at_once(seed: Seed) -> None:
-    seed(Adoption, "begin", wrong_rules.adopted_at_once)
-
-
-def _adopted_by_anybody(seed: Seed) -> None:
-    seed(Adoption, "_require", wrong_rules.adopt_whatever_the_number)
-
-
-def _first_reason_kept(seed: Seed) -> None:
-    seed(person_entities, "_conflicts", wrong_rules.with_first_reasons)
 
 
 def _table_read_at_start_only(seed: Seed) -> None:
@@ -352,29 +273,58 @@ SEEDED: Final[Mapping[str, Callable[[Seed], None]]] = {
     "a changelog's end believed without a barrier token": _no_barrier_for_changelogs,
     "unassigned partitions not checked": _unassigned_unchecked,
     "records with a blocked ordering key processed": _nothing_blocked,
-    "the registration received last is the confirmed one": _last_registration_confirmed,
-    "a protection measure ended by any municipality": _protection_ended_by_anybody,
-    "an event in effect before its day": _events_before_their_day,
-    "a portion of the agenda without its last person": _due_persons_lost,
+    "the registration received last is the confirmed one": _rule(
+        person_notices, "choose_confirmed", wrong_rules.last_registration
+    ),
+    "a protection measure ended by any municipality": _rule(
+        person_notices, "_end_protection", wrong_rules.end_any_protection
+    ),
+    "an event in effect before its day": _rule(person_entities, "rows_of", wrong_rules.rows_of_next_day),
+    "a portion of the agenda without its last person": _rule(
+        PartitionClock, "next_portion", wrong_rules.portion_without_last
+    ),
     "a portion of the agenda forgotten after a kill": _portion_forgotten_after_kill,
-    "a day that goes back": _days_going_back,
-    "a person forgotten of whom a portion fails": _failed_persons_forgotten,
-    "a notice ahead of its day in effect at once": _nothing_waits,
-    "what waits isn't on the agenda": _waiting_not_planned,
-    "a protection measure that waits for its day": _measures_wait,
-    "a cancelled notice whose case still waits": _cancelled_still_wait,
-    "changes of a notice that waited in the case of another record": _released_in_one_case,
-    "submissions in the order of arrival": _order_of_arrival,
-    "a cancelled submission still counted": _cancelled_counted,
-    "a fact that expires on its last day": _expired_on_last_day,
-    "a late notice that changes no history": _late_unknown_to_histories,
+    "days that were far away when planned": _rule(
+        PartitionClock, "next_to_plan", wrong_rules.plan_no_later_days
+    ),
+    "a day that goes back": _rule(PartitionClock, "begin", wrong_rules.begin_any_day),
+    "a person forgotten of whom a portion fails": _rule(
+        FanOutOutputs, "add_clock_record", wrong_rules.no_records_of_persons
+    ),
+    "a notice ahead of its day in effect at once": _rule(
+        fan_out_processor, "can_wait", wrong_rules.nothing_waits
+    ),
+    "what waits isn't on the agenda": _rule(WaitingRules, "_plan_release", wrong_rules.plan_nothing),
+    "a protection measure that waits for its day": _rule(
+        PersonAggregate, "_waiting_notices", wrong_rules.no_measures_ahead
+    ),
+    "a cancelled notice whose case still waits": _rule(
+        PersonAggregate, "cancelled_while_waiting", wrong_rules.nothing_cancelled
+    ),
+    "changes of a notice that waited in the case of another record": _rule(
+        FanOutOutputs, "row_of_earlier", wrong_rules.row_of_the_record
+    ),
+    "submissions in the order of arrival": _rule(
+        known_histories, "fold", wrong_rules.fold_in_order_of_arrival
+    ),
+    "a cancelled submission still counted": _rule(entity_fold, "_not_cancelled", wrong_rules.with_cancelled),
+    "a fact that expires on its last day": _rule(entity_fold, "expiries", wrong_rules.expire_on_last_day),
+    "a late notice that changes no history": _rule(
+        row_history, "history_differences", wrong_rules.no_late_histories
+    ),
     "rows of persons that aren't written into their histories": _rows_without_histories,
-    "every second portion of an adoption left out": _adoption_skips,
-    "an adoption of earlier declarations continued": _adoption_of_before_continued,
-    "an adoption repeated": _adoption_repeated,
-    "an adoption stored as complete when it begins": _adopted_at_once,
-    "an adoption by a worker of before": _adopted_by_anybody,
-    "the first reason of a conflict kept": _first_reason_kept,
+    "every second portion of an adoption left out": _rule(
+        Adoption, "next_portion", wrong_rules.every_second_portion
+    ),
+    "an adoption of earlier declarations continued": _rule(
+        Adoption, "next_portion", wrong_rules.go_on_for_others
+    ),
+    "an adoption repeated": _rule(Adoption, "begin", wrong_rules.adopt_again),
+    "an adoption stored as complete when it begins": _rule(Adoption, "begin", wrong_rules.adopted_at_once),
+    "an adoption by a worker of before": _rule(Adoption, "_require", wrong_rules.adopt_whatever_the_number),
+    "the first reason of a conflict kept": _rule(
+        person_entities, "_conflicts", wrong_rules.with_first_reasons
+    ),
     "a global table read at the start only": _table_read_at_start_only,
     "withdrawals that wait behind dead letters": _withdrawals_behind_dead_letters,
 }
