@@ -92,7 +92,7 @@ def test_files_and_folder_are_the_owners_alone(environment: Environment, tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_that_exist_stay(environment: Environment, tmp_path: Path, kind: str) -> None:
-    """The command exits with 2 and changes nothing, unless it is told to replace them."""
+    """The command exits with 2 and changes nothing, unless --force replaces them."""
     folder = tmp_path / kind
     assert run(kind, "--user", DOMAIN, folder).exit_code == 0
     first = sorted(folder.iterdir())[0]
@@ -306,7 +306,7 @@ def test_the_submitter_encodes_a_line_and_refuses_a_misspelt_field(
 
 
 def test_the_programs_use_nothing_of_the_mesh() -> None:
-    """Whoever gets them has no such package."""
+    """An agency has no such package."""
     programs = Path(mesh.__file__).parent / "client" / "programs"
     texts = [file.read_text() for file in programs.glob("*_records.py")]
     assert len(texts) == 2
