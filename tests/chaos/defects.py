@@ -51,8 +51,6 @@ class Defect:
     #: Days that the city's submissions cover: with more days, fewer residents have more changes each; with fewer days,
     #: there are more residents, and more of them have a false registration.
     days: int = DAYS
-    #: Shortest run that reveals it.
-    minutes_min: float = 0
 
 
 def no_group_metadata() -> None:
@@ -322,9 +320,6 @@ DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             shows=("differs-from-reference", "clock-differs"),
             steps=(FAN_OUT,),
             workers=1,
-            # Something must be due: a card is void 90 days after some moves, a certification ends.
-            days=DAYS // 2,
-            minutes_min=4,
         ),
         "order-of-arrival": Defect(
             "submissions about an entity in the order of arrival",

@@ -40,7 +40,7 @@ def _is_found(name: str, arguments: argparse.Namespace) -> bool:
     _print_line(f"{name}: {defect.description}; faults: {', '.join(defect.kinds)}")
     plan = Plan(
         folder=arguments.folder / "chaos-seeded",
-        minutes=max(arguments.minutes, defect.minutes_min),
+        minutes=arguments.minutes,
         seed=arguments.seed,
         kinds=defect.kinds,
         rate=arguments.rate,
