@@ -55,14 +55,14 @@ def portion_without_last(of_partition: PartitionClock) -> list[str]:
     return persons
 
 
-#: The rule itself: `ForgetsAfterKill` may stand in its place.
-_must_continue = PartitionClock.must_continue
-
-
 def plan_no_later_days(of_partition: PartitionClock) -> list[str]:
     """Return nobody whose later days are to be put on the agenda."""
     of_partition._filled_after = None
     return []
+
+
+#: The rule itself: `ForgetsAfterKill` may stand in its place.
+_must_continue = PartitionClock.must_continue
 
 
 class ForgetsAfterKill:

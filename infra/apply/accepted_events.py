@@ -42,7 +42,7 @@ def events_of(entity: Entity) -> dict[str, AcceptedEvent]:
     """Return the events of an entity, by name."""
     return {
         event.name: AcceptedEvent(
-            fields={name: _accepted(entity.field(name)) for name in (*entity.key_fields, *event.fields)},
+            fields={name: _accepted(field) for name, field in entity.brought_by(event).items()},
             of_members=event.of_members,
         )
         for event in entity.events

@@ -41,7 +41,7 @@ def _faults_of_event(entity: Entity, name: str, before: AcceptedEvent) -> Iterat
         return
     if event.of_members is not before.of_members:
         yield f"{named} names {'several persons' if before.of_members else 'one person'} no longer"
-    fields = {name: entity.field(name) for name in (*entity.key_fields, *event.fields)}
+    fields = entity.brought_by(event)
     for field in fields.values():
         if field.name not in before.fields and not field.is_optional:
             yield f"{named} must bring {field.name}, which it didn't bring before: declare it optional"

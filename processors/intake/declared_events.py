@@ -94,11 +94,11 @@ class DeclaredEventType:
         return event not in (CANCELLED, ENROLLED) and self._system.entity_of(event)[1].of_members
 
     def _brought_by(self, event: str) -> dict[str, EntityField]:
-        """Return the fields that an event brings, by name: those of the key, and its own."""
+        """Return the fields that an event brings, by name; a cancellation and an enrolment bring none."""
         if event in (CANCELLED, ENROLLED):
             return {}
         entity, declared = self._system.entity_of(event)
-        return {name: entity.field(name) for name in (*entity.key_fields, *declared.fields)}
+        return entity.brought_by(declared)
 
     def read(self, submissions: Submissions) -> DeclaredEvents:
         """Return the columns of the submissions."""

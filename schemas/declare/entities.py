@@ -377,20 +377,19 @@ class Entity:
 
     def field(self, name: str) -> EntityField:
         """Return a field. Raise KeyError if there is none with this name."""
-        for declared in self.fields:
-            if declared.name == name:
-                return declared
-        raise KeyError(f"entity {self.id} has no field {name}")
+        if name not in self.positions:
+            raise KeyError(f"entity {self.id} has no field {name}")
+        return self.fields[self.positions[name]]
+
+    def brought_by(self, event: Event) -> dict[str, EntityField]:
+        """Return the fields that an event brings, by name: those of the key, and its own."""
+        return {name: self.field(name) for name in (*self.key_fields, *event.fields)}
 
     def event(self, name: str) -> Event:
         """Return an event. Raise KeyError if there is none with this name."""
-        if name not in self._events_by_name:
+        if name not in self.ranks:
             raise KeyError(f"entity {self.id} has no event {name}")
-        return self._events_by_name[name]
-
-    @cached_property
-    def _events_by_name(self) -> Mapping[str, Event]:
-        return {event.name: event for event in self.events}
+        return self.events[self.ranks[name]]
 
 
 def _may_have(declared: EntityField, value: str) -> bool:

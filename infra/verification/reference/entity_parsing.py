@@ -132,7 +132,7 @@ def _fields_fault(system: System, event: str, given: _Given) -> str | None:
     brought: dict[str, EntityField] = {}
     if event not in (CANCELLED, ENROLLED):
         entity, declared = system.entity_of(event)
-        brought = {name: entity.field(name) for name in (*entity.key_fields, *declared.fields)}
+        brought = entity.brought_by(declared)
     for field in system.submitted_fields:
         value = given.get(field.name)
         if value is not None and field.name not in brought:

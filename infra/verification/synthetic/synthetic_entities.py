@@ -242,7 +242,7 @@ class EntityEvents:
     def _of_wrong_form(self, system: System, line: Line) -> Line:
         """Return a line with one thing that isn't as declared."""
         entity, event = system.entity_of(str(line["event"]))
-        brought = [entity.field(name) for name in (*entity.key_fields, *event.fields)]
+        brought = list(entity.brought_by(event).values())
         others = [each.name for each in system.submitted_fields if each not in brought]
         wrong: list[Line] = [
             {"event": f"{event.name}s"},
